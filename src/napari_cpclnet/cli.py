@@ -1,0 +1,210 @@
+"""The command ``napari-cpclnet``: settings in, generator out, progress bar around it.
+
+Heavy libraries are imported inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from napari_cpclnet.cli_options import MultiValueCommand, parse_classes, parse_slices, support_pairs
+from napari_cpclnet.errors import CpclnetError
+
+WRONG_INPUT = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="napari-cpclnet",
+    help="Paint a few slices of one scan, and get 3-D labels in every other scan, whatever its modality.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    # A traceback is a bug report: plain, and without the values of variables, which may be somebody's data.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|cuda:N|mps", help="Where to compute; auto takes a GPU if there is one."
+    ),
+]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit the process with its status."""
+    try:
+        app(None if argv is None else list(argv), prog_name="napari-cpclnet")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn what a user can mend into one sentence on stderr and exit code 2, and Ctrl-C into exit code 130."""
+    try:
+        yield
+    except CpclnetError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(WRONG_INPUT) from None
+    except MemoryError:
+        typer.echo("Error: not enough memory; close other programs or crop the scan.", err=True)
+        raise typer.Exit(WRONG_INPUT) from None
+    except KeyboardInterrupt:
+        typer.echo("Interrupted.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from napari_cpclnet import __version__
+
+        typer.echo(f"napari-cpclnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(cls=MultiValueCommand)
+def segment(
+    support: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="IMAGE MASK",
+            help="A scan and the mask painted on it, on the same grid. May be given several times.",
+        ),
+    ],
+    query: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="PATH [PATH ...]",
+            help="Scans to label: files, DICOM folders, or folders of scans. The support scan may be one of them: "
+            "its painted slices come out exactly as painted.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the results; made if it does not exist.")
+    ],
+    slices: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="12,20,31",
+            help="Slices of the support that count as painted, numbered from 0 along the sliced axis as napari "
+            "shows them; a class that is missing on such a slice is taken to be absent there. Give it once, or once "
+            "per --support in the same order. Default: every slice that carries a label.",
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar='"6=liver,1=spleen"',
+            help="Label values to use, with their names. Default: every label of the mask.",
+        ),
+    ] = None,
+    device: Device = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        typer.Option(help="Number format of the network's large products."),
+    ] = "auto",
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Weights (.safetensors). Default: those of the package."),
+    ] = None,
+    plane: Annotated[
+        Literal["axial", "coronal", "sagittal", "native"],
+        typer.Option(help="Plane in which the slices were painted; native is the first array axis."),
+    ] = "axial",
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also write <name>_probability_<class> for every class.")
+    ] = False,
+    output_format: Annotated[
+        Literal["nii.gz", "nrrd", "mha"], typer.Option("--format", help="File format of the results.")
+    ] = "nii.gz",
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace results that exist; without it they are kept and reported."
+        ),
+    ] = False,
+) -> None:
+    """Label scans from a few painted slices.
+
+    Writes <query name>_labels.<format> on the query's own grid, with the label values of the support.
+    """
+    with user_errors():
+        from napari_cpclnet.cli_segment import SegmentJob, run_segment
+
+        pairs = support_pairs(support)
+        job = SegmentJob(
+            supports=pairs,
+            slices=parse_slices(slices or [], len(pairs)),
+            queries=query,
+            out=out,
+            classes=parse_classes(classes),
+            device=device,
+            precision=precision,
+            weights=weights,
+            plane=plane,
+            probabilities=probabilities,
+            output_format=output_format,
+            overwrite=overwrite,
+        )
+        n_failed = run_segment(job)
+        if n_failed:
+            raise typer.Exit(WRONG_INPUT)
+
+
+@app.command()
+def info(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A scan, a folder of scans, or a weights file.")
+    ],
+) -> None:
+    """Print what a scan is: size, spacing, orientation, modality, unit; or what a weights file holds.
+
+    Nothing that identifies the patient is printed.
+    """
+    with user_errors():
+        from napari_cpclnet.cli_info import describe
+
+        for line in describe(path):
+            typer.echo(line)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for pictures and label files.")] = Path(
+        "cpclnet_demo"
+    ),
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Which phantom patients to make.")] = 0,
+    window: Annotated[
+        bool | None,
+        typer.Option(
+            "--window/--no-window", help="Open the result in napari. Default: where there is a display."
+        ),
+    ] = None,
+) -> None:
+    """Label a phantom MR and PET from five painted slices of a phantom CT of another patient.
+
+    Writes pictures and label files, prints Dice against the phantoms' own labels, and opens napari where there is a
+    display. Files of an earlier demo in the same folder are replaced.
+    """
+    with user_errors():
+        from napari_cpclnet.cli_demo import run_demo
+
+        run_demo(out, device=device, seed=seed, window=window)

@@ -1,0 +1,220 @@
+"""Which scans the command line reads, and which files it writes under which names."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_cpclnet.errors import CpclnetError, ImageError, OutputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.progress import Progress
+
+    from napari_cpclnet.imaging import Segmentation, SeriesInfo
+
+_RESULT = re.compile(r"(_labels|_probability_.+)$")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One query scan, and the name its results get."""
+
+    path: Path
+    series: str | None
+    name: str
+
+
+@dataclass(frozen=True)
+class OutputPaths:
+    """Files of one query; ``probabilities`` by label value, in the order of the classes."""
+
+    labels: Path
+    probabilities: dict[int, Path]
+
+    @property
+    def all(self) -> list[Path]:
+        return [*self.probabilities.values(), self.labels]
+
+
+def series_in(path: Path) -> list[SeriesInfo]:
+    """DICOM series of a folder; none if it is a file or holds something else."""
+    from napari_cpclnet.imaging import list_series
+
+    try:
+        return list_series(path) if path.is_dir() else []
+    except ImageError:
+        return []
+
+
+def expand_queries(
+    queries: Sequence[Path], leave_out: Sequence[Path]
+) -> tuple[list[Target], list[CpclnetError]]:
+    """Find the scans behind files and folders, each once, each with a name of its own.
+
+    Parameters
+    ----------
+    queries
+        Files, DICOM folders, folders of scans.
+    leave_out
+        Masks of the support, and with them results of earlier runs, are no scans where a whole folder is given.
+
+    Returns
+    -------
+    targets, failures
+        What can be read, and why the rest cannot.
+    """
+    from napari_cpclnet.imaging import find_scans
+
+    masks = {path.resolve() for path in leave_out}
+    found: dict[tuple[Path, str | None], Target] = {}
+    failures: list[CpclnetError] = []
+    for query in queries:
+        try:
+            scans = find_scans(query)
+        except CpclnetError as error:
+            failures.append(error)
+            continue
+        if query.is_dir():
+            scans = [s for s in scans if s.path.resolve() not in masks and not _RESULT.search(s.name)]
+            if not scans:
+                failures.append(ImageError(f"{query}: the folder holds masks and results, but no scan."))
+        for scan in scans:
+            found.setdefault((scan.path.resolve(), scan.series), Target(scan.path, scan.series, scan.name))
+    return _with_own_names(list(found.values())), failures
+
+
+def _with_own_names(targets: list[Target]) -> list[Target]:
+    """Scans of one name from different folders get the folders' names in front, as many as it takes."""
+    names = [_file_name(target.name) for target in targets]
+    depth = 0
+    while True:
+        repeated = {
+            name for name in (n.casefold() for n in names) if [n.casefold() for n in names].count(name) > 1
+        }
+        if not repeated:
+            break
+        depth += 1
+        for i, target in enumerate(targets):
+            if names[i].casefold() not in repeated:
+                continue
+            parents = target.path.resolve().parents
+            if depth <= len(parents) - 1:
+                names[i] = _file_name(f"{parents[depth - 1].name}_{names[i]}")
+            else:  # one folder, one name: a.nii beside a.nrrd, or series of one description
+                names[i] = f"{names[i]}_{i + 1}"
+    return [Target(t.path, t.series, name) for t, name in zip(targets, names, strict=True)]
+
+
+def _file_name(text: str) -> str:
+    """Text that is safe in a file name on every system."""
+    return re.sub(r"[^\w.+-]+", "_", text).strip("._") or "scan"
+
+
+def output_paths(folder: Path, name: str, classes: dict[int, str], suffix: str) -> OutputPaths:
+    """Names of the files of one query; ``classes`` are those whose probabilities are written."""
+    labels = folder / f"{name}_labels.{suffix}"
+    return OutputPaths(
+        labels,
+        {
+            label: folder / f"{name}_probability_{_file_name(title)}.{suffix}"
+            for label, title in classes.items()
+        },
+    )
+
+
+def check_folder(folder: Path) -> None:
+    """Check that results can be written to a folder, before any work is done; makes nothing.
+
+    Raises
+    ------
+    OutputError
+        If the folder is a file, or it or the nearest folder above it cannot be written.
+    """
+    nearest = folder
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise OutputError(f"{folder}: cannot be the output folder, because {nearest} is a file.")
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot write to the output folder ({error.strerror or error})."
+        ) from error
+
+
+def prepare_outputs(paths: OutputPaths, inputs: Sequence[Path], *, overwrite: bool) -> None:
+    """Make the folder, and protect what is there.
+
+    Raises
+    ------
+    OutputError
+        If a file exists and may not be replaced, is an input of this run, or the folder cannot be made.
+    """
+    read = {path.resolve() for path in inputs}
+    for path in paths.all:
+        if path.resolve() in read:
+            raise OutputError(
+                f"{path}: is read by this command and will not be replaced; choose another --out."
+            )
+        if path.exists() and not overwrite:
+            raise OutputError(
+                f"{path}: exists already; use --overwrite to replace it, or choose another --out."
+            )
+    folder = paths.labels.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot make the output folder ({error.strerror or error}).") from error
+
+
+def write_results(paths: OutputPaths, segmentation: Segmentation, probabilities: NDArray[Any] | None) -> None:
+    """Write the files of one query, all or none; the labels come last and so mark a finished query.
+
+    Parameters
+    ----------
+    probabilities
+        (C, z, y, x), classes in the order of ``paths.probabilities``, or None.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    import numpy as np
+
+    from napari_cpclnet.imaging import Volume, write_segmentation, write_volume
+
+    written: list[Path] = []
+    try:
+        if probabilities is not None:
+            for values, path in zip(probabilities, paths.probabilities.values(), strict=True):
+                volume = Volume(values.astype(np.float32), segmentation.geometry, name=path.name)
+                write_volume(volume, path)
+                written.append(path)
+        write_segmentation(segmentation, paths.labels)
+    except BaseException:  # Ctrl-C and a full disk alike
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def scan_progress(title: str) -> Iterator[Progress]:
+    """A progress bar on stderr with one task; gone when it is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Lines for stdout must not end up on stderr because a bar is shown there.
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
+        progress.add_task(title, total=None)
+        yield progress

@@ -1,0 +1,141 @@
+"""What the command line's options mean: several values after one option, lists of slices and of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from napari_cpclnet.errors import SettingsError, SupportError
+
+_VALUES_OF = {"--support": 2, "--query": None}
+"""How many values follow each option; None is any number."""
+
+
+class MultiValueCommand(TyperCommand):
+    """A command whose ``--query`` takes any number of values and whose ``--support`` takes two.
+
+    Options of a variable number of values do not exist in click, so ``--query A B`` is read as
+    ``--query A --query B``.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, repeated_options(args))
+
+
+def repeated_options(args: Sequence[str]) -> list[str]:
+    """Write ``--query A B`` as ``--query A --query B``, and the same for ``--support IMAGE MASK``.
+
+    Raises
+    ------
+    typer.BadParameter
+        If ``--support`` is not followed by exactly two values.
+    """
+    rewritten: list[str] = []
+    rest = list(args)
+    while rest:
+        token = rest.pop(0)
+        option, equals, first = token.partition("=")
+        if option not in _VALUES_OF:
+            rewritten.append(token)
+            continue
+        values = [first] if equals else []
+        while rest and not rest[0].startswith("-"):
+            values.append(rest.pop(0))
+        wanted = _VALUES_OF[option]
+        if wanted is not None and len(values) != wanted:
+            raise typer.BadParameter(f"{option} takes two values, IMAGE MASK; {len(values)} given.")
+        if not values:
+            rewritten.append(option)  # the parser has the right words for an option without a value
+        for value in values:
+            rewritten += [option, value]
+    return rewritten
+
+
+def support_pairs(paths: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:
+    """Pair up IMAGE MASK IMAGE MASK ..."""
+    return tuple(zip(paths[::2], paths[1::2], strict=True))
+
+
+def parse_slices(texts: Sequence[str], n_supports: int) -> tuple[tuple[int, ...] | None, ...]:
+    """Slice numbers of every support scan from ``"12,20,31"``; None means every slice that carries a label.
+
+    Raises
+    ------
+    SettingsError
+        If a number is no slice number, or there are neither one nor as many lists as supports.
+    """
+    if not texts:
+        return (None,) * n_supports
+    lists = tuple(_slice_list(text) for text in texts)
+    if len(lists) == 1:
+        return lists * n_supports
+    if len(lists) != n_supports:
+        raise SettingsError(
+            f"--slices is given {len(lists)} times for {n_supports} supports: give it once, or once per --support."
+        )
+    return lists
+
+
+def _slice_list(text: str) -> tuple[int, ...]:
+    numbers = []
+    for part in text.split(","):
+        if not part.strip().isdecimal():
+            raise SettingsError(f"--slices '{text}': '{part.strip()}' is not a slice number (0, 1, 2, ...).")
+        numbers.append(int(part))
+    return tuple(sorted(set(numbers)))
+
+
+def parse_classes(text: str | None) -> dict[int, str] | None:
+    """Label values and names from ``"6=liver,1=spleen"``, in the order given; a name may be left out (``"6,1"``).
+
+    Raises
+    ------
+    SettingsError
+        If a label is no positive whole number, or a label or a name occurs twice.
+    """
+    if text is None:
+        return None
+    classes: dict[int, str] = {}
+    for part in text.split(","):
+        value, _, name = (word.strip() for word in part.partition("="))
+        if not value.isdecimal() or int(value) == 0:
+            raise SettingsError(f"--classes '{text}': '{value}' is not a label value (1, 2, 3, ...).")
+        label = int(value)
+        if label in classes:
+            raise SettingsError(f"--classes '{text}': label {label} is named twice.")
+        classes[label] = name or f"label {label}"
+    if len(set(classes.values())) != len(classes):
+        raise SettingsError(f"--classes '{text}': two labels have the same name.")
+    return classes
+
+
+def require_labels(classes: dict[int, str], found: Sequence[int], where: str, *, some_slices: bool) -> None:
+    """Check that every class that was asked for is painted.
+
+    Parameters
+    ----------
+    classes
+        Label values and names asked for.
+    found
+        Label values on the slices that count.
+    where
+        The masks, for the message.
+    some_slices
+        Whether only some slices count, for the message.
+
+    Raises
+    ------
+    SupportError
+        If a label is missing.
+    """
+    missing = [f"{label} ({name})" for label, name in classes.items() if label not in found]
+    if missing:
+        there = ", ".join(str(label) for label in found)
+        slices = " on the slices given" if some_slices else ""
+        raise SupportError(
+            f"{where}: label {', '.join(missing)} does not occur{slices}; the labels there are {there}."
+        )

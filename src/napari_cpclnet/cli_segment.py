@@ -1,0 +1,233 @@
+"""``napari-cpclnet segment``: the support is read once, then one query after the other is labelled."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from napari_cpclnet.cli_files import (
+    Target,
+    check_folder,
+    expand_queries,
+    output_paths,
+    prepare_outputs,
+    scan_progress,
+    series_in,
+    write_results,
+)
+from napari_cpclnet.cli_options import require_labels
+from napari_cpclnet.errors import CpclnetError, GeometryError, ImageError, SupportError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from napari_cpclnet.imaging import Segmentation, Volume
+    from napari_cpclnet.preprocessing import Plane
+    from napari_cpclnet.segmentation import Segmenter, SupportSet
+
+
+@dataclass(frozen=True)
+class SegmentJob:
+    """Everything ``segment`` was asked for, as parsed."""
+
+    supports: tuple[tuple[Path, Path], ...]
+    slices: tuple[tuple[int, ...] | None, ...]
+    queries: list[Path]
+    out: Path
+    classes: dict[int, str] | None
+    device: str
+    precision: str
+    weights: Path | None
+    plane: Plane
+    probabilities: bool
+    output_format: str
+    overwrite: bool
+
+
+def run_segment(job: SegmentJob) -> int:
+    """Label all queries of a job; a query that fails is reported and the others go on.
+
+    Returns
+    -------
+    int
+        How many queries failed.
+
+    Raises
+    ------
+    CpclnetError
+        If nothing can be labelled at all: support, weights, device or output folder are at fault.
+    """
+    from napari_cpclnet.model import choose_device, choose_precision, load_weights
+    from napari_cpclnet.segmentation import SegmentationSettings, Segmenter
+
+    device = choose_device(job.device)
+    choose_precision(job.precision, device)
+    check_folder(job.out)
+    support = read_supports(job)
+    masks = [mask for _, mask in job.supports]
+    targets, failures = expand_queries(job.queries, leave_out=masks)
+    for failure in failures:
+        typer.echo(f"Error: {failure}", err=True)
+    if not targets:
+        return len(failures)
+    settings = SegmentationSettings(plane=job.plane, device=job.device, precision=job.precision)
+    segmenter = Segmenter(load_weights(job.weights, device), settings)
+    segmenter.set_support(support)
+    n_failed = len(failures)
+    for target in targets:
+        try:
+            _label_one(job, target, segmenter, support.classes)
+        except CpclnetError as error:
+            n_failed += 1
+            typer.echo(f"Error: {error}", err=True)
+    if n_failed:
+        n_all = len(targets) + len(failures)
+        typer.echo(f"{n_failed} of {n_all} queries could not be labelled.", err=True)
+    return n_failed
+
+
+def read_supports(job: SegmentJob) -> SupportSet:
+    """Read the painted scans.
+
+    Returns
+    -------
+    SupportSet
+        The slices that count as painted.
+
+    Raises
+    ------
+    CpclnetError
+        If a file is missing or unreadable, a mask is empty or on another grid, or a label or slice is not there.
+    """
+    from napari_cpclnet.segmentation import SupportSet
+
+    painted: list[tuple[Volume, Segmentation]] = []
+    found: set[int] = set()
+    for (image, mask), slices in zip(job.supports, job.slices, strict=True):
+        volume, segmentation = read_support(image, mask)
+        say_notes(volume)
+        painted.append((volume, segmentation))
+        found |= labels_on(segmentation, slices, job.plane, mask)
+    where = ", ".join(str(mask) for _, mask in job.supports)
+    if job.classes is None:
+        names = {label: name for _, seg in painted for label, name in seg.classes.items()}
+        classes = {label: names.get(label, f"label {label}") for label in sorted(found)}
+    else:
+        require_labels(job.classes, sorted(found), where, some_slices=any(job.slices))
+        classes = job.classes
+    support = SupportSet(classes)
+    for (volume, segmentation), slices in zip(painted, job.slices, strict=True):
+        support.add(volume, segmentation.labels, slices=slices, plane=job.plane)
+    return support
+
+
+def read_support(image: Path, mask: Path) -> tuple[Volume, Segmentation]:
+    """Read a painted scan; of a DICOM folder with several series, the one on whose grid the mask lies."""
+    from napari_cpclnet.imaging import read_segmentation, read_volume
+
+    series = series_in(image)
+    if len(series) < 2:
+        volume = read_volume(image)
+        return volume, read_segmentation(mask, like=volume)
+    grid = read_segmentation(mask).geometry
+    fitting = []
+    for one in series:
+        try:
+            volume = read_volume(image, series=one.id)
+        except CpclnetError:  # a localiser or a damaged series beside the one that was painted
+            continue
+        if volume.geometry.isclose(grid):
+            fitting.append((one.id, volume))
+    if not fitting:
+        raise GeometryError(
+            f"{mask}: the mask lies on the grid of none of the {len(series)} series in {image}."
+        )
+    if len(fitting) > 1:
+        ids = ", ".join(series_id for series_id, _ in fitting)
+        raise ImageError(
+            f"{image}: several series lie on the mask's grid ({ids}); give a folder that holds only the painted one."
+        )
+    _, volume = fitting[0]
+    return volume, read_segmentation(mask, like=volume)
+
+
+def labels_on(
+    segmentation: Segmentation, slices: tuple[int, ...] | None, plane: Plane, mask: Path
+) -> set[int]:
+    """Labels on the slices that count as painted.
+
+    Raises
+    ------
+    SupportError
+        If the mask is empty, a slice does not exist, or none of the slices carries a label.
+    """
+    import numpy as np
+
+    from napari_cpclnet.preprocessing import plane_axis
+
+    everywhere = {int(value) for value in np.unique(segmentation.labels)} - {0}
+    if not everywhere:
+        raise SupportError(f"{mask}: the mask is empty; paint at least one slice.")
+    if slices is None:
+        return everywhere
+    axis = plane_axis(segmentation.geometry, plane)
+    n_slices = segmentation.labels.shape[axis]
+    beyond = [index for index in slices if index >= n_slices]
+    if beyond:
+        raise SupportError(
+            f"{mask}: there is no {plane} slice {beyond[0]}; slices are numbered from 0 to {n_slices - 1}."
+        )
+    labels = {int(value) for value in np.unique(segmentation.labels.take(slices, axis=axis))} - {0}
+    if not labels:
+        listed = ", ".join(str(index) for index in slices)
+        raise SupportError(f"{mask}: nothing is painted on the {plane} slices {listed}.")
+    return labels
+
+
+def say_notes(volume: Volume) -> None:
+    for note in volume.notes:
+        typer.echo(f"Note on {volume.name}: {note}", err=True)
+
+
+def _label_one(job: SegmentJob, target: Target, segmenter: Segmenter, classes: dict[int, str]) -> None:
+    """Label one scan and write its files; says the line that belongs to it."""
+    from napari_cpclnet.imaging import read_volume
+
+    inputs = [path for pair in job.supports for path in pair] + [target.path]
+    paths = output_paths(job.out, target.name, classes if job.probabilities else {}, job.output_format)
+    prepare_outputs(paths, inputs, overwrite=job.overwrite)
+    started = time.perf_counter()
+    volume = read_volume(target.path, series=target.series)
+    say_notes(volume)
+    with scan_progress(target.name) as progress:
+        predict(segmenter, volume, progress, keep_probabilities=job.probabilities)
+        segmentation = segmenter.result()
+        write_results(paths, segmentation, segmenter.result_probabilities() if job.probabilities else None)
+    seconds = time.perf_counter() - started
+    typer.echo(f"{target.name}: {seconds:.1f} s, {sizes(segmentation, volume)} -> {paths.labels}")
+
+
+def predict(
+    segmenter: Segmenter, volume: Volume, progress: Progress, *, keep_probabilities: bool = False
+) -> None:
+    """Run a prediction to its end under a progress bar that has one task."""
+    (task,) = progress.task_ids
+    for report in segmenter.predict(volume, keep_probabilities=keep_probabilities):
+        progress.update(task, completed=report.done, total=report.total)
+
+
+def sizes(segmentation: Segmentation, volume: Volume) -> str:
+    """The size of every class in ml, or in voxels where the scan has no physical size."""
+    millilitres = segmentation.volume_ml()
+    parts = []
+    for label, name in segmentation.classes.items():
+        ml = millilitres.get(label, 0.0)
+        if volume.calibrated:
+            parts.append(f"{name} {ml:.1f} ml")
+        else:
+            parts.append(f"{name} {round(ml / segmentation.geometry.voxel_ml)} voxels")
+    return ", ".join(parts)

@@ -1,0 +1,259 @@
+"""Random appearance of phantom slices: what makes every training episode a cross-modal one.
+
+Each side of an episode (support, query) draws its own scanner: CT of any contrast phase, MR of several weightings, PET,
+or no scanner that exists (a random value per structure, as in SynthSeg). Then texture, bias field, blur, noise, a random
+tone curve, and the intensity handling that real scans get. All on torch, on the device of the labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_cpclnet.episodes.anatomy_table import STRUCTURES
+from napari_cpclnet.episodes.render import TISSUES
+
+COUNT = len(STRUCTURES)
+_INDEX = STRUCTURES
+Table = NDArray[np.float32]
+
+_NATIVE_HU = {
+    "liver": 58, "liver vessel": 42, "liver lesion": 45, "spleen": 48, "right kidney cortex": 32,
+    "right kidney medulla": 30, "left kidney cortex": 32, "left kidney medulla": 30, "pancreas": 42,
+    "stomach wall": 40, "duodenum": 38, "small bowel wall": 40, "colon wall": 38, "aorta": 42, "vena cava": 40,
+    "portal vein": 40, "mesenteric vessel": 40, "heart wall": 42, "heart blood": 42, "right adrenal": 30,
+    "left adrenal": 30, "renal sinus": -40,
+}  # fmt: skip
+"""HU before contrast; the tissue table of `render` gives the portal venous phase."""
+
+_T1 = {
+    "skin": 0.4, "subcutaneous fat": 0.95, "visceral fat": 0.9, "wall muscle": 0.35, "psoas": 0.36, "back muscle": 0.38,
+    "liver": 0.5, "liver vessel": 0.25, "liver lesion": 0.32, "gallbladder": 0.2, "spleen": 0.33,
+    "right kidney cortex": 0.4, "right kidney medulla": 0.28, "left kidney cortex": 0.4, "left kidney medulla": 0.28,
+    "renal sinus": 0.6, "kidney cyst": 0.12, "right adrenal": 0.38, "left adrenal": 0.38, "pancreas": 0.5,
+    "stomach wall": 0.36, "stomach content": 0.25, "duodenum": 0.35, "small bowel wall": 0.36,
+    "small bowel content": 0.25, "colon wall": 0.36, "colon content": 0.5, "aorta": 0.15, "vena cava": 0.18,
+    "portal vein": 0.18, "mesenteric vessel": 0.18, "vertebra": 0.55, "spinal canal": 0.25, "rib": 0.45,
+    "cartilage": 0.3, "heart wall": 0.38, "heart blood": 0.18, "oesophagus": 0.36, "pelvic bone": 0.6,
+    "pelvic organ": 0.35, "bladder": 0.12, "free fluid": 0.12, "lung": 0.04, "air": 0.0, "couch": 0.0,
+    "stomach gas": 0.0, "bowel gas": 0.0,
+}  # fmt: skip
+
+_FAT = ("subcutaneous fat", "visceral fat")
+_GAS = ("air", "stomach gas", "bowel gas", "lung")
+_ENHANCING = {
+    "right kidney cortex": 0, "left kidney cortex": 0, "right kidney medulla": 1, "left kidney medulla": 1, "liver": 2,
+    "spleen": 3, "aorta": 4, "heart blood": 4, "vena cava": 5, "portal vein": 5, "liver vessel": 5,
+    "mesenteric vessel": 5, "pancreas": 6, "heart wall": 6, "right adrenal": 6, "left adrenal": 6,
+}  # fmt: skip
+_CONTENTS = ("stomach content", "duodenum", "small bowel content", "colon content")
+_TIED = (
+    ("left kidney cortex", "right kidney cortex"),
+    ("left kidney medulla", "right kidney medulla"),
+    ("left adrenal", "right adrenal"),
+    ("visceral fat", "subcutaneous fat"),
+    ("psoas", "wall muscle"),
+    ("back muscle", "wall muscle"),
+    ("stomach gas", "air"),
+    ("bowel gas", "air"),
+    ("pelvic bone", "vertebra"),
+)
+"""Pairs of one tissue: the first takes the second's value, give or take a little."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One scanner's view of one patient.
+
+    Attributes
+    ----------
+    values, textures : array, shape (structures,)
+        Mean intensity in [0, 1] and amplitude of the texture of every structure.
+    blur, noise, bias, gamma : float
+        Standard deviation of the blur in pixels, of the noise, of the log bias field; exponent of the tone curve.
+    """
+
+    values: Table
+    textures: Table
+    blur: float
+    noise: float
+    bias: float
+    gamma: float
+
+
+def _column(name: str) -> Table:
+    return np.array([getattr(TISSUES[s], name) if s in TISSUES else 0.0 for s in STRUCTURES], np.float32)
+
+
+def _tissue_tables() -> dict[str, Table]:
+    hu = _column("hu")
+    t2 = _column("t2")
+    t1 = np.array([_T1[s] for s in STRUCTURES], np.float32)
+    native = hu.copy()
+    for name, value in _NATIVE_HU.items():
+        native[_INDEX[name]] = value
+    for name, (ct, mr) in {"bladder": (8, 1.0), "free fluid": (10, 0.95)}.items():
+        hu[_INDEX[name]] = native[_INDEX[name]] = ct
+        t2[_INDEX[name]] = mr
+    return {"hu": hu, "native": native, "t2": t2, "t1": t1, "suv": _column("suv")}
+
+
+_TABLES = _tissue_tables()
+_LUMPY = np.maximum(np.array([TISSUES[s].texture if s in TISSUES else 1.0 for s in STRUCTURES], np.float32), 0.0)
+
+
+def _ct(rng: np.random.Generator) -> Table:
+    phase = np.clip(rng.normal(0.8, 0.5), 0, 1.6) * np.clip(rng.normal(1, 0.35, 7), 0.2, 2.0)
+    hu = _TABLES["native"].copy()
+    for name, value in STRUCTURES.items():
+        strength = phase[_ENHANCING[name]] if name in _ENHANCING else min(float(phase.mean()), 1.3)
+        hu[value] += strength * (_TABLES["hu"][value] - _TABLES["native"][value])
+    hu += rng.normal(0, 10, COUNT)
+    if rng.random() < 0.2:  # fatty liver
+        hu[_INDEX["liver"]] -= rng.uniform(20, 60)
+    for name in _CONTENTS:
+        if rng.random() < 0.35:  # oral contrast
+            hu[_INDEX[name]] = rng.uniform(90, 400)
+    low, high = -125 + rng.normal(0, 25), 275 + rng.normal(0, 40)
+    return np.clip((hu - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def _mr(rng: np.random.Generator) -> Table:
+    kind = rng.random()
+    if kind < 0.6:
+        values = _TABLES["t2"] * rng.uniform(0.9, 1.5)
+        if rng.random() < 0.35:  # without fat suppression
+            for name in _FAT:
+                values[_INDEX[name]] = rng.uniform(0.6, 1.0)
+        elif rng.random() < 0.3:
+            for name in _FAT:
+                values[_INDEX[name]] = rng.uniform(0.1, 0.4)
+    else:
+        values = _TABLES["t1"].copy()
+        if rng.random() < 0.4:  # fat-suppressed
+            for name in _FAT:
+                values[_INDEX[name]] = rng.uniform(0.05, 0.3)
+        if rng.random() < 0.4:  # with contrast agent
+            for name in _ENHANCING:
+                values[_INDEX[name]] += rng.uniform(0.2, 0.6)
+    values = values * np.exp(rng.normal(0, 0.18, COUNT)) + rng.normal(0, 0.02, COUNT)
+    for name in ("aorta", "vena cava", "portal vein", "liver vessel", "heart blood", "mesenteric vessel"):
+        if rng.random() < 0.3:  # flow: dark or bright
+            values[_INDEX[name]] = rng.uniform(0, 1)
+    for name in _CONTENTS:
+        if rng.random() < 0.5:
+            values[_INDEX[name]] = rng.uniform(0, 1)
+    return np.clip(values, 0, 1.3).astype(np.float32)
+
+
+def _pet(rng: np.random.Generator) -> Table:
+    values = _TABLES["suv"] * np.exp(rng.normal(0, 0.35, COUNT)) / rng.uniform(3, 10)
+    return np.clip(values, 0, 1.2).astype(np.float32)
+
+
+def _any(rng: np.random.Generator) -> Table:
+    values = rng.uniform(0, 1, COUNT)
+    if rng.random() < 0.7:
+        values[: _INDEX["skin"]] = 0.0
+        values[_INDEX["lung"]] = abs(rng.normal(0, 0.08))
+    else:
+        values[_INDEX["air"]] = rng.uniform(0, 0.3)
+    if rng.random() < 0.5:  # upper organs of nearly one intensity: shape and place must do
+        base, spread = rng.uniform(0.3, 0.8), rng.uniform(0.02, 0.1)
+        for name in ("liver", "spleen", "stomach content", "pancreas", "wall muscle", "right kidney cortex"):
+            values[_INDEX[name]] = base + rng.normal(0, spread)
+    return values.astype(np.float32)
+
+
+def random_look(rng: np.random.Generator) -> Look:
+    """Draw a scanner and a patient's values in it."""
+    kind = rng.choice(4, p=[0.32, 0.33, 0.05, 0.30])
+    values = (_ct, _mr, _pet, _any)[kind](rng)
+    for follower, leader in _TIED:
+        if kind != 0 or "kidney" in follower or "adrenal" in follower:
+            loose = 0.03 if rng.random() < 0.85 else 0.15
+            values[_INDEX[follower]] = values[_INDEX[leader]] + rng.normal(0, loose)
+    if kind == 3 and rng.random() < 0.15:
+        values = values.max() - values
+    amount = (0.012, 0.03, 0.06, 0.04)[kind] * np.exp(rng.normal(0, 0.5))
+    textures = amount * _LUMPY * np.exp(rng.normal(0, 0.5, COUNT))
+    return Look(
+        values=values.astype(np.float32),
+        textures=np.clip(textures, 0, 0.2).astype(np.float32),
+        blur=float((0.45, 0.5, 1.3, 0.6)[kind] * np.exp(rng.normal(0, 0.35))),
+        noise=float((0.02, 0.025, 0.04, 0.03)[kind] * np.exp(rng.normal(0, 0.7))),
+        bias=float(0.03 if kind == 0 else abs(rng.normal(0, 0.22))),
+        gamma=float(np.exp(rng.normal(0, 0.2))),
+    )
+
+
+def same_scanner(look: Look, rng: np.random.Generator) -> Look:
+    """Another patient in nearly the same scanner."""
+    values = look.values + rng.normal(0, 0.03, COUNT)
+    return Look(
+        values.astype(np.float32), look.textures, look.blur, look.noise * float(np.exp(rng.normal(0, 0.2))),
+        look.bias, look.gamma * float(np.exp(rng.normal(0, 0.05))),
+    )  # fmt: skip
+
+
+def _field(size: int, shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
+    """Smooth noise (B, P, H, W), of standard deviation near one, from a coarse grid of `size` x `size`."""
+    b, p, h, w = shape
+    coarse = torch.randn(b, p, size, size, generator=generator, device=device)
+    return F.interpolate(coarse, size=(h, w), mode="bicubic", align_corners=True)
+
+
+def _blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur of images (B, P, H, W) with one standard deviation (B,) in pixels each."""
+    b, p, h, w = images.shape
+    offset = torch.arange(-4, 5, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (offset[None] / sigma[:, None].clamp(min=0.15)) ** 2)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(p, 0)
+    flat = images.reshape(1, b * p, h, w)
+    flat = F.conv2d(flat, kernel[:, None, None, :], padding=(0, 4), groups=b * p)
+    flat = F.conv2d(flat, kernel[:, None, :, None], padding=(4, 0), groups=b * p)
+    return flat.view(b, p, h, w)
+
+
+def render(labels: Tensor, looks: list[Look], generator: torch.Generator) -> Tensor:
+    """Take pictures of label slices.
+
+    Parameters
+    ----------
+    labels : Tensor of int64, shape (S, B, P, H, W)
+        `S` sides (one look each), `B` slices of a side, `P` planes of a slice (before, itself, after).
+    looks : list of Look, length S
+    generator : torch.Generator
+        On the device of the labels.
+
+    Returns
+    -------
+    Tensor, shape (S, B, P, H, W)
+        Intensities in [0, 1].
+    """
+    s, b, p, h, w = labels.shape
+    device = labels.device
+
+    def per_side(values: list[float]) -> Tensor:
+        return torch.tensor(values, device=device)
+
+    flat = labels.reshape(s, -1)
+    tables = torch.tensor(np.stack([np.stack([k.values, k.textures]) for k in looks]), device=device)
+    image = tables[:, 0].gather(1, flat).view(s * b, p, h, w)
+    texture = tables[:, 1].gather(1, flat).view(s * b, p, h, w)
+    shape = (s * b, p, h, w)
+    lumps = 0.6 * _field(max(8, h // 4), shape, generator, device) + 0.5 * _field(max(4, h // 10), shape, generator, device)
+    grain = torch.randn(shape, generator=generator, device=device)
+    image = image + texture * (lumps + 0.5 * grain)
+    image = _blur(image, per_side([k.blur for k in looks]).repeat_interleave(b))
+    bias = _field(4, (s, 1, h, w), generator, device) * per_side([k.bias for k in looks])[:, None, None, None]
+    image = (image.view(s, b, p, h, w) * torch.exp(bias)[:, None]).clamp(min=0)
+    noise = per_side([k.noise for k in looks])[:, None, None, None, None]
+    image = image + noise * torch.randn(image.shape, generator=generator, device=device)
+    gamma = per_side([k.gamma for k in looks])[:, None, None, None, None]
+    return image.clamp(0, 1.5).pow(gamma).clamp(0, 1)

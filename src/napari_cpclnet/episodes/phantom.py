@@ -1,0 +1,88 @@
+"""Procedural label volumes of the human trunk, the only anatomy the network is trained on.
+
+Every structure is an implicit depth function in the millimetres of one body, roughened by smooth noise; where
+two organs compete for a voxel the one that is deeper there wins, so that neighbours touch without overlap.
+Sizes and places follow anatomy textbooks; no scan and no label map of a patient went into them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from napari_cpclnet.episodes import anatomy_body, anatomy_gut, anatomy_pelvis, anatomy_solid
+from napari_cpclnet.episodes.anatomy_canvas import Canvas
+from napari_cpclnet.episodes.anatomy_table import MERGES, STRUCTURES, TARGETS
+
+__all__ = ["MERGES", "STRUCTURES", "TARGETS", "Phantom", "PhantomSettings", "make_phantom"]
+
+
+class PhantomSettings(BaseModel):
+    """Grid and variability of the phantoms."""
+
+    model_config = ConfigDict(frozen=True)
+
+    shape: tuple[int, int, int] = (104, 128, 144)
+    """Voxels (z, y, x)."""
+    spacing: tuple[float, float, float] = (4.0, 3.0, 3.0)
+    """Millimetres (z, y, x)."""
+    deformation: float = 1.0
+    """Strength of the smooth random deformation of the whole body; 0 switches it off."""
+
+
+@dataclass(frozen=True, eq=False)
+class Phantom:
+    """A labelled trunk; z runs from inferior to superior, y from front to back, x from right to left."""
+
+    labels: NDArray[np.uint8]
+    structures: dict[str, int]
+    spacing: tuple[float, float, float]
+    level: NDArray[np.float32]
+    """(Z,) height in the body of every slice: 0 at the iliac crest, 1 at the dome of the liver, linear outside."""
+
+    def mask(self, target: str) -> NDArray[np.bool_]:
+        """Voxels of a class of `TARGETS` or a single structure."""
+        names = TARGETS.get(target, (target,))
+        return np.isin(self.labels, [self.structures[name] for name in names])
+
+
+def make_phantom(rng: np.random.Generator, settings: PhantomSettings | None = None) -> Phantom:
+    """Draw one random adult trunk, from the middle of the pelvis to the heart.
+
+    The result depends on the state of `rng` and the settings only.
+    """
+    settings = settings or PhantomSettings()
+    build = anatomy_body.random_build(rng)
+    extent = [n * h for n, h in zip(settings.shape, settings.spacing, strict=True)]
+    # Put the middle between mid pelvis and mid heart in the middle of the grid.
+    crest = (
+        0.5 * extent[0] - 0.5 * (build.dome - 62.0) + float(rng.normal(0, 14)),
+        0.5 * extent[1] + float(rng.normal(0, 9)),
+        0.5 * extent[2] + float(rng.normal(0, 9)),
+    )
+    c = Canvas(rng, settings.shape, settings.spacing, crest, settings.deformation)
+    frame = anatomy_body.build_trunk(c, build)
+    anatomy_pelvis.pelvis(c, build)
+    anatomy_solid.great_vessels(c, build)
+    anatomy_body.heart_and_oesophagus(c, build)
+    places = anatomy_solid.liver(c, build, frame)
+    anatomy_solid.gallbladder(c, build, places["fossa"])
+    anatomy_solid.spleen(c, build, frame)
+    poles = anatomy_solid.kidneys(c, build)
+    anatomy_solid.pancreas(c, build, frame)
+    pylorus = anatomy_gut.stomach(c, build)
+    anatomy_gut.duodenum(c, build, pylorus)
+    anatomy_solid.adrenals(c, build, poles)
+    anatomy_solid.liver_inside(c, build, places["hilum"])
+    anatomy_pelvis.bladder(c, build)
+    anatomy_gut.colon(c, build, frame)
+    anatomy_gut.small_bowel(c, build, frame)
+    anatomy_gut.mesentery(c, build)
+    if rng.random() < 0.12:
+        anatomy_pelvis.free_fluid(c, frame.cavity)
+    anatomy_pelvis.outside(c, build)
+    level = ((c.flat[0]) / build.dome).astype(np.float32)
+    return Phantom(labels=c.labels, structures=dict(STRUCTURES), spacing=settings.spacing, level=level)

@@ -1,0 +1,202 @@
+"""Episodes from phantoms: a few painted slices of one patient, slices of another, each seen by its own scanner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from napari_cpclnet.episodes.appearance import random_look, render, same_scanner
+from napari_cpclnet.episodes.targets import FREQUENCY, membership
+
+_SEEN = 24
+"""Voxels of a class that a slice must hold for the class to count as present when slices are chosen."""
+
+
+class EpisodeSettings(BaseModel):
+    """How episodes are drawn."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(128, ge=64, le=512, multiple_of=32, description="Side of the slices, in pixels.")
+    episodes: int = Field(2, ge=1, description="Support sets in a batch.")
+    queries: int = Field(4, ge=1, description="Query slices of each support set.")
+    classes: int = Field(3, ge=1, description="Classes of each episode, sharing one encoding.")
+    shots: tuple[int, ...] = Field((1, 2, 3, 5), description="Numbers of support slices, drawn at random.")
+    shot_weights: tuple[float, ...] = Field((0.2, 0.2, 0.3, 0.3), description="How often each number is drawn.")
+    same_patient: float = Field(0.15, ge=0, le=1, description="Share of episodes whose query is the support's patient.")
+    same_scanner: float = Field(0.35, ge=0, le=1, description="Share of episodes whose two sides share a scanner.")
+    anywhere: float = Field(0.3, ge=0, le=1, description="Share of query slices from anywhere in the body.")
+
+
+@dataclass(frozen=True)
+class EpisodeBatch:
+    """Episodes of one number of shots.
+
+    Attributes
+    ----------
+    support : Tensor, shape (E, K, 3, S, S)
+        Intensities in [0, 1]; planes before, at and after the slice.
+    support_masks : Tensor, shape (E, classes, K, S, S)
+    query : Tensor, shape (E, Q, 3, S, S)
+    query_masks : Tensor, shape (E, Q, classes, S, S)
+    support_labels, query_labels : Tensor of int64, shape (E, K or Q, S, S)
+        Structure of every pixel, for the dense supervision of the encoder.
+    support_levels, query_levels : Tensor, shape (E, K or Q)
+        Level in the body.
+    """
+
+    support: Tensor
+    support_masks: Tensor
+    query: Tensor
+    query_masks: Tensor
+    support_labels: Tensor
+    query_labels: Tensor
+    support_levels: Tensor
+    query_levels: Tensor
+
+
+class PhantomEpisodes:
+    """Draws batches of episodes from a stack of phantoms.
+
+    Parameters
+    ----------
+    labels : Tensor of uint8, shape (P, Z, Y, X)
+        Phantoms, z to superior, y to posterior, x to the patient's left; 3 mm in plane.
+    levels : Tensor, shape (P, Z)
+        Level in the body of every slice.
+    z_spacing : float
+        In mm.
+    settings : EpisodeSettings, optional
+    """
+
+    def __init__(
+        self, labels: Tensor, levels: Tensor, z_spacing: float, settings: EpisodeSettings | None = None
+    ) -> None:
+        self.settings = settings or EpisodeSettings()
+        self.labels = labels
+        self.levels = levels
+        self.z_spacing = z_spacing
+        self.members = torch.from_numpy(membership()).to(labels.device)
+        table = self.members.T.float()
+        counts = []
+        for phantom in labels:
+            histogram = torch.stack([torch.bincount(z.flatten().long(), minlength=len(table)) for z in phantom])
+            counts.append(histogram.float() @ table)
+        # area[p, z, c]: pixels of each class in each slice
+        self.area: NDArray[np.float32] = torch.stack(counts).cpu().numpy()
+
+    def batch(self, rng: np.random.Generator, generator: torch.Generator) -> EpisodeBatch:
+        """Draw one batch: `rng` chooses patients, slices, classes and scanners, `generator` makes the pixels."""
+        s = self.settings
+        shots = int(rng.choice(s.shots, p=np.array(s.shot_weights) / sum(s.shot_weights)))
+        plans = [self._plan(rng, shots) for _ in range(s.episodes)]
+        classes = torch.tensor(np.stack([p[0] for p in plans]), device=self.labels.device)
+        sides = []
+        looks = [random_look(rng) for _ in plans]
+        others = [same_scanner(k, rng) if rng.random() < s.same_scanner else random_look(rng) for k in looks]
+        for column, side_looks in ((1, looks), (2, others)):
+            patients = [p[column][0] for p in plans]
+            slices = np.stack([p[column][1] for p in plans])
+            planes = self._planes(patients, slices, rng)
+            planes = self._warp(planes, rng, generator)
+            images = render(planes, side_looks, generator)
+            middle = planes[:, :, 1]
+            levels = self.levels[torch.tensor(patients)[:, None], torch.from_numpy(slices)]
+            member = self.members[classes]  # (E, classes, structures)
+            index = middle.flatten(1)[:, None].expand(-1, member.shape[1], -1)
+            masks = member.gather(2, index).view(*member.shape[:2], *middle.shape[1:]).float()
+            sides.append((images, masks, middle, levels.to(images.device)))
+        (si, sm, sl, sv), (qi, qm, ql, qv) = sides
+        return EpisodeBatch(si, sm, qi, qm.transpose(1, 2).contiguous(), sl, ql, sv, qv)
+
+    def _plan(
+        self, rng: np.random.Generator, shots: int
+    ) -> tuple[NDArray[np.int64], tuple[int, NDArray[np.int64]], tuple[int, NDArray[np.int64]]]:
+        """Classes, (patient, slices) of the support, (patient, slices) of the query."""
+        s = self.settings
+        count, depth = self.area.shape[:2]
+        while True:
+            patient = int(rng.integers(count))
+            seen = self.area[patient] >= _SEEN
+            weights = FREQUENCY * (seen.sum(0) >= 2)
+            first = int(rng.choice(len(weights), p=weights / weights.sum()))
+            extent = np.flatnonzero(seen[:, first])
+            if shots == 1 and rng.random() < 0.5:
+                support = np.array([int(self.area[patient, :, first].argmax())])
+            else:
+                jitter = rng.uniform(0.1, 0.9, shots)
+                place = ((np.arange(shots) + jitter) / shots * len(extent)).astype(int)
+                if rng.random() < 0.3 and shots > 1:  # slices spread over more than this organ, some without it
+                    margin = int(rng.integers(0, 10))
+                    extent = np.arange(max(0, extent[0] - margin), min(depth, extent[-1] + margin + 1))
+                    place = ((np.arange(shots) + jitter) / shots * len(extent)).astype(int)
+                support = extent[np.minimum(place, len(extent) - 1)]
+            shown = seen[support].any(0)
+            if not shown[first]:
+                continue
+            rest = FREQUENCY * shown
+            rest[first] = 0
+            extra = min(s.classes - 1, int((rest > 0).sum()))
+            chosen = [first, *rng.choice(len(rest), extra, replace=False, p=rest / rest.sum())] if extra else [first]
+            chosen += [first] * (s.classes - len(chosen))
+            other = patient if rng.random() < s.same_patient else int(rng.integers(count))
+            query = self._query_slices(rng, other, chosen)
+            return np.array(chosen), (patient, support), (other, query)
+
+    def _query_slices(self, rng: np.random.Generator, patient: int, classes: list[int]) -> NDArray[np.int64]:
+        depth = self.area.shape[1]
+        slices = []
+        for i in range(self.settings.queries):
+            extent = np.flatnonzero(self.area[patient, :, classes[i % len(classes)]] >= _SEEN)
+            if len(extent) == 0 or rng.random() < self.settings.anywhere:
+                slices.append(int(rng.integers(depth)))
+            else:  # the organ's range and a little beyond, where false positives are born
+                low, high = extent[0] - 4, extent[-1] + 5
+                slices.append(int(np.clip(rng.integers(low, high), 0, depth - 1)))
+        return np.array(slices)
+
+    def _planes(self, patients: list[int], slices: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        """Label planes (E, B, 3, Y, X): the neighbours lie 4 to 12 mm away, or are the slice itself."""
+        depth = self.labels.shape[1]
+        planes = []
+        for patient, rows in zip(patients, slices, strict=True):
+            step = max(1, round(float(rng.uniform(4, 12)) / self.z_spacing)) if rng.random() < 0.9 else 0
+            index = np.clip(rows[:, None] + step * np.array([-1, 0, 1]), 0, depth - 1)
+            planes.append(self.labels[patient][torch.from_numpy(index).to(self.labels.device)])
+        return torch.stack(planes)
+
+    def _warp(self, planes: Tensor, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+        """Random affine and elastic deformation and crop; one per side, with a little jitter per slice."""
+        e, b, p, h, w = planes.shape
+        size = self.settings.size
+        device = planes.device
+
+        def draw(std: float, *shape: int) -> NDArray[np.float64]:
+            return rng.normal(0, std, shape)
+
+        angle = draw(0.10, e, 1) + draw(0.02, e, b)
+        scale = np.exp(draw(0.10, e, 1) + draw(0.02, e, b))
+        aspect = np.exp(draw(0.05, e, 1))
+        shear = draw(0.05, e, 1)
+        cos, sin = np.cos(angle), np.sin(angle)
+        matrix = np.zeros((e, b, 2, 3))
+        matrix[..., 0, 0] = cos * scale * aspect * (size / w)
+        matrix[..., 0, 1] = (-sin * scale + shear) * (size / w)
+        matrix[..., 1, 0] = sin * scale * (size / h)
+        matrix[..., 1, 1] = cos * scale / aspect * (size / h)
+        matrix[..., 0, 2] = draw(0.05, e, 1) + draw(0.01, e, b)
+        matrix[..., 1, 2] = draw(0.05, e, 1) + draw(0.01, e, b)
+        theta = torch.from_numpy(matrix.reshape(e * b, 2, 3)).to(device, torch.float32)
+        grid = F.affine_grid(theta, [e * b, 1, size, size], align_corners=False)
+        nodes = torch.randn(e, 2, 8, 8, generator=generator, device=device)
+        strength = torch.from_numpy(rng.uniform(0, 0.03, (e, 1, 1, 1))).to(device, torch.float32)
+        bend = F.interpolate(nodes * strength, size=(size, size), mode="bicubic", align_corners=True)
+        grid = grid + bend.permute(0, 2, 3, 1).repeat_interleave(b, 0)
+        warped = F.grid_sample(planes.reshape(e * b, p, h, w).float(), grid, mode="nearest", align_corners=False)
+        return warped.view(e, b, p, size, size).long()

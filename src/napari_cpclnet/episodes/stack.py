@@ -1,0 +1,69 @@
+"""A stack of phantoms on disk, made once by all cores and read back whole."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from torch import Tensor
+
+from napari_cpclnet.episodes.phantom import PhantomSettings, make_phantom
+
+
+@dataclass(frozen=True)
+class PhantomStack:
+    """Phantoms of one grid.
+
+    Attributes
+    ----------
+    labels : Tensor of uint8, shape (P, Z, Y, X)
+    levels : Tensor, shape (P, Z)
+    z_spacing : float
+        In mm.
+    """
+
+    labels: Tensor
+    levels: Tensor
+    z_spacing: float
+
+
+def _one(seed: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    phantom = make_phantom(np.random.default_rng(seed))
+    return phantom.labels, phantom.level
+
+
+def make_stack(count: int, seed: int, path: Path, workers: int | None = None) -> PhantomStack:
+    """Make `count` phantoms, or read them if `path` already holds them.
+
+    Phantom `i` depends on `seed` and `i` alone, so a longer stack begins with the shorter one.
+
+    Parameters
+    ----------
+    count, seed : int
+    path : Path
+        A safetensors file; written whole or not at all.
+    workers : int, optional
+        Processes; all cores where missing.
+    """
+    settings = PhantomSettings()
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # a fresh interpreter per worker: forking a process that has used torch's threads may hang
+        with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+            made = list(pool.map(_one, [(seed, i) for i in range(count)], chunksize=4))
+        handle, name = tempfile.mkstemp(suffix=".safetensors", dir=path.parent)
+        os.close(handle)
+        save_file({"labels": np.stack([m[0] for m in made]), "levels": np.stack([m[1] for m in made])}, name)
+        os.replace(name, path)
+    with safe_open(path, framework="pt") as file:
+        labels, levels = file.get_tensor("labels")[:count], file.get_tensor("levels")[:count]
+    return PhantomStack(labels, levels, settings.spacing[0])

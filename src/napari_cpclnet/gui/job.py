@@ -1,0 +1,198 @@
+"""One run, frozen: what to learn from and which scans to label; and the reports it yields. No Qt."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cpclnet.errors import CpclnetError
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_cpclnet.gui.layers import LayerScan
+    from napari_cpclnet.gui.options import Options, SegmenterFactory, SegmenterLike
+    from napari_cpclnet.imaging import Volume
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A scan to label. ``layer`` is only for the GUI thread, ``scan`` for the worker."""
+
+    layer: Image
+    scan: LayerScan
+    axis: int
+    start_slice: int
+    is_support: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Everything of one run.
+
+    ``labels`` (z, y, x) is a copy; ``slices`` are the painted slices, the only ones that are used.
+    ``cancelled`` and ``skipped`` (numbers of queries) may be set from any thread and are looked at after each
+    slice.
+    """
+
+    support: LayerScan
+    labels: np.ndarray
+    slices: tuple[int, ...]
+    classes: dict[int, str]
+    queries: tuple[Query, ...]
+    options: Options
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    skipped: set[int] = field(default_factory=set)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Smallest unsigned type of the label values; that of the result layers."""
+        return np.min_scalar_type(max(self.classes))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is being done while there are no slices to count."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The network is loaded: on which device, with which weights."""
+
+    device: str
+    weights: str
+
+
+@dataclass(frozen=True, eq=False)
+class SliceDone:
+    """Labels (h, w) of one slice of query number ``query``, in array order of the two other axes."""
+
+    query: int
+    index: int
+    labels: np.ndarray
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class ScanDone:
+    """Final labels (z, y, x), their checksum, ml per label value and seconds of query number ``query``."""
+
+    query: int
+    labels: np.ndarray
+    checksum: int
+    millilitres: dict[int, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ScanFailed:
+    """A query that could not be labelled, and why in one sentence; ``query=None``: the whole run."""
+
+    query: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The run stopped because it was asked to; finished slices stay."""
+
+
+Report = Stage | Ready | SliceDone | ScanDone | ScanFailed | Cancelled
+
+
+def run_job(job: Job, make_segmenter: SegmenterFactory) -> Iterator[Report]:
+    """Label all queries one after another; a failed one is reported and the rest go on.
+
+    Consumed in a worker thread. Never raises: a user error becomes its sentence, a bug is logged with its
+    traceback.
+    """
+    try:
+        yield Stage("Loading the network…")
+        segmenter = make_segmenter(job.options)
+        yield Ready(*describe(segmenter, job.options))
+        if job.cancelled.is_set():
+            yield Cancelled()
+            return
+        yield Stage("Learning from the painted slices…")
+        support = job.support.volume()
+        segmenter.set_support(_support_set(job, support))
+    except Exception as error:  # noqa: BLE001 - the panel must hear of everything
+        yield ScanFailed(None, sentence(error))
+        return
+    for number, query in enumerate(job.queries):
+        if number in job.skipped:
+            continue
+        if job.cancelled.is_set():
+            yield Cancelled()
+            return
+        yield Stage(f"Reading {query.scan.name}…")
+        try:
+            volume = support if query.is_support else query.scan.volume()
+            yield from _label(job, number, volume, segmenter)
+        except Exception as error:  # noqa: BLE001
+            yield ScanFailed(number, sentence(error))
+    if job.cancelled.is_set():
+        yield Cancelled()
+
+
+def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> Iterator[Report]:
+    started = time.perf_counter()
+    with closing(segmenter.predict(volume, start_slice=job.queries[number].start_slice)) as slices:  # type: ignore[type-var]
+        for result in slices:
+            if job.cancelled.is_set() or number in job.skipped:
+                return
+            yield SliceDone(number, result.index, np.asarray(result.labels), result.done, result.total)
+    if job.cancelled.is_set() or number in job.skipped:
+        return
+    yield Stage(f"Finishing {volume.name}…")
+    final = segmenter.result()
+    found = final.volume_ml()
+    millilitres = {value: found.get(value, 0.0) for value in job.classes}
+    labels = np.ascontiguousarray(final.labels, dtype=job.dtype)
+    yield ScanDone(number, labels, checksum(labels), millilitres, time.perf_counter() - started)
+
+
+def _support_set(job: Job, volume: Volume) -> Any:
+    from napari_cpclnet.segmentation import SupportSet
+
+    support = SupportSet(classes=job.classes)
+    support.add(volume, job.labels, slices=job.slices, plane=job.options.plane)
+    return support
+
+
+def describe(segmenter: SegmenterLike, options: Options) -> tuple[str, str]:
+    """Device and weights of a Segmenter in words for the status line."""
+    device = str(getattr(segmenter, "device", options.device))
+    digest = str(getattr(getattr(segmenter, "model", None), "weights_hash", ""))[:8]
+    return {"cpu": "CPU", "mps": "Apple GPU"}.get(device, device.upper()), f"weights {digest}".strip()
+
+
+def checksum(labels: np.ndarray) -> int:
+    """Short fingerprint of an array, to see later whether anyone changed it."""
+    return zlib.crc32(np.ascontiguousarray(labels))
+
+
+def sentence(error: Exception) -> str:
+    """What to tell the user of an error."""
+    if isinstance(error, CpclnetError):
+        return str(error)
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return (
+            "There is not enough memory for this scan: close other programs or choose the CPU under Options."
+        )
+    logger.error("a run failed", exc_info=error)
+    what = f"{type(error).__name__}: {error}"
+    return f"Something went wrong inside CPCLNet ({what}); please report it with the log."

@@ -1,0 +1,278 @@
+"""Between a scan and its napari layers, without losing where it lies in the patient.
+
+Every layer we make carries its true geometry in ``layer.metadata[KEY]``; a scan that napari cannot slice
+obliquely is shown in its index axes and still saved where it belongs. Layers of other plugins have no such
+note: their geometry comes from what napari shows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cpclnet.errors import GeometryError, ImageError
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer
+
+    from napari_cpclnet.imaging import Geometry, Segmentation, Volume
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+KEY = "napari_cpclnet"
+AXES = ("z", "y", "x")
+
+# Soft tissue, level 40, width 400 HU; PET is shown dark on white as in reading rooms.
+_DISPLAY_LIMITS = {"HU": (-160.0, 240.0), "HU8": (0.0, 255.0), "SUVbw": (0.0, 10.0)}
+
+
+def note(layer: Layer) -> dict[str, Any]:
+    """What we wrote down about a layer (geometry, modality, unit, classes, ...); empty for foreign layers."""
+    found = layer.metadata.get(KEY)
+    return found if isinstance(found, dict) else {}
+
+
+def copied_transform(layer: Layer) -> dict[str, Any]:
+    """Keyword arguments that put a new layer exactly where ``layer`` is."""
+    return {
+        "scale": layer.scale,
+        "translate": layer.translate,
+        "rotate": layer.rotate,
+        "shear": layer.shear,
+        "affine": layer.affine.affine_matrix,
+        "units": layer.units,
+        "axis_labels": layer.axis_labels,
+    }
+
+
+def volume_to_layer(volume: Volume) -> LayerData:
+    """Layer data tuple of an image layer that shows a volume in its usual display window."""
+    low, high = display_limits(volume.array, volume.unit)
+    kwargs = {
+        "name": volume.name,
+        "contrast_limits": (low, high),
+        "colormap": "gray_r" if volume.modality == "PT" else "gray",
+        "metadata": {KEY: volume_note(volume)},
+        **_shown(volume.geometry, volume.calibrated),
+    }
+    return volume.array, kwargs, "image"
+
+
+def segmentation_to_layer(segmentation: Segmentation, *, calibrated: bool = True) -> LayerData:
+    """Layer data tuple of a labels layer whose class names appear in napari's status bar."""
+    kwargs = {
+        "name": segmentation.name,
+        "metadata": {KEY: {"geometry": segmentation.geometry, "classes": dict(segmentation.classes)}},
+        "features": class_features(segmentation.classes),
+        **_shown(segmentation.geometry, calibrated),
+    }
+    return segmentation.labels, kwargs, "labels"
+
+
+def class_features(classes: dict[int, str]) -> dict[str, list[Any]]:
+    """Features table that makes napari show the class under the pointer."""
+    values = sorted(classes)
+    return {"index": [0, *values], "class": ["background", *(classes[value] for value in values)]}
+
+
+def volume_note(volume: Volume) -> dict[str, Any]:
+    """Everything of a volume but its array, as kept in the metadata of its layer."""
+    return {
+        "geometry": volume.geometry,
+        "modality": volume.modality,
+        "unit": volume.unit,
+        "source": volume.source,
+        "calibrated": volume.calibrated,
+        "notes": volume.notes,
+    }
+
+
+def display_limits(array: np.ndarray, unit: str) -> tuple[float, float]:
+    """Grey values shown as black and white: the unit's usual window, else percentiles 1 and 99."""
+    if unit in _DISPLAY_LIMITS:
+        return _DISPLAY_LIMITS[unit]
+    steps = tuple(slice(None, None, max(1, n // 64)) for n in array.shape)
+    low, high = np.percentile(np.asarray(array[steps], dtype=np.float32), (1, 99))
+    return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+
+
+def refusal(layer: Layer) -> str:
+    """One sentence why an image layer cannot be used as a scan; empty if it can."""
+    if layer.multiscale:
+        return f"'{layer.name}' is a multiscale image: open one resolution level of it as its own layer."
+    if getattr(layer, "rgb", False):
+        return f"'{layer.name}' is a colour image: split or convert it to one grey channel first."
+    if layer.ndim not in (2, 3):
+        return f"'{layer.name}' has {layer.ndim} dimensions: choose one 3-D phase or channel of it."
+    if np.dtype(layer.dtype).kind not in "biuf":
+        return f"'{layer.name}' does not hold real numbers ({layer.dtype})."
+    return ""
+
+
+def geometry_of(layer: Layer) -> Geometry:
+    """Grid of a 2-D or 3-D layer in the patient: its note if it is still true, else what napari shows.
+
+    A 2-D image counts as one slice. A user who moves or scales a layer by hand knows something newer than our
+    note.
+    """
+    noted = note(layer).get("geometry")
+    if noted is not None and noted.shape == _shape3(layer) and _shows(layer, noted):
+        return noted
+    return _displayed_geometry(layer)
+
+
+def is_calibrated(layer: Layer) -> bool:
+    """Whether the layer's scale means millimetres; napari's default scale of one pixel does not."""
+    if "calibrated" in note(layer) and not _has_scale(layer):
+        return bool(note(layer)["calibrated"])
+    return _has_scale(layer) or any(str(unit) != "pixel" for unit in layer.units)
+
+
+def same_grid(first: Layer, second: Layer) -> bool:
+    """Whether two layers have the same voxels in the same place on screen."""
+    if first.ndim != second.ndim or tuple(first.data.shape) != tuple(second.data.shape):
+        return False
+    one, other = _matrix(first), _matrix(second)
+    corners = _corners(_shape3(first))
+    moved = (np.linalg.inv(one) @ other @ corners.T).T
+    return bool(np.abs(moved - corners).max() <= 1e-3)
+
+
+def slice_axis(geometry: Geometry, plane: str) -> int:
+    """Array axis that is sliced in ``plane`` (``axial``, ``coronal``, ``sagittal`` or ``native``)."""
+    if plane == "native":
+        return 0
+    return geometry.anatomical_axes[("axial", "coronal", "sagittal").index(plane)][0]
+
+
+@dataclass(frozen=True)
+class LayerScan:
+    """What is needed of an image layer to make a volume of it later, in another thread."""
+
+    data: Any
+    geometry: Geometry
+    name: str
+    calibrated: bool
+    noted: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, layer: Image) -> LayerScan:
+        """Take the layer's data by reference and the rest by value."""
+        if reason := refusal(layer):
+            raise ImageError(reason)
+        return cls(layer.data, geometry_of(layer), layer.name, is_calibrated(layer), dict(note(layer)))
+
+    def volume(self) -> Volume:
+        """Load the array (it may be lazy) and find out the modality where nobody noted it."""
+        from napari_cpclnet.imaging import Volume, detect_modality
+
+        array = np.asarray(self.data)
+        if array.dtype == bool:
+            array = array.astype(np.uint8)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ImageError(f"'{self.name}' contains NaN or infinite values: replace them first.")
+        array = array.reshape(self.geometry.shape)
+        modality, unit = self.noted.get("modality"), self.noted.get("unit", "")
+        if modality is None:
+            modality, unit = detect_modality(array)
+        return Volume(
+            array,
+            self.geometry,
+            modality=modality,
+            unit=unit,
+            name=self.name,
+            source=self.noted.get("source"),
+            calibrated=self.calibrated,
+            notes=tuple(self.noted.get("notes", ())),
+        )
+
+
+def labels_array(layer: Labels) -> np.ndarray:
+    """Labels (z, y, x) of a labels layer as they are now; not a copy."""
+    if layer.multiscale or layer.ndim not in (2, 3):
+        raise ImageError(f"'{layer.name}' must be a plain 2-D or 3-D labels layer.")
+    return np.asarray(layer.data).reshape(_shape3(layer))
+
+
+def segmentation_of(layer: Labels) -> Segmentation:
+    """Label map of a labels layer on its true geometry, with the class names noted on it."""
+    from napari_cpclnet.imaging import Segmentation
+
+    labels = labels_array(layer)
+    if labels.dtype.kind != "u":
+        lowest, highest = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+        if lowest < 0:
+            raise ImageError(f"'{layer.name}' has negative label values ({lowest}): use positive ones.")
+        labels = labels.astype(np.min_scalar_type(highest))
+    return Segmentation(labels, dict(note(layer).get("classes", {})), geometry_of(layer), layer.name)
+
+
+def _shown(geometry: Geometry, calibrated: bool) -> dict[str, Any]:
+    units = ("mm",) * 3 if calibrated else ("pixel",) * 3
+    return {**geometry.napari_transform(), "units": units, "axis_labels": AXES}
+
+
+def _shape3(layer: Layer) -> tuple[int, int, int]:
+    shape = tuple(int(n) for n in layer.data.shape)
+    return (1,) * (3 - len(shape)) + shape  # type: ignore[return-value]
+
+
+def _matrix(layer: Layer) -> np.ndarray:
+    """(4, 4) matrix from index to what napari calls world; the missing axis of a 2-D layer has length 1."""
+    n = layer.ndim
+    origin = np.asarray(layer.data_to_world(np.zeros(n)), dtype=float)
+    matrix = np.eye(4)
+    for axis, unit in enumerate(np.eye(n)):
+        matrix[3 - n : 3, 3 - n + axis] = np.asarray(layer.data_to_world(unit), dtype=float) - origin
+    matrix[3 - n : 3, 3] = origin
+    return matrix
+
+
+def _shows(layer: Layer, geometry: Geometry) -> bool:
+    """Whether the layer stands where a layer of ``geometry`` is put."""
+    transform = geometry.napari_transform()
+    expected = np.eye(4)
+    expected[:3, :3] = np.diag(transform["scale"])
+    expected[:3, 3] = transform["translate"]
+    expected = np.asarray(transform.get("affine", np.eye(4))) @ expected
+    actual = _matrix(layer)
+    if layer.ndim == 2:  # nothing is known about the axis that is not there
+        expected[0], expected[:, 0] = actual[0], actual[:, 0]
+    corners = _corners(geometry.shape)
+    moved = (actual @ corners.T - expected @ corners.T).T
+    return bool(np.abs(moved).max() <= 1e-3 * min(geometry.spacing))
+
+
+def _displayed_geometry(layer: Layer) -> Geometry:
+    from napari_cpclnet.imaging import Geometry
+
+    if layer.ndim not in (2, 3):
+        raise GeometryError(f"'{layer.name}' has {layer.ndim} dimensions, a scan has two or three.")
+    matrix = _matrix(layer)
+    matrix[:3] *= _millimetres(layer)[:, None]
+    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    direction = matrix[:3, :3] / spacing
+    if np.abs(direction.T @ direction - np.eye(3)).max() > 1e-3:
+        matrix[:3, :3] = np.diag(spacing)  # files cannot hold a sheared grid: keep the sizes
+    return Geometry.from_affine(_shape3(layer), matrix)
+
+
+def _millimetres(layer: Layer) -> np.ndarray:
+    """Millimetres per unit of each world axis; pixels count as millimetres."""
+    factors = np.ones(3)
+    for axis, unit in enumerate(layer.units):
+        if unit.is_compatible_with("mm"):
+            factors[3 - layer.ndim + axis] = (1 * unit).to("mm").magnitude
+    return factors
+
+
+def _has_scale(layer: Layer) -> bool:
+    return not np.allclose(layer.scale, 1.0)
+
+
+def _corners(shape: tuple[int, ...]) -> np.ndarray:
+    corners = itertools.product(*((0, max(n - 1, 1)) for n in shape))
+    return np.array([(*corner, 1.0) for corner in corners], dtype=float)

@@ -1,0 +1,106 @@
+"""Options most users never touch: plane, device, post-processing."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QSizePolicy, QWidget
+from superqt import QCollapsible
+
+from napari_cpclnet.gui.options import DEVICES, PLANES, Options, PostProcessing
+
+RECOMMENDED, NONE, CUSTOM = "Recommended", "None", "Choose…"
+
+
+class OptionsBox(QCollapsible):
+    """Collapsed by default; `changed` carries the new `Options`."""
+
+    changed = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__("Options", expandedIcon="▾", collapsedIcon="▸")
+        self.setDuration(0)  # an animation would only delay
+        self.toggleButton().setToolTip("Plane, device and post-processing of the run.")
+        content = QWidget()
+        form = QFormLayout(content)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.plane = _combo(PLANES, "Plane of the slices you paint and of the slices that are labelled.")
+        self.device = _combo(DEVICES, "Where the network computes. Automatic takes a GPU if there is one.")
+        self.post = _combo(
+            {name: name for name in (RECOMMENDED, NONE, CUSTOM)},
+            "What is done to a finished label map. Recommended is what our benchmark found to help.",
+        )
+        form.addRow("Plane", self.plane)
+        form.addRow("Device", self.device)
+        form.addRow("Clean up", self.post)
+        self._custom = QWidget()
+        self._fill_custom()
+        form.addRow(self._custom)
+        self._custom.hide()
+        self.setContent(content)
+        content.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.collapse(animate=False)
+        for combo in (self.plane, self.device, self.post):
+            combo.currentIndexChanged.connect(self._on_change)
+
+    def options(self) -> Options:
+        """Options as they are set now."""
+        post = {
+            RECOMMENDED: None,
+            NONE: PostProcessing(),
+            CUSTOM: PostProcessing(
+                largest_component=self.largest.isChecked(),
+                fill_holes=self.holes.isChecked(),
+                minimum_ml=self.minimum.value(),
+                closing_mm=self.closing.value(),
+                refine=self.refine.isChecked(),
+            ),
+        }[self.post.currentData()]
+        return Options(plane=self.plane.currentData(), device=self.device.currentData(), postprocessing=post)
+
+    def _fill_custom(self) -> None:
+        form = QFormLayout(self._custom)
+        form.setContentsMargins(0, 0, 0, 0)
+        self.largest = _box("Largest piece only", "Keep only the largest connected piece of each class.")
+        self.holes = _box("Fill holes", "Fill holes that a class encloses.")
+        self.refine = _box("Follow edges", "Move borders to the edges of the image (random walker); slow.")
+        self.minimum = _number(" ml", 1000.0, "Remove pieces smaller than this.")
+        self.closing = _number(" mm", 20.0, "Close gaps and clefts up to twice this width.")
+        for box in (self.largest, self.holes, self.refine):
+            form.addRow(box)
+            box.toggled.connect(self._on_change)
+        form.addRow("Smallest piece", self.minimum)
+        form.addRow("Close gaps", self.closing)
+        for number in (self.minimum, self.closing):
+            number.valueChanged.connect(self._on_change)
+
+    def _on_change(self) -> None:
+        custom = self.post.currentData() == CUSTOM
+        if custom != self._custom.isVisibleTo(self):
+            self._custom.setVisible(custom)
+            self.expand(animate=False)  # the section measures its height only when it opens
+        self.changed.emit(self.options())
+
+
+def _combo(items: dict[str, str], tip: str) -> QComboBox:
+    combo = QComboBox()
+    combo.setToolTip(tip)
+    for key, text in items.items():
+        combo.addItem(text, key)
+    return combo
+
+
+def _box(text: str, tip: str) -> QCheckBox:
+    box = QCheckBox(text)
+    box.setToolTip(tip)
+    return box
+
+
+def _number(unit: str, highest: float, tip: str) -> QDoubleSpinBox:
+    number = QDoubleSpinBox()
+    number.setRange(0.0, highest)
+    number.setDecimals(1)
+    number.setSuffix(unit)
+    number.setSpecialValueText("off")
+    number.setToolTip(tip)
+    return number

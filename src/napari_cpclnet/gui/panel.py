@@ -1,0 +1,52 @@
+"""The dock 'CPCLNet'."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+
+from napari_cpclnet.gui.connections import Connections
+from napari_cpclnet.gui.segment_tab import SegmentTab
+from napari_cpclnet.gui.session import Session
+from napari_cpclnet.gui.style import style_sheet
+
+if TYPE_CHECKING:
+    import napari
+
+MINIMUM_WIDTH = 300
+
+
+class CPCLNetPanel(QWidget):
+    """One tab per task.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer; napari passes it.
+    session
+        State to start with; default: a new one with the bundled weights.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
+        super().__init__()
+        # napari may hand out a proxy, whose layers are other objects at each look.
+        viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.session = session or Session(viewer)
+        self.segment = SegmentTab(self.session)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self.segment, "Segment")
+        self.tabs.setTabToolTip(0, "Label scans from a few painted slices.")
+        self.tabs.setDocumentMode(True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.tabs)
+        self.setMinimumWidth(MINIMUM_WIDTH)
+        self._events = Connections()
+        # A bare ViewerModel has a theme, too.
+        self._events.connect(viewer.events.theme, self._on_theme)
+        self.destroyed.connect(self._events.close)
+        self._on_theme()
+
+    def _on_theme(self, _event: Any = None) -> None:
+        self.setStyleSheet(style_sheet(self.session.viewer.theme))

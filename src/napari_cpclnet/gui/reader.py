@@ -1,0 +1,91 @@
+"""Open medical image files and DICOM folders in napari, at their place in the patient."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cpclnet.gui.layers import LayerData, segmentation_to_layer, volume_to_layer
+
+if TYPE_CHECKING:
+    from napari_cpclnet.imaging import Volume
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima")
+
+_LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|masks?|seg|segmentation|gt|truth)([^a-z]|$)", re.IGNORECASE)
+
+
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
+    """Return the reader for files by suffix and for folders that hold a DICOM series, else None."""
+    paths = [path] if isinstance(path, str) else list(path)
+    return read if paths and all(_is_ours(Path(p)) for p in paths) else None
+
+
+def read(path: str | list[str]) -> list[LayerData]:
+    """Read each path into one image layer, or one labels layer where the file holds label values.
+
+    A folder with several DICOM series becomes one layer per series.
+    """
+    paths = [path] if isinstance(path, str) else list(path)
+    return [layer for p in paths for layer in _read_one(Path(p))]
+
+
+def _read_one(path: Path) -> list[LayerData]:
+    from napari_cpclnet.imaging import list_series, read_volume
+
+    if path.is_dir():
+        series = list_series(path)
+        if len(series) > 1:
+            return [volume_to_layer(read_volume(path, series=one.id)) for one in series]
+    volume = read_volume(path)
+    if looks_like_labels(volume):
+        return [segmentation_to_layer(_as_segmentation(volume))]
+    return [volume_to_layer(volume)]
+
+
+def looks_like_labels(volume: Volume) -> bool:
+    """Whether the values are class numbers: whole, not negative, few, and mostly background.
+
+    A file name that says label, mask or seg is believed if the values allow it.
+    """
+    array = volume.array
+    if array.size == 0 or array.min() < 0 or array.max() > 65535:
+        return False
+    if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
+        return False
+    named = bool(_LABEL_NAME.search(volume.source.name if volume.source else volume.name))
+    values = np.unique(array)
+    if named:
+        return len(values) <= 256
+    return array.dtype.kind in "biu" and len(values) <= 32 and bool(np.count_nonzero(array) * 2 <= array.size)
+
+
+def _as_segmentation(volume: Volume) -> Any:
+    from napari_cpclnet.imaging import Segmentation
+
+    labels = volume.array.astype(np.min_scalar_type(int(volume.array.max())))
+    classes = {int(value): f"label {int(value)}" for value in np.unique(labels) if value}
+    return Segmentation(labels, classes, volume.geometry, volume.name)
+
+
+def _is_ours(path: Path) -> bool:
+    if path.is_dir():
+        return _holds_dicom(path)
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def _holds_dicom(folder: Path) -> bool:
+    """Look at the first few files only: a folder may hold thousands."""
+    for count, entry in enumerate(sorted(folder.iterdir())):
+        if count == 20:
+            break
+        if entry.is_file():
+            with entry.open("rb") as stream:
+                stream.seek(128)
+                if stream.read(4) == b"DICM":
+                    return True
+    return False

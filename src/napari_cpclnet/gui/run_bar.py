@@ -1,0 +1,106 @@
+"""Foot of the panel, always in sight: message, progress, Run or Cancel, status line."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_cpclnet.gui.shortcuts import RUN, label
+from napari_cpclnet.gui.style import SPACING
+
+
+class RunState(Enum):
+    """What the button does."""
+
+    READY = "ready"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+
+
+class RunBar(QWidget):
+    """Emits `run_requested` and `cancel_requested`."""
+
+    run_requested = Signal()
+    cancel_requested = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = RunState.READY
+        self._device, self._weights = "device: automatic", "bundled weights"
+        self.message = QLabel()
+        self.message.setObjectName("message")
+        self.message.setWordWrap(True)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.message.setToolTip("What went wrong, or what to do next.")
+        self.message.hide()
+        self.progress = QProgressBar()
+        self.progress.setToolTip("Slices labelled so far.")
+        self.progress.hide()
+        self.button = QPushButton()
+        self.button.setObjectName("run")
+        self.button.clicked.connect(self.press)
+        self.status = QLabel()
+        self.status.setObjectName("status")
+        self.status.setToolTip("Device, weights and state of the network.")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACING)
+        for widget in (self.message, self.progress, self.button, self.status):
+            layout.addWidget(widget)
+        self.set_state(RunState.READY)
+
+    def press(self) -> None:
+        """Do what the button says."""
+        if self.state is RunState.READY:
+            self.run_requested.emit()
+        elif self.state is RunState.RUNNING:
+            self.cancel_requested.emit()
+
+    def set_state(self, state: RunState) -> None:
+        """Show what the button does now."""
+        self.state = state
+        if state is RunState.CANCELLING:
+            self.button.setText("Cancelling…")
+            self.button.setToolTip("The slice in work is finished first.")
+        elif state is RunState.RUNNING:
+            label(self.button, "Cancel", RUN)
+            self.button.setToolTip("Stop after the slice in work; finished slices stay.")
+        else:
+            label(self.button, "Run", RUN)
+            self.button.setToolTip("Label the ticked scans from the painted slices.")
+        self.button.setEnabled(state is not RunState.CANCELLING)
+        self.progress.setVisible(state is not RunState.READY)
+        self._show_status()
+
+    def set_network(self, device: str, weights: str) -> None:
+        """Show where the network runs and which weights it has."""
+        self._device, self._weights = device, weights
+        self._show_status()
+
+    def show_stage(self, text: str) -> None:
+        """Show work whose length is not known."""
+        self.progress.setRange(0, 0)
+        self.progress.setFormat(text)
+        self.progress.setToolTip(text)
+        self.status.setText(text)
+
+    def show_slices(self, done: int, total: int, scan: str) -> None:
+        """Show the slices of the scan in work."""
+        self.progress.setRange(0, max(total, 1))
+        self.progress.setValue(done)
+        self.progress.setFormat(f"{done} / {total} slices")
+        self.progress.setToolTip(f"{scan}: {done} of {total} slices")
+        self.status.setText(scan)
+
+    def show_message(self, text: str, *, error: bool = False) -> None:
+        """Show a sentence; an empty one hides the box."""
+        self.message.setProperty("kind", "error" if error else "hint")
+        self.message.style().unpolish(self.message)
+        self.message.style().polish(self.message)
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
+
+    def _show_status(self) -> None:
+        self.status.setText(f"{self._device}  ·  {self._weights}  ·  {self.state.value}")

@@ -1,0 +1,139 @@
+"""Between the Run button, the worker and the result layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_cpclnet.errors import CpclnetError
+from napari_cpclnet.gui.job import Cancelled, Job, Ready, ScanDone, ScanFailed, SliceDone, Stage
+from napari_cpclnet.gui.results import ResultLayers
+from napari_cpclnet.gui.run_bar import RunState
+from napari_cpclnet.gui.view import show_scan
+from napari_cpclnet.gui.worker import JobRunner
+
+if TYPE_CHECKING:
+    from napari_cpclnet.gui.result_table import ResultTable
+    from napari_cpclnet.gui.run_bar import RunBar
+    from napari_cpclnet.gui.session import Session
+
+# Redrawing a slice costs milliseconds, a 3-D view a hundred times that.
+REFRESH_MS = {2: 100, 3: 1000}
+
+
+class RunControl(QObject):
+    """Starts and cancels runs, and puts their reports where the user sees them."""
+
+    def __init__(self, session: Session, bar: RunBar, table: ResultTable, parent: QObject) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.bar = bar
+        self.table = table
+        self.runner = JobRunner(self)
+        self.runner.report.connect(self._on_report)
+        self.runner.finished.connect(self._on_finished)
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._redraw)
+        self._results: ResultLayers | None = None
+        self._failures: list[str] = []
+        self._finished_scans = 0
+        self._cancelled = False
+        bar.run_requested.connect(self.start)
+        bar.cancel_requested.connect(self.cancel)
+
+    @property
+    def job(self) -> Job | None:
+        """The run under way."""
+        return None if self._results is None else self._results.job
+
+    def start(self) -> None:
+        """Check the choices and start; what is missing is said in one sentence."""
+        if self.runner.is_running:
+            return
+        try:
+            job = self.session.job()
+        except CpclnetError as error:
+            self.bar.show_message(str(error), error=True)
+            return
+        self._failures, self._finished_scans, self._cancelled = [], 0, False
+        self._results = ResultLayers(self.session.viewer, job, keep=self.session.support_labels)
+        self.table.clear_rows()
+        self.bar.show_message("")
+        self.bar.set_state(RunState.RUNNING)
+        if not any(query.layer.visible for query in job.queries):
+            show_scan(self.session.viewer, job.queries[0].layer)
+        self.runner.start(job, self.session.make_segmenter)
+        self._timer.start(REFRESH_MS[2])
+
+    def cancel(self) -> None:
+        """Stop after the slice in work."""
+        if self.runner.is_running:
+            self.bar.set_state(RunState.CANCELLING)
+            self.runner.cancel()
+
+    def _on_report(self, report: Any) -> None:
+        job, results = self.job, self._results
+        if job is None or results is None:
+            return
+        if isinstance(report, Stage):
+            self.bar.show_stage(report.text)
+        elif isinstance(report, Ready):
+            self.bar.set_network(report.device, report.weights)
+        elif isinstance(report, SliceDone):
+            self.bar.show_slices(report.done, report.total, self._which(report.query))
+            if not results.write(report):
+                self._skip(report.query)
+        elif isinstance(report, ScanDone):
+            self._show_scan(job, results, report)
+        elif isinstance(report, ScanFailed):
+            self._fail(job, results, report)
+        elif isinstance(report, Cancelled):
+            self._cancelled = True
+
+    def _show_scan(self, job: Job, results: ResultLayers, report: ScanDone) -> None:
+        if not results.finish(report):
+            self._skip(report.query)
+            return
+        self._finished_scans += 1
+        names = {job.classes[value]: volume for value, volume in report.millilitres.items()}
+        self.table.add_scan(job.queries[report.query].scan.name, names)
+
+    def _fail(self, job: Job, results: ResultLayers, report: ScanFailed) -> None:
+        if report.query is None:
+            self._failures.append(report.message)
+            return
+        results.seal(report.query)
+        name = job.queries[report.query].scan.name
+        self._failures.append(report.message if name in report.message else f"{name}: {report.message}")
+
+    def _skip(self, number: int) -> None:
+        """The user removed the result layer: that scan is not wanted any more."""
+        if self.job is not None and number not in self.job.skipped:
+            self.job.skipped.add(number)
+            name = self.job.queries[number].scan.name
+            self._failures.append(f"{name} was skipped: its result layer was removed.")
+
+    def _which(self, number: int) -> str:
+        queries = self.job.queries if self.job is not None else ()
+        name = queries[number].scan.name
+        return name if len(queries) == 1 else f"scan {number + 1} of {len(queries)}: {name}"
+
+    def _redraw(self) -> None:
+        if self._results is not None:
+            self._results.refresh()
+        self._timer.setInterval(REFRESH_MS[self.session.viewer.dims.ndisplay])
+
+    def _on_finished(self) -> None:
+        self._timer.stop()
+        if self._results is not None:
+            self._results.seal_all()
+        self._results = None
+        self.bar.set_state(RunState.READY)
+        if self._failures:
+            self.bar.show_message("\n".join(self._failures), error=True)
+        elif self._cancelled:
+            self.bar.show_message("Cancelled. Finished slices are kept.")
+        elif self._finished_scans:
+            done = self._finished_scans
+            self.bar.show_message(f"Done: {done} scan{'' if done == 1 else 's'} labelled.")

@@ -1,0 +1,141 @@
+"""Tab 'Segment': paint a few slices of one scan, tick the scans to label, run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_cpclnet.gui.connections import Connections
+from napari_cpclnet.gui.layers import refusal
+from napari_cpclnet.gui.options import Options
+from napari_cpclnet.gui.options_box import OptionsBox
+from napari_cpclnet.gui.query_list import QueryList, QueryRow
+from napari_cpclnet.gui.result_table import ResultTable
+from napari_cpclnet.gui.run_bar import RunBar
+from napari_cpclnet.gui.run_control import RunControl
+from napari_cpclnet.gui.shortcuts import IMPORT_MASK, NEW_LABELS, NEXT_PAINTED, RUN, ViewerShortcuts
+from napari_cpclnet.gui.style import MARGIN, SPACING
+from napari_cpclnet.gui.support_box import SupportBox
+from napari_cpclnet.gui.view import show_scan
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_cpclnet.gui.session import Session
+
+
+class SegmentTab(QWidget):
+    """The tab; all choices live in the session."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.support = SupportBox(session)
+        self.queries = QueryList()
+        self.options = OptionsBox()
+        self.results = ResultTable()
+        self.bar = RunBar()
+        self.control = RunControl(session, self.bar, self.results, self)
+        self._layout()
+        self._connect()
+        self.refresh()
+
+    def _layout(self) -> None:
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+        column.setSpacing(SPACING)
+        column.addWidget(_heading("1   Support", "The scan you paint on, and what you painted."))
+        column.addWidget(self.support)
+        column.addWidget(_heading("2   Scans to label", "Scans that get labels, each on its own voxels."))
+        column.addWidget(self.queries)
+        self.no_scan = QLabel("Open a scan: drop a NIfTI, NRRD or MetaImage file or a DICOM folder here.")
+        self.no_scan.setObjectName("muted")
+        self.no_scan.setWordWrap(True)
+        column.addWidget(self.no_scan)
+        column.addWidget(self.options)
+        self.results_heading = _heading("3   Volumes", "Millilitres per class in the scans of the last run.")
+        column.addWidget(self.results_heading)
+        column.addWidget(self.results)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(content)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(scroll, stretch=1)
+        self.bar.layout().setContentsMargins(MARGIN, SPACING, MARGIN, SPACING)
+        layout.addWidget(self.bar)
+
+    def _connect(self) -> None:
+        viewer = self.session.viewer
+        self._refresh_soon = QTimer(self)
+        self._refresh_soon.setSingleShot(True)
+        self._refresh_soon.setInterval(0)
+        self._refresh_soon.timeout.connect(self.refresh)
+        self.support.changed.connect(self.refresh)
+        self.support.message.connect(lambda text, error: self.bar.show_message(text, error=error))
+        self.queries.ticked.connect(self.session.tick)
+        self.queries.picked.connect(self._show)
+        self.options.changed.connect(self._set_options)
+        self.control.runner.finished.connect(self.refresh)
+
+        self._events = Connections()
+        self._events.connect(viewer.layers.events.inserted, self._on_layers)
+        self._events.connect(viewer.layers.events.removed, self._on_removed)
+        self._events.connect(viewer.layers.events.reordered, self._on_layers)
+        self._names = Connections()
+        shortcuts = ViewerShortcuts(viewer)
+        shortcuts.bind(RUN, self.bar.press)
+        shortcuts.bind(NEW_LABELS, self.support.new_labels)
+        shortcuts.bind(IMPORT_MASK, self.support.import_mask)
+        shortcuts.bind(NEXT_PAINTED, self.support.next_painted)
+        # The viewer outlives the panel when only the dock is closed.
+        for clean_up in (self._events.close, self._names.close, shortcuts.release):
+            self.destroyed.connect(clean_up)
+
+    def refresh(self) -> None:
+        """Show the layers of the viewer and the choices of the session."""
+        self.session.forget_removed()
+        self._listen_to_names()
+        self.support.refresh()
+        scans = self.session.scans()
+        self.queries.show_rows([self._query_row(scan) for scan in scans])
+        self.queries.setVisible(bool(scans))
+        self.no_scan.setVisible(not scans)
+        self.results_heading.setVisible(self.results.rowCount() > 0)
+
+    def _query_row(self, scan: Image) -> QueryRow:
+        remark = "(support)" if scan is self.session.support_scan else ""
+        return QueryRow(scan, self.session.is_ticked(scan), remark, refusal(scan))
+
+    def _show(self, scan: Any) -> None:
+        show_scan(self.session.viewer, scan)
+
+    def _set_options(self, options: Options) -> None:
+        self.session.options = options
+        self.support.show_painted()
+
+    def _on_layers(self, _event: Any = None) -> None:
+        self._refresh_soon.start()
+
+    def _on_removed(self, event: Any) -> None:
+        self.session.forget(event.value)
+        self._refresh_soon.start()
+
+    def _listen_to_names(self) -> None:
+        self._names.close()
+        for layer in self.session.viewer.layers:
+            self._names.connect(layer.events.name, self._on_layers)
+
+
+def _heading(text: str, tip: str) -> QLabel:
+    heading = QLabel(text)
+    heading.setObjectName("heading")
+    heading.setToolTip(tip)
+    return heading

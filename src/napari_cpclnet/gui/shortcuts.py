@@ -1,0 +1,53 @@
+"""Shortcuts of the panel: bound in the viewer, printed on the buttons, chosen not to clash with napari's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from qtpy.QtGui import QKeySequence
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from qtpy.QtWidgets import QPushButton
+
+RUN = "Control-Alt-R"
+NEW_LABELS = "Control-Alt-N"
+IMPORT_MASK = "Control-Alt-I"
+NEXT_PAINTED = "Control-Alt-J"
+
+
+def printed(shortcut: str) -> str:
+    """Shortcut as this platform writes it."""
+    keys = shortcut.replace("Control", "Ctrl").replace("-", "+")
+    return str(QKeySequence(keys).toString(QKeySequence.SequenceFormat.NativeText))
+
+
+def label(button: QPushButton, text: str, shortcut: str) -> None:
+    """Put text and shortcut on a button."""
+    button.setText(f"{text}  ({printed(shortcut)})")
+
+
+class ViewerShortcuts:
+    """Key bindings in a viewer that can be taken back; a key that is taken already is left alone."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._bound: list[str] = []
+
+    def bind(self, shortcut: str, action: Callable[[], object]) -> None:
+        """Bind a key to an action without arguments."""
+
+        def pressed(_viewer: ViewerModel) -> None:
+            action()
+
+        try:
+            self._viewer.bind_key(shortcut, pressed)
+        except ValueError:  # another plugin or a second panel has it
+            return
+        self._bound.append(shortcut)
+
+    def release(self) -> None:
+        """Unbind everything."""
+        while self._bound:
+            self._viewer.bind_key(self._bound.pop(), None)

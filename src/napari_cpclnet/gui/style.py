@@ -1,0 +1,40 @@
+"""Looks that napari's own style sheet does not bring, in the colours of its current theme."""
+
+from __future__ import annotations
+
+from napari.utils.theme import get_theme
+
+MARGIN = 8
+SPACING = 6
+
+
+def style_sheet(theme_name: str) -> str:
+    """Style sheet of the panel for a napari theme."""
+    theme = get_theme(theme_name)
+    dark = theme.type == "dark"
+    text, accent = theme.text.as_rgb(), theme.current.as_rgb()
+    muted = "rgb(160, 164, 172)" if dark else "rgb(95, 92, 92)"
+    error_back = "rgb(74, 38, 42)" if dark else "rgb(250, 222, 221)"
+    error_line = "rgb(220, 90, 95)" if dark else "rgb(190, 40, 45)"
+    row, button = theme.foreground.as_rgb(), theme.primary.as_rgb()
+    return f"""
+    QLabel#heading {{ font-weight: 600; color: {text}; padding-top: 2px; }}
+    QLabel#muted {{ color: {muted}; }}
+    QLabel#status {{ color: {muted}; padding: 0px 2px; }}
+    QLabel#message {{ border-radius: 3px; padding: 6px 8px; background: {row}; }}
+    QLabel#message[kind="error"] {{ background: {error_back}; border-left: 3px solid {error_line}; }}
+    QPushButton {{ padding: 5px 8px; }}
+    QPushButton#run {{ background: {accent}; font-weight: 600; padding: 7px; }}
+    QPushButton#run:hover {{ background: {theme.highlight.as_rgb()}; }}
+    QPushButton#run:disabled {{ background: {button}; color: {muted}; border: 0px; }}
+    QTableWidget, QListWidget {{ background: {row}; border-radius: 3px; padding: 2px; }}
+    QTableWidget::item, QListWidget::item {{ padding: 2px 4px; }}
+    QListWidget::item:selected, QTableWidget::item:selected {{
+        background: {button}; color: {text}; }}
+    QTableWidget QLineEdit {{ min-height: 0px; padding: 0px 2px; background: {theme.background.as_rgb()}; }}
+    QListWidget::indicator {{ width: 14px; height: 14px; border-radius: 2px; background: {button}; }}
+    QListWidget::indicator:checked {{ background: {accent}; image: url("theme_{theme.id}:/check.svg"); }}
+    QProgressBar {{ border: 0px; border-radius: 3px; background: {row}; min-height: 18px; }}
+    QProgressBar::chunk {{ background: {accent}; border-radius: 3px; }}
+    QScrollArea {{ border: 0px; }}
+    """

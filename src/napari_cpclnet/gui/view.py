@@ -1,0 +1,59 @@
+"""Move the viewer to a slice or to one scan; plain napari, no Qt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image, Labels
+
+from napari_cpclnet.gui.layers import same_grid
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+
+def viewer_axis(viewer: ViewerModel, layer: Layer, axis: int) -> int:
+    """Axis of the viewer that shows array axis ``axis`` (z, y, x) of a 2-D or 3-D layer."""
+    return viewer.dims.ndim - 3 + axis
+
+
+def slice_in_view(viewer: ViewerModel, layer: Layer, axis: int) -> int:
+    """Index along array axis ``axis`` of the slice of ``layer`` nearest to the one on screen."""
+    if layer.ndim == 2:
+        return 0
+    index = layer.world_to_data(viewer.dims.point[-layer.ndim :])[axis]
+    return int(np.clip(np.rint(index), 0, layer.data.shape[axis] - 1))
+
+
+def jump_to_slice(viewer: ViewerModel, layer: Layer, axis: int, index: int) -> None:
+    """Show slice ``index`` along array axis ``axis`` of ``layer``, turning the view if need be."""
+    if layer.ndim == 2:
+        return
+    across = viewer_axis(viewer, layer, axis)
+    viewer.dims.ndisplay = 2
+    if across in viewer.dims.displayed:
+        viewer.dims.order = (across, *(a for a in range(viewer.dims.ndim) if a != across))
+    position = [(n - 1) / 2 for n in layer.data.shape]
+    position[axis] = index
+    viewer.dims.set_point(across, float(layer.data_to_world(position)[axis]))
+
+
+def show_scan(viewer: ViewerModel, scan: Layer) -> None:
+    """Show one scan with the labels on its grid and hide the others; go to its middle if it is out of sight.
+
+    Scans of several patients lie on top of each other in the room, and one cannot paint on a heap.
+    """
+    for layer in viewer.layers:
+        if isinstance(layer, Labels):
+            layer.visible = same_grid(layer, scan)
+        elif isinstance(layer, Image):
+            layer.visible = layer is scan
+    if scan.ndim != 3:
+        return
+    inside = np.asarray(scan.world_to_data(viewer.dims.point[-3:]))
+    middle = (np.array(scan.data.shape) - 1) / 2
+    for axis, (index, size) in enumerate(zip(inside, scan.data.shape, strict=True)):
+        if not -0.5 <= index <= size - 0.5:
+            viewer.dims.set_point(viewer_axis(viewer, scan, axis), float(scan.data_to_world(middle)[axis]))

@@ -1,0 +1,90 @@
+"""Long work in a thread: turns the reports of a generator, or the result of a function, into Qt signals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject, Signal
+
+from napari_cpclnet.gui.job import Job, run_job, sentence
+
+if TYPE_CHECKING:
+    from napari_cpclnet.gui.options import SegmenterFactory
+
+
+class JobRunner(QObject):
+    """Runs one job at a time in a `thread_worker`.
+
+    Signals arrive in the GUI thread: `report` with each report, `finished` once at the end of every run,
+    however it ended. Deleting the runner cancels the run; its last reports then go nowhere.
+    """
+
+    report = Signal(object)
+    finished = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._job: Job | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is under way (also while it is being cancelled)."""
+        return self._job is not None
+
+    def start(self, job: Job, make_segmenter: SegmenterFactory) -> None:
+        """Start a run; the previous one must have finished."""
+        if self._job is not None:
+            raise RuntimeError("a run is under way")
+        self._job = job
+        # Cancelled by the flag, not by worker.quit(): the generator then ends by itself, closes the
+        # Segmenter's generator in its own thread and says so.
+        self.destroyed.connect(job.cancelled.set)
+        worker = create_worker(run_job, job, make_segmenter, _start_thread=False)
+        worker.yielded.connect(self.report)
+        worker.finished.connect(self._on_finished)
+        worker.start()
+
+    def cancel(self) -> None:
+        """Ask the run to stop; it does so after the slice it is working on."""
+        if self._job is not None:
+            self._job.cancelled.set()
+
+    def _on_finished(self) -> None:
+        self._job = None
+        self.finished.emit()
+
+
+class BackgroundCall(QObject):
+    """One slow call in a thread; `done` with its result or `failed` with a sentence in the GUI thread."""
+
+    done = Signal(object)
+    failed = Signal(str)
+
+    def __init__(self, function: Callable[[], Any], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._function = function
+
+    def start(self) -> None:
+        """Start the call; the object deletes itself afterwards."""
+        worker = create_worker(_outcome, self._function, _start_thread=False)
+        worker.yielded.connect(self._on_outcome)
+        worker.start()
+
+    def _on_outcome(self, outcome: tuple[Any, str]) -> None:
+        result, message = outcome
+        if message:
+            self.failed.emit(message)
+        else:
+            self.done.emit(result)
+        self.deleteLater()
+
+
+def _outcome(function: Callable[[], Any]) -> Iterator[tuple[Any, str]]:
+    try:
+        result = function()
+    except Exception as error:  # noqa: BLE001 - shown to the user as a sentence
+        yield None, sentence(error)
+    else:
+        yield result, ""

@@ -1,0 +1,263 @@
+"""Read any supported file or folder as a scan or as a label map."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cpclnet.errors import GeometryError, ImageError
+from napari_cpclnet.imaging.dicom import read_dicom_file, read_dicom_folder
+from napari_cpclnet.imaging.dicom_headers import is_dicom
+from napari_cpclnet.imaging.geometry import Geometry
+from napari_cpclnet.imaging.itk_files import READERS, RawImage, open_image, read_itk, volume_suffix
+from napari_cpclnet.imaging.modality import detect_modality, name_hint, unit_of
+from napari_cpclnet.imaging.pictures import PICTURES, is_picture, natural_key, read_picture, read_stack
+from napari_cpclnet.imaging.volume import MODALITIES, Modality, Segmentation, Volume
+
+LABEL_NAME = re.compile(r"(^|[_\-. ])(labels?|seg|segmentation|masks?)$", re.IGNORECASE)
+# A mask of another program may be rounded to a few digits; a fiftieth of a voxel moves no label.
+SAME_GRID = 0.02
+# More distinct values than any anatomical atlas has: a scan was opened as a label map.
+MOST_LABELS = 1024
+
+
+def plain_name(path: Path) -> str:
+    """File name without its image suffix."""
+    suffix = volume_suffix(path) or (path.suffix if is_picture(path) or path.suffix.lower() == ".dcm" else "")
+    return path.name[: len(path.name) - len(suffix)] if suffix else path.name
+
+
+def is_label_name(path: Path) -> bool:
+    """Whether the file name says that it is a label map, as in ``ct_10_label.nii.gz``."""
+    return bool(LABEL_NAME.search(plain_name(path)))
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Pictures of a folder in the order of their numbers, without label maps unless there is nothing else."""
+    pictures = sorted(
+        (p for p in folder.iterdir() if is_picture(p) and p.is_file() and not p.name.startswith(".")),
+        key=natural_key,
+    )
+    return [p for p in pictures if not is_label_name(p)] or pictures
+
+
+def read_volume(path: str | Path, *, series: str | None = None, modality: Modality | None = None) -> Volume:
+    """Read a scan.
+
+    Parameters
+    ----------
+    path
+        NIfTI, NRRD, MetaImage, DICOM or picture file, a DICOM folder, or a folder of pictures that are the
+        slices of one scan.
+    series
+        SeriesInstanceUID to read of a DICOM folder; needed if it holds several.
+    modality
+        Overrides what the tags, the values or the file name say.
+
+    Returns
+    -------
+    Volume
+        Array (z, y, x); float32 if values were rescaled or stored in another float type.
+
+    Raises
+    ------
+    ImageError
+        If there is no readable three-dimensional scan of finite grey values.
+    """
+    path = Path(path)
+    if modality is not None and modality not in MODALITIES:
+        raise ImageError(f"Modality {modality!r} is none of {', '.join(MODALITIES)}.")
+    if series is not None and not path.is_dir():
+        raise ImageError(f"{path}: a series can only be chosen in a DICOM folder.")
+    if path.is_dir():
+        volume = _read_folder(path, series)
+    elif volume_suffix(path):
+        volume = _from_raw(path, read_itk(path))
+    elif is_picture(path):
+        volume = _from_pictures(path, read_picture(path))
+    elif path.suffix.lower() in (".dcm", ".ima") or path.name.upper() == "DICOMDIR" or is_dicom(path):
+        volume = read_dicom_file(path)
+    else:
+        raise ImageError(_unknown(path))
+    array = _finite(path, volume.array)
+    if modality is not None and modality != volume.modality:
+        volume = volume.replaced(modality=modality, unit=unit_of(modality, array))
+    return volume if array is volume.array else volume.replaced(array=array)
+
+
+def read_segmentation(
+    path: str | Path, *, classes: dict[int, str] | None = None, like: Volume | Geometry | None = None
+) -> Segmentation:
+    """Read a label map.
+
+    Parameters
+    ----------
+    path
+        NIfTI, NRRD, MetaImage or picture file, or a folder of pictures. Floats are welcome if they are whole
+        numbers. A picture of 0 and 255 only is a mask of label 1.
+    classes
+        Names of labels; others are called ``label 1`` and so on, or as a 3D Slicer ``.seg.nrrd`` says.
+    like
+        Scan (or its geometry) the labels must share the grid with.
+
+    Raises
+    ------
+    ImageError
+        If the file is unreadable, or holds negative, fractional or too many values.
+    GeometryError
+        If the labels lie on another grid than ``like``; the sentence says what differs.
+    """
+    path = Path(path)
+    geometry: Geometry | None = None
+    metadata: dict[str, str] = {}
+    if path.is_dir():
+        pictures = pictures_in(path)
+        if not pictures:
+            raise ImageError(f"{path}: is a folder without pictures; choose a label file.")
+        array = read_stack(pictures, as_labels=True)
+    elif is_picture(path):
+        array = read_picture(path, as_labels=True)
+    elif volume_suffix(path):
+        raw = read_itk(path)
+        array, geometry, metadata = raw.array, raw.geometry, raw.metadata
+    elif is_dicom(path):
+        raise ImageError(f"{path}: DICOM label maps cannot be read; convert it to NIfTI or NRRD.")
+    else:
+        raise ImageError(_unknown(path))
+    labels = _whole_numbers(path, array)
+    values = [int(v) for v in np.unique(labels) if v != 0]
+    if len(values) > MOST_LABELS:
+        raise ImageError(
+            f"{path}: has {len(values)} different values; it looks like a scan, not a label map."
+        )
+    if geometry is None and values == [255] and 255 not in (classes or {}):
+        labels, values = (labels > 0).astype(np.uint8), [1]
+    geometry = _shared_grid(path, labels, geometry, like)
+    names = {value: f"label {value}" for value in values} | _slicer_names(metadata) | (classes or {})
+    return Segmentation(labels, dict(sorted(names.items())), geometry, plain_name(path))
+
+
+def _read_folder(folder: Path, series: str | None) -> Volume:
+    volume = read_dicom_folder(folder, series)
+    if volume is not None:
+        return volume
+    if series is not None:
+        raise ImageError(f"{folder}: holds no DICOM images, so it has no series {series}.")
+    pictures = pictures_in(folder)
+    if pictures:
+        return _from_pictures(folder, read_stack(pictures))
+    files = [p.name for p in sorted(folder.iterdir()) if volume_suffix(p)]
+    if files:
+        raise ImageError(
+            f"{folder}: is a folder of {len(files)} scans; choose one of its files, such as {files[0]}."
+        )
+    raise ImageError(f"{folder}: holds neither DICOM slices nor pictures.")
+
+
+def _from_raw(path: Path, raw: RawImage) -> Volume:
+    name = plain_name(path)
+    modality, unit, notes = _guess(raw.array, name_hint(name))
+    return Volume(raw.array, raw.geometry, modality, unit, name, path, notes=(*raw.notes, *notes))
+
+
+def _from_pictures(path: Path, array: NDArray[Any]) -> Volume:
+    name = plain_name(path)
+    stated = name_hint(name, prefix_only=True)
+    modality, unit, notes = _guess(array, name_hint(name))
+    if stated != "other":
+        modality, unit = stated, unit_of(stated, array)
+        notes = (f"Taken as {stated} because of the file name.",)
+    geometry = Geometry((array.shape[0], array.shape[1], array.shape[2]))
+    notes = (*notes, "Pictures carry no voxel size; 1 mm is a placeholder.")
+    return Volume(array, geometry, modality, unit, name, path, calibrated=False, notes=notes)
+
+
+def _guess(array: NDArray[Any], hint: Modality) -> tuple[Modality, str, tuple[str, ...]]:
+    modality, unit = detect_modality(array)
+    if modality == "other" and hint != "other":
+        modality, unit = detect_modality(array, hint=hint)
+        return modality, unit, (f"Taken as {modality} because of the file name.",)
+    if modality == "other":
+        return modality, unit, ("The modality is unknown; intensities are scaled by percentiles.",)
+    if modality == "MR" and hint in ("CT", "PT"):
+        # Positive values beyond 8 bits are what MR looks like, but not only MR: the name settles it.
+        modality, unit = detect_modality(array, hint=hint)
+        return modality, unit, (f"Taken as {modality} because of the file name.",)
+    of_unit = {"HU": " in HU", "HU8": " windowed to 8 bits", "SUVbw": " in SUV by body weight"}.get(unit, "")
+    return modality, unit, (f"Taken as {modality}{of_unit} because of its values.",)
+
+
+def _finite(path: Path, array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind != "f":
+        return array.astype(np.uint8) if array.dtype == bool else array
+    # Minimum and maximum carry NaN and infinity along, without a temporary of the size of the scan.
+    low, high = float(array.min()), float(array.max())
+    if np.isnan(low) or np.isnan(high):
+        raise ImageError(f"{path}: contains NaN; replace these voxels by a number.")
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise ImageError(f"{path}: contains infinite values; replace these voxels by a number.")
+    if array.dtype == np.float32:
+        return array
+    if max(abs(low), abs(high)) > np.finfo(np.float32).max:
+        raise ImageError(
+            f"{path}: contains values up to {max(abs(low), abs(high)):.3g}, too large for a scan."
+        )
+    return array.astype(np.float32)
+
+
+def _whole_numbers(path: Path, array: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
+    array = _finite(path, array) if array.dtype.kind == "f" and array.dtype != np.float64 else array
+    low, high = array.min(), array.max()
+    if np.isnan(low) or np.isnan(high):
+        raise ImageError(f"{path}: contains NaN; a label map holds whole numbers.")
+    if low < 0:
+        raise ImageError(f"{path}: contains negative values (lowest {low:g}); labels are 0, 1, 2 and so on.")
+    if high > np.iinfo(np.uint32).max:
+        raise ImageError(f"{path}: contains the label {high:g}; labels go up to {np.iinfo(np.uint32).max}.")
+    kind = np.uint8 if high <= 255 else np.uint16 if high <= 65535 else np.uint32
+    labels: NDArray[np.unsignedinteger[Any]] = array.astype(kind)
+    if array.dtype.kind == "f" and not np.array_equal(labels, array):
+        raise ImageError(
+            f"{path}: contains fractions; a label map holds whole numbers (is it a probability map?)."
+        )
+    return labels
+
+
+def _shared_grid(
+    path: Path, labels: NDArray[Any], geometry: Geometry | None, like: Volume | Geometry | None
+) -> Geometry:
+    shape = (labels.shape[0], labels.shape[1], labels.shape[2])
+    if like is None:
+        return geometry or Geometry(shape)
+    target, name = (like.geometry, like.name) if isinstance(like, Volume) else (like, "the scan")
+    # Pictures have no place of their own, so only their size can disagree.
+    found = geometry or Geometry(shape, target.spacing, target.origin, target.direction)
+    differences = found.differences(target, SAME_GRID)
+    if differences:
+        what = ", ".join(differences)
+        raise GeometryError(
+            f"{path}: lies on another grid than {name}: {what}; resample it to the grid of the scan."
+        )
+    return target
+
+
+def _slicer_names(metadata: dict[str, str]) -> dict[int, str]:
+    """Segment names of a 3D Slicer ``.seg.nrrd`` file."""
+    names = {}
+    for key, value in metadata.items():
+        match = re.fullmatch(r"Segment(\d+)_LabelValue", key)
+        name = metadata.get(f"Segment{match[1]}_Name", "") if match else ""
+        if name and value.strip().isdigit():
+            names[int(value)] = name
+    return names
+
+
+def _unknown(path: Path) -> str:
+    with open_image(path):
+        pass
+    known = ", ".join([*READERS, ".dcm", *PICTURES])
+    return f"{path}: is no image this program reads; it reads {known}."

@@ -1,0 +1,125 @@
+"""Find the scans in files and folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_cpclnet.errors import ImageError
+from napari_cpclnet.imaging.dicom_headers import describe, headers_in, is_dicom
+from napari_cpclnet.imaging.itk_files import volume_suffix
+from napari_cpclnet.imaging.pictures import is_picture, natural_key
+from napari_cpclnet.imaging.reading import is_label_name, pictures_in, plain_name
+
+LABEL_FOLDERS = (
+    "mask",
+    "masks",
+    "label",
+    "labels",
+    "labelstr",
+    "labelsts",
+    "segmentation",
+    "segmentations",
+    "seg",
+)
+
+
+@dataclass(frozen=True)
+class ScanRef:
+    """Where a scan lies: what to give `read_volume`.
+
+    Parameters
+    ----------
+    path
+        File or folder.
+    series
+        SeriesInstanceUID if the folder is DICOM.
+    name
+        Shown to the user.
+    """
+
+    path: Path
+    series: str | None = None
+    name: str = "scan"
+
+
+def find_scans(path: str | Path) -> list[ScanRef]:
+    """Scans of a file or of a folder and its subfolders.
+
+    A file is one scan. In a folder each volume file is one, each DICOM series is one, and pictures of a
+    folder are the slices of one; but in the layout ``data/images``, ``data/masks`` each picture is one. Files
+    whose names end in ``_label``, ``_seg`` or ``_mask``, and folders of such a name, are left out.
+
+    Raises
+    ------
+    ImageError
+        If the path does not exist, or a folder holds no scan.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ImageError(f"{path}: does not exist.")
+    if not path.is_dir():
+        return [ScanRef(path, None, plain_name(path))]
+    found = list(_scans_in(path))
+    if not found:
+        raise ImageError(f"{path}: holds no scan (DICOM, NIfTI, NRRD, MetaImage or pictures).")
+    return found
+
+
+def seed_pairs(data_root: str | Path) -> list[tuple[Path, Path]]:
+    """Pairs (image, mask) of the layout ``data/images/CT_001.png``, ``data/masks/CT_001.png``.
+
+    Images without a mask are left out.
+
+    Raises
+    ------
+    ImageError
+        If the folders are missing, or no image has a mask.
+    """
+    root = Path(data_root)
+    images, masks = root / "images", root / "masks"
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise ImageError(
+                f"{root}: has no folder {folder.name}; expected are images/CT_001.png and masks/CT_001.png."
+            )
+    of_name = {
+        plain_name(p): p
+        for p in sorted(masks.iterdir())
+        if _is_file(p) and (is_picture(p) or volume_suffix(p))
+    }
+    files = sorted(
+        (p for p in images.iterdir() if _is_file(p) and (is_picture(p) or volume_suffix(p))), key=natural_key
+    )
+    pairs = [(image, of_name[plain_name(image)]) for image in files if plain_name(image) in of_name]
+    if not pairs:
+        raise ImageError(f"{root}: no file in images has a mask of the same name in masks.")
+    return pairs
+
+
+def _scans_in(folder: Path) -> Iterator[ScanRef]:
+    entries = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=natural_key)
+    if any(p.is_file() and not volume_suffix(p) and not is_picture(p) and is_dicom(p) for p in entries):
+        for info in describe(headers_in(folder)):
+            yield ScanRef(folder, info.id, info.description or folder.name)
+    for path in entries:
+        if _is_file(path) and volume_suffix(path) and not is_label_name(path):
+            yield ScanRef(path, None, plain_name(path))
+    pictures = [p for p in pictures_in(folder) if not is_label_name(p)]
+    if len(pictures) == 1 or _is_seed_folder(folder):
+        for path in pictures:
+            yield ScanRef(path, None, plain_name(path))
+    elif pictures:
+        yield ScanRef(folder, None, folder.name)
+    for path in entries:
+        if path.is_dir() and path.name.lower() not in LABEL_FOLDERS:
+            yield from _scans_in(path)
+
+
+def _is_seed_folder(folder: Path) -> bool:
+    return folder.name.lower() == "images" and (folder.parent / "masks").is_dir()
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and path.stat().st_size > 0

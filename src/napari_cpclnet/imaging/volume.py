@@ -1,0 +1,119 @@
+"""A scan and a label map: an array together with its place in the patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cpclnet.errors import GeometryError, ImageError
+from napari_cpclnet.imaging.geometry import Geometry
+
+Modality = Literal["CT", "MR", "PT", "other"]
+MODALITIES: tuple[Modality, ...] = ("CT", "MR", "PT", "other")
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scan.
+
+    Parameters
+    ----------
+    array
+        Grey values (z, y, x); float32 where a rescale slope was applied, else as stored.
+    geometry
+        Grid of the array.
+    modality
+        ``"CT"``, ``"MR"``, ``"PT"`` or ``"other"``.
+    unit
+        ``"HU"``, ``"HU8"`` (CT stored in 8 bits, windowed), ``"SUVbw"``, ``"Bq/ml"`` or empty.
+    name
+        Shown to the user; never made from patient fields.
+    source
+        File or folder it was read from.
+    calibrated
+        False for pictures without a physical size: their spacing of 1.0 is a placeholder.
+    notes
+        What was repaired or assumed while reading, one sentence each.
+
+    Raises
+    ------
+    ImageError
+        If the array is not three-dimensional and numeric.
+    GeometryError
+        If the array does not have the shape of the geometry.
+    """
+
+    array: NDArray[Any]
+    geometry: Geometry
+    modality: Modality = "other"
+    unit: str = ""
+    name: str = "scan"
+    source: Path | None = None
+    calibrated: bool = True
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_grid(self.array, self.geometry, self.name)
+        if self.modality not in MODALITIES:
+            raise ImageError(f"{self.name}: modality {self.modality!r} is none of {', '.join(MODALITIES)}.")
+
+    def replaced(self, **changes: Any) -> Volume:
+        """Copy of this volume with some fields changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A label map.
+
+    Parameters
+    ----------
+    labels
+        Unsigned integers (z, y, x); 0 is background.
+    classes
+        Name of each label value.
+    geometry
+        Grid of the labels.
+    name
+        Shown to the user.
+
+    Raises
+    ------
+    ImageError
+        If the labels are not three-dimensional unsigned integers.
+    GeometryError
+        If the labels do not have the shape of the geometry.
+    """
+
+    labels: NDArray[np.unsignedinteger[Any]]
+    classes: dict[int, str]
+    geometry: Geometry
+    name: str = "segmentation"
+
+    def __post_init__(self) -> None:
+        _check_grid(self.labels, self.geometry, self.name)
+        if self.labels.dtype.kind != "u":
+            raise ImageError(f"{self.name}: labels must be unsigned integers, not {self.labels.dtype}.")
+
+    def volume_ml(self) -> dict[int, float]:
+        """Volume in ml of every class and of every label without a class name; 0.0 where there is none."""
+        values, counts = np.unique(self.labels, return_counts=True)
+        found = {
+            int(v): float(n) * self.geometry.voxel_ml for v, n in zip(values, counts, strict=True) if v != 0
+        }
+        return {label: found.get(label, 0.0) for label in sorted({*self.classes, *found} - {0})}
+
+
+def _check_grid(array: NDArray[Any], geometry: Geometry, name: str) -> None:
+    if array.ndim != 3 or array.dtype.kind not in "biuf":
+        raise ImageError(
+            f"{name}: a scan is a three-dimensional array of numbers, not {array.ndim}-D {array.dtype}."
+        )
+    if tuple(array.shape) != geometry.shape:
+        raise GeometryError(
+            f"{name}: an array of shape {array.shape} does not fit a grid of shape {geometry.shape}."
+        )

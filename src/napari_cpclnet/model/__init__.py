@@ -1,0 +1,24 @@
+"""The network: one module of the paper per file."""
+
+from napari_cpclnet.model.cpclnet import Answer, CPCLNet, Descriptors
+from napari_cpclnet.model.device import Precision, choose_device, choose_precision
+from napari_cpclnet.model.encoder import Features
+from napari_cpclnet.model.settings import CPCLNetSettings, EncoderName
+from napari_cpclnet.model.weights import bundled_weights, load_weights, read_metadata, save_weights, weights_hash
+
+__all__ = [
+    "Answer",
+    "CPCLNet",
+    "CPCLNetSettings",
+    "Descriptors",
+    "EncoderName",
+    "Features",
+    "Precision",
+    "bundled_weights",
+    "choose_device",
+    "choose_precision",
+    "load_weights",
+    "read_metadata",
+    "save_weights",
+    "weights_hash",
+]

@@ -1,0 +1,179 @@
+"""CPCLNet: encode, describe the support, segment the query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_cpclnet.model.cmda import CMDA, LatentStatistics
+from napari_cpclnet.model.crpd import BOUNDARY_IN, FOREGROUND, Prototypes, describe, shrink_masks
+from napari_cpclnet.model.decoder import Decoder, summarise
+from napari_cpclnet.model.encoder import PFE, Features
+from napari_cpclnet.model.ramp import RAMP
+from napari_cpclnet.model.settings import CPCLNetSettings
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """All that the network remembers of a support set; computed once, used for every query.
+
+    Leading dimensions are (classes,) for one support set, or (B, classes) for one per query (:meth:`stack`).
+
+    Attributes
+    ----------
+    prototypes : Prototypes
+    statistics : LatentStatistics
+    levels : Tensor, shape (..., classes, 2)
+        Lowest and highest level in the body of the support slices that show the class.
+    present : Tensor of bool, shape (..., classes)
+        Whether any support slice shows the class; the answer is empty where not.
+    """
+
+    prototypes: Prototypes
+    statistics: LatentStatistics
+    levels: Tensor
+    present: Tensor
+
+    @staticmethod
+    def stack(parts: Sequence[Descriptors]) -> Descriptors:
+        """One support set per query, in the order of the queries."""
+
+        def join(items: Sequence[Any]) -> Any:
+            if isinstance(items[0], Tensor):
+                return torch.stack(list(items))
+            kind = type(items[0])
+            return kind(*(join([getattr(i, f.name) for i in items]) for f in fields(kind)))
+
+        joined: Descriptors = join(parts)
+        return replace(joined, prototypes=replace(joined.prototypes, roles=parts[0].prototypes.roles))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the network says about queries.
+
+    Attributes
+    ----------
+    logits : Tensor, shape (B, classes, 2, H, W)
+        Background and foreground.
+    align : Tensor, scalar
+        CMDA's distance of support and query, a term of the training loss.
+    """
+
+    logits: Tensor
+    align: Tensor
+
+
+class CPCLNet(nn.Module):
+    """Few-shot cross-modal segmentation network.
+
+    Any number of support slices, any number of classes, any slice size that is a multiple of 32. The query is encoded
+    once for all classes, the support once for all queries.
+
+    Parameters
+    ----------
+    settings : CPCLNetSettings, optional
+    """
+
+    def __init__(self, settings: CPCLNetSettings | None = None) -> None:
+        super().__init__()
+        self.settings = s = settings or CPCLNetSettings()
+        self.pfe = PFE(s)
+        self.cmda = CMDA(s.channels, s.latent_channels)
+        self.ramp = RAMP(s.channels, s.blocks, s.heads)
+        self.decoder = Decoder(s.channels, s.skip_channels, s.heads)
+        self.metadata: dict[str, Any] = {}
+
+    def encode(self, images: Tensor) -> Features:
+        """Encode slices (B, 3, H, W), intensities in [0, 1]; the channels are the slice before, itself, and after."""
+        features: Features = self.pfe(images)
+        return features
+
+    def describe(self, features: Sequence[Features], masks: Sequence[Tensor]) -> Descriptors:
+        """Describe one support set.
+
+        Parameters
+        ----------
+        features : sequence of Features
+            Encoded support slices, one entry per slice size, `K_i` slices in each.
+        masks : sequence of Tensor, shape (classes, K_i, H_i, W_i)
+            Masks at the resolution of the images, in [0, 1]; all zero in slices where the class is absent.
+        """
+        cells = [shrink_masks(m) for m in masks]
+        prototypes = describe([f.grid for f in features], cells, self.settings)
+        tokens = torch.cat([f.grid.flatten(2).transpose(1, 2).flatten(0, 1) for f in features])
+        statistics = self.cmda.statistics(tokens, torch.cat([c.flatten(1) for c in cells], 1))
+        shows = torch.cat([c.flatten(2).amax(2) > 0 for c in cells], 1)  # (classes, K)
+        level = torch.cat([f.level for f in features]).detach().expand_as(shows)
+        lowest = torch.where(shows, level, torch.inf).amin(1)
+        highest = torch.where(shows, level, -torch.inf).amax(1)
+        present = shows.any(1)
+        levels = torch.where(present[:, None], torch.stack([lowest, highest], 1), 0.0)
+        return Descriptors(prototypes, statistics, levels, present)
+
+    def segment(self, query: Features, support: Descriptors) -> Answer:
+        """Segment encoded queries.
+
+        Parameters
+        ----------
+        query : Features
+            Of `B` slices.
+        support : Descriptors
+            Of one support set for all queries, or of one per query.
+        """
+        if support.present.ndim == 1:
+            support = Descriptors.stack([support])
+        b, classes = len(query), support.present.shape[1]
+
+        def spread(x: Tensor) -> Tensor:
+            return x.expand(b, *x.shape[1:]).flatten(0, 1)
+
+        prototypes = support.prototypes
+        if self.settings.alignment:
+            aligned, align = self.cmda(query.grid, support.statistics)
+        else:
+            aligned = query.grid[:, None].expand(-1, classes, -1, -1, -1)
+            align = query.grid.new_zeros(())
+        each = Prototypes(spread(prototypes.vectors), spread(prototypes.valid), prototypes.roles)
+        affinity, refined = self.ramp(aligned.flatten(0, 1), each)
+        summary = summarise(affinity, each.valid, each.roles)
+        low, high = support.levels.expand(b, -1, -1).unbind(2)
+        own = query.level.detach()[:, None]
+        relation = torch.stack([own - high, low - own, high - low], 2).clamp(-2, 2).flatten(0, 1)
+        skip = query.skip[:, None].expand(-1, classes, -1, -1, -1).flatten(0, 1)
+        logits = self.decoder(summary, relation, refined, skip).float().unflatten(0, (b, classes))
+        # A class that no support slice shows is nowhere.
+        absent = ~support.present.expand(b, -1)[..., None, None]
+        background, foreground = logits.unbind(2)
+        foreground = torch.where(absent, background - 20, foreground)
+        return Answer(torch.stack([background, foreground], 2), align)
+
+    def forward(self, query: Tensor, support: Tensor, masks: Tensor) -> Answer:
+        """Segment queries (B, 3, H, W) with a support of slices (K, 3, H', W') and masks (classes, K, H', W')."""
+        return self.segment(self.encode(query), self.describe([self.encode(support)], [masks]))
+
+
+def prior_logits(grid: Tensor, prototypes: Prototypes, temperature: float = 0.1) -> Tensor:
+    """Answer of the bare descriptors, without alignment, RAMP or decoder; the prototype consistency compares it.
+
+    Parameters
+    ----------
+    grid : Tensor, shape (B, C, h, w)
+    prototypes : Prototypes
+        vectors (classes, D, C).
+
+    Returns
+    -------
+    Tensor, shape (B, classes, h, w)
+        Log-odds of the foreground.
+    """
+    unit = F.normalize(grid.float(), dim=1)
+    affinity = torch.einsum("kdc,bchw->bkdhw", prototypes.vectors, unit) / temperature
+    affinity = affinity.masked_fill(~prototypes.valid[None, :, :, None, None], -20.0)
+    front = (prototypes.roles == FOREGROUND) | (prototypes.roles == BOUNDARY_IN)
+    return torch.logsumexp(affinity[:, :, front], 2) - torch.logsumexp(affinity[:, :, ~front], 2)

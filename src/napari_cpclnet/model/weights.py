@@ -1,0 +1,127 @@
+"""Weights files: safetensors whose metadata says how to build the network and what the weights were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from napari_cpclnet.errors import OutputError, WeightsError
+from napari_cpclnet.model.cpclnet import CPCLNet
+from napari_cpclnet.model.settings import CPCLNetSettings
+
+FORMAT = "cpclnet-1"
+BUNDLED = "cpclnet.safetensors"
+
+
+def bundled_weights() -> Path:
+    """Path of the weights that come with the package."""
+    return Path(str(resources.files("napari_cpclnet") / "weights" / BUNDLED))
+
+
+def weights_hash(path: Path) -> str:
+    """First twelve hexadecimal digits of the file's SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def save_weights(model: CPCLNet, path: Path, metadata: dict[str, Any]) -> None:
+    """Write the network's weights, whole or not at all.
+
+    Parameters
+    ----------
+    model : CPCLNet
+    path : Path
+        Ends in ``.safetensors``.
+    metadata : dict
+        What was trained how: must hold ``preprocessing`` (dict of the preprocessing settings); usual further keys are
+        ``recipe``, ``seed``, ``steps``, ``sources``, ``versions``. JSON values only.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    # half precision: rounding is far below what training resolves, and the wheel stays small
+    tensors = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in model.state_dict().items()}
+    text = {
+        "format": FORMAT,
+        "architecture": model.settings.model_dump_json(),
+        "metadata": json.dumps(metadata, sort_keys=True),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(suffix=".safetensors", dir=path.parent)
+        os.close(handle)
+        try:
+            save_file(tensors, name, text)
+            os.replace(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        msg = f"Cannot write the weights to '{path}': {error.strerror or error}."
+        raise OutputError(msg) from error
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Metadata of a weights file: ``architecture`` and everything given to :func:`save_weights`.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged, or not one of ours.
+    """
+    if not path.is_file():
+        msg = f"There is no weights file at '{path}'."
+        raise WeightsError(msg)
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = file.metadata() or {}
+        if text.get("format") != FORMAT:
+            msg = f"'{path.name}' holds no CPCLNet weights (format '{text.get('format', 'none')}', not '{FORMAT}')."
+            raise WeightsError(msg)
+        return {"architecture": json.loads(text["architecture"]), **json.loads(text["metadata"])}
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        msg = f"'{path.name}' is no readable safetensors weights file: it may be damaged or incomplete."
+        raise WeightsError(msg) from error
+
+
+def load_weights(path: Path | None = None, device: str | torch.device = "cpu") -> CPCLNet:
+    """Build the network that a weights file describes, in evaluation mode.
+
+    Parameters
+    ----------
+    path : Path, optional
+        The bundled weights where missing.
+    device : str or torch.device
+
+    Returns
+    -------
+    CPCLNet
+        With ``metadata`` from the file, plus ``hash``.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged, or belongs to another network.
+    """
+    path = bundled_weights() if path is None else Path(path)
+    metadata = read_metadata(path)
+    try:
+        model = CPCLNet(CPCLNetSettings.model_validate(metadata["architecture"]))
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name).float() for name in file.keys()}
+        model.load_state_dict(state)
+    except (ValidationError, RuntimeError, SafetensorError, OSError) as error:
+        msg = f"'{path.name}' does not fit this version of CPCLNet; it was made by another version or is damaged."
+        raise WeightsError(msg) from error
+    model.metadata = {**metadata, "hash": weights_hash(path)}
+    return model.to(device).eval()

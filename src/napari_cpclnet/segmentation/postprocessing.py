@@ -1,0 +1,169 @@
+"""Tidying of a label map: pieces, holes, gaps. Classes never take voxels from each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_cpclnet.preprocessing import ModelGrid
+from napari_cpclnet.segmentation.painted import Painted
+from napari_cpclnet.segmentation.refinement import refine_slice
+from napari_cpclnet.segmentation.settings import PostprocessingSettings
+
+if TYPE_CHECKING:
+    from napari_cpclnet.imaging import Volume
+
+Mask = NDArray[np.bool_]
+Spacing = tuple[float, float, float]
+
+
+def postprocess(
+    labels: NDArray[Any],
+    volume: Volume,
+    grid: ModelGrid,
+    settings: PostprocessingSettings,
+    painted: Painted | None = None,
+) -> NDArray[Any]:
+    """Tidy a label map.
+
+    Order: gaps are closed, small pieces and all but the largest removed, holes filled, boundaries refined.
+    Closing and filling take background only. Work is done in each class's bounding box.
+
+    Parameters
+    ----------
+    labels : ndarray (z, y, x) of unsigned integers
+        Label map; not changed.
+    volume : Volume
+        The scan, for its spacing and, in refinement, its edges.
+    grid : ModelGrid
+        Plane in which it was segmented: holes are filled and boundaries refined in its slices.
+    settings : PostprocessingSettings
+        What to do.
+    painted : Painted, optional
+        Slices that come out as they are; a piece that holds painted voxels of its class is never removed.
+
+    Returns
+    -------
+    ndarray (z, y, x)
+        The tidied labels, of the same type.
+    """
+    painted = painted or Painted()
+    out = labels.copy()
+    painted.apply(out)
+    spacing = volume.geometry.spacing
+    for value, box in _boxes(out, settings.closing_mm, spacing):
+        view = out[box]
+        mask = view == value
+        if settings.closing_mm > 0:
+            mask |= close_gaps(mask, settings.closing_mm, spacing) & (view == 0)
+        anchors = _anchors(painted, labels.shape, box, mask)
+        minimum = settings.minimum_ml / volume.geometry.voxel_ml
+        if settings.largest_component or minimum > 0:
+            mask = keep_pieces(mask, minimum, only_largest=settings.largest_component, anchors=anchors)
+        if settings.fill_holes:
+            mask |= fill_holes(mask, grid.axis) & ((view == 0) | (view == value))
+        view[view == value] = 0
+        view[mask & (view == 0)] = value
+    if settings.refine:
+        for index in range(grid.n_slices):
+            labels2d = grid.take(out, index)
+            if labels2d.any() and painted.slice(grid.axis, index) is None:
+                picture = grid.take(volume.array, index)
+                refined = refine_slice(
+                    labels2d,
+                    picture,
+                    grid.value_range,
+                    _in_plane(spacing, grid.axis),
+                    settings.refine_band_mm,
+                )
+                grid.put(out, index, refined)
+    painted.apply(out)
+    return out
+
+
+def keep_pieces(
+    mask: Mask, minimum_voxels: float, *, only_largest: bool, anchors: Mask | None = None
+) -> Mask:
+    """Connected pieces (26-neighbourhood) that are large enough.
+
+    Parameters
+    ----------
+    mask : ndarray (z, y, x) of bool
+        The class.
+    minimum_voxels : float
+        Smaller pieces go.
+    only_largest : bool
+        All but the largest piece go; of equal ones the first in array order stays.
+    anchors : ndarray of bool, optional
+        Pieces that hold one of these voxels stay in any case.
+
+    Returns
+    -------
+    ndarray of bool
+    """
+    pieces: NDArray[np.int32]
+    pieces, count = ndimage.label(mask, np.ones((3, 3, 3), bool))
+    if count == 0:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    keep = sizes >= max(minimum_voxels, 1)
+    if only_largest:
+        keep &= np.arange(len(sizes)) == sizes.argmax()
+    if anchors is not None:
+        keep[np.unique(pieces[anchors & mask])] = True
+    keep[0] = False
+    return np.asarray(keep[pieces])
+
+
+def fill_holes(mask: Mask, axis: int) -> Mask:
+    """Fill what a class encloses within each slice along `axis`."""
+    cross = ndimage.generate_binary_structure(2, 1)
+    flat = np.expand_dims(cross, axis)
+    # the box ends where the class ends, so background at its border is not enclosed
+    return np.asarray(ndimage.binary_fill_holes(mask, _slicewise(flat)))
+
+
+def _slicewise(structure: Mask) -> Mask:
+    """A 3x3x3 structure that connects within slices only."""
+    full = np.zeros((3, 3, 3), bool)
+    full[tuple(slice(1, 2) if n == 1 else slice(None) for n in structure.shape)] = structure
+    return full
+
+
+def close_gaps(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
+    """Closing with a ball of `radius_mm` in true millimetres, whatever the spacing."""
+    pads = [int(np.ceil(radius_mm / s)) + 1 for s in spacing]
+    padded = np.pad(mask, [(p, p) for p in pads])
+    if not padded.any():
+        return mask
+    grown = ndimage.distance_transform_edt(~padded, sampling=spacing) <= radius_mm
+    closed = ndimage.distance_transform_edt(grown, sampling=spacing) > radius_mm
+    inner = tuple(slice(p, p + n) for p, n in zip(pads, mask.shape, strict=True))
+    return np.asarray((closed | padded)[inner])
+
+
+def _boxes(labels: NDArray[Any], margin_mm: float, spacing: Spacing) -> list[tuple[int, tuple[slice, ...]]]:
+    """Bounding box of each label value, wide enough for closing."""
+    found = []
+    margins = [int(np.ceil(margin_mm / s)) for s in spacing]
+    for value in (int(v) for v in np.unique(labels) if v):
+        box = ndimage.find_objects(labels == value)[0]
+        wide = tuple(
+            slice(max(0, b.start - m), min(n, b.stop + m))
+            for b, m, n in zip(box, margins, labels.shape, strict=True)
+        )
+        found.append((value, wide))
+    return found
+
+
+def _anchors(painted: Painted, shape: tuple[int, ...], box: tuple[slice, ...], mask: Mask) -> Mask | None:
+    return painted.mask(shape)[box] & mask if painted.planes else None
+
+
+def _in_plane(spacing: Spacing, axis: int) -> tuple[float, float]:
+    first, second = (s for a, s in enumerate(spacing) if a != axis)
+    return first, second

@@ -1,0 +1,48 @@
+"""Settings of a segmentation run."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_cpclnet.model import Precision
+from napari_cpclnet.preprocessing import Plane
+
+
+class PostprocessingSettings(BaseModel):
+    """What is done to the labels of a whole scan. Slices that were painted are never touched."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    largest_component: bool = Field(
+        True, description="Keep only the largest connected piece of each class, and pieces that were painted."
+    )
+    fill_holes: bool = Field(True, description="Fill holes of each class, slice by slice.")
+    minimum_ml: float = Field(
+        0.0, ge=0.0, le=10_000.0, description="Remove pieces smaller than this, in ml (0 to 10000)."
+    )
+    closing_mm: float = Field(
+        0.0, ge=0.0, le=50.0, description="Close gaps up to twice this, in mm (0 to 50)."
+    )
+    refine: bool = Field(
+        False, description="Move boundaries to nearby edges of the image (random walker, slice by slice)."
+    )
+    refine_band_mm: float = Field(
+        4.0, ge=0.5, le=20.0, description="How far refinement may move a boundary, in mm (0.5 to 20)."
+    )
+
+
+class SegmentationSettings(BaseModel):
+    """How a scan is segmented with a support set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plane: Plane = Field("axial", description="Plane in which the scan is sliced.")
+    device: str = Field("auto", description="Computing device: auto, cpu, cuda, cuda:N or mps.")
+    precision: Precision = Field("auto", description="Numeric precision: auto, fp32, bf16 or fp16.")
+    threshold: float = Field(
+        0.5, gt=0.0, lt=1.0, description="Probability from which a pixel belongs to a class (0 to 1)."
+    )
+    batch_size: int = Field(0, ge=0, le=256, description="Slices encoded at once (1 to 256); 0 chooses.")
+    postprocessing: PostprocessingSettings = Field(
+        PostprocessingSettings(), description="What is done to the labels of the whole scan."
+    )

@@ -1,0 +1,231 @@
+"""The painted slices that say what to look for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cpclnet.errors import SupportError
+from napari_cpclnet.imaging import Volume
+from napari_cpclnet.preprocessing import Plane, plane_axis
+
+Labels2D = NDArray[np.uint32]
+
+
+@dataclass(frozen=True, eq=False)
+class SupportSlice:
+    """One slice that is labelled completely.
+
+    Parameters
+    ----------
+    volume : Volume
+        The scan it belongs to.
+    index : int
+        Slice along the array axis of `plane`.
+    plane : str
+        Plane it was painted in.
+    labels2d : ndarray (h, w) of uint32
+        Label values in array order of the two other axes; 0 where no class is.
+    """
+
+    volume: Volume
+    index: int
+    plane: Plane
+    labels2d: Labels2D
+
+    @property
+    def axis(self) -> int:
+        """Array axis that is sliced."""
+        return plane_axis(self.volume.geometry, self.plane)
+
+    @property
+    def intensities(self) -> NDArray[Any]:
+        """The scan's own values on this slice, (h, w)."""
+        return np.take(self.volume.array, self.index, self.axis)
+
+    def content_hash(self) -> str:
+        """SHA-256 of everything that decides what this slice teaches."""
+        volume, values = self.volume, self.intensities
+        facts = {
+            "geometry": asdict(volume.geometry),
+            "modality": volume.modality,
+            "unit": volume.unit,
+            "calibrated": volume.calibrated,
+            "axis": self.axis,
+            "plane": self.plane,
+            "index": self.index,
+            "type": values.dtype.str[1:],
+        }
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        digest.update(np.ascontiguousarray(self.labels2d.astype("<u4")).tobytes())
+        digest.update(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"),
+        copy=False)).tobytes()) return digest.hexdigest()
+
+
+class SupportSet:
+    """Labelled slices of any number of scans, of any modalities.
+
+    Parameters
+    ----------
+    classes : mapping of int to str, optional
+        Label values to look for and their names; other values in the labels count as background. Without it
+        every label value is a class, named "label N".
+    """
+
+    def __init__(self, classes: Mapping[int, str] | None = None) -> None:
+        if classes is not None and (not classes or min(classes) < 1):
+            raise SupportError("Classes need label values of 1 or more: 0 is the background.")
+        self._open = classes is None
+        self.classes: dict[int, str] = dict(sorted((classes or {}).items()))
+        self._slices: list[SupportSlice] = []
+
+    def add(
+        self,
+        volume: Volume,
+        labels: NDArray[Any],
+        *,
+        slices: Iterable[int] | None = None,
+        plane: Plane = "axial",
+        absent: Iterable[int] = (),
+    ) -> None:
+        """Add labelled slices of one scan.
+
+        A slice that is added is complete: a class that is not painted on it is absent there. Slices that are
+        not added are never used, whatever `labels` holds there. A slice added before is replaced.
+
+        Parameters
+        ----------
+        volume : Volume
+            The scan.
+        labels : ndarray (z, y, x) of integers
+            Label values on the scan's grid.
+        slices : iterable of int, optional
+            Slices along the array axis of `plane`; by default every slice that holds a class.
+        plane : str
+            "axial", "coronal", "sagittal" or "native".
+        absent : iterable of int
+            Slices without any of the classes, to learn what these do not look like.
+
+        Raises
+        ------
+        SupportError
+            If labels lie on another grid or are no integers, a slice does not exist, an absent slice is
+            painted, or nothing is left.
+        """
+        if tuple(labels.shape) != tuple(volume.array.shape):
+            raise SupportError(
+                f"The labels for '{volume.name}' have shape {tuple(labels.shape)}, the scan has "
+                f"{tuple(volume.array.shape)}: use labels painted on this scan."
+            )
+        if labels.dtype.kind not in "biu":
+            raise SupportError(f"The labels for '{volume.name}' are {labels.dtype}: use whole numbers.")
+        axis = plane_axis(volume.geometry, plane)
+        if self._open:
+            self._learn_classes(labels)
+        if slices is None:
+            others = tuple(a for a in range(3) if a != axis)
+            slices = np.flatnonzero(np.isin(labels, list(self.classes)).any(axis=others)).tolist()
+        painted, empty = sorted({int(i) for i in slices}), sorted({int(i) for i in absent})
+        if not painted and not empty:
+            raise SupportError(f"No slice of '{volume.name}' holds a class: paint one or mark one as absent.")
+        for index in (*painted, *empty):
+            if not 0 <= index < labels.shape[axis]:
+                raise SupportError(
+                    f"'{volume.name}' has no slice {index}: its {plane} slices are 0 to {labels.shape[axis] -
+                    1}."
+                )
+        taken = [(index, self._painted(labels, axis, index)) for index in sorted({*painted, *empty})]
+        for index, labels2d in taken:
+            if index in empty and labels2d.any():
+                raise SupportError(f"Slice {index} of '{volume.name}' is marked as absent but holds a class.")
+        for index, labels2d in taken:
+            self.add_slice(volume, index, labels2d, plane=plane)
+
+    def add_slice(self, volume: Volume, index: int, labels2d: NDArray[Any], *, plane: Plane = "axial") -> None:
+        """Add one labelled slice (h, w) in array order; replaces what was there."""
+        one = SupportSlice(volume, int(index), plane, labels2d.astype(np.uint32))
+        if not 0 <= index < volume.array.shape[one.axis] or labels2d.shape != one.intensities.shape:
+            raise SupportError(f"'{volume.name}' has no {plane} slice {index} of shape {labels2d.shape}.")
+        self.remove(volume, index, plane)
+        self._slices.append(one)
+
+    def remove(self, volume: Volume, index: int, plane: Plane = "axial") -> None:
+        """Forget one slice; nothing happens if it was not there."""
+        self._slices = [
+            s for s in self._slices if not (s.volume is volume and s.index == index and s.plane == plane)
+        ]
+
+    @property
+    def slices(self) -> tuple[SupportSlice, ...]:
+        """All slices, in one order whatever the order of adding."""
+        return tuple(sorted(self._slices, key=SupportSlice.content_hash))
+
+    def __len__(self) -> int:
+        return len(self._slices)
+
+    def copy(self) -> SupportSet:
+        """A set of the same slices that later additions do not touch."""
+        other = SupportSet()
+        other._open, other.classes, other._slices = self._open, dict(self.classes), list(self._slices)
+        return other
+
+    def content_hash(self) -> str:
+        """SHA-256 over classes, geometry, painted labels and intensities; independent of the order of
+        adding.""" digest = hashlib.sha256(json.dumps(sorted(self.classes.items())).encode())
+        for one in sorted(s.content_hash() for s in self._slices):
+            digest.update(one.encode())
+        return digest.hexdigest()
+
+    def painted_on(self, volume: Volume) -> tuple[SupportSlice, ...]:
+        """The slices that were painted on this very scan: same grid and identical values on the slice."""
+        return tuple(s for s in self._slices if s.volume is volume or _same_slice(s, volume))
+
+    def save(self, path: Path) -> None:
+        """Write everything, scans included, into one ``.safetensors`` file.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        from napari_cpclnet.segmentation.support_file import write_support
+
+        write_support(self, Path(path))
+
+    @classmethod
+    def load(cls, path: Path) -> SupportSet:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        SupportError
+            If the file is missing, damaged, or no support set.
+        """
+        from napari_cpclnet.segmentation.support_file import read_support
+
+        return read_support(Path(path))
+
+    def _learn_classes(self, labels: NDArray[Any]) -> None:
+        values = np.unique(labels)
+        if values.size and values[0] < 0:
+            raise SupportError(f"The labels hold the negative value {int(values[0])}: use 0 for background.")
+        named = {int(v): f"label {int(v)}" for v in values if v > 0}
+        self.classes = dict(sorted({**named, **self.classes}.items()))
+
+    def _painted(self, labels: NDArray[Any], axis: int, index: int) -> Labels2D:
+        one = np.take(labels, index, axis)
+        return np.where(np.isin(one, list(self.classes)), one, 0).astype(np.uint32)
+
+
+def _same_slice(painted: SupportSlice, volume: Volume) -> bool:
+    if not painted.volume.geometry.isclose(volume.geometry):
+        return False
+    return np.array_equal(painted.intensities, np.take(volume.array, painted.index, painted.axis))
+

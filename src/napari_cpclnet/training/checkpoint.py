@@ -1,0 +1,82 @@
+"""State of a training run on disk: safetensors for the tensors, JSON for the rest, no pickle."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from napari_cpclnet.errors import WeightsError
+
+
+def save_checkpoint(
+    path: Path,
+    modules: dict[str, nn.Module],
+    optimiser: torch.optim.Optimizer,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+    facts: dict[str, Any],
+) -> None:
+    """Write modules, optimiser and random generators, whole or not at all."""
+    tensors: dict[str, Tensor] = {}
+    for name, module in modules.items():
+        tensors |= {f"{name}.{k}": v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+    state = optimiser.state_dict()
+    for index, entries in state["state"].items():
+        tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v).cpu().contiguous() for k, v in entries.items()}
+    text = {
+        "groups": json.dumps(state["param_groups"]),
+        "numpy": json.dumps(rng.bit_generator.state),
+        "torch": base64.b64encode(bytes(generator.get_state().tolist())).decode(),
+        "facts": json.dumps(facts),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(suffix=".safetensors", dir=path.parent)
+    os.close(handle)
+    save_file(tensors, temporary, text)
+    os.replace(temporary, path)
+
+
+def load_checkpoint(
+    path: Path,
+    modules: dict[str, nn.Module],
+    optimiser: torch.optim.Optimizer,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> dict[str, Any]:
+    """Bring everything back to the state that :func:`save_checkpoint` wrote; return its facts.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged or belongs to another run.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        for name, module in modules.items():
+            prefix = f"{name}."
+            module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimiser."):
+                _, index, key = name.split(".", 2)
+                state.setdefault(int(index), {})[key] = tensor
+        optimiser.load_state_dict({"state": state, "param_groups": json.loads(text["groups"])})
+        rng.bit_generator.state = json.loads(text["numpy"])
+        generator.set_state(torch.tensor(list(base64.b64decode(text["torch"])), dtype=torch.uint8))
+        facts: dict[str, Any] = json.loads(text["facts"])
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        msg = f"The checkpoint '{path}' is damaged or belongs to a run with other settings."
+        raise WeightsError(msg) from error
+    return facts

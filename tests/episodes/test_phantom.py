@@ -1,0 +1,137 @@
+"""Phantoms are reproducible and anatomically plausible; sizes are checked against textbook ranges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage as ndi
+
+from napari_cpclnet.episodes.anatomy_canvas import Canvas, TubeField, curve
+from napari_cpclnet.episodes.phantom import (
+    MERGES,
+    STRUCTURES,
+    TARGETS,
+    Phantom,
+    PhantomSettings,
+    make_phantom,
+)
+
+SEEDS = range(8)
+
+
+@pytest.fixture(scope="module")
+def phantoms() -> list[Phantom]:
+    return [make_phantom(np.random.default_rng(seed)) for seed in SEEDS]
+
+
+def millilitres(phantom: Phantom, target: str) -> float:
+    return float(phantom.mask(target).sum() * np.prod(phantom.spacing) / 1000.0)
+
+
+def centre(phantom: Phantom, target: str) -> np.ndarray:
+    return np.array(ndi.center_of_mass(phantom.mask(target)))
+
+
+def in_most(values: list[bool]) -> bool:
+    return sum(values) >= 0.75 * len(values)
+
+
+def test_the_table_is_small_and_starts_with_air() -> None:
+    assert STRUCTURES["air"] == 0
+    assert len(STRUCTURES) < 48
+    assert sorted(STRUCTURES.values()) == list(range(len(STRUCTURES)))
+
+
+def test_targets_consist_of_known_structures_and_do_not_share_any() -> None:
+    used = [name for names in TARGETS.values() for name in names]
+    assert set(used) <= set(STRUCTURES)
+    assert set(MERGES["liver"]) == {"liver", "liver vessel", "liver lesion"}
+    organs = [name for target, names in TARGETS.items() if target != "liver lesion" for name in names]
+    assert len(organs) == len(set(organs))
+
+
+def test_the_same_generator_state_gives_the_same_phantom() -> None:
+    small = PhantomSettings(shape=(52, 64, 72), spacing=(8.0, 6.0, 6.0))
+    one, two = (make_phantom(np.random.default_rng(7), small) for _ in range(2))
+    other = make_phantom(np.random.default_rng(8), small)
+    assert np.array_equal(one.labels, two.labels) and np.array_equal(one.level, two.level)
+    assert not np.array_equal(one.labels, other.labels)
+
+
+def test_arrays_have_the_promised_form(phantoms: list[Phantom]) -> None:
+    for phantom in phantoms:
+        assert phantom.labels.shape == (104, 128, 144) and phantom.labels.dtype == np.uint8
+        assert phantom.labels.max() < len(STRUCTURES)
+        assert phantom.level.shape == (104,) and phantom.level.dtype == np.float32
+        assert np.all(np.diff(phantom.level) > 0)
+
+
+def test_the_liver_ends_near_level_one(phantoms: list[Phantom]) -> None:
+    tops = [p.level[np.flatnonzero(p.mask("liver").any((1, 2)))[-1]] for p in phantoms]
+    assert in_most([abs(float(top) - 1.0) < 0.12 for top in tops])
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["liver", "spleen", "right kidney", "left kidney", "pancreas", "stomach", "duodenum", "small bowel", "colon",
+     "aorta", "vena cava", "portal vein", "vertebrae", "psoas", "lung", "heart", "ribs", "pelvic bone", "bladder",
+     "gallbladder", "oesophagus", "right adrenal", "left adrenal"],
+)  # fmt: skip
+def test_every_organ_is_there_in_most_bodies(phantoms: list[Phantom], target: str) -> None:
+    assert in_most([bool(p.mask(target).any()) for p in phantoms])
+
+
+@pytest.mark.parametrize(
+    ("target", "low", "high"),
+    [("liver", 800, 3000), ("spleen", 60, 700), ("right kidney", 80, 350), ("left kidney", 80, 350), ("pancreas", 25, 150)],
+)
+def test_volumes_are_those_of_adults(phantoms: list[Phantom], target: str, low: float, high: float) -> None:
+    assert in_most([low <= millilitres(p, target) <= high for p in phantoms])
+
+
+def test_right_is_right_and_left_is_left(phantoms: list[Phantom]) -> None:
+    for phantom in phantoms:
+        aorta = centre(phantom, "aorta")[2]
+        for target, sign in (("liver", -1), ("right kidney", -1), ("left kidney", 1), ("spleen", 1)):
+            if phantom.mask(target).any():
+                assert sign * (centre(phantom, target)[2] - aorta) > 0, target
+        assert centre(phantom, "vena cava")[2] < aorta
+
+
+def test_spine_lies_behind_the_aorta_and_the_stomach_before_it(phantoms: list[Phantom]) -> None:
+    for phantom in phantoms:
+        aorta = centre(phantom, "aorta")[1]
+        assert centre(phantom, "vertebrae")[1] > aorta > centre(phantom, "stomach")[1]
+
+
+def test_the_body_is_one_piece(phantoms: list[Phantom]) -> None:
+    for phantom in phantoms:
+        body = (phantom.labels > 0) & (phantom.labels != STRUCTURES["couch"])
+        body |= phantom.mask("bowel gas")
+        pieces, count = ndi.label(body)
+        sizes = np.sort(np.bincount(pieces.ravel())[1:])[::-1]
+        arms = sizes[1:3].sum() if count > 1 and sizes[1] > 1000 else 0  # arms beside the body may be apart
+        assert (sizes[0] + arms) / sizes.sum() > 0.99
+        assert sizes[0] / sizes.sum() > 0.75
+
+
+def test_organs_do_not_leave_the_body(phantoms: list[Phantom]) -> None:
+    for phantom in phantoms:
+        near_air = ndi.binary_dilation(phantom.labels == 0)
+        for target in ("liver", "spleen", "left kidney", "right kidney"):
+            assert not np.any(near_air & phantom.mask(target)), target
+
+
+def test_a_tube_is_as_deep_as_its_radius_on_its_axis() -> None:
+    canvas = Canvas(np.random.default_rng(0), (40, 40, 40), (3.0, 3.0, 3.0), (60.0, 60.0, 60.0), 0.0)
+    tube = TubeField(canvas, [(-30.0, 0.0, 0.0), (30.0, 0.0, 0.0)], [12.0, 12.0])
+    expected = 12.0 - np.hypot(canvas.p, canvas.l)
+    inside = (np.abs(canvas.s) < 25) & (expected > 0)
+    assert np.allclose(tube.depth[inside], expected[inside], atol=1e-3)
+
+
+def test_a_curve_passes_through_its_control_points() -> None:
+    control = np.array([(0.0, 0.0, 0.0), (10.0, 5.0, 0.0), (20.0, 0.0, 8.0)])
+    path = curve(control, 2.0)
+    gaps = np.linalg.norm(path[:, None] - control[None], axis=2).min(0)
+    assert np.all(gaps < 1e-9)
