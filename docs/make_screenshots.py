@@ -59,9 +59,9 @@ class Photographer:
         bar = self.tab.bar
         while bar.state is not RunState.READY:
             self.wait(0.02)
-            if fraction < 1 and bar.progress.maximum() > 0:
-                if bar.progress.value() >= fraction * bar.progress.maximum():
-                    return
+            total = bar.progress.maximum()
+            if fraction < 1 and total > 0 and bar.progress.value() >= fraction * total:
+                return
 
 
 def make(folder: Path, make_segmenter: SegmenterFactory | None = None) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from napari_cpclnet.episodes.stack import PhantomStack
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +20,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real scans in {folder}; set CPCLNET_TEST_DATA to run this test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def phantom_stack() -> PhantomStack:
+    """Four coarse phantoms (8 x 6 x 6 mm), made once."""
+    import numpy as np
+    import torch
+
+    from napari_cpclnet.episodes.phantom import PhantomSettings, make_phantom
+    from napari_cpclnet.episodes.stack import PhantomStack
+
+    coarse = PhantomSettings(shape=(52, 64, 72), spacing=(8.0, 6.0, 6.0))
+    made = [make_phantom(np.random.default_rng((3, i)), coarse) for i in range(4)]
+    labels, levels = (
+        torch.from_numpy(np.stack(x)) for x in ([m.labels for m in made], [m.level for m in made])
+    )
+    return PhantomStack(labels, levels, coarse.spacing[0])

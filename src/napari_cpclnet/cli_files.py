@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.imaging import Segmentation, SeriesInfo
 
 _RESULT = re.compile(r"(_labels|_probability_.+)$")
+_MOST_FOLDERS = 4
 
 
 @dataclass(frozen=True)
@@ -90,25 +91,36 @@ def expand_queries(
 
 
 def _with_own_names(targets: list[Target]) -> list[Target]:
-    """Scans of one name from different folders get the folders' names in front, as many as it takes."""
-    names = [_file_name(target.name) for target in targets]
-    depth = 0
-    while True:
-        repeated = {
-            name for name in (n.casefold() for n in names) if [n.casefold() for n in names].count(name) > 1
-        }
-        if not repeated:
-            break
-        depth += 1
-        for i, target in enumerate(targets):
-            if names[i].casefold() not in repeated:
-                continue
-            parents = target.path.resolve().parents
-            if depth <= len(parents) - 1:
-                names[i] = _file_name(f"{parents[depth - 1].name}_{names[i]}")
-            else:  # one folder, one name: a.nii beside a.nrrd, or series of one description
-                names[i] = f"{names[i]}_{i + 1}"
-    return [Target(t.path, t.series, name) for t, name in zip(targets, names, strict=True)]
+    """Scans of one name get the names of their folders in front, or a number where they lie in one folder."""
+    groups: dict[str, list[Target]] = {}
+    for target in targets:
+        groups.setdefault(_file_name(target.name).casefold(), []).append(target)
+    taken: set[str] = set()
+    named = []
+    for target in targets:
+        group = groups[_file_name(target.name).casefold()]
+        name = free = _name_in_group(target, group)
+        number = 1
+        while free.casefold() in taken:
+            number += 1
+            free = f"{name}_{number}"
+        taken.add(free.casefold())
+        named.append(Target(target.path, target.series, free))
+    return named
+
+
+def _name_in_group(target: Target, group: list[Target]) -> str:
+    """Name of a scan with as many folders in front as tell it from the others; none if they lie in one folder."""
+    for depth in range(_MOST_FOLDERS + 1):
+        names = [_file_name("_".join([*_folders(one.path, depth), one.name])) for one in group]
+        if len({name.casefold() for name in names}) == len(names):
+            return names[group.index(target)]
+    return _file_name(target.name)
+
+
+def _folders(path: Path, depth: int) -> list[str]:
+    """Names of the nearest ``depth`` folders above a path, outermost first."""
+    return [parent.name for parent in path.resolve().parents[:depth] if parent.name][::-1]
 
 
 def _file_name(text: str) -> str:
@@ -215,6 +227,9 @@ def scan_progress(title: str) -> Iterator[Progress]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Lines for stdout must not end up on stderr because a bar is shown there.
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
+    hidden = not console.is_terminal
+    with Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, disable=hidden
+    ) as progress:
         progress.add_task(title, total=None)
         yield progress

@@ -42,10 +42,10 @@ def describe(path: Path) -> Iterator[str]:
         return
     for scan in scans:
         yield ""
+        yield _line("path", str(scan.path))
         try:
             yield from _scan_lines(read_volume(scan.path, series=scan.series))
         except CpclnetError as error:  # one bad file must not hide the others
-            yield _line("scan", scan.name)
             yield _line("problem", str(error))
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from napari_cpclnet.imaging import Segmentation, Volume
+    from napari_cpclnet.model import Precision
     from napari_cpclnet.preprocessing import Plane
     from napari_cpclnet.segmentation import Segmenter, SupportSet
 
@@ -40,7 +41,7 @@ class SegmentJob:
     out: Path
     classes: dict[int, str] | None
     device: str
-    precision: str
+    precision: Precision
     weights: Path | None
     plane: Plane
     probabilities: bool

@@ -68,7 +68,14 @@ def test_anatomical_axes_agree_with_the_oracle_of_simpleitk(geometry: Geometry) 
     if (sizes[:, 2] - sizes[:, 1]).min() < 0.05 or len({*np.abs(matrix).argmax(axis=1)}) < 3:
         return  # near 45 degrees no answer is the right one
     code = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(matrix[::-1, ::-1].ravel().tolist())
-    letters = {"S": (0, False), "I": (0, True), "P": (1, False), "A": (1, True), "L": (2, False), "R": (2, True)}
+    letters = {
+        "S": (0, False),
+        "I": (0, True),
+        "P": (1, False),
+        "A": (1, True),
+        "L": (2, False),
+        "R": (2, True),
+    }
     found = {letters[letter][0]: (2 - axis, letters[letter][1]) for axis, letter in enumerate(code)}
     assert geometry.anatomical_axes == (found[0], found[1], found[2])
 
@@ -118,7 +125,10 @@ def test_differences_name_what_differs(change: dict, word: str) -> None:
 def test_rounding_of_a_float32_header_is_no_difference() -> None:
     geometry = Geometry((100, 512, 512), (3.27, 0.9765625, 0.9765625), (-766.5, -249.51, -437.51))
     rounded = Geometry(
-        geometry.shape, tuple(np.float32(geometry.spacing)), tuple(np.float32(geometry.origin)), geometry.direction
+        geometry.shape,
+        tuple(np.float32(geometry.spacing)),
+        tuple(np.float32(geometry.origin)),
+        geometry.direction,
     )
     assert geometry.isclose(rounded)
     assert geometry.differences(rounded) == ()

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813 - its usual name
+import SimpleITK as sitk
 import torch
 from scipy import ndimage
 

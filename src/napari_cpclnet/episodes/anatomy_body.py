@@ -77,7 +77,9 @@ def build_trunk(c: Canvas, b: Build) -> Frame:
     a = b.width * _profile(c.s, [k * ks for k in knots], [hip, hip, hip * 0.99, 1.0, 0.965, 1.0, 1.03, 0.99])
     belly = rng.normal(0.0, 0.05)
     d = b.depth * _profile(
-        c.s, [k * ks for k in knots], [1.0, 0.97, 0.95 + belly / 2, 0.95 + belly, 0.97 + belly, 1.0, 1.04, 1.04]
+        c.s,
+        [k * ks for k in knots],
+        [1.0, 0.97, 0.95 + belly / 2, 0.95 + belly, 0.97 + belly, 1.0, 1.04, 1.04],
     )
     power = rng.uniform(2.3, 2.9)
     front = ramp(-c.p, -20.0, 20.0)
@@ -87,7 +89,7 @@ def build_trunk(c: Canvas, b: Build) -> Frame:
     core = radius / q - radius  # radial depth below the surface of the muscles
     core = core + np.float32(rng.uniform(0.5, 2.0)) * c.noise(c.whole, 70.0)
     angle = np.arctan2(np.abs(c.l), c.p).astype(np.float32)
-    thoracic = ramp(c.s - 45.0 * ks * np.cos(angle), 60.0 * ks, 125.0 * ks)
+    thoracic = ramp((c.s - 45.0 * ks * np.cos(angle)).astype(np.float32), 60.0 * ks, 125.0 * ks)
     # Subcutaneous fat: thickest behind the flank and in front of the lower belly.
     fat = b.fat * (
         0.55
@@ -95,6 +97,10 @@ def build_trunk(c: Canvas, b: Build) -> Frame:
         + (0.5 * rng.uniform(0.3, 1.3)) * np.exp(-(((angle - 3.1) / 0.8) ** 2)) * ramp(-c.s, -90.0, 10.0)
     )
     fat = fat * _profile(c.s, [-120, 0, 100, 200], [1.15, 1.1, 0.95, 0.7]) + 1.0 * c.noise(c.whole, 60.0)
+    if rng.random() < 0.5:  # breasts
+        fat = fat + rng.uniform(8, 34) * np.exp(-(((angle - 2.45) / 0.38) ** 2)) * ramp(
+            c.s, 165 * ks, 250 * ks
+        )
     skin = 3.0
     side = np.exp(-(((angle - 1.75) / 0.55) ** 2))
     wall = b.wall * (8.0 + 11.0 * side) * (1 - thoracic) + 14.0 * thoracic
@@ -122,13 +128,13 @@ def build_trunk(c: Canvas, b: Build) -> Frame:
 def _layers(c: Canvas, b: Build, core: Float, inner: Float, cavity: Float, thoracic: Float) -> None:
     """Thin fat planes that part the muscles of the wall: linea alba, between the obliques, under the ribs."""
     rng = c.rng
-    wall = labels_muscle = c.labels == STRUCTURES["wall muscle"]
+    wall = c.labels == STRUCTURES["wall muscle"]
     seam = (np.abs(c.l) < 3.0 + 3.0 * rng.random()) & (c.p < 0)
     semilunar = np.abs(np.abs(c.l) - (62 + 10 * rng.random()) * b.kl) < 2.5
     gap = seam | (semilunar & (c.p < -0.4 * b.depth))
-    plane = (np.abs(-inner + core - 2 * core) < 1.4) & (rng.random() < 0.5) & (c.noise(c.whole, 25.0) > 0.2)
+    plane = (np.abs(inner + core) < 1.4) & (rng.random() < 0.5) & (c.noise(c.whole, 25.0) > 0.2)
     gap |= plane & (thoracic < 0.3)
-    c.labels[labels_muscle & gap & wall & (thoracic < 0.5)] = STRUCTURES["subcutaneous fat"]
+    c.labels[wall & gap & (thoracic < 0.5)] = STRUCTURES["subcutaneous fat"]
     chest = wall & (thoracic > 0.6) & (cavity < -11.0) & (c.noise(c.whole, 22.0) > 0.3)
     c.labels[chest] = STRUCTURES["subcutaneous fat"]
 
@@ -150,7 +156,9 @@ def _back_muscles(c: Canvas, b: Build, core: Float) -> None:
     thick = np.interp(c.s, [-90, -60, -15, 60, 200, 300], [0.1, 0.4, 0.9, 1.0, 0.85, 0.75]).astype(np.float32)
     q = ((np.abs(c.l) - 35.0) / (31.0 * size)) ** 2 + ((c.p - spine - 40.0) / (23.0 * thick * size)) ** 2
     erector = (q < 1 + 0.1 * c.noise(c.whole, 20.0)) & (core > 0)
-    quadratus = (((np.abs(c.l) - 66.0 * b.kl) / 20.0) ** 2 + ((c.p - spine - 21.0) / 8.0) ** 2 < 1) & (c.s > -5)
+    quadratus = (((np.abs(c.l) - 66.0 * b.kl) / 20.0) ** 2 + ((c.p - spine - 21.0) / 8.0) ** 2 < 1) & (
+        c.s > -5
+    )
     quadratus &= (c.s < 100 * b.ks) & (core > 4)
     between = c.is_any(c.whole, "wall muscle") & (c.p > spine + 15) & (c.s > -20)
     # behind the cavity, what is neither erector nor a thin outer layer is fat
@@ -176,7 +184,9 @@ def _spine(c: Canvas, b: Build) -> None:
     box = (mid[0], mid[1], slice(int(cols[0]), int(cols[-1]) + 1))
     s, p, l = c.s[box], c.p[box], c.l[box]
     spine = b.spine - 7.0 * np.sin(np.clip(s / (170.0 * b.ks), -1.0, 1.6) * np.pi)
-    size = np.interp(s, [-40, 60, 200, 320], [1.08, 1.0, 0.84, 0.76]).astype(np.float32) * rng.uniform(0.93, 1.1)
+    size = np.interp(s, [-40, 60, 200, 320], [1.08, 1.0, 0.84, 0.76]).astype(np.float32) * rng.uniform(
+        0.93, 1.1
+    )
     pitch = np.float32(35.0 * b.ks)
     phase = (s - 5.0 * b.ks) / np.where(s > 150 * b.ks, pitch * 0.88, pitch)
     frac = np.abs(phase - np.round(phase))  # 0 in the middle of a body, 0.5 in a disc
@@ -208,8 +218,10 @@ def _diaphragm(c: Canvas, b: Build, cavity: Float, angle: Float) -> Float:
     top_r, top_l = b.dome, b.dome - rng.normal(16, 8)
     right = ramp(-c.l, -15.0, 45.0)
     left = ramp(c.l, 20.0, 75.0)
-    top = b.dome - 24.0 + (top_r - b.dome + 24.0) * right + (top_l - b.dome + 24.0) * left
-    top = top - rng.uniform(0, 28) * left * ramp(-c.p, -20.0, 60.0)  # the heart weighs on it
+    top = b.dome - 15.0 + (top_r - b.dome + 15.0) * right + (top_l - b.dome + 15.0) * left
+    away_from_peak = ((np.abs(c.l) - 66.0 * b.kl) / 75.0) ** 2 + ((c.p + rng.uniform(-15, 20)) / 80.0) ** 2
+    top = top - np.minimum(rng.uniform(9, 20) * away_from_peak, 40.0)
+    top = top - rng.uniform(0, 18) * left * ramp(-c.p, -20.0, 60.0)  # the heart weighs on it
     base = rng.normal(118, 12) * ks + 64.0 * ks * ramp(angle, 1.1, 2.6)
     spine = b.spine - 7.0 * np.sin(np.clip(c.s / (170.0 * b.ks), -1.0, 1.6) * np.pi)
     column = np.sqrt(c.l**2 + (c.p - spine) ** 2) - 27.0
@@ -218,7 +230,7 @@ def _diaphragm(c: Canvas, b: Build, cavity: Float, angle: Float) -> Float:
     t = np.clip(away / (reach * (1.0 - 0.45 * ramp(angle, 1.0, 2.4))), 0.0, 1.0)
     sheet = base + (top - base) * np.sqrt(1.0 - (1.0 - t) ** 2 + 1e-4) + 3.0 * c.noise(c.whole, 60.0)
     slope = np.clip(1.0 / (1.0 + 2.2 * (1.0 - t) ** 2), 0.3, 1.0)
-    dome = ((sheet - c.s) * slope).astype(np.float32)
+    dome: Float = ((sheet - c.s) * slope).astype(np.float32)
     behind = (np.abs(c.l) < 24.0) & (c.p > spine - 44.0)  # retrocrural space
     chest = (cavity > 0) & (dome <= 0) & c.is_any(c.whole, "visceral fat")
     middle = (np.abs(c.l + 4.0) < 30.0 + 4.0 * c.noise(c.whole, 40.0)) & (c.p < spine)
@@ -255,7 +267,7 @@ def heart_and_oesophagus(c: Canvas, b: Build) -> None:
     top = b.dome
     spine = spine_position(b, top)
     size = rng.uniform(0.95, 1.25)
-    centre = (top + 23 * size, -b.depth * 0.36, 22.0 * b.kl)
+    centre = (top + 14 * size, -b.depth * 0.36, 22.0 * b.kl)
     tilt = np.array([[0.75, 0.25, 0.6], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     basis, _ = np.linalg.qr(tilt.T)
     made = c.ellipsoid(centre, (46 * size, 42 * size, 58 * size), basis.T, rough=2.0)
@@ -264,12 +276,16 @@ def heart_and_oesophagus(c: Canvas, b: Build) -> None:
     c.room = allowed
     if made is not None:
         box, depth = made
-        fat = c.paint(box, depth + 5.0, "visceral fat")
-        del fat
+        c.paint(box, depth + 5.0, "visceral fat")
         c.depth[box][c.is_any(box, "visceral fat")] = -1.0
         c.paint(box, depth, "heart wall")
         septum = c.noise(box, 35.0)
-        c.relabel(box, (depth > 6.0 + 4.0 * ramp(c.l[box], 10, 40)) & (np.abs(septum) > 0.25), "heart wall", "heart blood")
+        c.relabel(
+            box,
+            (depth > 6.0 + 4.0 * ramp(c.l[box], 10, 40)) & (np.abs(septum) > 0.25),
+            "heart wall",
+            "heart blood",
+        )
     c.room = room | allowed
     points = [
         (top + 140, spine - 28, 2),

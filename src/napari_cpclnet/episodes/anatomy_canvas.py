@@ -76,7 +76,9 @@ class Canvas:
             bend * 4.0 * self.noise(self.whole, 80.0) + 1.0 * self.noise(self.whole, 30.0) for _ in range(3)
         ]
         phase = rng.uniform(0, 6.28)
-        moves[2] += (bend * rng.normal(0, 3.0) * np.sin(axes[0] / 90.0 + phase)).astype(np.float32)[:, None, None]
+        moves[2] += (bend * rng.normal(0, 3.0) * np.sin(axes[0] / 90.0 + phase)).astype(np.float32)[
+            :, None, None
+        ]
         self._moves = moves
         self.s: Float = axes[0][:, None, None] + moves[0]
         self.p: Float = axes[1][None, :, None] + moves[1]
@@ -184,7 +186,9 @@ class TubeField:
             box, s, p, l = found
             d = (b - a) / 2
             n = max(float(d @ d), 1e-6)
-            t = np.clip((s * np.float32(d[0]) + p * np.float32(d[1]) + l * np.float32(d[2])) / np.float32(n), -1, 1)
+            t = np.clip(
+                (s * np.float32(d[0]) + p * np.float32(d[1]) + l * np.float32(d[2])) / np.float32(n), -1, 1
+            )
             gap = (s - t * np.float32(d[0])) ** 2
             gap += ((p - t * np.float32(d[1])) * np.float32(squash)) ** 2
             gap += (l - t * np.float32(d[2])) ** 2

@@ -34,21 +34,22 @@ def stomach(c: Canvas, b: Build) -> NDArray[np.float64]:
     radii = np.where(t < 0.9, radii * full, radii) * rng.uniform(0.92, 1.06)
     tube = TubeField(c, path, radii)
     if tube.box is None:
-        return points[-1]
+        return np.asarray(points[-1])
     field = tube.local + (2.0 + 1.5 * full) * c.noise(tube.box, 30.0)
     mask = c.paint(tube.box, np.minimum(field, 12.0) + 6.0 * (field > 0), "stomach wall")
     wall = rng.uniform(3.0, 5.5) + 1.2 * c.noise(tube.box, 14.0)
     hollow = mask & (field > wall) & c.room[tube.box]
-    hollow &= field - 3.0 > 0
     y = c.gravity[tube.box]
     span = y[hollow]
     c.relabel(tube.box, hollow, "stomach wall", "stomach content")
     if span.size:
-        level = np.quantile(span, rng.choice([0.0, rng.uniform(0.05, 0.5), rng.uniform(0.3, 0.95)], p=[0.2, 0.5, 0.3]))
+        level = np.quantile(
+            span, rng.choice([0.0, rng.uniform(0.05, 0.5), rng.uniform(0.3, 0.95)], p=[0.2, 0.5, 0.3])
+        )
         c.relabel(tube.box, hollow & (y < level), "stomach content", "stomach gas")
         food = c.noise(tube.box, 10.0) > rng.uniform(0.8, 2.5)
         c.relabel(tube.box, hollow & food, "stomach content", "stomach wall")
-    return points[-1]
+    return np.asarray(points[-1])
 
 
 def duodenum(c: Canvas, b: Build, pylorus: NDArray[np.float64]) -> None:
@@ -126,7 +127,12 @@ def colon(c: Canvas, b: Build, f: Frame) -> None:
     t = np.arange(n)
     wide = np.interp(np.linspace(0, 1, n), [0, 0.12, 0.35, 0.55, 0.7, 0.85, 1], [24, 23, 19, 19, 15, 13, 17])
     loose = np.exp(np.interp(t, np.linspace(0, n, 9), rng.normal(0, 0.22, 9)))
-    radii = wide * loose * (1 + rng.uniform(0.05, 0.16) * np.sin(t * rng.uniform(1.6, 2.6))) * rng.uniform(0.8, 1.12)
+    radii = (
+        wide
+        * loose
+        * (1 + rng.uniform(0.05, 0.16) * np.sin(t * rng.uniform(1.6, 2.6)))
+        * rng.uniform(0.8, 1.12)
+    )
     tube = TubeField(c, path, radii)
     if tube.box is None:
         return
@@ -136,7 +142,12 @@ def colon(c: Canvas, b: Build, f: Frame) -> None:
     c.relabel(tube.box, hollow, "colon wall", "colon content")
     # gas collects in front: every few centimetres of colon has a level of its own
     node = np.clip(tube.along[tube.box].astype(int), 0, n - 1)
-    share = np.clip(np.interp(t, np.linspace(0, n, 12), rng.normal(-0.15, 0.75, 12)) + np.where((t > 0.3 * n) & (t < 0.55 * n), 0.45, 0), -1, 1)
+    share = np.clip(
+        np.interp(t, np.linspace(0, n, 12), rng.normal(-0.15, 0.75, 12))
+        + np.where((t > 0.3 * n) & (t < 0.55 * n), 0.45, 0),
+        -1,
+        1,
+    )
     level = path[:, 1] + radii * share
     gas = c.p[tube.box] < level[node].astype(np.float32)
     lumps = c.noise(tube.box, 9.0) > 1.0
@@ -177,7 +188,7 @@ def _loop_path(c: Canvas, b: Build, f: Frame, step: float) -> NDArray[np.float64
         here = here_next
         left[here] = False
         order.append(here)
-    return grid[order]
+    return np.asarray(grid[order])
 
 
 def small_bowel(c: Canvas, b: Build, f: Frame) -> None:
@@ -189,7 +200,12 @@ def small_bowel(c: Canvas, b: Build, f: Frame) -> None:
         return
     n = len(path)
     bulk = 0.55 - 0.12 * b.visceral
-    radii = step * bulk * np.exp(rng.normal(0, 0.13, n)) * np.exp(np.interp(np.arange(n), np.linspace(0, n, 9), rng.normal(0, 0.13, 9)))
+    radii = (
+        step
+        * bulk
+        * np.exp(rng.normal(0, 0.13, n))
+        * np.exp(np.interp(np.arange(n), np.linspace(0, n, 9), rng.normal(0, 0.13, 9)))
+    )
     jumps = np.linalg.norm(np.diff(path, axis=0), axis=1) > 1.9 * step
     depth = np.full(c.shape, -1e3, np.float32)
     along = np.zeros(c.shape, np.int32)

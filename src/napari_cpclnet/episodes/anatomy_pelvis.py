@@ -33,7 +33,11 @@ def pelvis(c: Canvas, b: Build) -> None:
     hump = bulge * np.sin(t * np.pi)
     norm = np.sqrt(dl * dl + dp * dp) + 1e-3
     gap = np.sqrt((l - l0 - t * dl - hump * dp / norm * -1) ** 2 + (p - p0 - t * dp - hump * dl / norm) ** 2)
-    thick = at([17, 14, 9, 6.0, 5.5, 5, 3]) * (1.0 + 0.5 * (1 - t) ** 2 * (s > -70)) * (0.75 + 0.5 * np.abs(t - 0.5))
+    thick = (
+        at([17, 14, 9, 6.0, 5.5, 5, 3])
+        * (1.0 + 0.5 * (1 - t) ** 2 * (s > -70))
+        * (0.75 + 0.5 * np.abs(t - 0.5))
+    )
     view, depth = c.labels[box], c.depth[box]
     bone = (gap < thick) & (s < 8)
     width = np.interp(s, [-125, -100, -60, -20, 0], [8, 18, 40, 54, 40]).astype(np.float32) * kl
@@ -52,7 +56,12 @@ def pelvis(c: Canvas, b: Build) -> None:
     view[flesh] = STRUCTURES["wall muscle"]
     depth[flesh] = 1e3
     # fat between gluteus medius and maximus, and behind the whole
-    outer = (p > back - 25 + 0.35 * (100 - l)) & c.is_any(box, "wall muscle", "back muscle") & (s < 12) & (depth < 1e2)
+    outer = (
+        (p > back - 25 + 0.35 * (100 - l))
+        & c.is_any(box, "wall muscle", "back muscle")
+        & (s < 12)
+        & (depth < 1e2)
+    )
     rim = thick + rng.uniform(24, 38) + 4 * c.noise(box, 40.0) + 0.2 * np.clip(-s - 30, 0, 80)
     rim = rim - 0.25 * np.maximum(45 - l, 0)
     seam = np.abs(gap - thick - rng.uniform(12, 20) - 3 * c.noise(box, 40.0)) < 1.6
@@ -70,7 +79,11 @@ def bladder(c: Canvas, b: Build) -> None:
     made = c.ellipsoid(centre, (26 * fill, 24 * fill, 34 * fill), rough=2.5)
     if made is not None:
         c.paint(made[0], made[1] + 10.0 * (made[1] > 0), "bladder")
-    made = c.ellipsoid((-108 + rng.normal(0, 8), 14 * b.kp, rng.normal(0, 8)), (22, 17, 26) * rng.uniform(0.7, 1.2, 3), rough=3.0)
+    made = c.ellipsoid(
+        (-108 + rng.normal(0, 8), 14 * b.kp, rng.normal(0, 8)),
+        (22, 17, 26) * rng.uniform(0.7, 1.2, 3),
+        rough=3.0,
+    )
     if made is not None:
         c.paint(made[0], made[1] + 5.0 * (made[1] > 0), "pelvic organ")
 
@@ -93,7 +106,12 @@ def outside(c: Canvas, b: Build) -> None:
             elbow = np.array((120.0 + rng.normal(0, 30), rng.uniform(-20, 30), side * away))
             hand = np.array((-140.0, rng.uniform(-50, 20), side * away * rng.uniform(0.9, 1.02)))
             arm = np.stack([elbow + (200, rng.normal(0, 20), 0), elbow, hand])
-            for radius, name in ((44.0, "skin"), (41.0, "subcutaneous fat"), (34.0, "wall muscle"), (9.0, "rib")):
+            for radius, name in (
+                (44.0, "skin"),
+                (41.0, "subcutaneous fat"),
+                (34.0, "wall muscle"),
+                (9.0, "rib"),
+            ):
                 tube = TubeField(c, arm, np.array((1.15, 1.0, 0.72)) * radius)
                 if tube.box is not None:
                     view = c.labels[tube.box]

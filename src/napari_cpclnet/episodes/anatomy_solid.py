@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from napari_cpclnet.episodes.anatomy_body import Build, Frame, spine_position
-from napari_cpclnet.episodes.anatomy_canvas import Canvas, TubeField, curve, ramp, rotation, smooth_min
+from napari_cpclnet.episodes.anatomy_canvas import Canvas, TubeField, curve, smooth_min
+from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 
 
 def great_vessels(c: Canvas, b: Build) -> None:
@@ -19,7 +20,13 @@ def great_vessels(c: Canvas, b: Build) -> None:
         return (s, spine_position(b, s) - gap, left)
 
     split = rng.normal(2, 8)
-    aorta = [at(340 * ks, 15, 20), at(230 * ks, 22, 17), at(150 * ks, 27, 7 + age), at(80 * ks, 28, 8 + age), at(split, 26, 4)]
+    aorta = [
+        at(340 * ks, 15, 20),
+        at(230 * ks, 22, 17),
+        at(150 * ks, 27, 7 + age),
+        at(80 * ks, 28, 8 + age),
+        at(split, 26, 4),
+    ]
     cava = [
         (b.dome + 15, -12 * b.kp, -26 * b.kl),
         (b.dome - 22, 0.45 * spine_position(b, 190), -29 * b.kl),
@@ -38,7 +45,15 @@ def great_vessels(c: Canvas, b: Build) -> None:
     for side in (-1, 1):
         for name, radius, back in (("aorta", 5.5, 20), ("vena cava", 6.5, 12)):
             start = at(split, 26, 3 + 4 * side) if name == "aorta" else at(split - 14, 22, -15 + 5 * side)
-            path = curve([start, at(split - 45, back, side * 33), (split - 85, 5 + back / 3, side * 58), (-140, -35, side * 72)], 14)
+            path = curve(
+                [
+                    start,
+                    at(split - 45, back, side * 33),
+                    (split - 85, 5 + back / 3, side * 58),
+                    (-140, -35, side * 72),
+                ],
+                14,
+            )
             tube = TubeField(c, path, np.full(len(path), radius))
             if tube.box is not None:
                 c.paint(tube.box, tube.local, name, hard=True, inside=False)
@@ -58,19 +73,25 @@ def liver(c: Canvas, b: Build, f: Frame) -> dict[str, tuple[float, float, float]
     assert box is not None
     s, p, l = c.s[box], c.p[box], c.l[box]
     rough = c.noise(box, 50.0) * 6.0 + c.noise(box, 24.0) * 1.6
-    under = (s - tip - rise * ks * np.maximum(l - right, -8.0) - tilt * (p + 35.0 * kp)) / np.sqrt(1 + rise**2 + tilt**2)
+    under = (s - tip - rise * ks * np.maximum(l - right, -8.0) - tilt * (p + 35.0 * kp)) / np.sqrt(
+        1 + rise**2 + tilt**2
+    )
     under = under + 0.0016 * (l - right - 90) ** 2 * (rng.random() - 0.3) * 0.6
     reach = rng.choice([rng.uniform(20, 60), rng.uniform(50, 115)]) * kl  # left lobe: small or long
     depth_left = rng.normal(5, 9) * kp
     slope = rng.uniform(0.2, 0.75)
-    left = (depth_left - slope * np.maximum(l + 12.0, 0) + 2.4 * np.maximum(-l - 22.0 * kl, 0) - p) / np.sqrt(1 + slope**2)
+    left = (depth_left - slope * np.maximum(l + 12.0, 0) + 2.4 * np.maximum(-l - 22.0 * kl, 0) - p) / np.sqrt(
+        1 + slope**2
+    )
     taper = (reach + 0.5 * (p * -1 - 40 * kp) - l) * 0.7 - 0.12 * np.maximum(s - 180 * ks, 0)
     field = smooth_min(f.cavity[box] - 1.0, f.diaphragm[box] - 1.5, 8.0)
     field = smooth_min(field, (under + rough).astype(np.float32), 14.0)
     field = smooth_min(field, (left + rough).astype(np.float32), 14.0)
     field = smooth_min(field, taper.astype(np.float32), 12.0)
     # fissure of the round ligament from below, between the lobes
-    cut = np.abs(l - rng.normal(8, 6) + 0.25 * (p + 50)) + 0.5 * np.maximum(s - (135 + rng.normal(0, 10)) * ks, 0)
+    cut = np.abs(l - rng.normal(8, 6) + 0.25 * (p + 50)) + 0.5 * np.maximum(
+        s - (135 + rng.normal(0, 10)) * ks, 0
+    )
     field = np.where(p < rng.normal(-30, 12) * kp, np.minimum(field, cut - rng.uniform(0.3, 1.6)), field)
     # porta hepatis: fat round the vessels that enter from below
     porta = np.sqrt(((s - 122 * ks) / 1.5) ** 2 + ((p + 4) / 1.0) ** 2 + ((l + 26 * kl) / 1.4) ** 2)
@@ -151,7 +172,11 @@ def spleen(c: Canvas, b: Build, f: Frame) -> None:
         return
     ks = b.ks
     size = float(np.clip(rng.lognormal(-0.08, 0.17), 0.72, 1.45))
-    long, wide, thick = 62 * size * rng.uniform(0.9, 1.12), 52 * size * rng.uniform(0.88, 1.15), 46 * size * rng.uniform(0.85, 1.15)
+    long, wide, thick = (
+        62 * size * rng.uniform(0.9, 1.12),
+        52 * size * rng.uniform(0.88, 1.15),
+        46 * size * rng.uniform(0.85, 1.15),
+    )
     mid = b.dome - (64 + rng.normal(0, 11)) * ks - 12 * (size - 1)
     turn = rng.normal(1.05, 0.16)  # angle from behind
     box = c.box((mid, 0.25 * b.depth, b.width * 0.62), (long + 20, b.depth * 0.95, b.width * 0.62))
@@ -168,7 +193,9 @@ def spleen(c: Canvas, b: Build, f: Frame) -> None:
     hilum = np.exp(-((u - 0.05) ** 2 + (v + 0.25) ** 2) / 0.08) * rng.uniform(0, 0.3)
     outer = smooth_min(f.cavity[box] - 1.0, f.diaphragm[box] - 1.5, 6.0)
     inner = thick * rim * (1.0 - hilum) - outer + 1.2 * c.noise(box, 20.0)
-    field = smooth_min(outer, smooth_min(inner.astype(np.float32), ((1 - q) * wide).astype(np.float32), 6.0), 6.0)
+    field = smooth_min(
+        outer, smooth_min(inner.astype(np.float32), ((1 - q) * wide).astype(np.float32), 6.0), 6.0
+    )
     field[c.l[box] < 10] = -1.0
     c.paint(box, np.minimum(field, 12.0) + 22.0 * (field > 0), "spleen")
     if rng.random() < 0.08:
@@ -182,14 +209,20 @@ def kidneys(c: Canvas, b: Build) -> dict[int, tuple[float, float, float]]:
     rng = c.rng
     ks, kl = b.ks, b.kl
     shared = float(np.clip(rng.normal(1.02, 0.09), 0.87, 1.25))
-    level = rng.normal(0, 13)
+    level = float(np.clip(rng.normal(-3, 13), -28, 22))
     missing = rng.random(2) < 0.02
     poles: dict[int, tuple[float, float, float]] = {}
     for side, name in ((-1, "right"), (1, "left")):
-        mid = (82.0 if side < 0 else 94.0) * ks + level + rng.normal(0, 10)
-        size = shared * rng.normal(1.0, 0.05)
-        centre = np.array((mid, spine_position(b, mid) + rng.normal(0, 5) - 10, side * (63 * kl + rng.normal(3, 4))))
-        long, ap, lat = 55 * size * rng.uniform(0.93, 1.1), 26 * size * rng.uniform(0.9, 1.15), 30.5 * size * rng.uniform(0.92, 1.1)
+        mid = (82.0 if side < 0 else 94.0) * ks + level + float(np.clip(rng.normal(0, 10), -18, 18))
+        size = shared * rng.normal(1.0, 0.05) * kl**0.4
+        centre = np.array(
+            (mid, spine_position(b, mid) + rng.normal(0, 5) - 10, side * (63 * kl + rng.normal(3, 4)))
+        )
+        long, ap, lat = (
+            55 * size * rng.uniform(0.93, 1.1),
+            26 * size * rng.uniform(0.9, 1.15),
+            30.5 * size * rng.uniform(0.92, 1.1),
+        )
         # rows: long axis (upper pole medial and behind), then the flat axis, then towards the outer edge
         turn = rng.normal(0.75, 0.25)  # the hilum looks forwards and inwards
         medial, back = rng.normal(0.24, 0.07), rng.normal(0.16, 0.07)
@@ -206,18 +239,33 @@ def kidneys(c: Canvas, b: Build) -> dict[int, tuple[float, float, float]]:
             continue
         box, depth = made
         d = [c.s[box] - centre[0], c.p[box] - centre[1], c.l[box] - centre[2]]
-        u, v, w = (rows[i, 0].astype("f4") * d[0] + rows[i, 1].astype("f4") * d[1] + rows[i, 2].astype("f4") * d[2] for i in range(3))
+        u, v, w = (
+            rows[i, 0].astype("f4") * d[0] + rows[i, 1].astype("f4") * d[1] + rows[i, 2].astype("f4") * d[2]
+            for i in range(3)
+        )
         field = depth + 1.3 * c.noise(box, 26.0)
         # sinus: a flattened cave that opens towards the middle of the body
-        opening = np.sqrt((u / (long * 0.52)) ** 2 + (v / (ap * 0.42)) ** 2 + ((w + 0.72 * lat) / (lat * 0.85)) ** 2)
-        wide = rng.uniform(0.75, 1.1)
+        opening = np.sqrt(
+            (u / (long * 0.47)) ** 2 + (v / (ap * 0.40)) ** 2 + ((w + 0.72 * lat) / (lat * 0.85)) ** 2
+        )
+        wide = rng.uniform(0.65, 1.1)
         sinus = (wide - opening) * 12.0 + 1.5 * c.noise(box, 12.0)
         firm = field + 30.0 * (field > 0)
         body = c.paint(box, np.where(sinus > 0, -1, firm).astype(np.float32), f"{name} kidney cortex")
         c.paint(box, np.where((sinus > 0) & (field > -3), 28.0, -1).astype(np.float32), "renal sinus")
         inner = np.minimum(depth - rng.uniform(6.0, 8.5), 11.0 + sinus)  # between cortex and sinus
-        columns = np.cos(u / long * 11.0 + rng.uniform(0, 6)) + 0.8 * np.cos(np.arctan2(v, w + 0.3 * lat) * 4 + rng.uniform(0, 6))
-        c.relabel(box, body & (inner > 0) & (columns > -0.75), f"{name} kidney cortex", f"{name} kidney medulla")
+        columns = np.cos(u / long * 11.0 + rng.uniform(0, 6)) + 0.8 * np.cos(
+            np.arctan2(v, w + 0.3 * lat) * 4 + rng.uniform(0, 6)
+        )
+        c.relabel(
+            box, body & (inner > 0) & (columns > -0.75), f"{name} kidney cortex", f"{name} kidney medulla"
+        )
+        # perirenal fat keeps other organs at a distance, most of it behind and inwards
+        coat = rng.uniform(0.0, 2.0) + 9.0 * b.visceral * (1.0 + 0.5 * np.tanh(d[1] / 20.0))
+        around = (field <= 0) & (field > -coat) & c.room[box] & (c.depth[box] < 500)
+        around &= c.is_any(box, "liver", "spleen", "visceral fat")
+        c.labels[box][around] = STRUCTURES["visceral fat"]
+        c.depth[box][around] = 7.0
         dilated = rng.random()
         if dilated < 0.25:
             c.relabel(box, sinus > 12.0 * wide * rng.uniform(0.35, 0.7), "renal sinus", "kidney cyst")
@@ -228,7 +276,14 @@ def kidneys(c: Canvas, b: Build) -> dict[int, tuple[float, float, float]]:
                 c.paint(cyst[0], cyst[1] + 40.0 * (cyst[1] > 0), "kidney cyst")
         start = np.array((mid, spine_position(b, mid) - 24, side * 14))
         for vein, name2, r in ((0, "vena cava", 4.0), (1, "aorta", 2.6)):
-            path = curve([start + (0, -8 * (1 - vein), 0), (start + centre) / 2 + (0, -9, 0), centre - outer * lat * 0.6], 10)
+            path = curve(
+                [
+                    start + (0, -8 * (1 - vein), 0),
+                    (start + centre) / 2 + (0, -9, 0),
+                    centre - outer * lat * 0.6,
+                ],
+                10,
+            )
             tube = TubeField(c, path, np.full(len(path), r))
             if tube.box is not None:
                 c.paint(tube.box, tube.local + 12.0 * (tube.local > 0), name2)
@@ -240,7 +295,9 @@ def adrenals(c: Canvas, b: Build, poles: dict[int, tuple[float, float, float]]) 
     rng = c.rng
     for side, name in ((-1, "right adrenal"), (1, "left adrenal")):
         s, p, l = poles[side]
-        top = np.array((s + (4 if side < 0 else -6), p - (17 if side < 0 else 25), l - side * (12 if side < 0 else 7)))
+        top = np.array(
+            (s + (4 if side < 0 else -6), p - (17 if side < 0 else 25), l - side * (12 if side < 0 else 7))
+        )
         thick = rng.uniform(2.6, 4.0)
         for limb in ((4, 18, -2 * side), (-2, 17, 11 * side)):
             path = np.stack([top, top + np.array((-8, 5, 0)), top + np.array((-24, limb[1], limb[2]))])
@@ -268,7 +325,9 @@ def pancreas(c: Canvas, b: Build, f: Frame) -> None:
     path = curve(pts, 7)
     n = len(path)
     t = np.linspace(0, 1, n)
-    radii = np.interp(t, [0, 0.15, 0.35, 0.5, 0.75, 1], [14, 18, 10.5, 12, 12.5, 10]) * rng.uniform(0.75, 1.15)
+    radii = np.interp(t, [0, 0.15, 0.35, 0.5, 0.75, 1], [14, 18, 10.5, 12, 12.5, 10]) * rng.uniform(
+        0.75, 1.15
+    )
     tube = TubeField(c, path, radii)
     if tube.box is not None:
         lobes = 1.6 * c.noise(tube.box, 9.0) + 1.2 * c.noise(tube.box, 20.0)
@@ -282,6 +341,3 @@ def pancreas(c: Canvas, b: Build, f: Frame) -> None:
         tube = TubeField(c, way, np.full(len(way), r))
         if tube.box is not None:
             c.paint(tube.box, tube.local + 30.0 * (tube.local > 0), "portal vein")
-
-
-__all__ = ["adrenals", "gallbladder", "great_vessels", "kidneys", "liver", "liver_inside", "pancreas", "ramp", "rotation", "spleen"]

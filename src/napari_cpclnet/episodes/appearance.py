@@ -1,8 +1,8 @@
 """Random appearance of phantom slices: what makes every training episode a cross-modal one.
 
-Each side of an episode (support, query) draws its own scanner: CT of any contrast phase, MR of several weightings, PET,
-or no scanner that exists (a random value per structure, as in SynthSeg). Then texture, bias field, blur, noise, a random
-tone curve, and the intensity handling that real scans get. All on torch, on the device of the labels.
+Each side of an episode (support, query) draws its own scanner: CT of any contrast phase, MR of several weightings,
+PET, or no scanner that exists (a random value per structure, as in SynthSeg). Then texture, bias field, blur, noise, a
+random tone curve, and the intensity handling that real scans get. All on torch, on the device of the labels.
 """
 
 from __future__ import annotations
@@ -74,8 +74,11 @@ class Look:
     ----------
     values, textures : array, shape (structures,)
         Mean intensity in [0, 1] and amplitude of the texture of every structure.
-    blur, noise, bias, gamma : float
-        Standard deviation of the blur in pixels, of the noise, of the log bias field; exponent of the tone curve.
+    blur, noise, bias, gain, gamma : float
+        Standard deviation of the blur in pixels, of the noise, of the log bias field, of the log gain from slice to
+        slice (an MR fades towards the ends of its coil); exponent of the tone curve.
+    view : tuple of float
+        Half height and half width of the field of view, in half slice sides; nothing is seen outside.
     """
 
     values: Table
@@ -83,7 +86,9 @@ class Look:
     blur: float
     noise: float
     bias: float
+    gain: float
     gamma: float
+    view: tuple[float, float]
 
 
 def _column(name: str) -> Table:
@@ -104,7 +109,9 @@ def _tissue_tables() -> dict[str, Table]:
 
 
 _TABLES = _tissue_tables()
-_LUMPY = np.maximum(np.array([TISSUES[s].texture if s in TISSUES else 1.0 for s in STRUCTURES], np.float32), 0.0)
+_LUMPY = np.maximum(
+    np.array([TISSUES[s].texture if s in TISSUES else 1.0 for s in STRUCTURES], np.float32), 0.0
+)
 
 
 def _ct(rng: np.random.Generator) -> Table:
@@ -120,7 +127,7 @@ def _ct(rng: np.random.Generator) -> Table:
         if rng.random() < 0.35:  # oral contrast
             hu[_INDEX[name]] = rng.uniform(90, 400)
     low, high = -125 + rng.normal(0, 25), 275 + rng.normal(0, 40)
-    return np.clip((hu - low) / (high - low), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((hu - low) / (high - low), 0, 1), np.float32)
 
 
 def _mr(rng: np.random.Generator) -> Table:
@@ -148,12 +155,12 @@ def _mr(rng: np.random.Generator) -> Table:
     for name in _CONTENTS:
         if rng.random() < 0.5:
             values[_INDEX[name]] = rng.uniform(0, 1)
-    return np.clip(values, 0, 1.3).astype(np.float32)
+    return np.asarray(np.clip(values, 0, 1.3), np.float32)
 
 
 def _pet(rng: np.random.Generator) -> Table:
     values = _TABLES["suv"] * np.exp(rng.normal(0, 0.35, COUNT)) / rng.uniform(3, 10)
-    return np.clip(values, 0, 1.2).astype(np.float32)
+    return np.asarray(np.clip(values, 0, 1.2), np.float32)
 
 
 def _any(rng: np.random.Generator) -> Table:
@@ -188,7 +195,9 @@ def random_look(rng: np.random.Generator) -> Look:
         blur=float((0.45, 0.5, 1.3, 0.6)[kind] * np.exp(rng.normal(0, 0.35))),
         noise=float((0.02, 0.025, 0.04, 0.03)[kind] * np.exp(rng.normal(0, 0.7))),
         bias=float(0.03 if kind == 0 else abs(rng.normal(0, 0.22))),
+        gain=float(0.0 if kind == 0 else abs(rng.normal(0, 0.25))),
         gamma=float(np.exp(rng.normal(0, 0.2))),
+        view=_view(rng),
     )
 
 
@@ -197,8 +206,15 @@ def same_scanner(look: Look, rng: np.random.Generator) -> Look:
     values = look.values + rng.normal(0, 0.03, COUNT)
     return Look(
         values.astype(np.float32), look.textures, look.blur, look.noise * float(np.exp(rng.normal(0, 0.2))),
-        look.bias, look.gamma * float(np.exp(rng.normal(0, 0.05))),
+        look.bias, look.gain, look.gamma * float(np.exp(rng.normal(0, 0.05))), _view(rng),
     )  # fmt: skip
+
+
+def _view(rng: np.random.Generator) -> tuple[float, float]:
+    """Field of view; a third of the scans cut the body at the sides or at front and back."""
+    tall = float(rng.uniform(0.6, 1.0)) if rng.random() < 0.15 else 2.0
+    wide = float(rng.uniform(0.6, 1.0)) if rng.random() < 0.35 else 2.0
+    return tall, wide
 
 
 def _field(size: int, shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
@@ -247,13 +263,24 @@ def render(labels: Tensor, looks: list[Look], generator: torch.Generator) -> Ten
     image = tables[:, 0].gather(1, flat).view(s * b, p, h, w)
     texture = tables[:, 1].gather(1, flat).view(s * b, p, h, w)
     shape = (s * b, p, h, w)
-    lumps = 0.6 * _field(max(8, h // 4), shape, generator, device) + 0.5 * _field(max(4, h // 10), shape, generator, device)
+    lumps = 0.6 * _field(max(8, h // 4), shape, generator, device) + 0.5 * _field(
+        max(4, h // 10), shape, generator, device
+    )
     grain = torch.randn(shape, generator=generator, device=device)
     image = image + texture * (lumps + 0.5 * grain)
     image = _blur(image, per_side([k.blur for k in looks]).repeat_interleave(b))
     bias = _field(4, (s, 1, h, w), generator, device) * per_side([k.bias for k in looks])[:, None, None, None]
-    image = (image.view(s, b, p, h, w) * torch.exp(bias)[:, None]).clamp(min=0)
+    gain = torch.randn((s, b, 1, 1, 1), generator=generator, device=device)
+    gain = torch.exp(-(gain * per_side([k.gain for k in looks])[:, None, None, None, None]).abs())
+    image = (image.view(s, b, p, h, w) * torch.exp(bias)[:, None] * gain).clamp(min=0)
     noise = per_side([k.noise for k in looks])[:, None, None, None, None]
     image = image + noise * torch.randn(image.shape, generator=generator, device=device)
     gamma = per_side([k.gamma for k in looks])[:, None, None, None, None]
-    return image.clamp(0, 1.5).pow(gamma).clamp(0, 1)
+    return image.clamp(0, 1.5).pow(gamma).clamp(0, 1) * field_of_view(looks, h, w, device)
+
+
+def field_of_view(looks: list[Look], h: int, w: int, device: torch.device) -> Tensor:
+    """One inside each look's field of view, zero outside; shape (S, 1, 1, H, W)."""
+    y = torch.linspace(-1, 1, h, device=device).abs()[:, None]
+    x = torch.linspace(-1, 1, w, device=device).abs()[None]
+    return torch.stack([(y <= k.view[0]) & (x <= k.view[1]) for k in looks])[:, None, None].float()

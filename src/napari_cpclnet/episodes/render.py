@@ -6,7 +6,8 @@ pictures look like scans and go through the same intensity handling as scans.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from napari_cpclnet.episodes.phantom import Phantom
 from napari_cpclnet.imaging import Geometry, Volume
 
 Floats = NDArray[np.float32]
+Finish = Callable[[Floats, tuple[float, float, float], np.random.Generator], NDArray[Any]]
 ScanModality = Literal["CT", "MR", "PT"]
 
 
@@ -121,8 +123,8 @@ def render_phantom(phantom: Phantom, modality: ScanModality, rng: np.random.Gene
     field = textures[phantom.labels] * pattern
     field += values[phantom.labels]
     field = _blurred(field, phantom.spacing, _BLUR_MM[modality])
-    finish = {"CT": _as_ct, "MR": _as_mr, "PT": _as_pet}[modality]
-    array = finish(field, phantom.spacing, rng)
+    finish: dict[str, Finish] = {"CT": _as_ct, "MR": _as_mr, "PT": _as_pet}
+    array = finish[modality](field, phantom.spacing, rng)
     geometry = Geometry(shape=_triple(array.shape), spacing=phantom.spacing)
     unit = {"CT": "HU", "MR": "", "PT": "SUVbw"}[modality]
     return Volume(array, geometry, modality=modality, unit=unit, name=f"phantom {modality}")
@@ -153,7 +155,8 @@ def _as_ct(field: Floats, spacing: tuple[float, float, float], rng: np.random.Ge
     noise = 14.0 * _noise(field.shape, spacing, 1.0, rng)
     # Beam hardening and scatter: a faint shading across the patient.
     shading = 5.0 * _noise(field.shape, spacing, 60.0, rng)
-    return np.clip(np.rint(field + noise + shading), -1024, 3071).astype(np.int16)
+    result: NDArray[np.int16] = np.clip(np.rint(field + noise + shading), -1024, 3071).astype(np.int16)
+    return result
 
 
 def _as_mr(field: Floats, spacing: tuple[float, float, float], rng: np.random.Generator) -> NDArray[np.int16]:
@@ -164,7 +167,8 @@ def _as_mr(field: Floats, spacing: tuple[float, float, float], rng: np.random.Ge
     imaginary = level * rng.standard_normal(field.shape, np.float32)
     magnitude = np.hypot(real, imaginary)  # Rician, as scanners save it
     scale = rng.uniform(600.0, 1400.0)  # MR has no unit: every scanner has its own
-    return np.clip(np.rint(magnitude * scale), 0, 32767).astype(np.int16)
+    result: NDArray[np.int16] = np.clip(np.rint(magnitude * scale), 0, 32767).astype(np.int16)
+    return result
 
 
 def _as_pet(field: Floats, spacing: tuple[float, float, float], rng: np.random.Generator) -> Floats:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from napari_cpclnet.episodes.appearance import random_look, render, same_scanner
+from napari_cpclnet.episodes.appearance import field_of_view, random_look, render, same_scanner
 from napari_cpclnet.episodes.targets import FREQUENCY, membership
 
 _SEEN = 24
@@ -23,15 +23,27 @@ class EpisodeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: int = Field(128, ge=64, le=512, multiple_of=32, description="Side of the slices, in pixels.")
-    episodes: int = Field(2, ge=1, description="Support sets in a batch.")
-    queries: int = Field(4, ge=1, description="Query slices of each support set.")
-    classes: int = Field(3, ge=1, description="Classes of each episode, sharing one encoding.")
-    shots: tuple[int, ...] = Field((1, 2, 3, 5), description="Numbers of support slices, drawn at random.")
-    shot_weights: tuple[float, ...] = Field((0.2, 0.2, 0.3, 0.3), description="How often each number is drawn.")
-    same_patient: float = Field(0.15, ge=0, le=1, description="Share of episodes whose query is the support's patient.")
-    same_scanner: float = Field(0.35, ge=0, le=1, description="Share of episodes whose two sides share a scanner.")
-    anywhere: float = Field(0.3, ge=0, le=1, description="Share of query slices from anywhere in the body.")
+    size: int = Field(
+        default=128, ge=64, le=512, multiple_of=32, description="Side of the slices, in pixels."
+    )
+    episodes: int = Field(default=2, ge=1, description="Support sets in a batch.")
+    queries: int = Field(default=4, ge=1, description="Query slices of each support set.")
+    classes: int = Field(default=3, ge=1, description="Classes of each episode, sharing one encoding.")
+    shots: tuple[int, ...] = Field(
+        default=(1, 2, 3, 5), description="Numbers of support slices, drawn at random."
+    )
+    shot_weights: tuple[float, ...] = Field(
+        default=(0.2, 0.2, 0.3, 0.3), description="How often each number is drawn."
+    )
+    same_patient: float = Field(
+        default=0.15, ge=0, le=1, description="Share of episodes whose query is the support's patient."
+    )
+    same_scanner: float = Field(
+        default=0.35, ge=0, le=1, description="Share of episodes whose two sides share a scanner."
+    )
+    anywhere: float = Field(
+        default=0.3, ge=0, le=1, description="Share of query slices from anywhere in the body."
+    )
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,9 @@ class PhantomEpisodes:
         table = self.members.T.float()
         counts = []
         for phantom in labels:
-            histogram = torch.stack([torch.bincount(z.flatten().long(), minlength=len(table)) for z in phantom])
+            histogram = torch.stack(
+                [torch.bincount(z.flatten().long(), minlength=len(table)) for z in phantom]
+            )
             counts.append(histogram.float() @ table)
         # area[p, z, c]: pixels of each class in each slice
         self.area: NDArray[np.float32] = torch.stack(counts).cpu().numpy()
@@ -105,6 +119,9 @@ class PhantomEpisodes:
             slices = np.stack([p[column][1] for p in plans])
             planes = self._planes(patients, slices, rng)
             planes = self._warp(planes, rng, generator)
+            planes = (
+                planes * field_of_view(side_looks, planes.shape[-2], planes.shape[-1], planes.device).long()
+            )
             images = render(planes, side_looks, generator)
             middle = planes[:, :, 1]
             levels = self.levels[torch.tensor(patients)[:, None], torch.from_numpy(slices)]
@@ -132,7 +149,8 @@ class PhantomEpisodes:
             else:
                 jitter = rng.uniform(0.1, 0.9, shots)
                 place = ((np.arange(shots) + jitter) / shots * len(extent)).astype(int)
-                if rng.random() < 0.3 and shots > 1:  # slices spread over more than this organ, some without it
+                if rng.random() < 0.3 and shots > 1:
+                    # slices spread over more than this organ, some without it
                     margin = int(rng.integers(0, 10))
                     extent = np.arange(max(0, extent[0] - margin), min(depth, extent[-1] + margin + 1))
                     place = ((np.arange(shots) + jitter) / shots * len(extent)).astype(int)
@@ -143,7 +161,11 @@ class PhantomEpisodes:
             rest = FREQUENCY * shown
             rest[first] = 0
             extra = min(s.classes - 1, int((rest > 0).sum()))
-            chosen = [first, *rng.choice(len(rest), extra, replace=False, p=rest / rest.sum())] if extra else [first]
+            chosen = (
+                [first, *rng.choice(len(rest), extra, replace=False, p=rest / rest.sum())]
+                if extra
+                else [first]
+            )
             chosen += [first] * (s.classes - len(chosen))
             other = patient if rng.random() < s.same_patient else int(rng.integers(count))
             query = self._query_slices(rng, other, chosen)
@@ -198,5 +220,7 @@ class PhantomEpisodes:
         strength = torch.from_numpy(rng.uniform(0, 0.03, (e, 1, 1, 1))).to(device, torch.float32)
         bend = F.interpolate(nodes * strength, size=(size, size), mode="bicubic", align_corners=True)
         grid = grid + bend.permute(0, 2, 3, 1).repeat_interleave(b, 0)
-        warped = F.grid_sample(planes.reshape(e * b, p, h, w).float(), grid, mode="nearest", align_corners=False)
+        warped = F.grid_sample(
+            planes.reshape(e * b, p, h, w).float(), grid, mode="nearest", align_corners=False
+        )
         return warped.view(e, b, p, size, size).long()

@@ -8,15 +8,16 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
 from napari_cpclnet.episodes.phantom import PhantomSettings, make_phantom
+from napari_cpclnet.errors import OutputError, SettingsError
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,20 @@ def _one(seed: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
     return phantom.labels, phantom.level
 
 
+def _write(arrays: dict[str, NDArray[Any]], path: Path) -> None:
+    try:
+        handle, name = tempfile.mkstemp(suffix=".safetensors", dir=path.parent)
+        os.close(handle)
+        try:
+            save_file(arrays, name)
+            os.replace(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:  # the library wraps errors of the disk in its own
+        msg = f"Cannot write the phantoms to '{path}': {getattr(error, 'strerror', None) or error}."
+        raise OutputError(msg) from error
+
+
 def make_stack(count: int, seed: int, path: Path, workers: int | None = None) -> PhantomStack:
     """Make `count` phantoms, or read them if `path` already holds them.
 
@@ -53,6 +68,13 @@ def make_stack(count: int, seed: int, path: Path, workers: int | None = None) ->
         A safetensors file; written whole or not at all.
     workers : int, optional
         Processes; all cores where missing.
+
+    Raises
+    ------
+    SettingsError
+        If `path` holds another kind of file, or fewer phantoms.
+    OutputError
+        If the file cannot be written.
     """
     settings = PhantomSettings()
     if not path.is_file():
@@ -60,10 +82,14 @@ def make_stack(count: int, seed: int, path: Path, workers: int | None = None) ->
         # a fresh interpreter per worker: forking a process that has used torch's threads may hang
         with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
             made = list(pool.map(_one, [(seed, i) for i in range(count)], chunksize=4))
-        handle, name = tempfile.mkstemp(suffix=".safetensors", dir=path.parent)
-        os.close(handle)
-        save_file({"labels": np.stack([m[0] for m in made]), "levels": np.stack([m[1] for m in made])}, name)
-        os.replace(name, path)
-    with safe_open(path, framework="pt") as file:
-        labels, levels = file.get_tensor("labels")[:count], file.get_tensor("levels")[:count]
+        _write({"labels": np.stack([m[0] for m in made]), "levels": np.stack([m[1] for m in made])}, path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            labels, levels = file.get_tensor("labels")[:count], file.get_tensor("levels")[:count]
+    except (OSError, SafetensorError) as error:
+        msg = f"'{path}' holds no phantoms or is damaged: remove it, and it is made again."
+        raise SettingsError(msg) from error
+    if len(labels) < count:
+        msg = f"'{path}' holds {len(labels)} phantoms, not {count}: remove it, and it is made again."
+        raise SettingsError(msg)
     return PhantomStack(labels, levels, settings.spacing[0])

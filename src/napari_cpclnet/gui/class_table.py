@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from napari_cpclnet.gui.fit_rows import fit_rows
 
 VALUE, NAME, SLICES = range(3)
+ROW_HEIGHT = 24
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class ClassTable(QTableWidget):
             "click a row to paint with that label."
         )
         self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self.setShowGrid(False)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -63,7 +65,7 @@ class ClassTable(QTableWidget):
                 self.setItem(number, SLICES, _fixed(str(row.slices) if row.slices else "–"))
                 if row.value == selected:
                     self.selectRow(number)
-        fit_rows(self, self.rowCount(), least=2, most=5)
+        fit_rows(self, self.rowCount(), least=2, most=6)
 
     def _value(self, row: int) -> int:
         return int(self.item(row, VALUE).data(Qt.ItemDataRole.UserRole))
@@ -77,7 +79,9 @@ def swatch(colour: np.ndarray | None) -> QIcon:
     """Small square in a label's colour."""
     pixmap = QPixmap(14, 14)
     pixmap.fill(QColor(0, 0, 0, 0) if colour is None else QColor.fromRgbF(*(float(c) for c in colour[:3])))
-    return QIcon(pixmap)
+    icon = QIcon(pixmap)
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)  # Qt would tint it, and a wrong colour is worse than none
+    return icon
 
 
 def _fixed(text: str, icon: QIcon | None = None, value: int | None = None) -> QTableWidgetItem:

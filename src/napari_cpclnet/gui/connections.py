@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qtpy.QtCore import QObject
 
 
 class Connections:
@@ -17,8 +20,21 @@ class Connections:
         emitter.connect(callback)
         self._pairs.append((emitter, callback))
 
-    def close(self, *_: Any) -> None:
+    def close(self) -> None:
         """Disconnect all."""
         while self._pairs:
             emitter, callback = self._pairs.pop()
             emitter.disconnect(callback)
+
+
+def when_destroyed(owner: QObject, *actions: Callable[[], object]) -> None:
+    """Call actions when Qt deletes ``owner``.
+
+    PyQt does not keep the object of a connected method alive; the function that is connected here does.
+    """
+
+    def clean_up() -> None:
+        for action in actions:
+            action()
+
+    owner.destroyed.connect(clean_up)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import napari
+    from napari.components import ViewerModel
 
     from napari_cpclnet.episodes.demo import DemoScans
     from napari_cpclnet.imaging import Segmentation
@@ -35,12 +35,16 @@ def open_demo(scans: DemoScans, results: Sequence[Segmentation]) -> None:
     """Show the demo in napari and return when its window is closed."""
     import napari
 
-    fill_demo(napari.Viewer(title="napari-cpclnet demo"), scans, results)
+    from napari_cpclnet.gui.panel import CPCLNetPanel
+
+    viewer = napari.Viewer(title="napari-cpclnet demo")
+    fill_demo(viewer, scans, results)
+    viewer.window.add_dock_widget(CPCLNetPanel(viewer), name="CPCLNet", area="right")
     napari.run()
 
 
-def fill_demo(viewer: napari.Viewer, scans: DemoScans, results: Sequence[Segmentation]) -> None:
-    """Put the demo's scans and labels into a viewer, the first labelled scan in front, and open the panel."""
+def fill_demo(viewer: ViewerModel, scans: DemoScans, results: Sequence[Segmentation]) -> None:
+    """Put the demo's scans and labels into a viewer, the first labelled scan in front."""
     from napari.layers import Layer
 
     from napari_cpclnet.gui.layers import segmentation_to_layer, volume_to_layer
@@ -53,4 +57,3 @@ def fill_demo(viewer: napari.Viewer, scans: DemoScans, results: Sequence[Segment
             visible = position == len(pairs) - 1
             viewer.add_layer(Layer.create(data, {**kwargs, "visible": visible}, kind))
     viewer.dims.set_current_step(0, viewer.dims.nsteps[0] // 2)
-    viewer.window.add_plugin_dock_widget("napari-cpclnet", "Segment")

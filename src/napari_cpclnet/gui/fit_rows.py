@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 def fit_rows(view: QAbstractItemView, rows: int, *, least: int, most: int) -> None:
     """Set the height of a view to between ``least`` and ``most`` rows."""
-    row = max(view.sizeHintForRow(0), view.fontMetrics().height() + 8)
+    heights = getattr(view, "rowHeight", view.sizeHintForRow)  # a table has heights of its own
+    row = max(heights(0), view.fontMetrics().height())
     header = getattr(view, "horizontalHeader", None)
     top = header().sizeHint().height() if header is not None and not header().isHidden() else 0
-    view.setFixedHeight(top + row * min(max(rows, least), most) + 2 * view.frameWidth() + 6)
+    view.setFixedHeight(top + row * min(max(rows, least), most) + 2 * view.frameWidth() + 8)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -113,7 +113,7 @@ class Cancelled:
 Report = Stage | Ready | SliceDone | ScanDone | ScanFailed | Cancelled
 
 
-def run_job(job: Job, make_segmenter: SegmenterFactory) -> Iterator[Report]:
+def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, None, None]:
     """Label all queries one after another; a failed one is reported and the rest go on.
 
     Consumed in a worker thread. Never raises: a user error becomes its sentence, a bug is logged with its

@@ -107,8 +107,6 @@ def refusal(layer: Layer) -> str:
         return f"'{layer.name}' is a colour image: split or convert it to one grey channel first."
     if layer.ndim not in (2, 3):
         return f"'{layer.name}' has {layer.ndim} dimensions: choose one 3-D phase or channel of it."
-    if np.dtype(layer.dtype).kind not in "biuf":
-        return f"'{layer.name}' does not hold real numbers ({layer.dtype})."
     return ""
 
 

@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QS
 from superqt import QCollapsible
 
 from napari_cpclnet.gui.options import DEVICES, PLANES, Options, PostProcessing
+from napari_cpclnet.gui.style import SPACING
 
 RECOMMENDED, NONE, CUSTOM = "Recommended", "None", "Choose…"
 
@@ -39,6 +40,8 @@ class OptionsBox(QCollapsible):
         self._custom.hide()
         self.setContent(content)
         content.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.layout().setContentsMargins(0, 0, 0, 0)
+        self.layout().setSpacing(SPACING)
         self.collapse(animate=False)
         for combo in (self.plane, self.device, self.post):
             combo.currentIndexChanged.connect(self._on_change)

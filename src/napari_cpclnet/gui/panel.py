@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from napari_cpclnet.gui.connections import Connections
+from napari_cpclnet.gui.connections import Connections, when_destroyed
 from napari_cpclnet.gui.segment_tab import SegmentTab
 from napari_cpclnet.gui.session import Session
 from napari_cpclnet.gui.style import style_sheet
@@ -14,7 +14,7 @@ from napari_cpclnet.gui.style import style_sheet
 if TYPE_CHECKING:
     import napari
 
-MINIMUM_WIDTH = 300
+MINIMUM_WIDTH = 320
 
 
 class CPCLNetPanel(QWidget):
@@ -45,7 +45,7 @@ class CPCLNetPanel(QWidget):
         self._events = Connections()
         # A bare ViewerModel has a theme, too.
         self._events.connect(viewer.events.theme, self._on_theme)
-        self.destroyed.connect(self._events.close)
+        when_destroyed(self, self._events.close)
         self._on_theme()
 
     def _on_theme(self, _event: Any = None) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from napari_cpclnet.gui.class_table import ROW_HEIGHT
 from napari_cpclnet.gui.fit_rows import fit_rows
 
 SCAN, CLASS, VOLUME = range(3)
@@ -20,6 +21,7 @@ class ResultTable(QTableWidget):
         self.setHorizontalHeaderLabels(["Scan", "Class", "ml"])
         self.setToolTip("Volume of every class in the finished scans.")
         self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self.setShowGrid(False)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.shortcuts import RUN, label
 from napari_cpclnet.gui.style import SPACING
@@ -43,7 +43,8 @@ class RunBar(QWidget):
         self.button.clicked.connect(self.press)
         self.status = QLabel()
         self.status.setObjectName("status")
-        self.status.setToolTip("Device, weights and state of the network.")
+        # A long scan name is cut, never the reason for a wider dock.
+        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING)
@@ -84,7 +85,7 @@ class RunBar(QWidget):
         self.progress.setRange(0, 0)
         self.progress.setFormat(text)
         self.progress.setToolTip(text)
-        self.status.setText(text)
+        self._show_status(text)
 
     def show_slices(self, done: int, total: int, scan: str) -> None:
         """Show the slices of the scan in work."""
@@ -92,7 +93,7 @@ class RunBar(QWidget):
         self.progress.setValue(done)
         self.progress.setFormat(f"{done} / {total} slices")
         self.progress.setToolTip(f"{scan}: {done} of {total} slices")
-        self.status.setText(scan)
+        self._show_status(scan)
 
     def show_message(self, text: str, *, error: bool = False) -> None:
         """Show a sentence; an empty one hides the box."""
@@ -102,5 +103,9 @@ class RunBar(QWidget):
         self.message.setText(text)
         self.message.setVisible(bool(text))
 
-    def _show_status(self) -> None:
-        self.status.setText(f"{self._device}  ·  {self._weights}  ·  {self.state.value}")
+    def _show_status(self, doing: str = "") -> None:
+        if self.state is RunState.CANCELLING:
+            doing = ""
+        text = "  ·  ".join((self._device, self._weights, doing or self.state.value))
+        self.status.setText(text)
+        self.status.setToolTip(f"Device, weights and state of the network: {text}")

@@ -38,6 +38,7 @@ class RunControl(QObject):
         self._results: ResultLayers | None = None
         self._failures: list[str] = []
         self._finished_scans = 0
+        self._seconds = 0.0
         self._cancelled = False
         bar.run_requested.connect(self.start)
         bar.cancel_requested.connect(self.cancel)
@@ -56,7 +57,7 @@ class RunControl(QObject):
         except CpclnetError as error:
             self.bar.show_message(str(error), error=True)
             return
-        self._failures, self._finished_scans, self._cancelled = [], 0, False
+        self._failures, self._finished_scans, self._seconds, self._cancelled = [], 0, 0.0, False
         self._results = ResultLayers(self.session.viewer, job, keep=self.session.support_labels)
         self.table.clear_rows()
         self.bar.show_message("")
@@ -96,6 +97,7 @@ class RunControl(QObject):
             self._skip(report.query)
             return
         self._finished_scans += 1
+        self._seconds += report.seconds
         names = {job.classes[value]: volume for value, volume in report.millilitres.items()}
         self.table.add_scan(job.queries[report.query].scan.name, names)
 
@@ -136,4 +138,5 @@ class RunControl(QObject):
             self.bar.show_message("Cancelled. Finished slices are kept.")
         elif self._finished_scans:
             done = self._finished_scans
-            self.bar.show_message(f"Done: {done} scan{'' if done == 1 else 's'} labelled.")
+            scans = "1 scan" if done == 1 else f"{done} scans"
+            self.bar.show_message(f"Done: {scans} labelled in {self._seconds:.0f} s.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
-from napari_cpclnet.gui.connections import Connections
+from napari_cpclnet.gui.connections import Connections, when_destroyed
 from napari_cpclnet.gui.layers import refusal
 from napari_cpclnet.gui.options import Options
 from napari_cpclnet.gui.options_box import OptionsBox
@@ -51,7 +51,7 @@ class SegmentTab(QWidget):
         column.addWidget(self.support)
         column.addWidget(_heading("2   Scans to label", "Scans that get labels, each on its own voxels."))
         column.addWidget(self.queries)
-        self.no_scan = QLabel("Open a scan: drop a NIfTI, NRRD or MetaImage file or a DICOM folder here.")
+        self.no_scan = QLabel("Open a scan: drop a NIfTI, NRRD, MetaImage or DICOM folder on the canvas.")
         self.no_scan.setObjectName("muted")
         self.no_scan.setWordWrap(True)
         column.addWidget(self.no_scan)
@@ -60,7 +60,7 @@ class SegmentTab(QWidget):
         column.addWidget(self.results_heading)
         column.addWidget(self.results)
         column.addStretch(1)
-        scroll = QScrollArea()
+        self.scroll = scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -78,12 +78,16 @@ class SegmentTab(QWidget):
         self._refresh_soon.setSingleShot(True)
         self._refresh_soon.setInterval(0)
         self._refresh_soon.timeout.connect(self.refresh)
+        self._reveal = QTimer(self)
+        self._reveal.setSingleShot(True)
+        self._reveal.setInterval(50)
+        self._reveal.timeout.connect(self._show_results)
         self.support.changed.connect(self.refresh)
         self.support.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.queries.ticked.connect(self.session.tick)
         self.queries.picked.connect(self._show)
         self.options.changed.connect(self._set_options)
-        self.control.runner.finished.connect(self.refresh)
+        self.control.runner.finished.connect(self._on_run_finished)
 
         self._events = Connections()
         self._events.connect(viewer.layers.events.inserted, self._on_layers)
@@ -96,8 +100,7 @@ class SegmentTab(QWidget):
         shortcuts.bind(IMPORT_MASK, self.support.import_mask)
         shortcuts.bind(NEXT_PAINTED, self.support.next_painted)
         # The viewer outlives the panel when only the dock is closed.
-        for clean_up in (self._events.close, self._names.close, shortcuts.release):
-            self.destroyed.connect(clean_up)
+        when_destroyed(self, self._events.close, self._names.close, shortcuts.release)
 
     def refresh(self) -> None:
         """Show the layers of the viewer and the choices of the session."""
@@ -120,6 +123,15 @@ class SegmentTab(QWidget):
     def _set_options(self, options: Options) -> None:
         self.session.options = options
         self.support.show_painted()
+
+    def _on_run_finished(self) -> None:
+        self.refresh()
+        if self.results.rowCount():
+            # The layout learns of the table only in the next turn of the event loop.
+            self._reveal.start()
+
+    def _show_results(self) -> None:
+        self.scroll.ensureWidgetVisible(self.results)
 
     def _on_layers(self, _event: Any = None) -> None:
         self._refresh_soon.start()

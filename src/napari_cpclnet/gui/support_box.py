@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.class_table import ClassRow, ClassTable
 from napari_cpclnet.gui.classes import add_class, class_colour, class_name, class_names, name_class
-from napari_cpclnet.gui.connections import Connections
+from napari_cpclnet.gui.connections import Connections, when_destroyed
 from napari_cpclnet.gui.layer_combo import LayerCombo
 from napari_cpclnet.gui.layers import refusal
 from napari_cpclnet.gui.shortcuts import IMPORT_MASK, NEW_LABELS, NEXT_PAINTED, label, printed
@@ -41,7 +41,7 @@ class SupportBox(QWidget):
         self.session = session
         self._listening: Labels | None = None
         self._layer_events = Connections()
-        self.destroyed.connect(self._layer_events.close)
+        when_destroyed(self, self._layer_events.close)
         self._rescan = QTimer(self)
         self._rescan.setSingleShot(True)
         self._rescan.setInterval(RESCAN_MS)
@@ -79,11 +79,11 @@ class SupportBox(QWidget):
         self.add = QPushButton("Add class")
         self.add.setToolTip("Name the next label and select it for painting.")
         self.add.clicked.connect(self._add_class)
-        self.summary = QLabel()
-        self.summary.setObjectName("muted")
-        self.summary.setToolTip("The network learns from these slices and from no other.")
+        self.hint = QLabel("No slice is painted yet.")
+        self.hint.setObjectName("muted")
+        self.hint.setToolTip("The network learns from painted slices and from no other.")
         self.next = QPushButton()
-        label(self.next, "Next", NEXT_PAINTED)
+        label(self.next, "Next slice", NEXT_PAINTED)
         self.next.setToolTip(f"Go to the next painted slice ({printed(NEXT_PAINTED)}).")
         self.next.clicked.connect(self.next_painted)
         self.slices = SliceList()
@@ -96,12 +96,12 @@ class SupportBox(QWidget):
         layout.addWidget(self.new)
         layout.addWidget(self.importing)
         layout.addWidget(self.classes)
-        layout.addWidget(self.add, alignment=Qt.AlignmentFlag.AlignRight)
-        painted = QHBoxLayout()
-        painted.addWidget(self.summary, stretch=1)
-        painted.addWidget(self.next)
-        layout.addLayout(painted)
+        row = QHBoxLayout()
+        row.addWidget(self.add, stretch=1)
+        row.addWidget(self.next, stretch=1)
+        layout.addLayout(row)
         layout.addWidget(self.slices)
+        layout.addWidget(self.hint)
 
     def refresh(self) -> None:
         """Show the layers and choices of the session."""
@@ -125,9 +125,10 @@ class SupportBox(QWidget):
         for values in painted.values():
             for value in values:
                 counts[value] = counts.get(value, 0) + 1
-        for widget in (self.classes, self.add, self.summary, self.next):
+        for widget in (self.classes, self.add, self.next):
             widget.setVisible(labels is not None)
         self.next.setEnabled(bool(painted))
+        self.hint.setVisible(labels is not None and not painted)
         if labels is None:
             self.slices.show_slices({})
             return
@@ -136,8 +137,6 @@ class SupportBox(QWidget):
             for value in sorted({*class_names(labels), *counts})
         ]
         self.classes.show_rows(rows, int(labels.selected_label))
-        n = len(painted)
-        self.summary.setText(f"{n} painted slice{'' if n == 1 else 's'}" if n else "No slice painted yet")
         self.slices.show_slices(
             {index: ", ".join(class_name(labels, v) for v in values) for index, values in painted.items()}
         )
@@ -149,8 +148,9 @@ class SupportBox(QWidget):
         except CpclnetError as error:
             self.message.emit(str(error), True)
             return
-        show_scan(self.session.viewer, self.session.support_scan)
-        self.session.viewer.layers.selection.active = layer
+        viewer = self.session.viewer
+        show_scan(viewer, self.session.support_scan, only=layer)
+        viewer.layers.selection.active = layer
         self.message.emit(
             "Paint the organ completely on a few slices over its extent, then press Run.", False
         )
@@ -225,7 +225,8 @@ class SupportBox(QWidget):
         labels = self.session.support_labels
         if labels is None:
             return
-        labels.visible = True
+        if not labels.visible:
+            labels.visible = True
         jump_to_slice(self.session.viewer, labels, self.session.slice_axis(), index)
         self.slices.select(index)
 

@@ -40,16 +40,20 @@ def jump_to_slice(viewer: ViewerModel, layer: Layer, axis: int, index: int) -> N
     viewer.dims.set_point(across, float(layer.data_to_world(position)[axis]))
 
 
-def show_scan(viewer: ViewerModel, scan: Layer) -> None:
+def show_scan(viewer: ViewerModel, scan: Layer, *, only: Labels | None = None) -> None:
     """Show one scan with the labels on its grid and hide the others; go to its middle if it is out of sight.
 
-    Scans of several patients lie on top of each other in the room, and one cannot paint on a heap.
+    Scans of several patients lie on top of each other in the room, and one cannot paint on a heap. ``only``: the
+    one labels layer to show.
     """
     for layer in viewer.layers:
+        visible = layer.visible
         if isinstance(layer, Labels):
-            layer.visible = same_grid(layer, scan)
+            visible = layer is only if only is not None else same_grid(layer, scan)
         elif isinstance(layer, Image):
-            layer.visible = layer is scan
+            visible = layer is scan
+        if visible != layer.visible:  # napari drops the paint mode even where nothing changes
+            layer.visible = visible
     if scan.ndim != 3:
         return
     inside = np.asarray(scan.world_to_data(viewer.dims.point[-3:]))

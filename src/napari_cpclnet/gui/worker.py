@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 
-from napari_cpclnet.gui.job import Job, run_job, sentence
+from napari_cpclnet.gui.connections import when_destroyed
+from napari_cpclnet.gui.job import Job, Report, run_job, sentence
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.options import SegmenterFactory
@@ -38,12 +39,15 @@ class JobRunner(QObject):
         if self._job is not None:
             raise RuntimeError("a run is under way")
         self._job = job
-        # Cancelled by the flag, not by worker.quit(): the generator then ends by itself, closes the
-        # Segmenter's generator in its own thread and says so.
-        self.destroyed.connect(job.cancelled.set)
-        worker = create_worker(run_job, job, make_segmenter, _start_thread=False)
+        # Cancelled by the flag, not by worker.quit(): the generator then ends by itself and says so.
+        when_destroyed(self, job.cancelled.set)
+        reports = run_job(job, make_segmenter)
+        worker = create_worker(_each, reports, _start_thread=False)
         worker.yielded.connect(self.report)
         worker.finished.connect(self._on_finished)
+        # napari itself uses quit() when its window closes, and that leaves a generator hanging: close it there
+        # and then, in the worker's thread.
+        worker.aborted.connect(lambda: reports.close(), Qt.ConnectionType.DirectConnection)
         worker.start()
 
     def cancel(self) -> None:
@@ -79,6 +83,10 @@ class BackgroundCall(QObject):
         else:
             self.done.emit(result)
         self.deleteLater()
+
+
+def _each(reports: Iterator[Report]) -> Iterator[Report]:
+    yield from reports
 
 
 def _outcome(function: Callable[[], Any]) -> Iterator[tuple[Any, str]]:

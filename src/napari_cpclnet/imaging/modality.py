@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from napari_cpclnet.imaging.volume import Modality
 
 TAGS: dict[str, Modality] = {"CT": "CT", "MR": "MR", "PT": "PT"}
-PREFIX = re.compile(r"^(ct|mri?|pet|pt)(?=[_\-. \d]|$)", re.IGNORECASE)
-ANYWHERE = re.compile(r"(?:^|[_\-. ])(ct|mri?|pet|pt)(?=[_\-. \d]|$)", re.IGNORECASE)
+PREFIX = re.compile(r"^(ct|mri?|pet|pt)(?=\d*(?:[_\-. ]|$))", re.IGNORECASE)
+ANYWHERE = re.compile(r"(?:^|[_\-. ])(ct|mri?|pet|pt)(?=\d*(?:[_\-. ]|$))", re.IGNORECASE)
 
 # Looking at a million voxels is enough for a histogram.
 SAMPLE = 1_000_000

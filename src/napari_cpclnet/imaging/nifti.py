@@ -9,6 +9,7 @@ import gzip
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from napari_cpclnet.imaging.geometry import Geometry
 HEADER = 348
 # World axes of NIfTI are right, anterior, superior: the first two point against ours.
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+FLOATS = {16: "f4", 64: "f8"}
 UNITS_TO_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
 # Cosine between two axes from which a grid counts as sheared: half a voxel in 500.
 SHEAR = 1e-3
@@ -30,7 +32,7 @@ def check_nifti(path: Path) -> tuple[Geometry | None, tuple[str, ...]]:
     Raises
     ------
     ImageError
-        If it is no NIfTI-1 file, is truncated, or its voxel grid is sheared.
+        If it is no NIfTI-1 file, is truncated, holds NaN or infinite values, or its voxel grid is sheared.
     """
     header = _header(path)
     order = "<" if struct.unpack("<i", header[:4])[0] == HEADER else ">"
@@ -45,6 +47,9 @@ def check_nifti(path: Path) -> tuple[Geometry | None, tuple[str, ...]]:
         raise ImageError(
             f"{path}: is truncated: it ends before all voxels are there; copy or export it again."
         )
+    kind = FLOATS.get(struct.unpack(order + "h", header[70:72])[0])
+    if kind and header[344:348] == b"n+1\0":
+        _check_finite(path, np.dtype(order + kind), offset, expected)
     return _placement(path, header, order, (*sizes, 1, 1)[:3])
 
 
@@ -79,6 +84,21 @@ def _is_whole(path: Path, expected: int) -> bool:
     except (EOFError, gzip.BadGzipFile, zlib.error):
         return False
     return total >= expected
+
+
+def _check_finite(path: Path, dtype: np.dtype[Any], offset: int, end: int) -> None:
+    """Look for NaN and infinite values before the NIfTI library sets them to zero in silence."""
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if zipped else path.open("rb") as stream:
+        stream.read(offset)
+        left = end - offset
+        while left > 0 and (block := stream.read(min(left, 1 << 22))):
+            left -= len(block)
+            values = np.frombuffer(block[: len(block) // dtype.itemsize * dtype.itemsize], dtype)
+            if not np.all(np.isfinite(values)):
+                word = "NaN" if np.any(np.isnan(values)) else "infinite values"
+                raise ImageError(f"{path}: contains {word}; replace these voxels by a number.")
 
 
 def _placement(

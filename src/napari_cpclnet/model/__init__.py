@@ -4,7 +4,13 @@ from napari_cpclnet.model.cpclnet import Answer, CPCLNet, Descriptors
 from napari_cpclnet.model.device import Precision, choose_device, choose_precision
 from napari_cpclnet.model.encoder import Features
 from napari_cpclnet.model.settings import CPCLNetSettings, EncoderName
-from napari_cpclnet.model.weights import bundled_weights, load_weights, read_metadata, save_weights, weights_hash
+from napari_cpclnet.model.weights import (
+    bundled_weights,
+    load_weights,
+    read_metadata,
+    save_weights,
+    weights_hash,
+)
 
 __all__ = [
     "Answer",

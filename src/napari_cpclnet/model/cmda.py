@@ -71,7 +71,9 @@ class CMDA(nn.Module):
             return torch.where(total > _EPS, weight @ latent / total.clamp(min=_EPS), mean)
 
         masks = masks.float()
-        return LatentStatistics(mean, std, masked_mean(masks), masked_mean(1 - masks))
+        # Sums over many thousand cells leave the range of half precision.
+        with torch.autocast(tokens.device.type, enabled=False):
+            return LatentStatistics(mean, std, masked_mean(masks), masked_mean(1 - masks))
 
     def forward(self, query: Tensor, support: LatentStatistics) -> tuple[Tensor, Tensor]:
         """Align the query with the support.

@@ -141,12 +141,11 @@ class CPCLNet(nn.Module):
             align = query.grid.new_zeros(())
         each = Prototypes(spread(prototypes.vectors), spread(prototypes.valid), prototypes.roles)
         affinity, refined = self.ramp(aligned.flatten(0, 1), each)
-        summary = summarise(affinity, each.valid, each.roles)
+        summary = summarise(affinity, each.roles)
         low, high = support.levels.expand(b, -1, -1).unbind(2)
         own = query.level.detach()[:, None]
         relation = torch.stack([own - high, low - own, high - low], 2).clamp(-2, 2).flatten(0, 1)
-        skip = query.skip[:, None].expand(-1, classes, -1, -1, -1).flatten(0, 1)
-        logits = self.decoder(summary, relation, refined, skip).float().unflatten(0, (b, classes))
+        logits = self.decoder(summary, relation, refined, query.skip).unflatten(0, (b, classes))
         # A class that no support slice shows is nowhere.
         absent = ~support.present.expand(b, -1)[..., None, None]
         background, foreground = logits.unbind(2)

@@ -34,7 +34,8 @@ class Prototypes:
         Unit vectors; zero where not valid.
     valid : Tensor of bool, shape (..., classes, D)
     roles : Tensor of int, shape (D,)
-        Role of each descriptor.
+        Role of each descriptor: first the object's clusters, mean and rim, then the clusters of ring and rest and
+        their means.
     """
 
     vectors: Tensor
@@ -45,7 +46,9 @@ class Prototypes:
 def shrink_masks(masks: Tensor, stride: int = 4) -> Tensor:
     """Fraction of each grid cell that a mask covers: (..., H, W) -> (..., H / stride, W / stride)."""
     flat = masks.reshape(-1, 1, *masks.shape[-2:]).float()
-    return F.avg_pool2d(flat, stride).reshape(*masks.shape[:-2], masks.shape[-2] // stride, masks.shape[-1] // stride)
+    return F.avg_pool2d(flat, stride).reshape(
+        *masks.shape[:-2], masks.shape[-2] // stride, masks.shape[-1] // stride
+    )
 
 
 def rings(masks: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +86,9 @@ def _farthest_points(tokens: Tensor, weights: Tensor, count: int) -> Tensor:
     return torch.stack(seeds, 1)
 
 
-def cluster(tokens: Tensor, weights: Tensor, count: int, iterations: int, temperature: float) -> tuple[Tensor, Tensor]:
+def cluster(
+    tokens: Tensor, weights: Tensor, count: int, iterations: int, temperature: float
+) -> tuple[Tensor, Tensor]:
     """Weighted soft k-means of unit vectors.
 
     ``a_nk = M_n softmax_k(<f_n, c_k> / tau)``, ``c_k = normalise(sum_n a_nk f_n)``; gradient through the last step.
@@ -136,7 +141,9 @@ def describe(grids: Sequence[Tensor], masks: Sequence[Tensor], settings: CPCLNet
         Without leading dimensions: vectors (classes, D, C).
     """
     with torch.autocast(grids[0].device.type, enabled=False):
-        tokens = F.normalize(torch.cat([g.flatten(2).transpose(1, 2).flatten(0, 1) for g in grids]).float(), dim=1)
+        tokens = F.normalize(
+            torch.cat([g.flatten(2).transpose(1, 2).flatten(0, 1) for g in grids]).float(), dim=1
+        )
         parts = []
         for mask in masks:
             mask = mask.float()
@@ -144,21 +151,27 @@ def describe(grids: Sequence[Tensor], masks: Sequence[Tensor], settings: CPCLNet
             parts.append(torch.stack([mask, rim, ring, (1 - mask) * (1 - ring)]).flatten(2))
         inside, rim, ring, rest = torch.cat(parts, 2)  # each (classes, N)
         vectors, valid, roles = [], [], []
-        for weights, count, role in (
-            (inside, settings.foreground_descriptors, FOREGROUND),
-            (ring, settings.ring_descriptors, RING),
-            (rest, settings.background_descriptors, BACKGROUND),
-        ):
+
+        def add_clusters(weights: Tensor, count: int, role: int) -> None:
             centres, good = cluster(
                 tokens, weights, count, settings.cluster_iterations, settings.cluster_temperature
             )
             vectors.append(centres)
             valid.append(good)
-            roles += [role] * count
-        for weights, role in ((inside, FOREGROUND), (rim, BOUNDARY_IN), (ring, RING), (1 - inside, BACKGROUND)):
+            roles.extend([role] * count)
+
+        def add_mean(weights: Tensor, role: int) -> None:
             vectors.append(F.normalize(weights @ tokens, dim=-1, eps=_EPS)[:, None])
             valid.append(weights.amax(1, keepdim=True) > _EPS)
             roles.append(role)
+
+        add_clusters(inside, settings.foreground_descriptors, FOREGROUND)
+        add_mean(inside, FOREGROUND)
+        add_mean(rim, BOUNDARY_IN)
+        add_clusters(ring, settings.ring_descriptors, RING)
+        add_clusters(rest, settings.background_descriptors, BACKGROUND)
+        add_mean(ring, RING)
+        add_mean(1 - inside, BACKGROUND)
         good = torch.cat(valid, 1)
         stacked = torch.cat(vectors, 1) * good[..., None]
     return Prototypes(stacked, good, torch.tensor(roles, device=stacked.device))

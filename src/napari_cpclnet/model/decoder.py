@@ -11,39 +11,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_cpclnet.model.crpd import BOUNDARY_IN, FOREGROUND, RING
+from napari_cpclnet.model.crpd import BOUNDARY_IN, FOREGROUND
 from napari_cpclnet.model.layers import Residual, group_norm, resize_like
 
-_LOW = -20.0  # below every affinity that occurs; what an empty side answers
 LEVEL_MAPS = 3
 
 
-def summarise(affinity: Tensor, valid: Tensor, roles: Tensor) -> Tensor:
+def summarise(affinity: Tensor, roles: Tensor) -> Tensor:
     """Order-free summary of affinity maps.
 
     Parameters
     ----------
     affinity : Tensor, shape (B, heads + 1, D, h, w)
-    valid : Tensor of bool, shape (B, D)
+        Of the object's descriptors first, then of the background's; each side ends in its two means. Very low where a
+        descriptor is padding.
     roles : Tensor, shape (D,)
 
     Returns
     -------
     Tensor, shape (B, 3 * (heads + 1) + 8, h, w)
-        Log-sum-exp of both sides and their difference for each head; then, of the whole vectors, maximum, mean of the
-        best three, and means (mask and rim, ring and background) of both sides.
+        Difference of the log-sum-exp of both sides for each head, then the two log-sum-exps; then, of the whole
+        vectors, maximum and mean of the best three of both sides, and the means (mask and rim, ring and background).
     """
-    affinity = affinity.masked_fill(~valid[:, None, :, None, None], _LOW)
-    means = slice(affinity.shape[2] - 4, None)
-    sides = []
-    extra = []
-    for side in ((roles == FOREGROUND) | (roles == BOUNDARY_IN), (roles != FOREGROUND) & (roles != BOUNDARY_IN)):
-        maps = affinity[:, :, side]
+    front = int(((roles == FOREGROUND) | (roles == BOUNDARY_IN)).sum())
+    sides, extra = [], []
+    for maps in (affinity[:, :, :front], affinity[:, :, front:]):
         sides.append(torch.logsumexp(maps, 2))
         best = maps[:, 0].topk(min(3, maps.shape[2]), 1).values
-        extra += [best[:, :1], best.mean(1, keepdim=True)]
-    extra.append(affinity[:, 0, means])
-    return torch.cat([*sides, sides[0] - sides[1], *extra], 1)
+        extra += [best[:, :1], best.mean(1, keepdim=True), maps[:, 0, -2:]]
+    return torch.cat([sides[0] - sides[1], *sides, *extra], 1)
 
 
 def summary_channels(heads: int) -> int:
@@ -52,33 +48,46 @@ def summary_channels(heads: int) -> int:
 
 
 class Decoder(nn.Module):
-    """From stride 4 to full resolution."""
+    """From stride 4 to full resolution.
+
+    The bare answer of the descriptors goes straight to the logits; convolutions correct it.
+    """
 
     def __init__(self, channels: int, skip_channels: int, heads: int) -> None:
         super().__init__()
         maps = summary_channels(heads) + LEVEL_MAPS
-        self.mix = nn.Sequential(nn.Conv2d(channels + maps, 64, 3, 1, 1), group_norm(64), nn.SiLU(), Residual(64, 48))
-        self.fine = nn.Sequential(nn.Conv2d(48 + skip_channels, 32, 3, 1, 1), group_norm(32), nn.SiLU())
+        self.reduce = nn.Conv2d(channels, 32, 1)
+        self.mix = nn.Sequential(
+            nn.Conv2d(32 + maps, 48, 3, 1, 1), group_norm(48), nn.SiLU(), Residual(48, 48)
+        )
+        self.rise = nn.Conv2d(48, 32, 1)
+        self.skip = nn.Conv2d(skip_channels, 32, 3, 1, 1)
+        self.fine = nn.Sequential(nn.Conv2d(32, 32, 3, 1, 1), group_norm(32), nn.SiLU())
         self.logits = nn.Conv2d(32, 2 * 4, 3, 1, 1)
+        self.prior = nn.Parameter(torch.tensor(0.5))
 
     def forward(self, summary: Tensor, level: Tensor, refined: Tensor, skip: Tensor) -> Tensor:
         """Decode.
 
         Parameters
         ----------
-        summary : Tensor, shape (B, maps, h, w)
-        level : Tensor, shape (B, 3)
+        summary : Tensor, shape (B * classes, maps, h, w)
+        level : Tensor, shape (B * classes, 3)
             How the query's level in the body relates to the support's, the same for every pixel.
-        refined : Tensor, shape (B, C, h, w)
+        refined : Tensor, shape (B * classes, C, h, w)
         skip : Tensor, shape (B, S, 2h, 2w)
+            Shared by the classes of a query.
 
         Returns
         -------
-        Tensor, shape (B, 2, 4h, 4w)
+        Tensor, shape (B * classes, 2, 4h, 4w)
             Logits of background and foreground.
         """
+        bare = F.interpolate(summary[:, :1], scale_factor=4, mode="bilinear", align_corners=False)
         # Affinities reach +-temperature (about ten); a tenth of that suits the convolutions.
-        flat = level[..., None, None].expand(-1, -1, *summary.shape[-2:])
-        x = self.mix(torch.cat([summary.to(refined.dtype) / 10, flat.to(refined.dtype), refined], 1))
-        x = self.fine(torch.cat([resize_like(x, skip), skip], 1))
-        return F.pixel_shuffle(self.logits(x), 2)
+        flat = level[..., None, None].expand(-1, -1, *summary.shape[-2:]).to(refined.dtype)
+        x = self.mix(torch.cat([self.reduce(refined), summary.to(refined.dtype) / 10, flat], 1))
+        x = torch.unflatten(resize_like(self.rise(x), skip), 0, (len(skip), -1))
+        x = self.fine(F.silu(x + self.skip(skip)[:, None]).flatten(0, 1))
+        background, foreground = torch.split(F.pixel_shuffle(self.logits(x), 2).float(), 1, 1)
+        return torch.cat([background, foreground + self.prior * bare], 1)

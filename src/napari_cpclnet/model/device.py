@@ -35,7 +35,11 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     if name.startswith("cuda"):
         if not torch.cuda.is_available():
-            built = "this PyTorch was built without CUDA" if torch.version.cuda is None else "no CUDA device is visible"
+            built = (
+                "this PyTorch was built without CUDA"
+                if torch.version.cuda is None
+                else "no CUDA device is visible"
+            )
             msg = f"Device '{name}' is not available: {built}; use --device cpu or install a CUDA build of PyTorch."
             raise DeviceError(msg)
         index = int(name.partition(":")[2] or 0)

@@ -146,7 +146,7 @@ class PFE(nn.Module):
         *_, top = widths = self.trunk.channels
         c, s = settings.channels, settings.skip_channels
         # Widths of the top-down path for strides 2, 4 and coarser.
-        path = [s, c] + [c] * (len(widths) - 2)
+        path = [s, c] + [max(c, 96)] * (len(widths) - 2)
         self.lateral = nn.ModuleList(nn.Conv2d(w, p, 1) for w, p in zip(widths, path, strict=True))
         self.down = nn.ModuleList(
             nn.Identity() if path[i + 1] == path[i] else nn.Conv2d(path[i + 1], path[i], 1)

@@ -72,7 +72,9 @@ def spread_loss(prototypes: Prototypes) -> tuple[Tensor, Tensor]:
     for side in (front, back):
         share = side[..., None].to(prototypes.vectors.dtype)
         mean = (prototypes.vectors * share).sum(1) / share.sum(1).clamp(min=1)
-        distance = ((prototypes.vectors - mean[:, None]).square() * share).sum((1, 2)) / share.sum((1, 2)).clamp(min=1)
+        distance = ((prototypes.vectors - mean[:, None]).square() * share).sum((1, 2)) / share.sum(
+            (1, 2)
+        ).clamp(min=1)
         intra = intra + distance.mean()
         means.append(mean)
     inter = (1 + F.cosine_similarity(means[0], means[1], dim=1)).mean()

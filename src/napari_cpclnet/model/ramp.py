@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from napari_cpclnet.model.crpd import ROLES, Prototypes
 from napari_cpclnet.model.wkv import bidirectional_wkv
 
+EMPTY = -20.0
+"""Affinity of padding: below every one that occurs."""
+
 
 def q_shift(tokens: Tensor, size: tuple[int, int]) -> Tensor:
     """Shift a quarter of the channels by one cell in each of the four directions.
@@ -29,7 +32,7 @@ def q_shift(tokens: Tensor, size: tuple[int, int]) -> Tensor:
     """
     b, _, c = tokens.shape
     grid = tokens.view(b, *size, c)
-    up, down, left, right = grid.split([c // 4, c // 4, c // 4, c - 3 * (c // 4)], 3)
+    up, down, left, right = torch.split(grid, [c // 4, c // 4, c // 4, c - 3 * (c // 4)], 3)
     shifted = [
         F.pad(up, (0, 0, 0, 0, 1, 0))[:, :-1],
         F.pad(down, (0, 0, 0, 0, 0, 1))[:, 1:],
@@ -66,7 +69,9 @@ class SpatialMix(nn.Module):
         self.decay = nn.Parameter(torch.linspace(-1, 10, channels))
         self.bonus = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, tokens: Tensor, descriptors: Tensor, valid: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, descriptors: Tensor, valid: Tensor, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
         r, k, v = self.mix(tokens, size)
         mixed, mixed_set = bidirectional_wkv(
             self.decay,
@@ -95,7 +100,8 @@ class ChannelMix(nn.Module):
         nn.init.zeros_(self.value.weight)
 
     def _feed(self, r: Tensor, k: Tensor) -> Tensor:
-        return torch.sigmoid(self.receptance(r)) * self.value(F.relu(self.key(k)).square())
+        fed: Tensor = torch.sigmoid(self.receptance(r)) * self.value(F.relu(self.key(k)).square())
+        return fed
 
     def forward(self, tokens: Tensor, descriptors: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         r, k = self.mix(tokens, size)
@@ -112,7 +118,9 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(channels)
         self.channel = ChannelMix(channels)
 
-    def forward(self, tokens: Tensor, descriptors: Tensor, valid: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, descriptors: Tensor, valid: Tensor, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
         """(B, N, C), (B, D, C), (B, D) -> refined tokens and descriptors."""
         a, b = self.spatial(self.norm1(tokens), self.norm1(descriptors), valid, size)
         tokens, descriptors = tokens + a, descriptors + b
@@ -158,7 +166,7 @@ class RAMP(nn.Module):
         Returns
         -------
         affinity : Tensor, shape (B, heads + 1, D, h, w)
-            Cosines times a learned temperature: of the whole vectors first, then head by head.
+            Cosines times a learned temperature: of the whole vectors first, then head by head. `EMPTY` for padding.
         refined : Tensor, shape (B, C, h, w)
         """
         b, c, h, w = query.shape
@@ -181,4 +189,6 @@ class RAMP(nn.Module):
             left = F.normalize(descriptors.view(b, -1, heads, c // heads).float(), dim=3, eps=1e-4)
             right = F.normalize(cells.view(b, heads, c // heads, h * w).float(), dim=2, eps=1e-4)
             maps.append(torch.einsum("bdnc,bncl->bndl", left, right) * temperature[:, None, None])
-        return torch.cat(maps, 1).view(b, self.heads + 1, -1, h, w), refined
+        # In place: these are the largest maps of the network.
+        affinity = torch.cat(maps, 1).masked_fill_(~prototypes.valid[:, None, :, None], EMPTY)
+        return affinity.view(b, self.heads + 1, -1, h, w), refined

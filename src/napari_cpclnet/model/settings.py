@@ -18,15 +18,29 @@ class CPCLNetSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    encoder: EncoderName = Field("compact", description="Trunk of the shared encoder (PFE).")
-    channels: int = Field(96, ge=16, le=512, multiple_of=8, description="Channels of the feature grid (stride 4).")
-    skip_channels: int = Field(32, ge=8, le=128, multiple_of=8, description="Channels of the fine skip (stride 2).")
-    latent_channels: int = Field(64, ge=8, le=512, description="Width of CMDA's shared latent space.")
-    foreground_descriptors: int = Field(16, ge=1, le=256, description="Clusters inside the painted mask.")
-    ring_descriptors: int = Field(16, ge=1, le=256, description="Clusters in the ring around the painted mask.")
-    background_descriptors: int = Field(16, ge=1, le=256, description="Clusters in the rest of the slices.")
-    cluster_iterations: int = Field(4, ge=1, le=20, description="Soft assignments of the clustering.")
-    cluster_temperature: float = Field(0.1, gt=0, le=1, description="Softness of the assignment, in cosine units.")
-    blocks: int = Field(2, ge=0, le=12, description="RWKV blocks of RAMP; 0 leaves the plain affinity.")
-    heads: int = Field(4, ge=1, le=16, description="Affinity heads of RAMP.")
-    alignment: bool = Field(True, description="Whether CMDA aligns the query with the support.")
+    encoder: EncoderName = Field(default="compact", description="Trunk of the shared encoder (PFE).")
+    channels: int = Field(
+        default=64, ge=16, le=512, multiple_of=8, description="Channels of the feature grid (stride 4)."
+    )
+    skip_channels: int = Field(
+        default=32, ge=8, le=128, multiple_of=8, description="Channels of the fine skip (stride 2)."
+    )
+    latent_channels: int = Field(default=64, ge=8, le=512, description="Width of CMDA's shared latent space.")
+    foreground_descriptors: int = Field(
+        default=16, ge=1, le=256, description="Clusters inside the painted mask."
+    )
+    ring_descriptors: int = Field(
+        default=12, ge=1, le=256, description="Clusters in the ring around the painted mask."
+    )
+    background_descriptors: int = Field(
+        default=12, ge=1, le=256, description="Clusters in the rest of the slices."
+    )
+    cluster_iterations: int = Field(default=4, ge=1, le=20, description="Soft assignments of the clustering.")
+    cluster_temperature: float = Field(
+        default=0.1, gt=0, le=1, description="Softness of the assignment, in cosine units."
+    )
+    blocks: int = Field(
+        default=2, ge=0, le=12, description="RWKV blocks of RAMP; 0 leaves the plain affinity."
+    )
+    heads: int = Field(default=4, ge=1, le=16, description="Affinity heads of RAMP.")
+    alignment: bool = Field(default=True, description="Whether CMDA aligns the query with the support.")

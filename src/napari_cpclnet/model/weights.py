@@ -66,8 +66,8 @@ def save_weights(model: CPCLNet, path: Path, metadata: dict[str, Any]) -> None:
             os.replace(name, path)
         finally:
             Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        msg = f"Cannot write the weights to '{path}': {error.strerror or error}."
+    except (OSError, SafetensorError) as error:  # the library wraps errors of the disk in its own
+        msg = f"Cannot write the weights to '{path}': {getattr(error, 'strerror', None) or error}."
         raise OutputError(msg) from error
 
 
@@ -89,7 +89,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
             msg = f"'{path.name}' holds no CPCLNet weights (format '{text.get('format', 'none')}', not '{FORMAT}')."
             raise WeightsError(msg)
         return {"architecture": json.loads(text["architecture"]), **json.loads(text["metadata"])}
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         msg = f"'{path.name}' is no readable safetensors weights file: it may be damaged or incomplete."
         raise WeightsError(msg) from error
 

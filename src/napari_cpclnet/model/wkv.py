@@ -20,6 +20,7 @@ from torch import Tensor
 
 MAX_DECAY = 30.0
 _LOWEST = -60.0  # keys further below the maximum weigh e^-60; keeps every denominator above zero in float32
+_LOWEST_BONUS = -8.0  # of a descriptor for itself; sequences of less than four tokens alone reach it
 
 
 def _exclusive_cumsum(x: Tensor) -> Tensor:
@@ -82,7 +83,8 @@ def bidirectional_wkv(
         tokens = num / den
 
         total = set_total + (keys.exp().repeat(1, 1, 2) * pair).sum(1, keepdim=True)
-        extra = torch.expm1(u) * set_weight
+        # "All of them, less what the own weight lacks" would cancel to nothing if the own weight were zero.
+        extra = torch.expm1(u.clamp(min=_LOWEST_BONUS)) * set_weight
         num, den = (total + extra.repeat(1, 1, 2) * set_pair).chunk(2, 2)
         descriptors = num / den
     return tokens.to(dtype), descriptors.to(dtype)

@@ -15,31 +15,31 @@ class PreprocessingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mm_per_pixel: float = Field(
-        3.0, ge=0.25, le=10.0, description="Side of a network pixel, in mm (0.25 to 10)."
+        default=3.0, ge=0.25, le=10.0, description="Side of a network pixel, in mm (0.25 to 10)."
     )
     context_mm: float = Field(
-        8.0,
+        default=8.0,
         ge=0.0,
         le=50.0,
         description="Distance to the neighbour slices shown beside a slice, in mm (0 to 50).",
     )
     max_size: int = Field(
-        512,
+        default=512,
         ge=128,
         le=2048,
         multiple_of=32,
         description="Longest side of the network's image, in pixels (128 to 2048).",
     )
     ct_window: tuple[float, float] = Field(
-        (-125.0, 275.0), description="CT numbers shown as black and white, in HU (low < high)."
+        default=(-125.0, 275.0), description="CT numbers shown as black and white, in HU (low < high)."
     )
     mr_percentiles: tuple[float, float] = Field(
-        (0.5, 99.5),
+        default=(0.5, 99.5),
         description="Percentiles shown as black (of all voxels) and white (of all but background), 0 to 100, "
         "for MR and for images of unknown unit.",
     )
     suv_max: float = Field(
-        10.0, gt=0.0, le=100.0, description="PET uptake shown as white, in SUVbw (above 0 to 100)."
+        default=10.0, gt=0.0, le=100.0, description="PET uptake shown as white, in SUVbw (above 0 to 100)."
     )
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari_cpclnet.segmentation.painted import Painted
 from napari_cpclnet.segmentation.postprocessing import postprocess
-from napari_cpclnet.segmentation.segmenter import Segmenter, SliceResult
+from napari_cpclnet.segmentation.segmenter import Segmenter, SliceResult, uncertainty
 from napari_cpclnet.segmentation.settings import PostprocessingSettings, SegmentationSettings
 from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
@@ -17,4 +17,5 @@ __all__ = [
     "SupportSet",
     "SupportSlice",
     "postprocess",
+    "uncertainty",
 ]

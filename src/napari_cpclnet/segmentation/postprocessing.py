@@ -151,7 +151,7 @@ def _boxes(labels: NDArray[Any], margin_mm: float, spacing: Spacing) -> list[tup
     found = []
     margins = [int(np.ceil(margin_mm / s)) for s in spacing]
     for value in (int(v) for v in np.unique(labels) if v):
-        box = ndimage.find_objects(labels == value)[0]
+        box = ndimage.find_objects((labels == value).view(np.uint8))[0]
         wide = tuple(
             slice(max(0, b.start - m), min(n, b.stop + m))
             for b, m, n in zip(box, margins, labels.shape, strict=True)

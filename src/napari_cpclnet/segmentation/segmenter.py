@@ -150,7 +150,9 @@ class Segmenter:
         grid = ModelGrid.for_volume(volume, self.settings.plane, self.preprocessing)
         start = grid.n_slices // 2 if start_slice is None else start_slice
         if not 0 <= start < grid.n_slices:
-            raise SettingsError(f"'{volume.name}' has no slice {start}: its slices are 0 to {grid.n_slices - 1}.")
+            raise SettingsError(
+                f"'{volume.name}' has no slice {start}: its slices are 0 to {grid.n_slices - 1}."
+            )
         classes = self._support.classes
         self._run = run = _Run(
             volume=volume,
@@ -180,9 +182,7 @@ class Segmenter:
         """
         run = self._last()
         if run.complete:
-            labels = postprocess(
-                run.labels, run.volume, run.grid, self.settings.postprocessing, run.painted
-            )
+            labels = postprocess(run.labels, run.volume, run.grid, self.settings.postprocessing, run.painted)
         else:
             labels = run.labels.copy()
         return Segmentation(labels, dict(run.classes), run.volume.geometry, f"{run.volume.name} segmentation")
@@ -225,10 +225,11 @@ class Segmenter:
         certain = probabilities.max(0) >= self.settings.threshold
         return np.where(certain, np.asarray(values)[best], 0).astype(dtype)
 
-    def _probabilities(self, run: _Run, indices: list[int], descriptors: Descriptors) ->
-    list[NDArray[np.float32]]:
-        """Class probabilities (C, h, w) of each slice; painted slices are certain, empty ones hold
-        nothing.""" images = run.grid.images(run.volume, indices)
+    def _probabilities(
+        self, run: _Run, indices: list[int], descriptors: Descriptors
+    ) -> list[NDArray[np.float32]]:
+        """Class probabilities (C, h, w) of slices; painted ones are certain, empty ones hold nothing."""
+        images = run.grid.images(run.volume, indices)
         values = np.asarray(list(run.classes))
         found = np.zeros((len(indices), len(values), *run.grid.slice_shape), np.float32)
         asked = []
@@ -266,7 +267,7 @@ class Segmenter:
         with torch.inference_mode(), self._autocast():
             for _, pairs in sorted(groups.items()):
                 images = torch.stack([image for image, _ in pairs]).to(self.device)
-                parts = [self.model.encode(part) for part in images.split(_SUPPORT_BATCH)]
+                parts = [self.model.encode(part) for part in torch.split(images, _SUPPORT_BATCH)]
                 features.append(type(parts[0]).cat(parts))
                 all_masks.append(torch.stack([masks for _, masks in pairs], dim=1).to(self.device))
             return self.model.describe(features, all_masks)
@@ -280,6 +281,23 @@ class Segmenter:
         for value in self.model.state_dict().values():
             digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+
+def uncertainty(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """How undecided the network is about its best class.
+
+    Parameters
+    ----------
+    probabilities : ndarray (C, ...)
+        Of one slice or a whole scan.
+
+    Returns
+    -------
+    ndarray (...) of float32
+        0 where the best class has probability 0 or 1, 1 where it has 0.5.
+    """
+    best = probabilities.max(0).astype(np.float32)
+    return np.asarray(1 - np.abs(2 * best - 1), np.float32)
 
 
 def outwards(start: int, count: int) -> Iterator[int]:

@@ -14,20 +14,23 @@ class PostprocessingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     largest_component: bool = Field(
-        True, description="Keep only the largest connected piece of each class, and pieces that were painted."
+        default=True,
+        description="Keep only the largest connected piece of each class, and pieces that were painted.",
     )
-    fill_holes: bool = Field(True, description="Fill holes of each class, slice by slice.")
+    # off: the fat of the renal sinus is a true hole; filling it costs a perfect CT kidney mask 0.004 to 0.017 Dice
+    fill_holes: bool = Field(default=False, description="Fill holes of each class, slice by slice.")
     minimum_ml: float = Field(
-        0.0, ge=0.0, le=10_000.0, description="Remove pieces smaller than this, in ml (0 to 10000)."
+        default=0.0, ge=0.0, le=10_000.0, description="Remove pieces smaller than this, in ml (0 to 10000)."
     )
     closing_mm: float = Field(
-        0.0, ge=0.0, le=50.0, description="Close gaps up to twice this, in mm (0 to 50)."
+        default=0.0, ge=0.0, le=50.0, description="Close gaps up to twice this, in mm (0 to 50)."
     )
     refine: bool = Field(
-        False, description="Move boundaries to nearby edges of the image (random walker, slice by slice)."
+        default=False,
+        description="Move boundaries to nearby edges of the image (random walker, slice by slice).",
     )
     refine_band_mm: float = Field(
-        4.0, ge=0.5, le=20.0, description="How far refinement may move a boundary, in mm (0.5 to 20)."
+        default=3.0, ge=0.5, le=20.0, description="How far refinement may move a boundary, in mm (0.5 to 20)."
     )
 
 
@@ -36,13 +39,15 @@ class SegmentationSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    plane: Plane = Field("axial", description="Plane in which the scan is sliced.")
-    device: str = Field("auto", description="Computing device: auto, cpu, cuda, cuda:N or mps.")
-    precision: Precision = Field("auto", description="Numeric precision: auto, fp32, bf16 or fp16.")
+    plane: Plane = Field(default="axial", description="Plane in which the scan is sliced.")
+    device: str = Field(default="auto", description="Computing device: auto, cpu, cuda, cuda:N or mps.")
+    precision: Precision = Field(default="auto", description="Numeric precision: auto, fp32, bf16 or fp16.")
     threshold: float = Field(
-        0.5, gt=0.0, lt=1.0, description="Probability from which a pixel belongs to a class (0 to 1)."
+        default=0.5, gt=0.0, lt=1.0, description="Probability from which a pixel belongs to a class (0 to 1)."
     )
-    batch_size: int = Field(0, ge=0, le=256, description="Slices encoded at once (1 to 256); 0 chooses.")
+    batch_size: int = Field(
+        default=0, ge=0, le=256, description="Slices encoded at once (1 to 256); 0 chooses."
+    )
     postprocessing: PostprocessingSettings = Field(
-        PostprocessingSettings(), description="What is done to the labels of the whole scan."
+        default=PostprocessingSettings(), description="What is done to the labels of the whole scan."
     )

@@ -48,7 +48,7 @@ class SupportSlice:
     @property
     def intensities(self) -> NDArray[Any]:
         """The scan's own values on this slice, (h, w)."""
-        return np.take(self.volume.array, self.index, self.axis)
+        return np.asarray(self.volume.array[(slice(None),) * self.axis + (self.index,)])
 
     def content_hash(self) -> str:
         """SHA-256 of everything that decides what this slice teaches."""
@@ -65,8 +65,9 @@ class SupportSlice:
         }
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         digest.update(np.ascontiguousarray(self.labels2d.astype("<u4")).tobytes())
-        digest.update(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"),
-        copy=False)).tobytes()) return digest.hexdigest()
+        little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        digest.update(np.ascontiguousarray(little).tobytes())
+        return digest.hexdigest()
 
 
 class SupportSet:
@@ -136,11 +137,9 @@ class SupportSet:
         if not painted and not empty:
             raise SupportError(f"No slice of '{volume.name}' holds a class: paint one or mark one as absent.")
         for index in (*painted, *empty):
-            if not 0 <= index < labels.shape[axis]:
-                raise SupportError(
-                    f"'{volume.name}' has no slice {index}: its {plane} slices are 0 to {labels.shape[axis] -
-                    1}."
-                )
+            last = labels.shape[axis] - 1
+            if not 0 <= index <= last:
+                raise SupportError(f"'{volume.name}' has no {plane} slice {index}: use 0 to {last}.")
         taken = [(index, self._painted(labels, axis, index)) for index in sorted({*painted, *empty})]
         for index, labels2d in taken:
             if index in empty and labels2d.any():
@@ -148,7 +147,9 @@ class SupportSet:
         for index, labels2d in taken:
             self.add_slice(volume, index, labels2d, plane=plane)
 
-    def add_slice(self, volume: Volume, index: int, labels2d: NDArray[Any], *, plane: Plane = "axial") -> None:
+    def add_slice(
+        self, volume: Volume, index: int, labels2d: NDArray[Any], *, plane: Plane = "axial"
+    ) -> None:
         """Add one labelled slice (h, w) in array order; replaces what was there."""
         one = SupportSlice(volume, int(index), plane, labels2d.astype(np.uint32))
         if not 0 <= index < volume.array.shape[one.axis] or labels2d.shape != one.intensities.shape:
@@ -177,8 +178,8 @@ class SupportSet:
         return other
 
     def content_hash(self) -> str:
-        """SHA-256 over classes, geometry, painted labels and intensities; independent of the order of
-        adding.""" digest = hashlib.sha256(json.dumps(sorted(self.classes.items())).encode())
+        """SHA-256 over classes, geometry, painted labels and intensities, in whatever order they were added."""
+        digest = hashlib.sha256(json.dumps(sorted(self.classes.items())).encode())
         for one in sorted(s.content_hash() for s in self._slices):
             digest.update(one.encode())
         return digest.hexdigest()
@@ -227,5 +228,4 @@ class SupportSet:
 def _same_slice(painted: SupportSlice, volume: Volume) -> bool:
     if not painted.volume.geometry.isclose(volume.geometry):
         return False
-    return np.array_equal(painted.intensities, np.take(volume.array, painted.index, painted.axis))
-
+    return np.array_equal(painted.intensities, volume.array[(slice(None),) * painted.axis + (painted.index,)])

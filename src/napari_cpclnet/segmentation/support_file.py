@@ -73,7 +73,7 @@ def read_support(path: Path) -> SupportSet:
             if text.get("format") != FORMAT:
                 raise SupportError(f"'{path.name}' holds no support set.")
             description = json.loads(text["support"])
-            support = _rebuild(description, {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+            support = _rebuild(description, {key: file.get_tensor(key) for key in file.keys()})
     except SupportError:
         raise
     except (SafetensorError, CpclnetError, OSError, KeyError, IndexError, TypeError, ValueError) as error:

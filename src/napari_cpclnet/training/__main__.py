@@ -44,7 +44,9 @@ def main(
     settings = TrainingSettings.model_validate_json(text)
     out.mkdir(parents=True, exist_ok=True)
     (out / "settings.json").write_text(settings.model_dump_json(indent=2))
-    stack = make_stack(settings.phantoms, settings.seed, out / f"phantoms-{settings.seed}-{settings.phantoms}.safetensors")
+    stack = make_stack(
+        settings.phantoms, settings.seed, out / f"phantoms-{settings.seed}-{settings.phantoms}.safetensors"
+    )
     trainer = Trainer(settings, stack, choose_device(device))
     checkpoint = out / "checkpoint.safetensors"
     if checkpoint.is_file():

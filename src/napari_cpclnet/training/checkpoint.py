@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from napari_cpclnet.errors import WeightsError
+from napari_cpclnet.errors import OutputError, WeightsError
 
 
 def save_checkpoint(
@@ -26,24 +26,39 @@ def save_checkpoint(
     generator: torch.Generator,
     facts: dict[str, Any],
 ) -> None:
-    """Write modules, optimiser and random generators, whole or not at all."""
+    """Write modules, optimiser and random generators, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
         tensors |= {f"{name}.{k}": v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
     state = optimiser.state_dict()
     for index, entries in state["state"].items():
-        tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v).cpu().contiguous() for k, v in entries.items()}
+        tensors |= {
+            f"optimiser.{index}.{k}": torch.as_tensor(v).cpu().contiguous() for k, v in entries.items()
+        }
     text = {
         "groups": json.dumps(state["param_groups"]),
         "numpy": json.dumps(rng.bit_generator.state),
         "torch": base64.b64encode(bytes(generator.get_state().tolist())).decode(),
         "facts": json.dumps(facts),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(suffix=".safetensors", dir=path.parent)
-    os.close(handle)
-    save_file(tensors, temporary, text)
-    os.replace(temporary, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(suffix=".safetensors", dir=path.parent)
+        os.close(handle)
+        try:
+            save_file(tensors, temporary, text)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:  # the library wraps errors of the disk in its own
+        msg = f"Cannot write the checkpoint to '{path}': {getattr(error, 'strerror', None) or error}."
+        raise OutputError(msg) from error
 
 
 def load_checkpoint(
@@ -74,9 +89,10 @@ def load_checkpoint(
                 state.setdefault(int(index), {})[key] = tensor
         optimiser.load_state_dict({"state": state, "param_groups": json.loads(text["groups"])})
         rng.bit_generator.state = json.loads(text["numpy"])
-        generator.set_state(torch.tensor(list(base64.b64decode(text["torch"])), dtype=torch.uint8))
+        random = base64.b64decode(text["torch"], validate=True)
+        generator.set_state(torch.tensor(list(random), dtype=torch.uint8))
         facts: dict[str, Any] = json.loads(text["facts"])
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         msg = f"The checkpoint '{path}' is damaged or belongs to a run with other settings."
         raise WeightsError(msg) from error
     return facts

@@ -14,12 +14,22 @@ class LossWeights(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    anatomy: float = Field(0.7, ge=0, description="Naming the structure of every pixel (dropped after training).")
-    level: float = Field(0.3, ge=0, description="Level of the slice in the body.")
-    consistency: float = Field(0.3, ge=0, description="Descriptors of either side must segment the other.")
-    align: float = Field(0.02, ge=0, description="Distance of support and query in CMDA's latent space.")
-    intra: float = Field(0.0, ge=0, description="Published term that draws the descriptors to their mean.")
-    inter: float = Field(0.0, ge=0, description="Published term that parts the means of object and background.")
+    anatomy: float = Field(
+        default=0.7, ge=0, description="Naming the structure of every pixel (dropped after training)."
+    )
+    level: float = Field(default=0.3, ge=0, description="Level of the slice in the body.")
+    consistency: float = Field(
+        default=0.3, ge=0, description="Descriptors of either side must segment the other."
+    )
+    align: float = Field(
+        default=0.02, ge=0, description="Distance of support and query in CMDA's latent space."
+    )
+    intra: float = Field(
+        default=0.0, ge=0, description="Published term that draws the descriptors to their mean."
+    )
+    inter: float = Field(
+        default=0.0, ge=0, description="Published term that parts the means of object and background."
+    )
 
 
 class TrainingSettings(BaseModel):
@@ -27,18 +37,24 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = Field(1, ge=0, description="Of the phantoms, the episodes and the initial weights.")
-    phantoms: int = Field(256, ge=4, description="Number of phantoms, the held-out ones included.")
-    held_out: int = Field(8, ge=2, description="Phantoms kept for validation.")
-    steps: int = Field(4000, ge=1, description="Optimiser steps of the whole run.")
-    warmup: int = Field(150, ge=1, description="Steps in which the learning rate rises.")
-    decay: float = Field(0.4, gt=0, le=1, description="Share of the steps, at the end, in which it falls to zero.")
-    learning_rate: float = Field(2e-3, gt=0, description="Largest learning rate.")
-    weight_decay: float = Field(1e-3, ge=0, description="Of AdamW.")
-    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    ema: float = Field(0.998, ge=0, lt=1, description="Decay of the moving average of the weights.")
-    validate_every: int = Field(500, ge=1, description="Steps between validations, each followed by a checkpoint.")
-    validation_batches: int = Field(16, ge=1, description="Batches of held-out episodes, the same ones every time.")
+    seed: int = Field(default=1, ge=0, description="Of the phantoms, the episodes and the initial weights.")
+    phantoms: int = Field(default=256, ge=4, description="Number of phantoms, the held-out ones included.")
+    held_out: int = Field(default=8, ge=2, description="Phantoms kept for validation.")
+    steps: int = Field(default=4000, ge=1, description="Optimiser steps of the whole run.")
+    warmup: int = Field(default=150, ge=1, description="Steps in which the learning rate rises.")
+    decay: float = Field(
+        default=0.4, gt=0, le=1, description="Share of the steps, at the end, in which it falls to zero."
+    )
+    learning_rate: float = Field(default=2e-3, gt=0, description="Largest learning rate.")
+    weight_decay: float = Field(default=1e-3, ge=0, description="Of AdamW.")
+    clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
+    ema: float = Field(default=0.998, ge=0, lt=1, description="Decay of the moving average of the weights.")
+    validate_every: int = Field(
+        default=500, ge=1, description="Steps between validations, each followed by a checkpoint."
+    )
+    validation_batches: int = Field(
+        default=16, ge=1, description="Batches of held-out episodes, the same ones every time."
+    )
     loss: LossWeights = LossWeights()
     episodes: EpisodeSettings = EpisodeSettings()
     network: CPCLNetSettings = CPCLNetSettings()

@@ -80,7 +80,7 @@ class Trainer:
         self.settings = settings
         self.device = device
         torch.manual_seed(settings.seed)
-        self.model = CPCLNet(settings.network).to(device, memory_format=torch.channels_last)
+        self.model = CPCLNet(settings.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.heads = AnatomyHeads(settings.network.channels, settings.network.skip_channels).to(device)
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
@@ -94,7 +94,9 @@ class Trainer:
         cut = len(stack.labels) - settings.held_out
         labels, levels = stack.labels.to(device), stack.levels.to(device)
         self.episodes = PhantomEpisodes(labels[:cut], levels[:cut], stack.z_spacing, settings.episodes)
-        five = settings.episodes.model_copy(update={"shots": (5,), "shot_weights": (1.0,), "same_patient": 0.0})
+        five = settings.episodes.model_copy(
+            update={"shots": (5,), "shot_weights": (1.0,), "same_patient": 0.0}
+        )
         self.held_out = PhantomEpisodes(labels[cut:], levels[cut:], stack.z_spacing, five)
         self.step = 0
 
@@ -113,7 +115,7 @@ class Trainer:
             self.model.train()
             losses, dice = self._losses(self.episodes.batch(self.rng, self.generator))
             self.optimiser.zero_grad()
-            losses["total"].backward()
+            torch.autograd.backward(losses["total"])
             parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(parameters, self.settings.clip)
             self.optimiser.step()
@@ -121,7 +123,10 @@ class Trainer:
             self._average()
             due = self.step % self.settings.validate_every == 0 or self.step == self.settings.steps
             yield StepReport(
-                self.step, {k: float(v.detach()) for k, v in losses.items()}, dice, self.validate() if due else {}
+                self.step,
+                {k: float(v.detach()) for k, v in losses.items()},
+                dice,
+                self.validate() if due else {},
             )
 
     @torch.no_grad()
@@ -172,7 +177,11 @@ class Trainer:
         with torch.no_grad():
             probability = answer.logits.softmax(2)[:, :, 1]
             shown = target.sum((2, 3)) > 0
-            overlap = 2 * (probability * target).sum((2, 3)) / (probability.sum((2, 3)) + target.sum((2, 3))).clamp(min=1)
+            overlap = (
+                2
+                * (probability * target).sum((2, 3))
+                / (probability.sum((2, 3)) + target.sum((2, 3))).clamp(min=1)
+            )
             dice = float(overlap[shown].mean()) if shown.any() else math.nan
         return losses, dice
 

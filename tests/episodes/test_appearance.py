@@ -1,0 +1,150 @@
+"""Random scanners: reproducible, in range, different from one another, true to the labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_cpclnet.episodes.anatomy_table import STRUCTURES
+from napari_cpclnet.episodes.appearance import COUNT, Look, random_look, render, same_scanner
+
+FAULTLESS = Look(
+    values=np.linspace(0, 1, COUNT, dtype=np.float32),
+    textures=np.zeros(COUNT, np.float32),
+    blur=0.0,
+    noise=0.0,
+    bias=0.0,
+    gain=0.0,
+    gamma=1.0,
+    view=(2.0, 2.0),
+)
+
+
+def plain(values: np.ndarray | None = None, **changes: float) -> Look:
+    """A scanner without any fault."""
+    return replace(FAULTLESS, values=FAULTLESS.values if values is None else values, **changes)
+
+
+def labels(sides: int = 1, slices: int = 2, size: int = 32) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    blocks = torch.randint(COUNT, (sides, slices, 3, 4, 4), generator=generator)
+    return blocks.repeat_interleave(size // 4, 3).repeat_interleave(size // 4, 4)
+
+
+def shoot(look: Look | list[Look], slices: torch.Tensor | None = None, seed: int = 0) -> torch.Tensor:
+    looks = look if isinstance(look, list) else [look]
+    slices = labels(len(looks)) if slices is None else slices
+    return render(slices, looks, torch.Generator().manual_seed(seed))
+
+
+def test_a_faultless_scanner_shows_the_value_of_every_structure() -> None:
+    look = plain()
+    image = shoot(look)
+    assert image.shape == (1, 2, 3, 32, 32) and image.dtype == torch.float32
+    torch.testing.assert_close(image, torch.from_numpy(look.values)[labels()], rtol=0, atol=1e-5)
+
+
+def test_each_side_has_its_own_scanner() -> None:
+    dark, bright = plain(np.full(COUNT, 0.2, np.float32)), plain(np.full(COUNT, 0.9, np.float32))
+    image = shoot([dark, bright])
+    torch.testing.assert_close(image[0], torch.full_like(image[0], 0.2))
+    torch.testing.assert_close(image[1], torch.full_like(image[1], 0.9))
+
+
+def test_gamma_is_an_exponent() -> None:
+    torch.testing.assert_close(shoot(plain(gamma=2.0)), shoot(plain()).square(), rtol=0, atol=1e-5)
+
+
+def test_noise_has_the_standard_deviation_it_claims() -> None:
+    image = shoot(plain(np.full(COUNT, 0.5, np.float32), noise=0.05), labels(size=64))
+    assert float(image.std()) == pytest.approx(0.05, rel=0.05)
+    assert float(image.mean()) == pytest.approx(0.5, abs=0.01)
+
+
+def test_blur_keeps_the_mean_and_softens_edges() -> None:
+    sharp, soft = (shoot(plain(blur=b), labels(size=64))[..., 8:-8, 8:-8] for b in (0.0, 1.5))
+    assert soft.diff(dim=-1).abs().max() < 0.5 * sharp.diff(dim=-1).abs().max()
+    assert float(soft.mean()) == pytest.approx(float(sharp.mean()), abs=0.02)
+
+
+def test_bias_is_smooth_and_shared_by_the_slices_of_a_side() -> None:
+    image = shoot(plain(np.full(COUNT, 0.5, np.float32), bias=0.2), labels(size=64))
+    assert image.std() > 0.02
+    assert image.diff(dim=-1).abs().max() < 0.05
+    torch.testing.assert_close(image[0, 0], image[0, 1])
+
+
+def test_gain_dims_whole_slices() -> None:
+    image = shoot(plain(np.full(COUNT, 0.5, np.float32), gain=0.3), labels(slices=8))[0]
+    means = image.mean((1, 2, 3))
+    torch.testing.assert_close(image, means[:, None, None, None].expand_as(image))
+    assert means.std() > 0.02 and means.max() <= 0.5 + 1e-6
+
+
+def test_nothing_is_seen_outside_the_field_of_view() -> None:
+    image = shoot(replace(plain(np.full(COUNT, 0.5, np.float32)), view=(2.0, 0.5)), labels(size=64))
+    assert not image[..., :16].any() and not image[..., 48:].any()
+    assert (image[..., 17:47] > 0.49).all()
+
+
+def test_texture_is_drawn_on_the_structures_that_have_one() -> None:
+    rough = np.zeros(COUNT, np.float32)
+    rough[STRUCTURES["liver"]] = 0.1
+    look = replace(plain(np.full(COUNT, 0.5, np.float32)), textures=rough)
+    slices = labels(size=64)
+    slices[..., :32] = STRUCTURES["liver"]
+    slices[..., 32:] = STRUCTURES["lung"]
+    image = shoot(look, slices)
+    assert image[..., :28].std() > 0.02
+    torch.testing.assert_close(image[..., 36:], torch.full_like(image[..., 36:], 0.5))
+
+
+def test_the_same_generators_give_the_same_scanner_and_picture() -> None:
+    one, two, other = (random_look(np.random.default_rng(s)) for s in (7, 7, 8))
+    np.testing.assert_array_equal(one.values, two.values)
+    assert not np.array_equal(one.values, other.values)
+    assert torch.equal(shoot(one, seed=1), shoot(two, seed=1))
+    assert not torch.equal(shoot(one, seed=1), shoot(one, seed=2))
+
+
+def test_every_random_scanner_gives_a_usable_picture() -> None:
+    rng = np.random.default_rng(0)
+    contrasts = []
+    for _ in range(80):
+        look = random_look(rng)
+        assert look.values.shape == look.textures.shape == (COUNT,)
+        assert look.values.dtype == look.textures.dtype == np.float32
+        assert np.isfinite(look.values).all() and (look.textures >= 0).all()
+        assert look.blur > 0 and look.noise > 0 and look.bias >= 0 and look.gamma > 0
+        image = shoot(look)
+        assert image.isfinite().all() and image.min() >= 0 and image.max() <= 1
+        contrasts.append(float(image.std()))
+    assert np.mean(np.array(contrasts) > 0.05) > 0.85
+
+
+def test_both_kidneys_look_alike_in_most_scanners() -> None:
+    """Side must be told from the place, not from the brightness."""
+    rng = np.random.default_rng(0)
+    left, right = STRUCTURES["left kidney cortex"], STRUCTURES["right kidney cortex"]
+    gaps = [abs(float(v[left] - v[right])) for v in (random_look(rng).values for _ in range(100))]
+    assert np.mean(np.array(gaps) < 0.1) > 0.75
+
+
+def test_the_liver_is_brighter_here_and_darker_there_than_the_spleen() -> None:
+    rng = np.random.default_rng(0)
+    liver, spleen = STRUCTURES["liver"], STRUCTURES["spleen"]
+    brighter = [bool(v[liver] > v[spleen]) for v in (random_look(rng).values for _ in range(100))]
+    assert 0.2 < np.mean(brighter) < 0.8
+
+
+def test_another_patient_in_the_same_scanner_looks_similar_but_not_equal() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        look = random_look(rng)
+        near, far = same_scanner(look, rng), random_look(rng)
+        gap, usual = (float(np.abs(k.values - look.values).mean()) for k in (near, far))
+        assert 0 < gap < 0.06 < usual
+        assert near.blur == look.blur and near.values.dtype == np.float32

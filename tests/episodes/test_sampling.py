@@ -1,0 +1,205 @@
+"""Episodes: reproducible, complete, and on the right side of the body."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from napari_cpclnet.episodes import sampling
+from napari_cpclnet.episodes.anatomy_table import STRUCTURES
+from napari_cpclnet.episodes.appearance import Look
+from napari_cpclnet.episodes.sampling import EpisodeBatch, EpisodeSettings, PhantomEpisodes
+from napari_cpclnet.episodes.stack import PhantomStack
+from napari_cpclnet.episodes.targets import FREQUENCY, NAMES, membership
+
+
+def episodes(stack: PhantomStack, **changes: object) -> PhantomEpisodes:
+    settings = EpisodeSettings.model_validate({"size": 64, **changes})
+    return PhantomEpisodes(stack.labels, stack.levels, stack.z_spacing, settings)
+
+
+def draw(source: PhantomEpisodes, seed: int) -> EpisodeBatch:
+    return source.batch(np.random.default_rng(seed), torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def source(phantom_stack: PhantomStack) -> PhantomEpisodes:
+    return episodes(phantom_stack)
+
+
+@pytest.fixture(scope="module")
+def batches(source: PhantomEpisodes) -> list[EpisodeBatch]:
+    return [draw(source, seed) for seed in range(12)]
+
+
+def test_the_same_seeds_give_the_same_batch(source: PhantomEpisodes, batches: list[EpisodeBatch]) -> None:
+    again, other = draw(source, 3), batches[4]
+    assert all(
+        torch.equal(x, y) for x, y in zip(asdict(again).values(), asdict(batches[3]).values(), strict=True)
+    )
+    assert not torch.equal(again.query, other.query)
+
+
+def test_shapes_and_ranges(batches: list[EpisodeBatch]) -> None:
+    for batch in batches:
+        k = batch.support.shape[1]
+        assert k in (1, 2, 3, 5)
+        assert batch.support.shape == (2, k, 3, 64, 64) and batch.query.shape == (2, 4, 3, 64, 64)
+        assert batch.support_masks.shape == (2, 3, k, 64, 64) and batch.query_masks.shape == (2, 4, 3, 64, 64)
+        assert batch.support_labels.shape == (2, k, 64, 64) and batch.query_labels.shape == (2, 4, 64, 64)
+        assert batch.support_levels.shape == (2, k) and batch.query_levels.shape == (2, 4)
+        for x in (batch.support, batch.query):
+            assert x.isfinite().all() and x.min() >= 0 and x.max() <= 1
+        for x in (batch.support_masks, batch.query_masks):
+            assert ((x == 0) | (x == 1)).all()
+        assert batch.query_labels.min() >= 0 and batch.query_labels.max() < len(STRUCTURES)
+
+
+def test_every_number_of_shots_is_drawn(batches: list[EpisodeBatch]) -> None:
+    assert {b.support.shape[1] for b in batches} == {1, 2, 3, 5}
+
+
+@pytest.mark.parametrize("shots", [1, 4])
+def test_settings_choose_shots_classes_and_queries(phantom_stack: PhantomStack, shots: int) -> None:
+    source = episodes(phantom_stack, shots=(shots,), shot_weights=(1.0,), classes=2, queries=3, episodes=1)
+    batch = draw(source, 0)
+    assert batch.support_masks.shape == (1, 2, shots, 64, 64) and batch.query_masks.shape == (1, 3, 2, 64, 64)
+
+
+def class_of(masks: Tensor, labels: Tensor) -> set[str]:
+    """Names of the classes whose structures are exactly those under the mask, and none outside of it."""
+    table = membership()
+    inside, outside = set(labels[masks > 0].tolist()), set(labels[masks == 0].tolist())
+    return {
+        NAMES[row]
+        for row in range(len(NAMES))
+        if inside <= set(np.flatnonzero(table[row])) and not outside & set(np.flatnonzero(table[row]))
+    }
+
+
+def test_masks_match_the_labels_of_one_class_on_both_sides(batches: list[EpisodeBatch]) -> None:
+    for batch in batches:
+        for e in range(2):
+            for c in range(3):
+                support = class_of(batch.support_masks[e, c], batch.support_labels[e])
+                query = class_of(batch.query_masks[e, :, c], batch.query_labels[e])
+                assert support & query
+
+
+def test_the_first_class_is_visible_in_the_support(batches: list[EpisodeBatch]) -> None:
+    """The crop may cut it off once in a while."""
+    seen = [bool(b.support_masks[e, 0].any()) for b in batches for e in range(2)]
+    assert np.mean(seen) > 0.85
+
+
+def test_some_queries_lack_the_class_and_most_show_it(batches: list[EpisodeBatch]) -> None:
+    shown = torch.cat([b.query_masks.flatten(3).amax(3).flatten() for b in batches]).mean()
+    assert 0.3 < shown < 0.9
+
+
+def test_the_picture_shows_the_labels(source: PhantomEpisodes) -> None:
+    """With a scanner whose value is the label itself, the middle channel is the label image."""
+    count = len(STRUCTURES)
+    plain = Look(
+        values=np.arange(count, dtype=np.float32) / count,
+        textures=np.zeros(count, np.float32),
+        blur=0.0,
+        noise=0.0,
+        bias=0.0,
+        gain=0.0,
+        gamma=1.0,
+        view=(0.7, 2.0),
+    )
+    with (
+        patch.object(sampling, "random_look", lambda rng: plain),
+        patch.object(sampling, "same_scanner", lambda k, rng: k),
+    ):
+        batch = draw(source, 5)
+    for images, labels in ((batch.support, batch.support_labels), (batch.query, batch.query_labels)):
+        assert torch.equal((images[:, :, 1] * count).round().long(), labels)
+        assert not labels[:, :, :9].any() and not labels[:, :, -9:].any()  # outside the field of view
+        assert labels.any()
+
+
+def test_neighbour_channels_show_other_slices_of_the_same_place(source: PhantomEpisodes) -> None:
+    planes = source._planes([0, 1], np.array([[20, 25], [20, 51]]), np.random.default_rng(1))
+    assert torch.equal(planes[0, 1, 1], source.labels[0, 25]) and torch.equal(
+        planes[1, 1, 1], source.labels[1, 51]
+    )
+    step = next(s for s in (0, 1, 2) if torch.equal(planes[0, 1, 2], source.labels[0, 25 + s]))
+    assert torch.equal(planes[0, 1, 0], source.labels[0, 25 - step])
+    assert torch.equal(planes[1, 1, 2], source.labels[1, 51])  # clamped at the top
+
+
+def test_support_and_query_look_different(batches: list[EpisodeBatch]) -> None:
+    """The mean intensity of structures that both sides show is another one."""
+    gaps = []
+    for batch in batches:
+        for e in range(2):
+            for label in set(batch.support_labels[e].unique().tolist()) & set(
+                batch.query_labels[e].unique().tolist()
+            ):
+                one = batch.support[e, :, 1][batch.support_labels[e] == label].mean()
+                two = batch.query[e, :, 1][batch.query_labels[e] == label].mean()
+                gaps.append(float((one - two).abs()))
+    assert np.mean(np.array(gaps) > 0.05) > 0.5
+
+
+def test_nothing_is_mirrored(source: PhantomEpisodes, batches: list[EpisodeBatch]) -> None:
+    """Right kidney and liver lie on the side of small x, as in the phantoms."""
+    columns = torch.arange(64.0)
+    right = [STRUCTURES["right kidney cortex"], STRUCTURES["liver"]]
+    left = [STRUCTURES["left kidney cortex"], STRUCTURES["spleen"]]
+    ordered = []
+    for batch in batches:
+        for labels in (*batch.support_labels.flatten(0, 1), *batch.query_labels.flatten(0, 1)):
+            places = []
+            for side in (right, left):
+                mask = torch.isin(labels, torch.tensor(side))
+                places.append(
+                    float((mask.float().sum(0) @ columns) / mask.sum()) if mask.sum() > 10 else float("nan")
+                )
+            if not np.isnan(places).any():
+                ordered.append(places[0] < places[1])
+    assert len(ordered) > 20 and np.mean(ordered) > 0.95
+
+
+def test_the_front_stays_in_front(batches: list[EpisodeBatch]) -> None:
+    rows = torch.arange(64.0)
+    spine = STRUCTURES["vertebra"]
+    for batch in batches:
+        for labels in batch.query_labels.flatten(0, 1):
+            body, bone = labels != 0, labels == spine
+            if bone.sum() > 30:
+                assert (bone.float().sum(1) @ rows) / bone.sum() > (body.float().sum(1) @ rows) / body.sum()
+
+
+def test_levels_belong_to_the_slices(source: PhantomEpisodes, batches: list[EpisodeBatch]) -> None:
+    known = source.levels.unique()
+    for batch in batches:
+        assert torch.isin(batch.query_levels, known).all() and torch.isin(batch.support_levels, known).all()
+
+
+def test_every_frequent_class_is_asked_for(source: PhantomEpisodes) -> None:
+    asked = np.zeros(len(NAMES))
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        chosen, (patient, support), (other, query) = source._plan(rng, 3)
+        assert (source.area[patient][support][:, chosen[0]] >= 24).any()
+        assert len(support) == 3 and len(query) == 4 and 0 <= other < 4
+        assert query.min() >= 0 and query.max() < source.labels.shape[1]
+        asked[chosen] += 1
+    for name in ("liver", "spleen", "right kidney", "left kidney", "stomach"):
+        assert asked[NAMES.index(name)] > 5
+    assert FREQUENCY.min() > 0 and membership().any(1).all()
+
+
+def test_area_counts_the_voxels_of_each_class(source: PhantomEpisodes) -> None:
+    liver = [STRUCTURES[s] for s in ("liver", "liver vessel", "liver lesion")]
+    expected = torch.isin(source.labels, torch.tensor(liver, dtype=torch.uint8)).sum((2, 3))
+    np.testing.assert_array_equal(source.area[:, :, NAMES.index("liver")], expected.numpy())

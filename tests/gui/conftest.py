@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+pytest.importorskip("napari")
+pytest.importorskip("pytestqt")
+
+from napari.components import ViewerModel
+from qtpy.QtCore import QCoreApplication, QEvent, QThreadPool
+
+from napari_cpclnet.gui.panel import CPCLNetPanel
+from napari_cpclnet.gui.session import Session
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left_alive() -> Iterator[None]:
+    yield
+    assert QThreadPool.globalInstance().waitForDone(5000), "a worker thread outlived its test"
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def make_panel(qtbot: Any, viewer: ViewerModel) -> Iterator[Callable[..., CPCLNetPanel]]:
+    """Panels on a viewer model, deleted for good at the end."""
+    panels: list[CPCLNetPanel] = []
+
+    def make(make_segmenter: Any = None) -> CPCLNetPanel:
+        panels.append(CPCLNetPanel(viewer, Session(viewer, make_segmenter)))
+        return panels[-1]
+
+    yield make
+    for panel in panels:
+        with suppress(RuntimeError):  # the test deleted it
+            panel.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QCoreApplication.processEvents()
+    gc.collect()

@@ -1,0 +1,113 @@
+"""Scans at odd places, and stand-ins for the network: quick, with a known answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+
+# Imported here and not in the first run: the import of torch takes seconds.
+import napari_cpclnet.segmentation  # noqa: F401
+from napari_cpclnet.errors import ImageError
+from napari_cpclnet.gui.layers import slice_axis, volume_to_layer
+from napari_cpclnet.gui.options import Options
+from napari_cpclnet.imaging import Geometry, Segmentation, Volume
+
+FLIPPED = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+SWAPPED = ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0), (1.0, 0.0, 0.0))
+_C, _S = np.cos(0.3), np.sin(0.3)
+OBLIQUE = ((_C, -_S, 0.0), (_S, _C, 0.0), (0.0, 0.0, 1.0))
+DIRECTIONS = {
+    "straight": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    "flipped": FLIPPED,
+    "swapped": SWAPPED,
+    "oblique": OBLIQUE,
+}
+
+
+def make_volume(
+    name: str = "scan", direction: Any = DIRECTIONS["straight"], shape: tuple[int, int, int] = (8, 24, 20)
+) -> Volume:
+    """A bright box in a dark room, at an odd place in the patient; the darkness depends on the name."""
+    array = np.full(shape, zlib.crc32(name.encode()) % 100 / 1000, dtype=np.float32)
+    array[tuple(slice(n // 4, 3 * n // 4) for n in shape)] = 1.0
+    geometry = Geometry(shape, (4.0, 1.5, 1.25), (-30.0, 12.0, 7.5), direction)
+    return Volume(array, geometry, modality="MR", name=name)
+
+
+def add_volume(viewer: ViewerModel, volume: Volume) -> Any:
+    data, kwargs, _ = volume_to_layer(volume)
+    return viewer.add_image(data, **kwargs)
+
+
+@dataclass(frozen=True)
+class FakeSlice:
+    index: int
+    labels: np.ndarray
+    done: int
+    total: int
+
+
+class BrightSegmenter:
+    """Labels what is brighter than 0.5 with the smallest class; slices of the support come out as painted."""
+
+    device = "cpu"
+    model = SimpleNamespace(weights_hash="0123456789abcdef")
+
+    def __init__(self, options: Options, *, seconds: float = 0.0, fail_on: str = "") -> None:
+        self.options = options
+        self.seconds = seconds
+        self.fail_on = fail_on
+        self.support: Any = None
+        self.closed = threading.Event()
+        self.slices_computed = 0
+
+    def set_support(self, support: Any) -> None:
+        self.support = support
+
+    def predict(self, volume: Volume, *, start_slice: int | None = None) -> Iterator[FakeSlice]:
+        if self.fail_on and volume.name == self.fail_on:
+            raise ImageError(f"'{volume.name}' cannot be used.")
+        axis = slice_axis(volume.geometry, self.options.plane)
+        self.labels = expected_labels(volume, self.support)
+        self.volume = volume
+        n = volume.array.shape[axis]
+        first = n // 2 if start_slice is None else start_slice
+        order = sorted(range(n), key=lambda index: (abs(index - first), -index))
+        try:
+            for done, index in enumerate(order, start=1):
+                time.sleep(self.seconds)
+                self.slices_computed += 1
+                yield FakeSlice(index, np.take(self.labels, index, axis), done, n)
+        finally:
+            self.closed.set()
+
+    def result(self) -> Segmentation:
+        return Segmentation(self.labels, dict(self.support.classes), self.volume.geometry, "result")
+
+
+def expected_labels(volume: Volume, support: Any) -> np.ndarray:
+    value = min(support.classes)
+    labels = np.where(volume.array > 0.5, value, 0).astype(np.uint8)
+    for one in support.painted_on(volume):
+        np.moveaxis(labels, one.axis, 0)[one.index] = one.labels2d
+    return labels
+
+
+def factory(**settings: Any) -> Callable[[Options], BrightSegmenter]:
+    """Factory for a session; the segmenters it made are in its attribute ``made``."""
+    made: list[BrightSegmenter] = []
+
+    def make(options: Options) -> BrightSegmenter:
+        made.append(BrightSegmenter(options, **settings))
+        return made[-1]
+
+    make.made = made  # type: ignore[attr-defined]
+    return make

@@ -1,0 +1,222 @@
+"""What the panel shows and what its controls do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.utils.shortcuts import default_shortcuts
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton, QAbstractItemView, QComboBox, QDoubleSpinBox
+
+from napari_cpclnet.gui.classes import class_names
+from napari_cpclnet.gui.layers import slice_axis
+from napari_cpclnet.gui.options import PostProcessing
+from napari_cpclnet.gui.options_box import CUSTOM, NONE, RECOMMENDED
+from napari_cpclnet.gui.shortcuts import IMPORT_MASK, NEW_LABELS, NEXT_PAINTED, RUN, printed
+from napari_cpclnet.imaging import Segmentation, write_segmentation
+
+from .doubles import DIRECTIONS, add_volume, factory, make_volume
+
+SHORTCUTS = (RUN, NEW_LABELS, IMPORT_MASK, NEXT_PAINTED)
+
+
+@pytest.fixture
+def panel(make_panel):
+    return make_panel(factory())
+
+
+@pytest.fixture
+def support(panel, viewer):
+    add_volume(viewer, make_volume("mr"))
+    add_volume(viewer, make_volume("ct"))
+    panel.segment.refresh()
+    panel.segment.support.new_labels()
+    return panel.segment.support
+
+
+def test_everything_a_mouse_can_use_has_a_tooltip(panel):
+    for kind in (QAbstractButton, QComboBox, QDoubleSpinBox, QAbstractItemView):
+        for widget in panel.findChildren(kind):
+            ours = type(widget).__module__.startswith("napari_cpclnet") or kind is not QAbstractItemView
+            internal = widget.objectName().startswith(("qt_", "ScrollLeft", "ScrollRight"))
+            corner = type(widget).__name__ in (
+                "QTableCornerButton",
+                "QAbstractButton",
+                "CloseButton",
+                "QToolButton",
+            )
+            if ours and not internal and not corner:
+                assert widget.toolTip(), (widget, widget.objectName())
+
+
+def test_shortcuts_are_printed_on_the_buttons(panel):
+    support = panel.segment.support
+    buttons = (panel.segment.bar.button, support.new, support.importing, support.next)
+    for button, shortcut in zip(buttons, SHORTCUTS, strict=True):
+        assert printed(shortcut) in button.text()
+
+
+def test_shortcuts_are_bound_and_do_not_clash_with_napari(panel, viewer):
+    taken = {str(key) for keys in default_shortcuts.values() for key in keys}
+    ours = {str(key) for key in viewer.keymap}
+    assert len(ours) >= len(SHORTCUTS)
+    assert not ours & taken
+
+
+def test_shortcut_does_what_the_button_does(panel, viewer):
+    add_volume(viewer, make_volume("ct"))
+    panel.segment.refresh()
+    press = next(action for key, action in viewer.keymap.items() if str(key).endswith("N"))
+    press(viewer)
+    assert "ct – painted slices" in viewer.layers
+
+
+def test_painting_appears_in_the_tables(qtbot, support, viewer):
+    layer = support.session.support_labels
+    layer.selected_label = 3
+    layer.paint((2, 8, 8), 3)
+    qtbot.waitUntil(lambda: support.slices.indices() == [2], timeout=2000)
+    assert support.classes.rowCount() == 2
+    assert support.classes.item(1, 0).text() == "3"
+    assert support.classes.item(1, 2).text() == "1"
+    layer.undo()
+    qtbot.waitUntil(lambda: support.slices.indices() == [], timeout=2000)
+
+
+def test_swatch_has_the_colour_of_the_layer(support):
+    image = support.classes.item(0, 0).icon().pixmap(14, 14).toImage()
+    expected = support.session.support_labels.colormap.map(1)[:3]
+    np.testing.assert_allclose(image.pixelColor(7, 7).getRgbF()[:3], expected, atol=0.01)
+
+
+def test_a_class_can_be_named_and_added(support):
+    support.classes.item(0, 1).setText("liver")
+    assert class_names(support.session.support_labels) == {1: "liver"}
+    support.add.click()
+    assert class_names(support.session.support_labels) == {1: "liver", 2: "label 2"}
+    assert support.session.support_labels.selected_label == 2
+
+
+def test_clicking_a_slice_goes_there_even_from_another_plane(support, viewer):
+    support.session.support_labels.data[6, 2:5, 2:5] = 1
+    support.show_painted()
+    viewer.dims.order = (1, 0, 2)
+    support.slices.itemClicked.emit(support.slices.item(0))
+    assert viewer.dims.order[0] == 0
+    assert viewer.dims.current_step[0] == 6
+
+
+def test_next_painted_slice_goes_round(support, viewer):
+    for index in (1, 6):
+        support.session.support_labels.data[index, 2:5, 2:5] = 1
+    support.show_painted()
+    viewer.dims.set_current_step(0, 3)
+    seen = []
+    for _ in range(3):
+        support.next_painted()
+        seen.append(viewer.dims.current_step[0])
+    assert seen == [6, 1, 6]
+
+
+def test_new_labels_show_the_support_scan_alone(support, viewer):
+    assert viewer.layers["ct"].visible
+    assert not viewer.layers["mr"].visible
+    assert viewer.layers.selection.active is support.session.support_labels
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
+def test_mask_is_imported_onto_the_scan(qtbot, panel, viewer, tmp_path, direction):
+    volume = make_volume("ct", direction)
+    add_volume(viewer, volume)
+    panel.segment.refresh()
+    mask = Segmentation((volume.array > 0.5).astype(np.uint8) * 6, {6: "liver"}, volume.geometry, "mask")
+    write_segmentation(mask, tmp_path / "mask.nii.gz")
+    panel.segment.support.load_mask(tmp_path / "mask.nii.gz")
+    qtbot.waitUntil(lambda: panel.session.support_labels is not None, timeout=10_000)
+    np.testing.assert_array_equal(panel.session.support_labels.data, mask.labels)
+    n = mask.labels.shape[slice_axis(volume.geometry, "axial")]
+    assert panel.segment.support.slices.indices() == list(range(n // 4, 3 * n // 4))
+
+
+def test_mask_of_another_scan_is_refused_in_the_panel(qtbot, panel, viewer, tmp_path):
+    add_volume(viewer, make_volume("ct"))
+    panel.segment.refresh()
+    other = make_volume("other", shape=(4, 9, 9))
+    mask = Segmentation((other.array > 0.5).astype(np.uint8), {}, other.geometry, "mask")
+    write_segmentation(mask, tmp_path / "mask.nrrd")
+    panel.segment.support.load_mask(tmp_path / "mask.nrrd")
+    qtbot.waitUntil(lambda: panel.segment.bar.message.property("kind") == "error", timeout=10_000)
+    assert "mask.nrrd" in panel.segment.bar.message.text()
+    assert panel.session.support_labels is None
+    assert panel.segment.support.importing.isEnabled()
+
+
+def test_unusable_images_are_listed_with_the_reason(panel, viewer):
+    viewer.add_image(np.zeros((8, 8, 3), np.uint8), rgb=True, name="photo")
+    panel.segment.refresh()
+    item = panel.segment.queries.item(0)
+    assert item.text() == "photo"
+    assert not item.flags() & Qt.ItemFlag.ItemIsEnabled
+    assert "colour" in item.toolTip()
+
+
+def test_tick_boxes_say_what_is_labelled(panel, viewer):
+    add_volume(viewer, make_volume("mr"))
+    add_volume(viewer, make_volume("ct"))
+    panel.segment.refresh()
+    texts = [panel.segment.queries.item(row).text() for row in range(2)]
+    assert texts == ["ct  (support)", "mr"]
+    panel.segment.queries.item(1).setCheckState(Qt.CheckState.Unchecked)
+    panel.segment.queries.item(0).setCheckState(Qt.CheckState.Checked)
+    assert panel.session.is_ticked(viewer.layers["ct"])
+    assert not panel.session.is_ticked(viewer.layers["mr"])
+    panel.segment.refresh()
+    assert panel.segment.queries.item(0).checkState() == Qt.CheckState.Checked
+
+
+def test_clicking_a_scan_shows_it_alone(panel, viewer):
+    add_volume(viewer, make_volume("mr"))
+    add_volume(viewer, make_volume("ct"))
+    panel.segment.refresh()
+    panel.segment.queries.itemClicked.emit(panel.segment.queries.item(1))
+    assert viewer.layers["mr"].visible
+    assert not viewer.layers["ct"].visible
+
+
+def test_layers_are_followed_when_added_renamed_and_removed(qtbot, panel, viewer):
+    layer = add_volume(viewer, make_volume("first"))
+    qtbot.waitUntil(lambda: panel.segment.support.scan.currentText() == "first")
+    layer.name = "renamed"
+    qtbot.waitUntil(lambda: panel.segment.support.scan.currentText() == "renamed")
+    viewer.layers.clear()
+    qtbot.waitUntil(lambda: panel.segment.support.scan.count() == 0)
+
+
+def test_run_without_anything_says_what_to_do(panel):
+    panel.segment.bar.press()
+    assert panel.segment.bar.message.text().startswith("Open a scan first")
+
+
+def test_options_reach_the_session(panel):
+    options = panel.segment.options
+    assert panel.session.options.postprocessing is None
+    options.plane.setCurrentIndex(options.plane.findData("coronal"))
+    options.device.setCurrentIndex(options.device.findData("cpu"))
+    options.post.setCurrentIndex(options.post.findData(NONE))
+    assert (panel.session.options.plane, panel.session.options.device) == ("coronal", "cpu")
+    assert panel.session.options.postprocessing == PostProcessing()
+    options.post.setCurrentIndex(options.post.findData(CUSTOM))
+    options.holes.setChecked(True)
+    options.closing.setValue(3.0)
+    assert panel.session.options.postprocessing == PostProcessing(fill_holes=True, closing_mm=3.0)
+    settings = panel.session.options.settings()
+    assert settings.plane == "coronal"
+    assert settings.postprocessing.fill_holes
+    assert not settings.postprocessing.largest_component
+    options.post.setCurrentIndex(options.post.findData(RECOMMENDED))
+    assert panel.session.options.postprocessing is None
+
+
+def test_panel_fits_a_small_screen(panel):
+    assert panel.minimumSizeHint().height() <= 560
+    assert panel.minimumSizeHint().width() <= 360

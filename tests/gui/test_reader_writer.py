@@ -1,0 +1,90 @@
+"""Files open as layers and layers come back as files, at the same place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+
+from napari_cpclnet.gui.layers import geometry_of
+from napari_cpclnet.gui.reader import get_reader, looks_like_labels
+from napari_cpclnet.gui.writer import write_image, write_labels
+from napari_cpclnet.imaging import (
+    Segmentation,
+    Volume,
+    read_segmentation,
+    read_volume,
+    write_segmentation,
+    write_volume,
+)
+
+from .doubles import DIRECTIONS, make_volume
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
+def test_labels_painted_on_an_opened_scan_are_saved_at_its_place(tmp_path, direction, suffix):
+    volume = make_volume(direction=direction)
+    scan_file = tmp_path / f"scan{suffix}"
+    write_volume(volume, scan_file)
+    ((data, kwargs, kind),) = get_reader(str(scan_file))(str(scan_file))
+    assert kind == "image"
+    scan = Layer.create(data, kwargs, kind)
+    labels = (np.asarray(scan.data) > 0.5).astype(np.uint8)
+    layer = Layer.create(
+        labels, {k: kwargs[k] for k in kwargs if k not in ("contrast_limits", "colormap")}, "labels"
+    )
+    out, meta, _ = layer.as_layer_data_tuple()
+    target = str(tmp_path / f"labels{suffix}")
+    assert write_labels(target, out, meta) == [target]
+    back = read_segmentation(target, like=read_volume(scan_file))
+    np.testing.assert_array_equal(back.labels, labels)
+
+
+def test_image_writer_keeps_values_and_place(tmp_path):
+    volume = make_volume(direction=DIRECTIONS["flipped"])
+    write_volume(volume, tmp_path / "in.nii.gz")
+    ((data, kwargs, kind),) = get_reader(str(tmp_path / "in.nii.gz"))(str(tmp_path / "in.nii.gz"))
+    out, meta, _ = Layer.create(data, kwargs, kind).as_layer_data_tuple()
+    write_image(str(tmp_path / "out.nrrd"), out, meta)
+    back = read_volume(tmp_path / "out.nrrd")
+    np.testing.assert_array_equal(back.array, volume.array)
+    assert back.geometry.isclose(volume.geometry)
+
+
+def test_label_files_open_as_labels(tmp_path):
+    volume = make_volume()
+    seg = Segmentation((volume.array > 0.5).astype(np.uint8) * 4, {4: "spleen"}, volume.geometry, "mask")
+    write_segmentation(seg, tmp_path / "patient_label.nii.gz")
+    ((_, kwargs, kind),) = get_reader(str(tmp_path / "patient_label.nii.gz"))(
+        str(tmp_path / "patient_label.nii.gz")
+    )
+    assert kind == "labels"
+    layer = Layer.create(seg.labels, kwargs, kind)
+    assert geometry_of(layer).isclose(volume.geometry)
+
+
+def test_scans_are_not_taken_for_labels():
+    rng = np.random.default_rng(0)
+    geometry = make_volume().geometry
+    ct = rng.integers(-1000, 1000, geometry.shape).astype(np.int16)
+    mr = rng.integers(0, 900, geometry.shape).astype(np.uint16)
+    assert not looks_like_labels(Volume(ct, geometry))
+    assert not looks_like_labels(Volume(mr, geometry))
+    assert not looks_like_labels(Volume(make_volume().array * 0.5, geometry))
+
+
+def test_other_files_and_folders_are_left_to_other_readers(tmp_path):
+    (tmp_path / "notes.txt").write_text("no image")
+    assert get_reader(str(tmp_path / "notes.txt")) is None
+    assert get_reader(str(tmp_path)) is None
+    assert get_reader([]) is None
+
+
+def test_dicom_folder_opens_as_one_layer(shared_data):
+    folder = str(shared_data / "ct_hounsfield" / "ct_dicom")
+    ((data, kwargs, kind),) = get_reader(folder)(folder)
+    assert kind == "image"
+    assert data.ndim == 3
+    assert kwargs["metadata"]["napari_cpclnet"]["unit"] == "HU"
+    assert kwargs["contrast_limits"] == (-160.0, 240.0)

@@ -1,0 +1,467 @@
+"""The command line, on volumes of a few voxels and a network with random weights."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from napari_cpclnet import cli
+
+SHAPE = (6, 40, 48)
+PAINTED = (2, 3)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+
+    from napari_cpclnet.model import CPCLNet, CPCLNetSettings, save_weights
+    from napari_cpclnet.preprocessing import PreprocessingSettings
+
+    torch.manual_seed(0)
+    model = CPCLNet(CPCLNetSettings(channels=16, skip_channels=8, latent_channels=8, blocks=1))
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_weights(model, path, {"preprocessing": PreprocessingSettings().model_dump(), "recipe": "random"})
+    return path
+
+
+def save(path: Path, array: np.ndarray, spacing: tuple[float, float, float] = (2.0, 2.0, 5.0)) -> Path:
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def scan(seed: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    array = rng.normal(-1000, 10, shape)
+    array[:, 6:-6, 6:-6] = rng.normal(40, 10, array[:, 6:-6, 6:-6].shape)
+    return array.astype(np.int16)
+
+
+def mask() -> np.ndarray:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[2:4, 12:24, 10:22] = 6
+    labels[3, 12:20, 28:36] = 1
+    labels[5, 20:24, 20:24] = 9
+    return labels
+
+
+class Case:
+    """A support, a query, and the command that labels the one from the other."""
+
+    def __init__(self, folder: Path, weights: Path) -> None:
+        self.folder = folder
+        self.weights = weights
+        self.image = save(folder / "ct.nii.gz", scan(1))
+        self.mask = save(folder / "ct_label.nii.gz", mask())
+        self.query = save(folder / "other.nii.gz", scan(2, (5, 36, 44)))
+        self.out = folder / "out"
+
+    def arguments(self, *more: object, query: list[Path] | None = None) -> list[str]:
+        words = ["segment", "--support", self.image, self.mask, "--query", *(query or [self.query])]
+        words += ["--out", self.out, "--weights", self.weights, "--device", "cpu", *more]
+        return [str(word) for word in words]
+
+    def written(self) -> list[str]:
+        return sorted(path.name for path in self.out.iterdir()) if self.out.exists() else []
+
+
+@pytest.fixture
+def case(tmp_path: Path, weights: Path) -> Case:
+    return Case(tmp_path, weights)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[[list[str]], tuple[int, str, str]]:
+    """Run the command in this process: exit code, stdout, stderr."""
+
+    def _run(arguments: list[str]) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        captured = capsys.readouterr()
+        code = stop.value.code
+        return (0 if code is None else int(code)), captured.out, captured.err
+
+    return _run
+
+
+Run = Callable[[list[str]], tuple[int, str, str]]
+
+
+def assert_refused(result: tuple[int, str, str], *words: str) -> None:
+    """Exit code 2 and one sentence on stderr that holds these words."""
+    code, _, err = result
+    errors = [line for line in err.splitlines() if line.startswith("Error: ")]
+    assert code == 2
+    assert len(errors) == 1, err
+    assert "Traceback" not in err
+    for word in words:
+        assert word in errors[0]
+
+
+def test_labels_are_written_on_the_querys_grid_with_the_supports_values(case: Case, run: Run) -> None:
+    code, out, err = run(case.arguments())
+    assert code == 0, err
+    assert case.written() == ["other_labels.nii.gz"]
+    image, result = sitk.ReadImage(str(case.query)), sitk.ReadImage(str(case.out / "other_labels.nii.gz"))
+    assert result.GetSize() == image.GetSize()
+    assert result.GetSpacing() == pytest.approx(image.GetSpacing())
+    assert set(np.unique(sitk.GetArrayFromImage(result))) <= {0, 1, 6, 9}
+    (line,) = out.splitlines()
+    assert line.startswith("other: ")
+    assert " s, " in line
+    assert "label 6" in line
+    assert " ml" in line
+
+
+def test_a_support_that_is_its_own_query_keeps_its_painted_slices_exactly(case: Case, run: Run) -> None:
+    code, _, err = run(case.arguments("--slices", "2,3", query=[case.image]))
+    assert code == 0, err
+    result = sitk.GetArrayFromImage(sitk.ReadImage(str(case.out / "ct_labels.nii.gz")))
+    np.testing.assert_array_equal(result[list(PAINTED)], mask()[list(PAINTED)])
+
+
+def test_only_the_listed_slices_and_classes_are_used(case: Case, run: Run) -> None:
+    code, out, err = run(case.arguments("--slices", "2,3", "--classes", "6=liver,1=spleen"))
+    assert code == 0, err
+    assert "liver" in out
+    assert "spleen" in out
+    assert "label 9" not in out
+
+
+def test_without_classes_a_label_outside_the_listed_slices_is_no_class(case: Case, run: Run) -> None:
+    _, out, _ = run(case.arguments("--slices", "2"))
+    assert "label 6" in out
+    assert "label 1" not in out
+
+
+@pytest.mark.parametrize("suffix", ["nrrd", "mha"])
+def test_format_and_probabilities(case: Case, run: Run, suffix: str) -> None:
+    code, _, err = run(
+        case.arguments("--format", suffix, "--probabilities", "--classes", "6=left kidney,1=spleen")
+    )
+    assert code == 0, err
+    assert case.written() == [
+        f"other_labels.{suffix}",
+        f"other_probability_left_kidney.{suffix}",
+        f"other_probability_spleen.{suffix}",
+    ]
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(case.out / f"other_labels.{suffix}")))
+    values = sitk.GetArrayFromImage(sitk.ReadImage(str(case.out / f"other_probability_spleen.{suffix}")))
+    assert values.shape == labels.shape
+    assert 0.0 <= values.min() <= values.max() <= 1.0
+
+
+def test_several_supports_and_slices_per_support(case: Case, run: Run) -> None:
+    second = save(case.folder / "ct2.nii.gz", scan(3))
+    arguments = case.arguments("--support", second, case.mask, "--slices", "2", "--slices", "3")
+    code, out, err = run(arguments)
+    assert code == 0, err
+    assert "label 1" in out
+
+
+def test_a_folder_of_scans_leaves_out_masks_and_earlier_results(case: Case, run: Run) -> None:
+    save(case.folder / "many" / "a.nii.gz", scan(4))
+    save(case.folder / "many" / "b.nrrd", scan(5))
+    save(case.folder / "many" / "a_labels.nii.gz", mask())
+    save(case.folder / "many" / "a_probability_liver.nii.gz", scan(6))
+    code, out, err = run(case.arguments(query=[case.folder / "many"]))
+    assert code == 0, err
+    assert case.written() == ["a_labels.nii.gz", "b_labels.nii.gz"]
+    assert len(out.splitlines()) == 2
+
+
+def test_scans_of_one_name_do_not_overwrite_each_other(case: Case, run: Run) -> None:
+    paths = [save(case.folder / patient / "mr.nii.gz", scan(i)) for i, patient in enumerate(("p1", "p2"))]
+    code, _, err = run(case.arguments(query=[*paths, paths[0]]))
+    assert code == 0, err
+    assert case.written() == ["p1_mr_labels.nii.gz", "p2_mr_labels.nii.gz"]
+
+
+def test_names_stay_apart_where_folders_do_not_tell_them_apart(case: Case, run: Run) -> None:
+    paths = [save(case.folder / "one" / name, scan(1)) for name in ("mr.nii.gz", "mr.nrrd", "MR_2.nii")]
+    code, _, err = run(case.arguments(query=paths))
+    assert code == 0, err
+    assert case.written() == ["MR_2_2_labels.nii.gz", "mr_2_labels.nii.gz", "mr_labels.nii.gz"]
+
+
+def test_one_bad_query_is_reported_and_the_others_are_labelled(case: Case, run: Run) -> None:
+    bad = case.folder / "bad.nii.gz"
+    bad.write_bytes(b"not an image")
+    code, out, err = run(case.arguments(query=[bad, case.folder / "missing.nii.gz", case.query]))
+    assert code == 2
+    assert case.written() == ["other_labels.nii.gz"]
+    assert out.startswith("other: ")
+    assert "bad.nii.gz" in err
+    assert "missing.nii.gz" in err
+    assert "2 of 3 queries" in err
+
+
+class TestWrongInput:
+    def test_missing_support(self, case: Case, run: Run) -> None:
+        case.image = case.folder / "nowhere.nii.gz"
+        assert_refused(run(case.arguments()), "nowhere.nii.gz")
+        assert case.written() == []
+
+    def test_missing_query(self, case: Case, run: Run) -> None:
+        code, _, err = run(case.arguments(query=[case.folder / "nowhere.nii.gz"]))
+        assert code == 2
+        assert "nowhere.nii.gz" in err
+        assert case.written() == []
+
+    def test_mask_on_another_grid(self, case: Case, run: Run) -> None:
+        save(case.mask, mask(), spacing=(2.0, 2.0, 4.0))
+        assert_refused(run(case.arguments()), "ct_label.nii.gz", "spacing")
+
+    def test_mask_of_another_size(self, case: Case, run: Run) -> None:
+        save(case.mask, mask()[:, 1:])
+        assert_refused(run(case.arguments()), "ct_label.nii.gz", "size")
+
+    def test_empty_mask(self, case: Case, run: Run) -> None:
+        save(case.mask, np.zeros(SHAPE, np.uint8))
+        assert_refused(run(case.arguments()), "ct_label.nii.gz", "empty")
+
+    def test_nothing_on_the_listed_slices(self, case: Case, run: Run) -> None:
+        assert_refused(run(case.arguments("--slices", "0,1")), "0, 1")
+
+    def test_slice_that_does_not_exist(self, case: Case, run: Run) -> None:
+        assert_refused(run(case.arguments("--slices", "2,6")), "slice 6", "0 to 5")
+
+    def test_slice_that_is_no_number(self, case: Case, run: Run) -> None:
+        assert_refused(run(case.arguments("--slices", "2;3")), "2;3")
+
+    def test_label_not_in_the_mask(self, case: Case, run: Run) -> None:
+        assert_refused(run(case.arguments("--classes", "6=liver,4=spleen")), "4 (spleen)", "1, 6, 9")
+
+    def test_label_only_on_other_slices(self, case: Case, run: Run) -> None:
+        result = run(case.arguments("--slices", "2", "--classes", "6=liver,1=spleen"))
+        assert_refused(result, "1 (spleen)", "slices given")
+
+    def test_file_that_is_no_image(self, case: Case, run: Run) -> None:
+        text = case.folder / "notes.txt"
+        text.write_text("not an image")
+        case.image = text
+        assert_refused(run(case.arguments()), "notes.txt")
+
+    def test_damaged_image(self, case: Case, run: Run) -> None:
+        case.image.write_bytes(case.image.read_bytes()[:200])
+        assert_refused(run(case.arguments()), "ct.nii.gz")
+
+    def test_four_dimensions(self, case: Case, run: Run) -> None:
+        series = sitk.JoinSeries([sitk.GetImageFromArray(scan(i)) for i in range(3)])
+        sitk.WriteImage(series, str(case.image))
+        assert_refused(run(case.arguments()), "ct.nii.gz", "3")
+
+    def test_nan(self, case: Case, run: Run) -> None:
+        array = scan(1).astype(np.float32)
+        array[0, 0, 0] = np.nan
+        save(case.image, array)
+        assert_refused(run(case.arguments()), "ct.nii.gz", "NaN")
+
+    def test_no_such_device(self, case: Case, run: Run) -> None:
+        assert_refused(run(case.arguments("--device", "cuda:99")), "cuda:99")
+        assert case.written() == []
+
+    def test_device_of_another_kind(self, case: Case, run: Run) -> None:
+        assert_refused(run(case.arguments("--device", "abacus")), "abacus")
+
+    def test_half_precision_on_a_cpu(self, case: Case, run: Run) -> None:
+        assert_refused(run(case.arguments("--precision", "fp16")), "fp16")
+
+    def test_missing_weights(self, case: Case, run: Run) -> None:
+        case.weights = case.folder / "none.safetensors"
+        assert_refused(run(case.arguments()), "none.safetensors")
+
+    def test_damaged_weights(self, case: Case, run: Run) -> None:
+        case.weights = case.folder / "cut.safetensors"
+        case.weights.write_bytes(b"cut")
+        assert_refused(run(case.arguments()), "cut.safetensors")
+
+    def test_output_folder_is_a_file(self, case: Case, run: Run) -> None:
+        case.out.write_text("")
+        assert_refused(run(case.arguments()), "out")
+
+    def test_read_only_output_folder(self, case: Case, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+        assert_refused(run(case.arguments()), "out", "Permission denied")
+        assert not case.out.exists()
+
+    def test_odd_number_of_support_files(self, case: Case, run: Run) -> None:
+        code, _, err = run(["segment", "--support", str(case.image), "--query", "q", "--out", "o"])
+        assert code == 2
+        assert "IMAGE MASK" in err
+
+    def test_unknown_plane(self, case: Case, run: Run) -> None:
+        code, _, err = run(case.arguments("--plane", "diagonal"))
+        assert code == 2
+        assert "diagonal" in err
+
+
+class TestOutputs:
+    def test_existing_results_are_kept_and_reported(self, case: Case, run: Run) -> None:
+        run(case.arguments())
+        finished = case.out / "other_labels.nii.gz"
+        finished.write_bytes(b"corrected by hand")
+        code, _, err = run(case.arguments())
+        assert code == 2
+        assert "--overwrite" in err
+        assert finished.read_bytes() == b"corrected by hand"
+
+    def test_overwrite_replaces_them(self, case: Case, run: Run) -> None:
+        case.out.mkdir()
+        finished = case.out / "other_labels.nii.gz"
+        finished.write_bytes(b"old")
+        code, _, err = run(case.arguments("--overwrite"))
+        assert code == 0, err
+        assert finished.read_bytes() != b"old"
+
+    def test_an_input_is_never_replaced(self, case: Case, run: Run) -> None:
+        case.out = case.folder
+        case.mask = save(case.folder / "other_labels.nii.gz", mask())
+        before = case.mask.read_bytes()
+        code, _, err = run(case.arguments("--overwrite"))
+        assert code == 2
+        assert "other_labels.nii.gz" in err
+        assert case.mask.read_bytes() == before
+
+    def test_a_full_disk_leaves_nothing_behind(
+        self, case: Case, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("os.replace", full)
+        code, _, err = run(case.arguments("--probabilities"))
+        assert code == 2
+        assert "Traceback" not in err
+        assert case.written() == []
+
+    def test_labels_that_cannot_be_written_take_the_probabilities_along(
+        self, case: Case, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from napari_cpclnet.errors import OutputError
+
+        def full(_: object, path: Path) -> None:
+            raise OutputError(f"{path}: the disk is full.")
+
+        monkeypatch.setattr("napari_cpclnet.imaging.write_segmentation", full)
+        code, _, err = run(case.arguments("--probabilities"))
+        assert code == 2
+        assert "disk is full" in err
+        assert case.written() == []
+
+
+class TestInterrupt:
+    def test_finished_files_stay_and_no_partial_ones(
+        self, case: Case, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from napari_cpclnet.segmentation import Segmenter
+
+        second = save(case.folder / "second.nii.gz", scan(7))
+        predict = Segmenter.predict
+
+        def stopped(self: Segmenter, volume: object, **options: object) -> object:
+            for report in predict(self, volume, **options):  # type: ignore[arg-type]
+                if volume.name == "second" and report.done == 3:  # type: ignore[attr-defined]
+                    raise KeyboardInterrupt
+                yield report
+
+        monkeypatch.setattr(Segmenter, "predict", stopped)
+        code, out, err = run(case.arguments(query=[case.query, second]))
+        assert code == 130
+        assert case.written() == ["other_labels.nii.gz"]
+        assert out.startswith("other: ")
+        assert "Traceback" not in err
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for other processes")
+    def test_a_real_ctrl_c(self, case: Case) -> None:
+        long = save(case.folder / "long.nii.gz", scan(8, (2000, 64, 64)))
+        command = [sys.executable, "-m", "napari_cpclnet", *case.arguments(query=[case.query, long])]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 120
+        while "other_labels.nii.gz" not in case.written() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "Traceback" not in err
+        assert case.written() == ["other_labels.nii.gz"]
+
+
+class TestInfo:
+    def test_prints_what_a_scan_is(self, case: Case, run: Run) -> None:
+        code, out, _ = run(["info", str(case.image)])
+        assert code == 0
+        assert "6 x 40 x 48 voxels" in out
+        assert "5 x 2 x 2 mm" in out
+        assert "HU" in out
+        assert "z inferior to superior" in out
+
+    def test_prints_what_weights_hold(self, case: Case, run: Run) -> None:
+        code, out, _ = run(["info", str(case.weights)])
+        assert code == 0
+        assert "random" in out
+        assert "compact" in out
+
+    def test_folder_with_a_damaged_file_tells_about_the_others(self, case: Case, run: Run) -> None:
+        (case.folder / "bad.nii").write_bytes(b"bad")
+        code, out, _ = run(["info", str(case.folder)])
+        assert code == 0
+        assert "bad.nii" in out
+        assert "6 x 40 x 48 voxels" in out
+
+    def test_missing_file(self, case: Case, run: Run) -> None:
+        assert_refused(run(["info", str(case.folder / "nowhere.nii")]), "nowhere.nii")
+
+    def test_no_patient_identity(self, run: Run, shared_data: Path) -> None:
+        import pydicom
+
+        folder = shared_data / "ct_hounsfield" / "ct_dicom"
+        header = pydicom.dcmread(next(path for path in sorted(folder.rglob("*")) if path.is_file()))
+        code, out, err = run(["info", str(folder)])
+        assert code == 0, err
+        for keyword in ("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "InstitutionName"):
+            value = str(header.get(keyword, ""))
+            assert len(value) < 3 or value not in out.replace(str(header.SeriesInstanceUID), "")
+
+
+def test_version(run: Run) -> None:
+    from napari_cpclnet import __version__
+
+    code, out, _ = run(["--version"])
+    assert code == 0
+    assert __version__ in out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_demo_writes_pictures_and_labels(
+    run: Run, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    monkeypatch.setattr("napari_cpclnet.model.weights.bundled_weights", lambda: weights)
+    code, out, err = run(["demo", "--no-window", "--device", "cpu", "--out", str(tmp_path / "demo")])
+    assert code == 0, err
+    written = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert {"phantom_ct_painted.png", "phantom_mr_labels.png", "phantom_pet_labels.png"} <= written
+    assert {"phantom_mr_labels.nii.gz", "phantom_pet_labels.nii.gz", "phantom_ct_painted.nii.gz"} <= written
+    assert out.count("Dice") == 2
+    for picture in (tmp_path / "demo").glob("*.png"):
+        assert np.asarray(Image.open(picture)).std() > 10

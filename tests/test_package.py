@@ -1,0 +1,70 @@
+"""The package as a whole: what an import costs, and what its files promise."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import napari_cpclnet
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "SimpleITK", "monai", "matplotlib", "skimage", "scipy", "pydicom", "napari", "qtpy")
+
+
+@pytest.mark.parametrize("module", ["napari_cpclnet", "napari_cpclnet.cli", "napari_cpclnet.errors"])
+def test_starting_imports_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.split() == []
+
+
+@pytest.mark.parametrize("name", napari_cpclnet.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(napari_cpclnet, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = napari_cpclnet.no_such_name
+
+
+def test_the_manifest_is_valid_and_linked_at_the_top() -> None:
+    from npe2 import PluginManifest
+
+    link = ROOT / "napari.yaml"
+    inside = ROOT / "src" / "napari_cpclnet" / "napari.yaml"
+    assert link.resolve() == inside.resolve()
+    manifest = PluginManifest.from_file(inside)
+    manifest.validate_imports()
+    assert manifest.name == "napari-cpclnet"
+
+
+def test_constraints_pin_every_dependency_that_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"]]
+    for extra in project["optional-dependencies"].values():
+        declared += extra
+    pinned = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    normal = {re.sub(r"[-_.]+", "-", name).lower() for name in pinned}
+    names = {re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", text)[0]).lower() for text in declared}  # type: ignore[index]
+    assert names <= normal
+    assert "torch" in normal
+    assert not any(name.startswith(("nvidia", "cuda")) for name in normal)
+
+
+@pytest.mark.parametrize("marker", ["install-and-demo", "install-and-test"])
+def test_the_readme_has_each_marked_command_once_and_on_one_line(marker: str) -> None:
+    text = (ROOT / "README.md").read_text()
+    found = re.findall(rf"<!-- command: {marker} -->\n+```sh\n(.*?)\n```", text, re.DOTALL)
+    assert len(found) == 1
+    assert "\n" not in found[0]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert f"version: {napari_cpclnet.__version__}" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {napari_cpclnet.__version__}" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,0 +1,194 @@
+"""A tiny training run: it learns, it can be stopped and resumed to the same weights, and it judges itself fairly."""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from napari_cpclnet.episodes.stack import PhantomStack
+from napari_cpclnet.errors import WeightsError
+from napari_cpclnet.model import load_weights, save_weights
+from napari_cpclnet.training import StepReport, Trainer, TrainingSettings
+
+CPU = torch.device("cpu")
+TINY = {
+    "phantoms": 4,
+    "held_out": 2,
+    "steps": 30,
+    "warmup": 3,
+    "validate_every": 100,
+    "validation_batches": 1,
+    "episodes": {
+        "size": 64,
+        "episodes": 1,
+        "queries": 2,
+        "classes": 2,
+        "shots": (1, 2),
+        "shot_weights": (0.5, 0.5),
+    },
+    "network": {
+        "channels": 16,
+        "skip_channels": 8,
+        "latent_channels": 8,
+        "foreground_descriptors": 4,
+        "ring_descriptors": 4,
+        "background_descriptors": 4,
+        "blocks": 1,
+        "heads": 2,
+    },
+}
+
+
+def tiny(**changes: object) -> TrainingSettings:
+    return TrainingSettings.model_validate({**TINY, **changes})
+
+
+def steps(trainer: Trainer, count: int) -> list[StepReport]:
+    return list(islice(trainer.run(), count))
+
+
+def state(trainer: Trainer) -> dict[str, Tensor]:
+    parts = {"model": trainer.model, "heads": trainer.heads, "ema": trainer.ema}
+    return {f"{n}.{k}": v.clone() for n, part in parts.items() for k, v in part.state_dict().items()}
+
+
+def test_learning_rate_rises_stays_and_falls(phantom_stack: PhantomStack) -> None:
+    settings = tiny(steps=1000, warmup=100, decay=0.4, learning_rate=2e-3)
+    rate = Trainer(settings, phantom_stack, CPU).learning_rate
+    assert rate(0) == pytest.approx(2e-5)
+    assert rate(49) == pytest.approx(1e-3)
+    assert [rate(s) for s in (99, 300, 600)] == pytest.approx([2e-3] * 3)
+    assert rate(800) == pytest.approx(1e-3)
+    assert 0 < rate(999) < 1e-5
+    rates = [rate(s) for s in range(1000)]
+    assert rates[:100] == sorted(rates[:100]) and rates[600:] == sorted(rates[600:], reverse=True)
+
+
+@pytest.fixture(scope="module")
+def learned(phantom_stack: PhantomStack) -> tuple[Trainer, list[StepReport]]:
+    trainer = Trainer(tiny(), phantom_stack, CPU)
+    return trainer, list(trainer.run())
+
+
+def test_loss_falls(learned: tuple[Trainer, list[StepReport]]) -> None:
+    _, reports = learned
+    assert [r.step for r in reports] == list(range(1, 31))
+    total = [r.losses["total"] for r in reports]
+    assert np.isfinite(total).all()
+    assert np.mean(total[-6:]) < 0.8 * np.mean(total[:6])
+    anatomy = [r.losses["anatomy"] for r in reports]
+    assert np.mean(anatomy[-6:]) < 0.7 * np.mean(anatomy[:6])
+
+
+def test_reports_hold_every_term_and_their_weighted_sum(learned: tuple[Trainer, list[StepReport]]) -> None:
+    trainer, reports = learned
+    weights = {"segmentation": 1.0, **trainer.settings.loss.model_dump()}
+    for report in reports:
+        assert set(report.losses) == {*weights, "total"}
+        total = sum(weight * report.losses[name] for name, weight in weights.items())
+        assert report.losses["total"] == pytest.approx(total, rel=1e-4)
+        assert math.isnan(report.dice) or 0 <= report.dice <= 1
+
+
+def test_validation_comes_when_due_and_at_the_end(learned: tuple[Trainer, list[StepReport]]) -> None:
+    trainer, reports = learned
+    assert [r.step for r in reports if r.validation] == [30]
+    assert set(reports[-1].validation) == {"dice", "false"}
+    assert 0 <= reports[-1].validation["dice"] <= 1
+    assert trainer.validate() == reports[-1].validation  # the same episodes every time
+
+
+def test_validation_leaves_the_run_alone(phantom_stack: PhantomStack) -> None:
+    plain, judged = Trainer(tiny(), phantom_stack, CPU), Trainer(tiny(validate_every=2), phantom_stack, CPU)
+    steps(plain, 4)
+    assert [bool(r.validation) for r in steps(judged, 4)] == [False, True, False, True]
+    for name, tensor in state(plain).items():
+        assert torch.equal(tensor, state(judged)[name]), name
+
+
+def test_held_out_phantoms_are_not_trained_on(phantom_stack: PhantomStack) -> None:
+    trainer = Trainer(tiny(held_out=2), phantom_stack, CPU)
+    assert torch.equal(trainer.episodes.labels, phantom_stack.labels[:2])
+    assert torch.equal(trainer.held_out.labels, phantom_stack.labels[2:])
+
+
+def test_a_stopped_and_resumed_run_reaches_the_same_weights(
+    phantom_stack: PhantomStack, tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    whole = Trainer(tiny(), phantom_stack, CPU)
+    steps(whole, 6)
+    first = Trainer(tiny(), phantom_stack, CPU)
+    steps(first, 3)
+    first.save(path)
+    second = Trainer(tiny(), phantom_stack, CPU)
+    steps(second, 1)  # whatever it did before is forgotten
+    second.resume(path)
+    assert second.step == 3
+    reports = steps(second, 3)
+    assert [r.step for r in reports] == [4, 5, 6]
+    expected, found = state(whole), state(second)
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+
+
+def test_saving_does_not_disturb_the_run(phantom_stack: PhantomStack, tmp_path: Path) -> None:
+    plain, saving = Trainer(tiny(), phantom_stack, CPU), Trainer(tiny(), phantom_stack, CPU)
+    steps(plain, 3)
+    for _ in islice(saving.run(), 3):
+        saving.save(tmp_path / "checkpoint.safetensors")
+    expected = state(saving)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in state(plain).items())
+
+
+def test_other_seeds_give_other_runs(phantom_stack: PhantomStack) -> None:
+    one, two = (Trainer(tiny(seed=s), phantom_stack, CPU) for s in (1, 2))
+    assert not torch.equal(one.model.pfe.embed.weight, two.model.pfe.embed.weight)
+    assert steps(one, 1)[0].losses != steps(two, 1)[0].losses
+
+
+def test_the_average_follows_the_weights(phantom_stack: PhantomStack) -> None:
+    trainer = Trainer(tiny(ema=0.0), phantom_stack, CPU)
+    steps(trainer, 2)
+    for (name, mean), now in zip(trainer.ema.named_parameters(), trainer.model.parameters(), strict=True):
+        torch.testing.assert_close(mean, now.detach(), msg=name)
+    slow = Trainer(tiny(ema=0.998), phantom_stack, CPU)
+    start = slow.ema.pfe.embed.weight.clone()
+    steps(slow, 1)  # early steps count more than the decay says: 1/21 of the old is kept after the first
+    expected = start + (slow.model.pfe.embed.weight.detach() - start) * 20 / 21
+    torch.testing.assert_close(slow.ema.pfe.embed.weight, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_published_terms_can_be_switched_on(phantom_stack: PhantomStack) -> None:
+    report = steps(Trainer(tiny(loss={"intra": 0.1, "inter": 0.1}), phantom_stack, CPU), 1)[0]
+    assert report.losses["intra"] > 0 and 0 < report.losses["inter"] <= 2
+
+
+def test_the_average_can_be_saved_as_weights(
+    learned: tuple[Trainer, list[StepReport]], tmp_path: Path
+) -> None:
+    trainer, _ = learned
+    save_weights(trainer.ema, tmp_path / "w.safetensors", {"preprocessing": {}})
+    loaded = load_weights(tmp_path / "w.safetensors")
+    torch.testing.assert_close(loaded.pfe.embed.weight, trainer.ema.pfe.embed.weight, rtol=1e-3, atol=1e-6)
+
+
+def test_a_checkpoint_of_another_network_is_refused(phantom_stack: PhantomStack, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    trainer = Trainer(tiny(), phantom_stack, CPU)
+    trainer.save(path)
+    other = Trainer(tiny(network={**TINY["network"], "heads": 4}), phantom_stack, CPU)  # type: ignore[dict-item]
+    with pytest.raises(WeightsError, match="run with other settings"):
+        other.resume(path)
+
+
+@pytest.mark.parametrize("bad", [{"steps": 0}, {"ema": 1.0}, {"unknown": 1}, {"loss": {"align": -1}}])
+def test_settings_refuse_nonsense(bad: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        tiny(**bad)
