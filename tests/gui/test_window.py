@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QThreadPool
+from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QApplication
 
 from napari_cpclnet.gui.panel import CPCLNetPanel
@@ -62,6 +62,19 @@ def test_paint_run_and_look(qtbot, make_napari_viewer, tmp_path, direction):
     # Something coloured is on the canvas: the result is seen, not only stored.
     canvas = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
     assert (canvas.max(-1) - canvas.min(-1) > 40).sum() > 100
+
+
+@pytest.mark.parametrize("focus", ["window", "table"])
+def test_shortcut_works_wherever_the_focus_is(qtbot, make_napari_viewer, focus):
+    viewer = make_napari_viewer(show=True)
+    panel = open_panel(viewer, factory())
+    add_volume(viewer, make_volume("ct"))
+    qtbot.waitUntil(lambda: panel.session.support_scan is not None)
+    target = viewer.window._qt_window if focus == "window" else panel.segment.queries
+    qtbot.keyClick(
+        target, Qt.Key.Key_N, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier
+    )
+    assert "ct – painted slices" in viewer.layers
 
 
 def test_closing_the_window_ends_the_run(qtbot, make_napari_viewer):

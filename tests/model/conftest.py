@@ -12,6 +12,11 @@ from napari_cpclnet.model import CPCLNet, CPCLNetSettings
 MakeNetwork = Callable[..., CPCLNet]
 
 
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def small() -> CPCLNetSettings:
     return CPCLNetSettings(

@@ -20,7 +20,7 @@ _FREQUENT = {
     "vertebrae": 0.7,
     "psoas": 0.6,
 }
-_OTHERS = 0.3
+_OTHERS = 0.2
 
 NAMES = tuple(TARGETS)
 FREQUENCY: NDArray[np.float64] = np.array([_FREQUENT.get(name, _OTHERS) for name in NAMES])

@@ -40,7 +40,7 @@ class Query:
 class Job:
     """Everything of one run.
 
-    ``labels`` (z, y, x) is a copy; ``slices`` are the painted slices, the only ones that are used.
+    ``labels`` (z, y, x) is a copy of the painted slices, ``slices``, which are the only ones that are used.
     ``cancelled`` and ``skipped`` (numbers of queries) may be set from any thread and are looked at after each
     slice.
     """

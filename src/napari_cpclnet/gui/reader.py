@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cpclnet.gui.layers import LayerData, segmentation_to_layer, volume_to_layer
+from napari_cpclnet.gui.painted import label_values
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
 
+MOST_LABELS = 256
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima")
 
 _LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|masks?|seg|segmentation|gt|truth)([^a-z]|$)", re.IGNORECASE)
@@ -53,14 +55,17 @@ def looks_like_labels(volume: Volume) -> bool:
     A file name that says label, mask or seg is believed if the values allow it.
     """
     array = volume.array
-    if array.size == 0 or array.min() < 0 or array.max() > 65535:
+    few = array[tuple(slice(None, None, max(1, n // 64)) for n in array.shape)]
+    if few.size == 0 or few.min() < 0 or len(np.unique(few)) > MOST_LABELS:
+        return False  # decided in no time for nearly every scan
+    if array.min() < 0 or array.max() > 65535:
         return False
     if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
         return False
     named = bool(_LABEL_NAME.search(volume.source.name if volume.source else volume.name))
-    values = np.unique(array)
+    values = label_values(array.astype(np.uint16))
     if named:
-        return len(values) <= 256
+        return len(values) <= MOST_LABELS
     return array.dtype.kind in "biu" and len(values) <= 32 and bool(np.count_nonzero(array) * 2 <= array.size)
 
 
@@ -68,7 +73,7 @@ def _as_segmentation(volume: Volume) -> Any:
     from napari_cpclnet.imaging import Segmentation
 
     labels = volume.array.astype(np.min_scalar_type(int(volume.array.max())))
-    classes = {int(value): f"label {int(value)}" for value in np.unique(labels) if value}
+    classes = {value: f"label {value}" for value in label_values(labels) if value}
     return Segmentation(labels, classes, volume.geometry, volume.name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -167,13 +167,19 @@ class Session:
             raise CpclnetError("Tick at least one scan to label.")
         return Job(
             support=LayerScan.of(scan),
-            # A copy: painting may go on meanwhile.
-            labels=labels_array(labels).astype(np.min_scalar_type(values[-1])),
+            labels=self._painted_copy(labels_array(labels), painted, np.min_scalar_type(values[-1])),
             slices=tuple(sorted(painted)),
             classes={value: class_name(labels, value) for value in values},
             queries=tuple(self._query(layer) for layer in queries),
             options=self.options,
         )
+
+    def _painted_copy(self, labels: np.ndarray, painted: Iterable[int], dtype: np.dtype) -> np.ndarray:
+        """Copy of the painted slices, as painting may go on meanwhile; the rest stays untouched memory."""
+        copy, axis = np.zeros(labels.shape, dtype), self.slice_axis()
+        for index in painted:
+            np.moveaxis(copy, axis, 0)[index] = np.moveaxis(labels, axis, 0)[index]
+        return copy
 
     def _query(self, layer: Image) -> Query:
         scan = LayerScan.of(layer)
@@ -197,7 +203,6 @@ class Session:
         scan = self._need_scan()
         metadata = {KEY: {"geometry": geometry_of(scan), "calibrated": is_calibrated(scan)}}
         layer = self.viewer.add_labels(data, name=name, metadata=metadata, **copied_transform(scan))
-        names = {int(value): f"label {value}" for value in np.unique(data) if value} | classes
-        set_class_names(layer, names)
+        set_class_names(layer, classes)
         self.support_labels = layer
         return layer

@@ -153,7 +153,16 @@ class PFE(nn.Module):
             for i in range(len(path) - 1)
         )
         self.fuse = nn.ModuleList(Residual(p, p) for p in path[:-1])
-        self.level = nn.Sequential(nn.Linear(2 * top, 64), nn.SiLU(), nn.Linear(64, 1))
+        # Normalised features have nearly the same mean in every slice: the level shows in where they lie.
+        self.level = nn.Sequential(
+            nn.Conv2d(top, 32, 1),
+            nn.SiLU(),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Linear(32 * 16, 64),
+            nn.SiLU(),
+            nn.Linear(64, 1),
+        )
         self.embed = nn.Conv2d(c, c, 1)
 
     def forward(self, images: Tensor) -> Features:
@@ -172,9 +181,8 @@ class PFE(nn.Module):
         x = ((torch.arange(w, device=images.device) - (w - 1) / 2) / 64).to(images.dtype)
         place = torch.stack(torch.meshgrid(y, x, indexing="ij")).expand(b, -1, -1, -1)
         pyramid = self.trunk(torch.cat([images * 4 - 2, place], 1))
-        # The level is read from means over the whole slice and from its strongest answers.
         top = pyramid[-1]
-        level = self.level(torch.cat([top.mean((2, 3)), top.amax((2, 3))], 1)).squeeze(1).float()
+        level = self.level(top).squeeze(1).float()
         x = self.lateral[-1](top)
         fused: list[Tensor] = []
         for i in reversed(range(len(pyramid) - 1)):

@@ -10,6 +10,10 @@ from napari_cpclnet.model.cpclnet import prior_logits
 from napari_cpclnet.model.crpd import Prototypes
 
 
+_OBJECT = 3.0
+"""How much more a pixel of the object weighs in the cross-entropy: objects cover a few per cent of a slice."""
+
+
 def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy and soft Dice, every query counted, empty ones too.
 
@@ -22,7 +26,8 @@ def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor | None = No
         Share of each query and class in the mean; 1 where missing.
     """
     margin = logits[:, :, 1] - logits[:, :, 0]
-    entropy = F.binary_cross_entropy_with_logits(margin, target, reduction="none").mean((2, 3))
+    entropy = F.binary_cross_entropy_with_logits(margin, target, reduction="none")
+    entropy = (entropy * (1 + _OBJECT * target)).mean((2, 3))
     probability = torch.sigmoid(margin)
     # Some 20 pixels of smoothing: an empty query with a handful of false pixels is nearly right.
     smooth = 20.0

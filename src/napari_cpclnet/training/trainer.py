@@ -60,8 +60,10 @@ class AnatomyHeads(nn.Module):
 
     def forward(self, features: Features, labels: Tensor) -> Tensor:
         """Cross-entropy for features of `B` slices and labels (B, H, W)."""
-        coarse = F.cross_entropy(self.grid(features.grid), labels[:, 1::4, 1::4])
-        fine = F.cross_entropy(self.skip(features.skip), labels[:, ::2, ::2])
+        weight = torch.ones(len(STRUCTURES), device=labels.device)
+        weight[STRUCTURES["air"]] = 0.2  # most of every slice, and easy
+        coarse = F.cross_entropy(self.grid(features.grid), labels[:, 1::4, 1::4], weight)
+        fine = F.cross_entropy(self.skip(features.skip), labels[:, ::2, ::2], weight)
         return coarse + fine
 
 

@@ -1,0 +1,117 @@
+"""The panel with the network itself: small and untrained, or the bundled weights."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+from qtpy.QtCore import QTimer
+
+from napari_cpclnet.gui.options import BundledSegmenter
+from napari_cpclnet.gui.run_bar import RunState
+from napari_cpclnet.gui.sample_data import painted_ct_and_mr
+
+from .doubles import DIRECTIONS, add_volume, make_volume
+
+
+def untrained(options):
+    import torch
+
+    from napari_cpclnet.model import CPCLNet, CPCLNetSettings
+    from napari_cpclnet.segmentation import Segmenter
+
+    torch.manual_seed(0)
+    settings = CPCLNetSettings(channels=16, skip_channels=8, latent_channels=8, blocks=1)
+    return Segmenter(CPCLNet(settings), options.settings())
+
+
+def run(qtbot, panel, timeout=60_000):
+    panel.segment.bar.press()
+    assert panel.segment.bar.state is RunState.RUNNING, panel.segment.bar.message.text()
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=timeout)
+    assert panel.segment.bar.message.property("kind") != "error", panel.segment.bar.message.text()
+
+
+def paint(panel, viewer, name="ct"):
+    panel.session.support_scan = viewer.layers[name]
+    labels = panel.session.new_support_labels()
+    np.moveaxis(labels.data, panel.session.slice_axis() if labels.ndim == 3 else 0, 0)[2, 3:9, 3:9] = 1
+    np.moveaxis(labels.data, panel.session.slice_axis() if labels.ndim == 3 else 0, 0)[5, 4:9, 3:9] = 3
+    panel.segment.refresh()
+    return labels
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
+def test_every_scan_is_labelled_on_its_own_grid(qtbot, viewer, make_panel, direction):
+    panel = make_panel(untrained)
+    add_volume(viewer, make_volume("mr", direction, (6, 30, 26)))
+    ct = add_volume(viewer, make_volume("ct", direction, (8, 24, 20)))
+    labels = paint(panel, viewer)
+    panel.session.tick(ct, True)
+    run(qtbot, panel)
+    assert viewer.layers["mr – CPCLNet"].data.shape == (6, 30, 26)
+    own, axis = viewer.layers["ct – CPCLNet"].data, panel.session.slice_axis()
+    for index in panel.session.painted_slices():
+        np.testing.assert_array_equal(np.take(own, index, axis), np.take(labels.data, index, axis))
+    assert set(np.unique(own)) <= {0, 1, 3}
+
+
+@pytest.mark.parametrize("plane", ["coronal", "sagittal", "native"])
+def test_other_planes(qtbot, viewer, make_panel, plane):
+    panel = make_panel(untrained)
+    add_volume(viewer, make_volume("mr"))
+    add_volume(viewer, make_volume("ct"))
+    options = panel.segment.options
+    options.plane.setCurrentIndex(options.plane.findData(plane))
+    paint(panel, viewer)
+    run(qtbot, panel)
+    assert "mr – CPCLNet" in viewer.layers
+
+
+def test_two_dimensional_images_of_another_reader(qtbot, viewer, make_panel):
+    panel = make_panel(untrained)
+    rng = np.random.default_rng(0)
+    viewer.add_image(rng.random((40, 50)).astype(np.float32), name="second")
+    viewer.add_image(rng.random((60, 50)).astype(np.float32), name="first")
+    panel.session.support_scan = viewer.layers["first"]
+    panel.session.new_support_labels().data[10:30, 10:30] = 1
+    panel.segment.refresh()
+    run(qtbot, panel)
+    assert viewer.layers["second – CPCLNet"].data.shape == (40, 50)
+
+
+def test_event_loop_turns_while_the_network_computes(qtbot, viewer, make_panel):
+    panel = make_panel(untrained)
+    add_volume(viewer, make_volume("mr", shape=(30, 256, 256)))
+    add_volume(viewer, make_volume("ct", shape=(30, 256, 256)))
+    paint(panel, viewer)
+    beats: list[float] = []
+    heart = QTimer()
+    heart.timeout.connect(lambda: beats.append(time.perf_counter()))
+    heart.start(10)
+    run(qtbot, panel)
+    heart.stop()
+    assert len(beats) > 20
+    assert max(np.diff(beats)) < 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_bundled_weights_find_the_organs_of_the_sample(qtbot, viewer, make_panel):
+    from napari_cpclnet.episodes.demo import demo_scan
+    from napari_cpclnet.gui.sample_data import SEED
+    from napari_cpclnet.model import bundled_weights
+
+    if not bundled_weights().is_file():
+        pytest.skip("no weights are bundled in this checkout")
+    panel = make_panel(BundledSegmenter())
+    for data, kwargs, kind in painted_ct_and_mr():
+        viewer.add_layer(Layer.create(data, kwargs, kind))
+    panel.segment.refresh()
+    run(qtbot, panel, timeout=300_000)
+    truth = demo_scan("MR", [SEED, 1], every=2).truth.labels == 1
+    found = viewer.layers["phantom_mr – CPCLNet"].data == 1
+    dice = 2 * (truth & found).sum() / (truth.sum() + found.sum())
+    assert dice > 0.5, f"Dice of the liver: {dice:.2f}"
