@@ -49,9 +49,9 @@ class Photographer:
             QApplication.processEvents()
             time.sleep(0.01)
 
-    def shoot(self, name: str) -> None:
-        """Write one picture."""
-        self.wait(0.4)
+    def shoot(self, name: str, settle: float = 0.4) -> None:
+        """Write one picture, after the window has settled."""
+        self.wait(settle)
         self.viewer.screenshot(str(self.folder / f"{name}.png"), canvas_only=False, flash=False)
 
     def run_until(self, fraction: float) -> None:
@@ -78,7 +78,7 @@ def make(folder: Path, make_segmenter: SegmenterFactory | None = None) -> None:
     photographer.shoot("segment-painted")
     tab.bar.press()
     photographer.run_until(0.5)
-    photographer.shoot("segment-running")
+    photographer.shoot("segment-running", settle=0.0)
     photographer.run_until(1.0)
     result = viewer.layers[-1]
     jump_to_slice(viewer, result, 0, result.data.shape[0] * 45 // 100)

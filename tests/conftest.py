@@ -36,4 +36,4 @@ def phantom_stack() -> PhantomStack:
     labels, levels = (
         torch.from_numpy(np.stack(x)) for x in ([m.labels for m in made], [m.level for m in made])
     )
-    return PhantomStack(labels, levels, coarse.spacing[0])
+    return PhantomStack(labels, levels, coarse.spacing)

@@ -185,6 +185,94 @@ def info(
             typer.echo(line)
 
 
+@app.command(cls=MultiValueCommand)
+def evaluate(
+    cases: Annotated[
+        Path,
+        typer.Option(
+            metavar="TABLE",
+            help="CSV or YAML with the columns patient, modality, image, label, classes (6=liver;1=spleen); paths are "
+            "relative to it.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the results; made if it does not exist.")
+    ],
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="honest|legacy|same-volume [...]",
+            help="honest (default): support and query of different patients, all slices. legacy: the published "
+            "protocol, which reads the organ's first and last slice from the truth. same-volume: the rest of the "
+            "painted scan.",
+        ),
+    ] = None,
+    shots: Annotated[
+        list[int] | None,
+        typer.Option(metavar="K [K ...]", help="Painted slices per support, for example 1 3 5. Default: 5."),
+    ] = None,
+    supports: Annotated[
+        int, typer.Option(min=1, help="Support scans per query and support modality, drawn with --seed.")
+    ] = 1,
+    from_modality: Annotated[
+        str | None, typer.Option("--from", metavar="CT|MR|PT", help="Only supports of this modality.")
+    ] = None,
+    to_modality: Annotated[
+        str | None, typer.Option("--to", metavar="CT|MR|PT", help="Only queries of this modality.")
+    ] = None,
+    baselines: Annotated[
+        str,
+        typer.Option(
+            metavar="all|none|NAMES",
+            help="Methods to run beside the network: copy, prototype, knn, intensity, registration (with commas).",
+        ),
+    ] = "all",
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Weights (.safetensors), or with --folds the folder of fold_0.safetensors and so on. Default: those "
+            "of the package.",
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Cross-validation: patients in this many folds, each with weights of its own."
+        ),
+    ] = None,
+    predictions: Annotated[
+        bool, typer.Option("--predictions", help="Also write every predicted label map.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Which supports each query gets; folds.")] = 0,
+    device: Device = "auto",
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the results in --out; finished cases are not run again."),
+    ] = False,
+) -> None:
+    """Measure the network and simple baselines on scans with known labels.
+
+    Writes cases.csv (a row per case, class and method), summary.json and a self-contained report.html.
+    """
+    with user_errors():
+        from napari_cpclnet.cli_evaluate import evaluation_settings, run_evaluation
+
+        settings = evaluation_settings(
+            protocols=protocol,
+            shots=shots,
+            supports=supports,
+            from_modality=from_modality,
+            to_modality=to_modality,
+            baselines=baselines,
+            folds=folds,
+            keep_predictions=predictions,
+            seed=seed,
+            device=device,
+        )
+        run_evaluation(cases, out, settings, weights=weights, resume=resume)
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for pictures and label files.")] = Path(

@@ -11,12 +11,12 @@ from typer.core import TyperCommand
 
 from napari_cpclnet.errors import SettingsError, SupportError
 
-_VALUES_OF = {"--support": 2, "--query": None}
+_VALUES_OF = {"--support": 2, "--query": None, "--protocol": None, "--shots": None}
 """How many values follow each option; None is any number."""
 
 
 class MultiValueCommand(TyperCommand):
-    """A command whose ``--query`` takes any number of values and whose ``--support`` takes two.
+    """A command whose ``--query``, ``--protocol`` and ``--shots`` take any number of values, ``--support`` two.
 
     Options of a variable number of values do not exist in click, so ``--query A B`` is read as
     ``--query A --query B``.

@@ -20,7 +20,7 @@ from napari_cpclnet.episodes.targets import FREQUENCY, NAMES, membership
 
 def episodes(stack: PhantomStack, **changes: object) -> PhantomEpisodes:
     settings = EpisodeSettings.model_validate({"size": 64, **changes})
-    return PhantomEpisodes(stack.labels, stack.levels, stack.z_spacing, settings)
+    return PhantomEpisodes(stack.labels, stack.levels, stack.spacing, settings)
 
 
 def draw(source: PhantomEpisodes, seed: int) -> EpisodeBatch:

@@ -35,7 +35,7 @@ def test_is_made_once_and_read_back(quick: list[int], tmp_path: Path) -> None:
     path = tmp_path / "deep" / "stack.safetensors"
     one = make_stack(3, 5, path)
     assert one.labels.shape == (3, 6, 5, 4) and one.labels.dtype == torch.uint8
-    assert one.levels.shape == (3, 6) and one.z_spacing == PhantomSettings().spacing[0]
+    assert one.levels.shape == (3, 6) and one.spacing == PhantomSettings().spacing
     two = make_stack(3, 5, path)
     assert torch.equal(one.labels, two.labels) and torch.equal(one.levels, two.levels)
     assert len(quick) == 3

@@ -21,6 +21,7 @@ TINY = {
     "phantoms": 4,
     "held_out": 2,
     "steps": 30,
+    "anatomy_steps": 0,
     "warmup": 3,
     "validate_every": 100,
     "validation_batches": 1,
@@ -32,6 +33,7 @@ TINY = {
         "shots": (1, 2),
         "shot_weights": (0.5, 0.5),
     },
+    "preprocessing": {"mm_per_pixel": 4.0, "min_size": 64},
     "network": {
         "channels": 16,
         "skip_channels": 8,

@@ -23,9 +23,8 @@ class EpisodeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: int = Field(
-        default=128, ge=64, le=512, multiple_of=32, description="Side of the slices, in pixels."
-    )
+    size: int = Field(default=96, ge=64, le=512, multiple_of=32, description="Side of the slices, in pixels.")
+    mm_per_pixel: float = Field(default=4.0, gt=0, description="Side of a pixel, in mm.")
     episodes: int = Field(default=2, ge=1, description="Support sets in a batch.")
     queries: int = Field(default=4, ge=1, description="Query slices of each support set.")
     classes: int = Field(default=3, ge=1, description="Classes of each episode, sharing one encoding.")
@@ -79,21 +78,25 @@ class PhantomEpisodes:
     Parameters
     ----------
     labels : Tensor of uint8, shape (P, Z, Y, X)
-        Phantoms, z to superior, y to posterior, x to the patient's left; 3 mm in plane.
+        Phantoms, z to superior, y to posterior, x to the patient's left.
     levels : Tensor, shape (P, Z)
         Level in the body of every slice.
-    z_spacing : float
-        In mm.
+    spacing : tuple of float
+        Of the phantoms, (z, y, x) in mm.
     settings : EpisodeSettings, optional
     """
 
     def __init__(
-        self, labels: Tensor, levels: Tensor, z_spacing: float, settings: EpisodeSettings | None = None
+        self,
+        labels: Tensor,
+        levels: Tensor,
+        spacing: tuple[float, float, float],
+        settings: EpisodeSettings | None = None,
     ) -> None:
         self.settings = settings or EpisodeSettings()
         self.labels = labels
         self.levels = levels
-        self.z_spacing = z_spacing
+        self.spacing = spacing
         self.members = torch.from_numpy(membership()).to(labels.device)
         table = self.members.T.float()
         counts = []
@@ -188,7 +191,7 @@ class PhantomEpisodes:
         depth = self.labels.shape[1]
         planes = []
         for patient, rows in zip(patients, slices, strict=True):
-            step = max(1, round(float(rng.uniform(4, 12)) / self.z_spacing)) if rng.random() < 0.9 else 0
+            step = max(1, round(float(rng.uniform(4, 12)) / self.spacing[0])) if rng.random() < 0.9 else 0
             index = np.clip(rows[:, None] + step * np.array([-1, 0, 1]), 0, depth - 1)
             planes.append(self.labels[patient][torch.from_numpy(index).to(self.labels.device)])
         return torch.stack(planes)
@@ -207,11 +210,14 @@ class PhantomEpisodes:
         aspect = np.exp(draw(0.05, e, 1))
         shear = draw(0.05, e, 1)
         cos, sin = np.cos(angle), np.sin(angle)
+        # from the network's pixels to the phantom's, in halves of the side, as affine_grid counts
+        to_x = size * self.settings.mm_per_pixel / (w * self.spacing[2])
+        to_y = size * self.settings.mm_per_pixel / (h * self.spacing[1])
         matrix = np.zeros((e, b, 2, 3))
-        matrix[..., 0, 0] = cos * scale * aspect * (size / w)
-        matrix[..., 0, 1] = (-sin * scale + shear) * (size / w)
-        matrix[..., 1, 0] = sin * scale * (size / h)
-        matrix[..., 1, 1] = cos * scale / aspect * (size / h)
+        matrix[..., 0, 0] = cos * scale * aspect * to_x
+        matrix[..., 0, 1] = (-sin * scale + shear) * to_x
+        matrix[..., 1, 0] = sin * scale * to_y
+        matrix[..., 1, 1] = cos * scale / aspect * to_y
         matrix[..., 0, 2] = draw(0.05, e, 1) + draw(0.01, e, b)
         matrix[..., 1, 2] = draw(0.05, e, 1) + draw(0.01, e, b)
         theta = torch.from_numpy(matrix.reshape(e * b, 2, 3)).to(device, torch.float32)

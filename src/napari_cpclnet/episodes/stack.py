@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +15,8 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from napari_cpclnet.episodes.phantom import PhantomSettings, make_phantom
-from napari_cpclnet.errors import OutputError, SettingsError
+from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.whole_file import whole_file
 
 
 @dataclass(frozen=True)
@@ -28,32 +27,18 @@ class PhantomStack:
     ----------
     labels : Tensor of uint8, shape (P, Z, Y, X)
     levels : Tensor, shape (P, Z)
-    z_spacing : float
-        In mm.
+    spacing : tuple of float
+        (z, y, x) in mm.
     """
 
     labels: Tensor
     levels: Tensor
-    z_spacing: float
+    spacing: tuple[float, float, float]
 
 
 def _one(seed: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     phantom = make_phantom(np.random.default_rng(seed))
     return phantom.labels, phantom.level
-
-
-def _write(arrays: dict[str, NDArray[Any]], path: Path) -> None:
-    try:
-        handle, name = tempfile.mkstemp(suffix=".safetensors", dir=path.parent)
-        os.close(handle)
-        try:
-            save_file(arrays, name)
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:  # the library wraps errors of the disk in its own
-        msg = f"Cannot write the phantoms to '{path}': {getattr(error, 'strerror', None) or error}."
-        raise OutputError(msg) from error
 
 
 def make_stack(count: int, seed: int, path: Path, workers: int | None = None) -> PhantomStack:
@@ -78,11 +63,12 @@ def make_stack(count: int, seed: int, path: Path, workers: int | None = None) ->
     """
     settings = PhantomSettings()
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         # a fresh interpreter per worker: forking a process that has used torch's threads may hang
         with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
             made = list(pool.map(_one, [(seed, i) for i in range(count)], chunksize=4))
-        _write({"labels": np.stack([m[0] for m in made]), "levels": np.stack([m[1] for m in made])}, path)
+        arrays = {"labels": np.stack([m[0] for m in made]), "levels": np.stack([m[1] for m in made])}
+        with whole_file(path, "the phantoms") as temporary:
+            save_file(arrays, temporary)
     try:
         with safe_open(path, framework="pt") as file:
             labels, levels = file.get_tensor("labels")[:count], file.get_tensor("levels")[:count]
@@ -92,4 +78,4 @@ def make_stack(count: int, seed: int, path: Path, workers: int | None = None) ->
     if len(labels) < count:
         msg = f"'{path}' holds {len(labels)} phantoms, not {count}: remove it, and it is made again."
         raise SettingsError(msg)
-    return PhantomStack(labels, levels, settings.spacing[0])
+    return PhantomStack(labels, levels, settings.spacing)

@@ -80,7 +80,7 @@ class SegmentTab(QWidget):
         self._refresh_soon.timeout.connect(self.refresh)
         self._reveal = QTimer(self)
         self._reveal.setSingleShot(True)
-        self._reveal.setInterval(50)
+        self._reveal.setInterval(150)
         self._reveal.timeout.connect(self._show_results)
         self.support.changed.connect(self.refresh)
         self.support.message.connect(lambda text, error: self.bar.show_message(text, error=error))
@@ -131,7 +131,8 @@ class SegmentTab(QWidget):
             self._reveal.start()
 
     def _show_results(self) -> None:
-        self.scroll.ensureWidgetVisible(self.results)
+        bar = self.scroll.verticalScrollBar()
+        bar.setValue(bar.maximum())
 
     def _on_layers(self, _event: Any = None) -> None:
         self._refresh_soon.start()

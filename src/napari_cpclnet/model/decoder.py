@@ -65,7 +65,7 @@ class Decoder(nn.Module):
         self.fine = nn.Sequential(nn.Conv2d(32, 32, 3, 1, 1), group_norm(32), nn.SiLU())
         self.logits = nn.Conv2d(32, 2 * 4, 3, 1, 1)
         self.prior = nn.Parameter(torch.tensor(0.5))
-        # Few pixels belong to the object: starting from that keeps the first steps from pushing every answer to nothing.
+        # Few pixels belong to the object: starting from there keeps the first steps from pushing all to nothing.
         assert self.logits.bias is not None
         nn.init.zeros_(self.logits.bias)
         nn.init.constant_(self.logits.bias[:4], 1.5)

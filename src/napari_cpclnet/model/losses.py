@@ -9,7 +9,6 @@ from torch import Tensor
 from napari_cpclnet.model.cpclnet import prior_logits
 from napari_cpclnet.model.crpd import Prototypes
 
-
 _OBJECT = 3.0
 """How much more a pixel of the object weighs in the cross-entropy: objects cover a few per cent of a slice."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,10 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from napari_cpclnet.errors import OutputError, WeightsError
+from napari_cpclnet.errors import WeightsError
 from napari_cpclnet.model.cpclnet import CPCLNet
 from napari_cpclnet.model.settings import CPCLNetSettings
+from napari_cpclnet.whole_file import whole_file
 
 FORMAT = "cpclnet-1"
 BUNDLED = "cpclnet.safetensors"
@@ -57,18 +56,8 @@ def save_weights(model: CPCLNet, path: Path, metadata: dict[str, Any]) -> None:
         "architecture": model.settings.model_dump_json(),
         "metadata": json.dumps(metadata, sort_keys=True),
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(suffix=".safetensors", dir=path.parent)
-        os.close(handle)
-        try:
-            save_file(tensors, name, text)
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:  # the library wraps errors of the disk in its own
-        msg = f"Cannot write the weights to '{path}': {getattr(error, 'strerror', None) or error}."
-        raise OutputError(msg) from error
+    with whole_file(path, "the weights") as temporary:
+        save_file(tensors, temporary, text)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Plane = Literal["axial", "coronal", "sagittal", "native"]
 
 SIZE_MULTIPLE = 32
-SMALLEST_SIZE = 128
 
 # For each plane: (world axis, runs against it) of slices, rows, columns; world axes are S, P, L.
 _VIEWS: dict[str, tuple[tuple[int, bool], tuple[int, bool], tuple[int, bool]]] = {
@@ -85,8 +84,8 @@ class ModelGrid:
         Parameters
         ----------
         volume : Volume
-            The scan. Without a physical size (`calibrated` False) its longest side in the plane counts as 128
-            network pixels, and the next slices on both sides are the context.
+            The scan. Without a physical size (`calibrated` False) its longest side in the plane counts as
+            ``settings.min_size`` network pixels, and the next slices on both sides are the context.
         plane : str
             "axial", "coronal", "sagittal" or "native".
         settings : PreprocessingSettings
@@ -95,11 +94,11 @@ class ModelGrid:
         Returns
         -------
         ModelGrid
-            Centred on the body's bounding box and large enough for it (multiples of 32 from 128 to
-            ``settings.max_size``; a larger body is cropped).
+            Centred on the body's bounding box and large enough for it (multiples of 32 from
+            ``settings.min_size`` to ``settings.max_size``; a larger body is cropped).
         """
         axes, flips = _view(volume.geometry, plane)
-        spacing = _spacing(volume, axes, settings.mm_per_pixel)
+        spacing = _spacing(volume, axes, settings)
         box = body_box(volume, spacing)
         centre, size, steps = [], [], []
         for axis, flip in zip(axes[1:], flips[1:], strict=True):
@@ -107,7 +106,7 @@ class ModelGrid:
             middle = (low + high) / 2
             centre.append(volume.array.shape[axis] - 1 - middle if flip else middle)
             extent = (high - low) * spacing[axis] + COARSE_MM
-            size.append(_image_size(extent / settings.mm_per_pixel, settings.max_size))
+            size.append(_image_size(extent, settings))
             steps.append(settings.mm_per_pixel / spacing[axis])
         context = max(1, round(settings.context_mm / spacing[axes[0]])) if settings.context_mm > 0 else 0
         return cls(
@@ -285,19 +284,21 @@ def _view(geometry: Geometry, plane: Plane) -> tuple[tuple[int, int, int], tuple
     return (a, b, c), (flip_a, flip_b, flip_c)
 
 
-def _spacing(volume: Volume, axes: tuple[int, int, int], mm_per_pixel: float) -> tuple[float, float, float]:
+def _spacing(
+    volume: Volume, axes: tuple[int, int, int], settings: PreprocessingSettings
+) -> tuple[float, float, float]:
     a, b, c = (float(s) for s in volume.geometry.spacing)
     if volume.calibrated:
         return a, b, c
     spacing = (a, b, c)
     longest = max(volume.array.shape[axis] * spacing[axis] for axis in axes[1:])
-    scale = SMALLEST_SIZE * mm_per_pixel / longest
+    scale = settings.min_size * settings.mm_per_pixel / longest
     return a * scale, b * scale, c * scale
 
 
-def _image_size(pixels: float, largest: int) -> int:
-    rounded = int(np.ceil(pixels / SIZE_MULTIPLE)) * SIZE_MULTIPLE
-    return min(max(rounded, SMALLEST_SIZE), largest)
+def _image_size(extent_mm: float, settings: PreprocessingSettings) -> int:
+    rounded = int(np.ceil(extent_mm / settings.mm_per_pixel / SIZE_MULTIPLE)) * SIZE_MULTIPLE
+    return min(max(rounded, settings.min_size), settings.max_size)
 
 
 def _tensor(matrix: NDArray[np.float32]) -> Tensor:

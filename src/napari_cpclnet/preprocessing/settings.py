@@ -23,6 +23,13 @@ class PreprocessingSettings(BaseModel):
         le=50.0,
         description="Distance to the neighbour slices shown beside a slice, in mm (0 to 50).",
     )
+    min_size: int = Field(
+        default=128,
+        ge=32,
+        le=512,
+        multiple_of=32,
+        description="Shortest side of the network's image, in pixels (32 to 512); what the weights were trained with.",
+    )
     max_size: int = Field(
         default=512,
         ge=128,

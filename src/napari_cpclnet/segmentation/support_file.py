@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +12,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from napari_cpclnet.errors import CpclnetError, OutputError, SupportError
+from napari_cpclnet.errors import CpclnetError, SupportError
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.segmentation.support import SupportSet
+from napari_cpclnet.whole_file import whole_file
 
 FORMAT = "cpclnet-support-1"
 
@@ -48,19 +47,8 @@ def write_support(support: SupportSet, path: Path) -> None:
         "slices": slices,
         "hash": support.content_hash(),
     }
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(suffix=".safetensors", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+    with whole_file(path, "the support set") as temporary:
         save_file(tensors, temporary, {"format": FORMAT, "support": json.dumps(description)})
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"Cannot write the support set to '{path}': {error}.") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def read_support(path: Path) -> SupportSet:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from napari_cpclnet.errors import OutputError, WeightsError
+from napari_cpclnet.errors import WeightsError
+from napari_cpclnet.whole_file import whole_file
 
 
 def save_checkpoint(
@@ -47,18 +46,8 @@ def save_checkpoint(
         "torch": base64.b64encode(bytes(generator.get_state().tolist())).decode(),
         "facts": json.dumps(facts),
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(suffix=".safetensors", dir=path.parent)
-        os.close(handle)
-        try:
-            save_file(tensors, temporary, text)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:  # the library wraps errors of the disk in its own
-        msg = f"Cannot write the checkpoint to '{path}': {getattr(error, 'strerror', None) or error}."
-        raise OutputError(msg) from error
+    with whole_file(path, "the checkpoint") as temporary:
+        save_file(tensors, temporary, text)
 
 
 def load_checkpoint(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_cpclnet.episodes.sampling import EpisodeSettings
 from napari_cpclnet.model.settings import CPCLNetSettings
@@ -41,6 +41,11 @@ class TrainingSettings(BaseModel):
     phantoms: int = Field(default=256, ge=4, description="Number of phantoms, the held-out ones included.")
     held_out: int = Field(default=8, ge=2, description="Phantoms kept for validation.")
     steps: int = Field(default=4000, ge=1, description="Optimiser steps of the whole run.")
+    anatomy_steps: int = Field(
+        default=1500,
+        ge=0,
+        description="Steps at the start in which the encoder alone learns, by naming structures; they cost a third.",
+    )
     warmup: int = Field(default=150, ge=1, description="Steps in which the learning rate rises.")
     decay: float = Field(
         default=0.4, gt=0, le=1, description="Share of the steps, at the end, in which it falls to zero."
@@ -58,4 +63,13 @@ class TrainingSettings(BaseModel):
     loss: LossWeights = LossWeights()
     episodes: EpisodeSettings = EpisodeSettings()
     network: CPCLNetSettings = CPCLNetSettings()
-    preprocessing: PreprocessingSettings = PreprocessingSettings()
+    preprocessing: PreprocessingSettings = PreprocessingSettings(mm_per_pixel=4.0, min_size=96)
+
+    @model_validator(mode="after")
+    def _one_pixel_size(self) -> TrainingSettings:
+        seen = (self.episodes.size, self.episodes.mm_per_pixel)
+        if seen != (self.preprocessing.min_size, self.preprocessing.mm_per_pixel):
+            raise ValueError(
+                "episodes and preprocessing must agree on the size of the slices and of their pixels"
+            )
+        return self

@@ -95,19 +95,21 @@ class Trainer:
         self.generator = torch.Generator(device).manual_seed(settings.seed)
         cut = len(stack.labels) - settings.held_out
         labels, levels = stack.labels.to(device), stack.levels.to(device)
-        self.episodes = PhantomEpisodes(labels[:cut], levels[:cut], stack.z_spacing, settings.episodes)
+        self.episodes = PhantomEpisodes(labels[:cut], levels[:cut], stack.spacing, settings.episodes)
         five = settings.episodes.model_copy(
             update={"shots": (5,), "shot_weights": (1.0,), "same_patient": 0.0}
         )
-        self.held_out = PhantomEpisodes(labels[cut:], levels[cut:], stack.z_spacing, five)
+        self.held_out = PhantomEpisodes(labels[cut:], levels[cut:], stack.spacing, five)
         self.step = 0
 
     def learning_rate(self, step: int) -> float:
-        """Warm-up, plateau, cosine to zero."""
+        """Warm-up, plateau, cosine to zero; the warm-up is repeated after the anatomy steps."""
         s = self.settings
         left = (s.steps - step) / (s.decay * s.steps)
         fall = 0.5 * (1 - math.cos(math.pi * min(1.0, max(0.0, left))))
-        return s.learning_rate * min(1.0, (step + 1) / s.warmup) * fall
+        # what joins after the anatomy warms up afresh
+        begun = step - s.anatomy_steps if step >= s.anatomy_steps else step
+        return s.learning_rate * min(1.0, (begun + 1) / s.warmup) * fall
 
     def run(self) -> Iterator[StepReport]:
         """Train from the present step to the last one, one report per step."""
@@ -139,14 +141,30 @@ class Trainer:
             old.lerp_(new[name], 1 - decay)
 
     def _losses(self, batch: EpisodeBatch) -> tuple[dict[str, Tensor], float]:
-        weights = self.settings.loss
-        e, k, q = *batch.support.shape[:2], batch.query.shape[1]
+        """All terms of the loss, with ``total``, and the soft Dice of the queries."""
+        weights = self.settings.loss.model_dump()
         images = torch.cat([batch.support.flatten(0, 1), batch.query.flatten(0, 1)])
         features = self.model.encode(images.contiguous(memory_format=torch.channels_last))
+        labels = torch.cat([batch.support_labels.flatten(0, 1), batch.query_labels.flatten(0, 1)])
+        levels = torch.cat([batch.support_levels.flatten(), batch.query_levels.flatten()])
+        losses = dict.fromkeys(("segmentation", *weights), images.new_zeros(()))
+        losses["anatomy"] = self.heads(features, labels)
+        losses["level"] = F.smooth_l1_loss(features.level, levels, beta=0.1)
+        dice = math.nan
+        if self.step >= self.settings.anatomy_steps:
+            few_shot, dice = self._few_shot_losses(features, batch)
+            losses |= few_shot
+        total = losses["segmentation"]
+        for name, weight in weights.items():
+            total = total + weight * losses[name]
+        return {**losses, "total": total}, dice
+
+    def _few_shot_losses(self, features: Features, batch: EpisodeBatch) -> tuple[dict[str, Tensor], float]:
+        e, k, q = *batch.support.shape[:2], batch.query.shape[1]
         support, query = features.select(slice(0, e * k)), features.select(slice(e * k, None))
         described: list[Descriptors] = []
-        consistency = images.new_zeros(())
-        spread = [images.new_zeros(()), images.new_zeros(())]
+        consistency = features.grid.new_zeros(())
+        intra, inter = consistency, consistency
         for i in range(e):
             shots, asked = support.select(slice(i * k, i * k + k)), query.select(slice(i * q, i * q + q))
             own = self.model.describe([shots], [batch.support_masks[i]])
@@ -156,35 +174,24 @@ class Trainer:
             consistency = consistency + consistency_loss(asked.grid, own.prototypes, shrink_masks(truth)) / e
             there = shrink_masks(batch.support_masks[i])
             consistency = consistency + consistency_loss(shots.grid, mirrored, there) / e
-            if weights.intra or weights.inter:
-                spread = [a + b / e for a, b in zip(spread, spread_loss(own.prototypes), strict=True)]
+            if self.settings.loss.intra or self.settings.loss.inter:
+                one, other = spread_loss(own.prototypes)
+                intra, inter = intra + one / e, inter + other / e
         answer = self.model.segment(query, Descriptors.stack([d for d in described for _ in range(q)]))
         target = batch.query_masks.flatten(0, 1)
-        labels = torch.cat([batch.support_labels.flatten(0, 1), batch.query_labels.flatten(0, 1)])
-        levels = torch.cat([batch.support_levels.flatten(), batch.query_levels.flatten()])
         losses = {
             "segmentation": segmentation_loss(answer.logits, target),
-            "anatomy": self.heads(features, labels),
-            "level": F.smooth_l1_loss(features.level, levels, beta=0.1),
             "consistency": consistency,
             "align": answer.align,
-            "intra": spread[0],
-            "inter": spread[1],
+            "intra": intra,
+            "inter": inter,
         }
-        total = losses["segmentation"]
-        for name, weight in weights.model_dump().items():
-            if weight:
-                total = total + weight * losses[name]
-        losses["total"] = total
         with torch.no_grad():
             probability = answer.logits.softmax(2)[:, :, 1]
+            both = (probability * target).sum((2, 3))
+            either = (probability.sum((2, 3)) + target.sum((2, 3))).clamp(min=1)
             shown = target.sum((2, 3)) > 0
-            overlap = (
-                2
-                * (probability * target).sum((2, 3))
-                / (probability.sum((2, 3)) + target.sum((2, 3))).clamp(min=1)
-            )
-            dice = float(overlap[shown].mean()) if shown.any() else math.nan
+            dice = float((2 * both / either)[shown].mean()) if shown.any() else math.nan
         return losses, dice
 
     @torch.inference_mode()
