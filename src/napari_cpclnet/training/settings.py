@@ -38,27 +38,27 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(default=1, ge=0, description="Of the phantoms, the episodes and the initial weights.")
-    phantoms: int = Field(default=256, ge=4, description="Number of phantoms, the held-out ones included.")
+    phantoms: int = Field(default=224, ge=4, description="Number of phantoms, the held-out ones included.")
     held_out: int = Field(default=8, ge=2, description="Phantoms kept for validation.")
-    steps: int = Field(default=4000, ge=1, description="Optimiser steps of the whole run.")
+    steps: int = Field(default=3700, ge=1, description="Optimiser steps of the whole run.")
     anatomy_steps: int = Field(
         default=1500,
         ge=0,
         description="Steps at the start in which the encoder alone learns, by naming structures; they cost a third.",
     )
-    warmup: int = Field(default=150, ge=1, description="Steps in which the learning rate rises.")
+    warmup: int = Field(default=100, ge=1, description="Steps in which the learning rate rises.")
     decay: float = Field(
-        default=0.4, gt=0, le=1, description="Share of the steps, at the end, in which it falls to zero."
+        default=0.37, gt=0, le=1, description="Share of the steps, at the end, in which it falls to zero."
     )
     learning_rate: float = Field(default=2e-3, gt=0, description="Largest learning rate.")
     weight_decay: float = Field(default=1e-3, ge=0, description="Of AdamW.")
     clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
     ema: float = Field(default=0.998, ge=0, lt=1, description="Decay of the moving average of the weights.")
     validate_every: int = Field(
-        default=500, ge=1, description="Steps between validations, each followed by a checkpoint."
+        default=250, ge=1, description="Steps between validations, each followed by a checkpoint."
     )
     validation_batches: int = Field(
-        default=16, ge=1, description="Batches of held-out episodes, the same ones every time."
+        default=6, ge=1, description="Batches of held-out episodes, the same ones every time."
     )
     loss: LossWeights = LossWeights()
     episodes: EpisodeSettings = EpisodeSettings()
