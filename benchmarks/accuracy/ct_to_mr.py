@@ -2,8 +2,8 @@
 
 The honest protocol: support slices are chosen from the support's mask alone, every slice of the query counts
 (organ-free ones included), the query's mask is opened after the prediction is final. Beside the network stands a
-baseline without any learning: each query slice gets a copy of the painted mask at the nearest relative position
-along the scan, aligned at the centres of the bodies, in millimetres.
+baseline without any learning: each query slice near enough gets a copy of the painted mask at the nearest relative
+position along the scan, aligned at the centres of the bodies, in millimetres.
 
     python benchmarks/accuracy/ct_to_mr.py              # CT 10 to MR 1
     python benchmarks/accuracy/ct_to_mr.py --all        # four pairs in each of four directions
@@ -24,13 +24,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import CpclnetError
+from napari_cpclnet.evaluation.baselines import make_baseline
 from napari_cpclnet.imaging import Modality, Segmentation, Volume, read_segmentation, read_volume
 from napari_cpclnet.model import CPCLNet, load_weights
-from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings, plane_axis
+from napari_cpclnet.preprocessing import plane_axis
 from napari_cpclnet.segmentation import PostprocessingSettings, SegmentationSettings, Segmenter, SupportSet
 
 CT_CLASSES = "6=liver,2=right kidney,3=left kidney,1=spleen"
@@ -74,39 +74,6 @@ def choose_slices(labels: NDArray[np.integer], classes: Sequence[int], axis: int
     return sorted({int(first + extent * (i + 0.5) / count) for i in range(count)})
 
 
-def copied_masks(support: SupportSet, query: Volume, settings: PreprocessingSettings) -> NDArray[np.uint32]:
-    """Label map made of copies of the nearest painted slice."""
-    axial = [s for s in support.slices if s.plane == "axial"]
-    grid = ModelGrid.for_volume(query, "axial", settings)
-    from_grids = [ModelGrid.for_volume(s.volume, "axial", settings) for s in axial]
-    places = np.array([relative_position(g, s.index) for g, s in zip(from_grids, axial, strict=True)])
-    values = list(support.classes)
-    pasted = []
-    for painted, own in zip(axial, from_grids, strict=True):
-        masks = torch.stack([own.mask(painted.labels2d, value) for value in values])
-        native = grid.to_native(centre_crop(masks, grid.size)[None])[0]
-        best, winner = native.max(0)
-        pasted.append(np.where(best >= 0.5, np.asarray(values)[winner.numpy()], 0))
-    out = np.zeros(grid.shape, np.uint32)
-    for index in range(grid.n_slices):
-        nearest = int(np.abs(places - relative_position(grid, index)).argmin())
-        grid.put(out, index, pasted[nearest])
-    return out
-
-
-def relative_position(grid: ModelGrid, index: int) -> float:
-    """0 at the lowest slice of the scan, 1 at the highest."""
-    fraction = (index + 0.5) / grid.n_slices
-    return 1 - fraction if grid.flips[0] else fraction
-
-
-def centre_crop(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Cut or pad the last two axes around their middle."""
-    (h, w), (height, width) = images.shape[-2:], size
-    top, left = (height - h) // 2, (width - w) // 2
-    return F.pad(images, (left, width - w - left, top, height - h - top))
-
-
 def dice(labels: NDArray[np.integer], value: int, truth: NDArray[np.integer], true_value: int) -> float:
     """3-D Dice of one class."""
     a, b = labels == value, truth == true_value
@@ -131,7 +98,7 @@ def run_pair(
         pass
     found = segmenter.result().labels
     seconds = time.perf_counter() - started
-    copied = copied_masks(support, query, segmenter.preprocessing)
+    copied = make_baseline("copy", segmenter).predict(support, query)
     truth = query_case.labels(query).labels
     true_values = {name: value for value, name in query_case.classes.items()}
     common = {value: name for value, name in support_case.classes.items() if name in true_values}

@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,10 @@ def make_stack(count: int, seed: int, path: Path, workers: int | None = None) ->
         # a fresh interpreter per worker: forking a process that has used torch's threads may hang
         with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
             made = list(pool.map(_one, [(seed, i) for i in range(count)], chunksize=4))
-        arrays = {"labels": np.stack([m[0] for m in made]), "levels": np.stack([m[1] for m in made])}
+        arrays: dict[str, NDArray[Any]] = {
+            "labels": np.stack([m[0] for m in made]),
+            "levels": np.stack([m[1] for m in made]),
+        }
         with whole_file(path, "the phantoms") as temporary:
             save_file(arrays, temporary)
     try:

@@ -35,10 +35,12 @@ p { max-width: 44rem; margin: 0.5rem 0 1rem; }
 .scroll { overflow-x: auto; margin: 0.8rem 0 0.4rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; font-variant-numeric: lining-nums tabular-nums; }
 th, td { padding: 0.45rem 0.55rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--muted); font-weight: 500; font-size: 0.82rem; vertical-align: bottom; }
+th { color: var(--muted); font-weight: 500; font-size: 0.82rem; line-height: 1.25;
+  vertical-align: bottom; white-space: normal; }
 td.name, th.name { text-align: left; padding-left: 0; }
 tr.first td { font-weight: 600; }
 .range { color: var(--muted); font-weight: 400; font-size: 0.82rem; padding-left: 0.4rem; }
+.mean { display: inline-block; min-width: 2.2rem; }
 .bar { display: inline-block; width: 4rem; height: 0.55rem; border-radius: 2px; background: var(--line);
   margin-right: 0.6rem; overflow: hidden; vertical-align: 0; }
 .bar i { display: block; height: 100%; background: var(--accent); }
@@ -55,5 +57,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 details { margin: 1.2rem 0; border-top: 1px solid var(--line); border-bottom: 1px solid var(--line); }
 summary { cursor: pointer; padding: 0.7rem 0; font-weight: 600; font-size: 0.95rem; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 0 3rem; }
+details table { font-size: 0.84rem; }
+details th, details td { padding: 0.25rem 0.4rem; }
 @media print { details { display: none; } main { padding: 0; } figure, tr { break-inside: avoid; } }
 """

@@ -102,15 +102,22 @@ def methods_table(groups: Groups, condition: Condition, methods: Sequence[str]) 
         group = groups.get(condition, method)
         if group is not None:
             lines.append(([f'<td class="name">{escape(method)}</td>'], group, method == groups.methods[0]))
-    return _score_table(['<th class="name">Method</th>'], lines)
+    return _score_table(['<th class="name">Method</th>'], lines, bars=True)
 
 
 def all_numbers_table(groups: Groups, condition: Condition) -> str:
     """Folded away: one line per organ, direction and method."""
     lines = []
     found = [g for g in groups.of(condition) if g["organ"] != ALL and g["support_modality"] != ALL]
-    order = {method: place for place, method in enumerate(groups.methods)}
-    found.sort(key=lambda g: (g["organ"], g["support_modality"], g["query_modality"], order[g["method"]]))
+    organs = list(dict.fromkeys(g["organ"] for g in found))
+    found.sort(
+        key=lambda g: (
+            organs.index(g["organ"]),
+            g["support_modality"],
+            g["query_modality"],
+            groups.methods.index(g["method"]),
+        )
+    )
     for group in found:
         names = (
             group["organ"],
@@ -120,19 +127,23 @@ def all_numbers_table(groups: Groups, condition: Condition) -> str:
         cells = [f'<td class="name">{escape(name)}</td>' for name in names]
         lines.append((cells, group, group["method"] == groups.methods[0]))
     heads = [f'<th class="name">{name}</th>' for name in ("Organ", "Support → query", "Method")]
-    return f"<details><summary>All numbers by organ and direction</summary>{_score_table(heads, lines)}</details>"
+    table = _score_table(heads, lines, bars=False)
+    return f"<details><summary>All numbers by organ and direction</summary>{table}</details>"
 
 
-def _score_table(heads: Sequence[str], lines: Sequence[tuple[list[str], Group, bool]]) -> str:
+def _score_table(heads: Sequence[str], lines: Sequence[tuple[list[str], Group, bool]], *, bars: bool) -> str:
     head = "".join([*heads, "<th>cases</th><th>mean Dice, 95 % interval</th>"])
     head += "".join(f"<th>{name}</th>" for name, *_ in _COLUMNS) + "<th>missed</th>"
     rows = []
     for cells, group, first in lines:
         dice = group["dice"]
         row = [*cells, f"<td>{group['n']}</td>"]
-        bar = f'<span class="bar"><i style="width:{100 * (dice["mean"] or 0):.0f}%"></i></span>'
+        length = 100 * (dice["mean"] or 0)
+        bar = f'<span class="bar"><i style="width:{length:.0f}%"></i></span>' if bars else ""
         interval = "" if dice["low"] is None else f"{dice['low']:.2f}–{dice['high']:.2f}"
-        row.append(f'<td>{bar}{number(dice["mean"])}<span class="range">{interval}</span></td>')
+        row.append(
+            f'<td>{bar}<span class="mean">{number(dice["mean"])}</span><span class="range">{interval}</span></td>'
+        )
         row += [f"<td>{number(group[measure][kind], digits)}</td>" for _, measure, kind, digits in _COLUMNS]
         row.append(f"<td>{group['missed']}</td>")
         mark = ' class="first"' if first else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.connections import Connections, when_destroyed
+from napari_cpclnet.gui.evaluate_tab import EvaluateTab
 from napari_cpclnet.gui.segment_tab import SegmentTab
 from napari_cpclnet.gui.session import Session
 from napari_cpclnet.gui.style import style_sheet
@@ -34,9 +35,13 @@ class CPCLNetPanel(QWidget):
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.session = session or Session(viewer)
         self.segment = SegmentTab(self.session)
+        self.evaluate = EvaluateTab(self.session)
+        self.segment.refreshed.connect(self.evaluate.refresh)
         self.tabs = QTabWidget()
         self.tabs.addTab(self.segment, "Segment")
         self.tabs.setTabToolTip(0, "Label scans from a few painted slices.")
+        self.tabs.addTab(self.evaluate, "Evaluate")
+        self.tabs.setTabToolTip(1, "Measure how good the labels are where the truth is known.")
         self.tabs.setDocumentMode(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -50,3 +55,21 @@ class CPCLNetPanel(QWidget):
 
     def _on_theme(self, _event: Any = None) -> None:
         self.setStyleSheet(style_sheet(self.session.viewer.theme))
+
+
+def show_evaluate() -> None:
+    """Menu command: bring the Evaluate tab to the front, opening the panel if there is none."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    panel = next((w for w in viewer.window.dock_widgets.values() if isinstance(w, CPCLNetPanel)), None)
+    if panel is None:
+        _, panel = viewer.window.add_plugin_dock_widget("napari-cpclnet", "Segment")
+    dock = panel.parentWidget()
+    if dock is not None:
+        dock.show()
+        dock.raise_()
+    panel.tabs.setCurrentWidget(panel.evaluate)

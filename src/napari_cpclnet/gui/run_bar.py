@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 from qtpy.QtCore import Qt, Signal
@@ -19,14 +20,27 @@ class RunState(Enum):
     CANCELLING = "cancelling"
 
 
+@dataclass(frozen=True)
+class RunWords:
+    """Tooltips of a bar, what it counts, and its shortcut if it has one."""
+
+    run: str = "Label the ticked scans from the painted slices."
+    cancel: str = "Stop after the slice in work; finished slices stay."
+    cancelling: str = "The slice in work is finished first."
+    progress: str = "Slices labelled so far."
+    unit: str = "slices"
+    shortcut: str | None = RUN
+
+
 class RunBar(QWidget):
     """Emits `run_requested` and `cancel_requested`."""
 
     run_requested = Signal()
     cancel_requested = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, words: RunWords | None = None) -> None:
         super().__init__()
+        self._words = words or RunWords()
         self.state = RunState.READY
         self._device, self._weights = "device: automatic", "bundled weights"
         self.message = QLabel()
@@ -36,7 +50,7 @@ class RunBar(QWidget):
         self.message.setToolTip("What went wrong, or what to do next.")
         self.message.hide()
         self.progress = QProgressBar()
-        self.progress.setToolTip("Slices labelled so far.")
+        self.progress.setToolTip(self._words.progress)
         self.progress.hide()
         self.button = QPushButton()
         self.button.setObjectName("run")
@@ -64,13 +78,13 @@ class RunBar(QWidget):
         self.state = state
         if state is RunState.CANCELLING:
             self.button.setText("Cancelling…")
-            self.button.setToolTip("The slice in work is finished first.")
+            self.button.setToolTip(self._words.cancelling)
         elif state is RunState.RUNNING:
-            label(self.button, "Cancel", RUN)
-            self.button.setToolTip("Stop after the slice in work; finished slices stay.")
+            self._label("Cancel")
+            self.button.setToolTip(self._words.cancel)
         else:
-            label(self.button, "Run", RUN)
-            self.button.setToolTip("Label the ticked scans from the painted slices.")
+            self._label("Run")
+            self.button.setToolTip(self._words.run)
         self.button.setEnabled(state is not RunState.CANCELLING)
         self.progress.setVisible(state is not RunState.READY)
         self._show_status()
@@ -88,11 +102,11 @@ class RunBar(QWidget):
         self._show_status(text)
 
     def show_slices(self, done: int, total: int, scan: str) -> None:
-        """Show the slices of the scan in work."""
+        """Show the slices of the scan in work (or whatever this bar counts)."""
         self.progress.setRange(0, max(total, 1))
         self.progress.setValue(done)
-        self.progress.setFormat(f"{done} / {total} slices")
-        self.progress.setToolTip(f"{scan}: {done} of {total} slices")
+        self.progress.setFormat(f"{done} / {total} {self._words.unit}")
+        self.progress.setToolTip(f"{scan}: {done} of {total} {self._words.unit}")
         self._show_status(scan)
 
     def show_message(self, text: str, *, error: bool = False) -> None:
@@ -102,6 +116,12 @@ class RunBar(QWidget):
         self.message.style().polish(self.message)
         self.message.setText(text)
         self.message.setVisible(bool(text))
+
+    def _label(self, text: str) -> None:
+        if self._words.shortcut is None:
+            self.button.setText(text)
+        else:
+            label(self.button, text, self._words.shortcut)
 
     def _show_status(self, doing: str = "") -> None:
         if self.state is RunState.CANCELLING:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.connections import Connections, when_destroyed
+from napari_cpclnet.gui.heading import heading
 from napari_cpclnet.gui.layers import refusal
 from napari_cpclnet.gui.options import Options
 from napari_cpclnet.gui.options_box import OptionsBox
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 
 class SegmentTab(QWidget):
-    """The tab; all choices live in the session."""
+    """The tab; all choices live in the session. `refreshed` tells that layers or choices may have changed."""
+
+    refreshed = Signal()
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -47,16 +50,16 @@ class SegmentTab(QWidget):
         column = QVBoxLayout(content)
         column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         column.setSpacing(SPACING)
-        column.addWidget(_heading("1   Support", "The scan you paint on, and what you painted."))
+        column.addWidget(heading("1   Support", "The scan you paint on, and what you painted."))
         column.addWidget(self.support)
-        column.addWidget(_heading("2   Scans to label", "Scans that get labels, each on its own voxels."))
+        column.addWidget(heading("2   Scans to label", "Scans that get labels, each on its own voxels."))
         column.addWidget(self.queries)
         self.no_scan = QLabel("Open a scan: drop a NIfTI, NRRD, MetaImage or DICOM folder on the canvas.")
         self.no_scan.setObjectName("muted")
         self.no_scan.setWordWrap(True)
         column.addWidget(self.no_scan)
         column.addWidget(self.options)
-        self.results_heading = _heading("3   Volumes", "Millilitres per class in the scans of the last run.")
+        self.results_heading = heading("3   Volumes", "Millilitres per class in the scans of the last run.")
         column.addWidget(self.results_heading)
         column.addWidget(self.results)
         column.addStretch(1)
@@ -112,6 +115,7 @@ class SegmentTab(QWidget):
         self.queries.setVisible(bool(scans))
         self.no_scan.setVisible(not scans)
         self.results_heading.setVisible(self.results.rowCount() > 0)
+        self.refreshed.emit()
 
     def _query_row(self, scan: Image) -> QueryRow:
         remark = "(support)" if scan is self.session.support_scan else ""
@@ -145,10 +149,3 @@ class SegmentTab(QWidget):
         self._names.close()
         for layer in self.session.viewer.layers:
             self._names.connect(layer.events.name, self._on_layers)
-
-
-def _heading(text: str, tip: str) -> QLabel:
-    heading = QLabel(text)
-    heading.setObjectName("heading")
-    heading.setToolTip(tip)
-    return heading

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_cpclnet.gui.connections import when_destroyed
-from napari_cpclnet.gui.job import Job, Report, run_job, sentence
+from napari_cpclnet.gui.job import Job, run_job, sentence
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.options import SegmenterFactory
@@ -27,21 +28,24 @@ class JobRunner(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._job: Job | None = None
+        self._cancelled: Event | None = None
 
     @property
     def is_running(self) -> bool:
         """Whether a run is under way (also while it is being cancelled)."""
-        return self._job is not None
+        return self._cancelled is not None
 
     def start(self, job: Job, make_segmenter: SegmenterFactory) -> None:
         """Start a run; the previous one must have finished."""
-        if self._job is not None:
+        self.start_reports(run_job(job, make_segmenter), job.cancelled)
+
+    def start_reports(self, reports: Generator[Any, None, None], cancelled: Event) -> None:
+        """Start any generator of reports that looks at ``cancelled`` now and then."""
+        if self._cancelled is not None:
             raise RuntimeError("a run is under way")
-        self._job = job
+        self._cancelled = cancelled
         # Cancelled by the flag, not by worker.quit(): the generator then ends by itself and says so.
-        when_destroyed(self, job.cancelled.set)
-        reports = run_job(job, make_segmenter)
+        when_destroyed(self, cancelled.set)
         worker = create_worker(_each, reports, _start_thread=False)
         worker.yielded.connect(self.report)
         worker.finished.connect(self._on_finished)
@@ -52,11 +56,11 @@ class JobRunner(QObject):
 
     def cancel(self) -> None:
         """Ask the run to stop; it does so after the slice it is working on."""
-        if self._job is not None:
-            self._job.cancelled.set()
+        if self._cancelled is not None:
+            self._cancelled.set()
 
     def _on_finished(self) -> None:
-        self._job = None
+        self._cancelled = None
         self.finished.emit()
 
 
@@ -85,7 +89,7 @@ class BackgroundCall(QObject):
         self.deleteLater()
 
 
-def _each(reports: Iterator[Report]) -> Iterator[Report]:
+def _each(reports: Iterator[Any]) -> Iterator[Any]:
     yield from reports
 
 

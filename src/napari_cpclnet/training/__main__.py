@@ -19,13 +19,12 @@ from napari_cpclnet.model import choose_device, save_weights
 from napari_cpclnet.training import StepReport, Trainer, TrainingSettings
 
 
-def _metadata(settings: TrainingSettings, step: int, seconds: float, dice: float) -> dict[str, object]:
+def _metadata(settings: TrainingSettings, step: int, dice: float) -> dict[str, object]:
     return {
         "preprocessing": settings.preprocessing.model_dump(),
         "recipe": settings.model_dump(exclude={"network", "preprocessing"}),
         "seed": settings.seed,
         "steps": step,
-        "hours": round(seconds / 3600, 2),
         "sources": ["procedural phantoms of this package (BSD-3-Clause)"],
         "phantom_dice": round(dice, 4),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
@@ -79,7 +78,7 @@ def main(
         typer.echo("  ".join(f"{k} {v}" for k, v in row.items()))
         if report.validation:
             trainer.save(checkpoint)
-            facts = _metadata(settings, report.step, time.monotonic() - start, report.validation["dice"])
+            facts = _metadata(settings, report.step, report.validation["dice"])
             save_weights(trainer.ema, out / "models" / "best_model.safetensors", facts)
 
 
