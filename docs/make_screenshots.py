@@ -52,6 +52,8 @@ class Photographer:
     def shoot(self, name: str, settle: float = 0.4) -> None:
         """Write one picture, after the window has settled."""
         self.wait(settle)
+        for _ in range(5):  # a busy machine may not have come to the layout yet
+            QApplication.processEvents()
         self.viewer.screenshot(str(self.folder / f"{name}.png"), canvas_only=False, flash=False)
 
     def run_until(self, fraction: float) -> None:

@@ -93,7 +93,7 @@ def _metadata_lines(key: str, value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         yield _line(key, "")
         for name, inner in value.items():
-            yield f"  {name:<{_WIDTH}}{inner if isinstance(inner, str) else json.dumps(inner)}"
+            yield f"  {name:<{_WIDTH + 6}} {inner if isinstance(inner, str) else json.dumps(inner)}"
     else:
         yield _line(key, value if isinstance(value, str) else json.dumps(value))
 

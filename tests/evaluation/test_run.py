@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -171,12 +170,12 @@ def test_legacy_forgives_what_lies_outside_the_organs_slices(cases: tuple[Case, 
 
 
 def test_same_volume_scores_the_slices_that_were_not_painted(cases: tuple[Case, ...], tmp_path: Path) -> None:
-    rows = run(cases, tmp_path / "out", Oracle(), Nothing(), protocols=("same-volume",))
+    rows = run(cases, tmp_path / "out", Oracle(), Nothing(), protocols=("same-volume",), shots=(2,))
     assert {(r.support_patient, r.query_patient) for r in rows} == {(p, p) for p in ("ann", "bob", "cid")}
     assert set(scores(rows, "dice", method="oracle")) == {1.0}
     assert set(scores(rows, "dice", method="nothing")) == {0.0}
     liver = scores(rows, "truth_ml", method="oracle", organ="liver", query_patient="ann")
-    assert liver == pytest.approx([3 * 8 * 10 * VOXEL_ML])  # three of six slices were painted
+    assert liver == pytest.approx([4 * 8 * 10 * VOXEL_ML])  # two of six slices were painted
 
 
 class Thief:
@@ -345,6 +344,7 @@ for report in evaluate_predictors(read_cases({table!r}), settings, [Slow()], Pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # starts three processes, which takes a while on a busy machine
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system cannot kill a process at once")
 def test_a_run_that_is_killed_loses_at_most_one_case(cases: tuple[Case, ...], tmp_path: Path) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
@@ -355,33 +355,23 @@ def test_a_run_that_is_killed_loses_at_most_one_case(cases: tuple[Case, ...], tm
         out=str(out),
     )
     rng = np.random.default_rng(0)
-    total = lost = 0
-    for attempt in range(20):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
-        )
+    for kills in (1, 2):
+        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
-        if attempt < 3:
-            for _ in range(int(rng.integers(2, 6))):
-                process.stdout.readline()
-            time.sleep(float(rng.uniform(0, 0.1)))
-            process.kill()
-        lines = process.stdout.read().splitlines()
-        process.wait()
-        predicted = len(log.read_text())
+        for _ in range(3):
+            process.stdout.readline()
+        time.sleep(float(rng.uniform(0, 0.1)))
+        process.kill()
+        process.communicate()
         kept = len(read_results(out / "cases.csv"))
-        lost = predicted - kept
-        assert lost <= attempt + 1  # one for each kill so far
-        if process.returncode == 0:
-            total = int(lines[-1].split()[1]) if lines else total
-            break
-    assert process.returncode == 0
+        assert kept >= 3 * kills
+        assert len(log.read_text()) - kept <= kills
+    last = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True)
+    total = int(last.stdout.split()[-1])
     rows = read_results(out / "cases.csv")
-    assert attempt == 3
     assert len(rows) == len({r.key for r in rows}) == total
-    assert lost <= 3
+    assert len(log.read_text()) - total <= 2
     assert (out / "report.html").exists()
-    assert not [p for p in out.rglob(".*") if p.is_file() and time.time() - p.stat().st_mtime < 0]
 
 
 def test_nothing_to_evaluate_is_said(cases: tuple[Case, ...], tmp_path: Path) -> None:

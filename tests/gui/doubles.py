@@ -60,7 +60,7 @@ class BrightSegmenter:
     """Labels what is brighter than 0.5 with the smallest class; slices of the support come out as painted."""
 
     device = "cpu"
-    model = SimpleNamespace(weights_hash="0123456789abcdef")
+    model = SimpleNamespace(metadata={"hash": "0123456789ab"})
 
     def __init__(self, options: Options, *, seconds: float = 0.0, fail_on: str = "") -> None:
         self.options = options

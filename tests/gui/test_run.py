@@ -43,7 +43,7 @@ def test_run_labels_every_ticked_scan(qtbot, viewer, make_panel, direction):
     assert "ct – CPCLNet" not in viewer.layers
     assert panel.segment.results.rowCount() == 2
     assert "2 scans" in panel.segment.bar.message.text()
-    assert "weights 01234567" in panel.segment.bar.status.text()
+    assert "weights 0123456789ab" in panel.segment.bar.status.text()
 
 
 def test_volumes_are_those_of_the_voxels(qtbot, viewer, make_panel):

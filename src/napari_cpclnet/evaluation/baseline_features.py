@@ -116,6 +116,7 @@ class NeighbourPredictor(_FeaturePredictor):
         rows = max(1, LARGEST_TABLE // len(tokens))
         count = min(NEIGHBOURS, len(tokens))
         votes = [
-            members[:, (part @ tokens.T).topk(count, dim=1).indices].mean(2) for part in cells.split(rows)
+            members[:, (part @ tokens.T).topk(count, dim=1).indices].mean(2)
+            for part in torch.split(cells, rows)
         ]
         return torch.cat(votes, 1)

@@ -126,7 +126,10 @@ class RegistrationPredictor:
         grey = normalise(volume.array, intensity_range(volume, self.preprocessing))
         image = volume.geometry.to_sitk(grey)
         factors = [max(1, round(GRID_MM / s)) for s in image.GetSpacing()]
-        return sitk.BinShrink(image, [min(f, n) for f, n in zip(factors, image.GetSize(), strict=True)])
+        shrunk: sitk.Image = sitk.BinShrink(
+            image, [min(f, n) for f, n in zip(factors, image.GetSize(), strict=True)]
+        )
+        return shrunk
 
     def _fall_back(self, transform: sitk.Transform, note: str) -> sitk.Transform:
         self.note = f"registration: {note}"
@@ -147,7 +150,7 @@ def _body_centre(volume: Volume) -> NDArray[np.float64]:
     """World position (x, y, z) in mm."""
     box = body_box(volume, volume.geometry.spacing)
     middle = [(low + high) / 2 for low, high in box]
-    return volume.geometry.index_to_world([middle])[0][::-1].copy()
+    return np.array(volume.geometry.index_to_world([middle])[0, ::-1])
 
 
 def _method(sampled: float) -> sitk.ImageRegistrationMethod:
@@ -195,7 +198,7 @@ def _best_start(fixed: sitk.Image, moving: sitk.Image, start: sitk.AffineTransfo
 def _spline(fixed: sitk.Image, moving: sitk.Image, affine: sitk.AffineTransform) -> sitk.BSplineTransform:
     extent = [n * s for n, s in zip(fixed.GetSize(), fixed.GetSpacing(), strict=True)]
     mesh = [max(1, round(length / KNOTS_MM)) for length in extent]
-    spline = sitk.BSplineTransformInitializer(fixed, mesh, 3)
+    spline: sitk.BSplineTransform = sitk.BSplineTransformInitializer(fixed, mesh, 3)
     method = _method(SPLINE_SAMPLED)
     method.SetMovingInitialTransform(affine)
     method.SetInitialTransform(spline, True)

@@ -43,7 +43,7 @@ class PaintedScan:
         places = self.positions_mm
         if len(places) > 1:
             gaps = np.diff(places)
-            return np.maximum(np.append(gaps, 0.0), np.insert(gaps, 0, 0.0)) / 2
+            return np.asarray(np.maximum(np.append(gaps, 0.0), np.insert(gaps, 0, 0.0)) / 2)
         in_plane = [s for a, s in enumerate(self.volume.geometry.spacing) if a != self.axis]
         area = np.count_nonzero(self.slices[0].labels2d == value) * in_plane[0] * in_plane[1]
         return np.array([np.sqrt(area / np.pi)])

@@ -179,7 +179,7 @@ def _fullest_slice(truth: Mask, predicted: Mask, axis: int) -> int:
         area = np.count_nonzero(mask, axis=others)
         if area.any():
             return int(area.argmax())
-    return truth.shape[axis] // 2
+    return int(truth.shape[axis]) // 2
 
 
 def _window(grid: ModelGrid, side: int) -> slice:

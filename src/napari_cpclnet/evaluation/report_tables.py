@@ -195,7 +195,7 @@ def absent_table(groups: Groups) -> str:
 def facts_lists(facts: Mapping[str, Any]) -> str:
     """Definition lists: plain facts first, then one list per mapping."""
     plain = {name: value for name, value in facts.items() if not isinstance(value, Mapping)}
-    lists = [("Run", plain)] if plain else []
+    lists: list[tuple[str, Mapping[str, Any]]] = [("Run", plain)] if plain else []
     lists += [(name, value) for name, value in facts.items() if isinstance(value, Mapping)]
     found = [
         f"<section><h3>{escape(_words(name).capitalize())}</h3><dl>{_definitions(values)}</dl></section>"

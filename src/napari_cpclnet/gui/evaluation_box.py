@@ -74,6 +74,7 @@ class EvaluationBox(QWidget):
         self.protocol = QComboBox()
         self.protocol.addItems(list(PROTOCOLS))
         self.protocol.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.protocol.setMinimumContentsLength(8)
         self.protocol.setToolTip(
             "Honest: the support is another patient, every slice counts.\n"
             "Legacy: the published protocol; it reads from the truth where the organ begins and ends.\n"
@@ -91,7 +92,7 @@ class EvaluationBox(QWidget):
         boxes.setContentsMargins(0, 0, 0, 0)
         for number, (name, box) in enumerate(self.baselines.items()):
             box.setToolTip(BASELINES[name])
-            boxes.addWidget(box, number // 3, number % 3)
+            boxes.addWidget(box, number // 2, number % 2)
         tip = (
             "Folder of the results; empty: nothing is kept but what you export.\n"
             "An evaluation that was cut short there is gone on with."
@@ -139,6 +140,7 @@ class PathEdit(QWidget):
         self.edit = QLineEdit()
         self.edit.setPlaceholderText(placeholder)
         self.edit.setToolTip(tip)
+        self.edit.setMinimumWidth(60)
         self.button = QPushButton("…")
         self.button.setToolTip("Choose it.")
         self.button.setMaximumWidth(32)

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 # Said again here because the evaluation room imports torch, and the panel must open at once.
 PROTOCOLS: dict[str, tuple[str, ...]] = {
-    "Honest: other patients, all slices": ("honest",),
-    "Legacy: as published, extent from the truth": ("legacy",),
-    "Honest and legacy, compared": ("honest", "legacy"),
-    "Same volume: rest of the painted scan": ("same-volume",),
+    "Honest: other patients": ("honest",),
+    "Legacy: as published": ("legacy",),
+    "Honest and legacy": ("honest", "legacy"),
+    "Same volume": ("same-volume",),
 }
 BASELINES = {
     "copy": "Copy the nearest painted mask.",

@@ -176,8 +176,8 @@ def _support_set(job: Job, volume: Volume) -> Any:
 def describe(segmenter: SegmenterLike, options: Options) -> tuple[str, str]:
     """Device and weights of a Segmenter in words for the status line."""
     device = str(getattr(segmenter, "device", options.device))
-    digest = str(getattr(getattr(segmenter, "model", None), "weights_hash", ""))[:8]
-    return {"cpu": "CPU", "mps": "Apple GPU"}.get(device, device.upper()), f"weights {digest}".strip()
+    digest = str(getattr(getattr(segmenter, "model", None), "metadata", {}).get("hash", "untrained"))[:12]
+    return {"cpu": "CPU", "mps": "Apple GPU"}.get(device, device.upper()), f"weights {digest}"
 
 
 def checksum(labels: np.ndarray) -> int:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 ORGAN, PAIR, METHOD, DICE, SURFACE, HD95, FALSE_ML, SECONDS = range(8)
 HEADERS = {
-    "Organ": ("Class name, as in the truth.", 64),
-    "Support → query": ("Painted scan, and the scan that was labelled after it.", 116),
-    "Method": ("The network, or a baseline.", 64),
-    "Dice": ("Overlap with the truth, 0 to 1.", 44),
-    "Surf.": ("Surface Dice at 2 mm: part of the two surfaces that agree, 0 to 1.", 44),
-    "HD95": ("95th percentile of the surface distance in mm.", 46),
-    "False": ("Predicted ml in slices without the organ.", 46),
-    "s": ("Seconds of the prediction.", 40),
+    "Organ": ("Class name, as in the truth.", 52),
+    "Support → query": ("Painted scan, and the scan that was labelled after it.", 84),
+    "Method": ("The network, or a baseline.", 68),
+    "Dice": ("Overlap with the truth, 0 to 1.", 52),
+    "Surf.": ("Surface Dice at 2 mm: part of the two surfaces that agree, 0 to 1.", 52),
+    "HD95": ("95th percentile of the surface distance in mm.", 52),
+    "False": ("Predicted ml in slices without the organ.", 52),
+    "s": ("Seconds of the prediction.", 48),
 }
 RESULT = Qt.ItemDataRole.UserRole
 NUMBER = Qt.ItemDataRole.UserRole + 1
@@ -45,7 +45,7 @@ class ScoreTable(QTableWidget):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setTextElideMode(Qt.TextElideMode.ElideRight)
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)

@@ -83,8 +83,8 @@ class SegmentTab(QWidget):
         self._refresh_soon.timeout.connect(self.refresh)
         self._reveal = QTimer(self)
         self._reveal.setSingleShot(True)
-        self._reveal.setInterval(150)
-        self._reveal.timeout.connect(self._show_results)
+        self._reveal.setInterval(1000)
+        self.scroll.verticalScrollBar().rangeChanged.connect(self._show_results)
         self.support.changed.connect(self.refresh)
         self.support.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.queries.ticked.connect(self.session.tick)
@@ -131,12 +131,14 @@ class SegmentTab(QWidget):
     def _on_run_finished(self) -> None:
         self.refresh()
         if self.results.rowCount():
-            # The layout learns of the table only in the next turn of the event loop.
+            # The layout learns of the table only later: follow it for a moment.
             self._reveal.start()
+            self._show_results()
 
     def _show_results(self) -> None:
-        bar = self.scroll.verticalScrollBar()
-        bar.setValue(bar.maximum())
+        if self._reveal.isActive():
+            bar = self.scroll.verticalScrollBar()
+            bar.setValue(bar.maximum())
 
     def _on_layers(self, _event: Any = None) -> None:
         self._refresh_soon.start()

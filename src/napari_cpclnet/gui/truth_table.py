@@ -145,8 +145,9 @@ class TruthTable(QTableWidget):
             scan.setFlags(Qt.ItemFlag.NoItemFlags)
             scan.setToolTip(f"Open or choose labels that lie on the voxels of '{choice.scan.name}'.")
         combo = LayerCombo("no labels")
-        combo.setMinimumContentsLength(4)
-        combo.setToolTip("Labels that show the whole truth on every slice.")
+        combo.setMinimumContentsLength(2)
+        chosen = f"{truth.name}\n" if truth is not None else ""
+        combo.setToolTip(f"{chosen}Labels that show the whole truth on every slice.")
         combo.show_layers(self._truths(choice.scan), truth)
         combo.chosen.connect(lambda layer, choice=choice: self._choose_truth(choice, layer))
         patient = QTableWidgetItem(choice.patient or choice.scan.name)
