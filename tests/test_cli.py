@@ -392,13 +392,21 @@ class TestInterrupt:
     def test_a_real_ctrl_c(self, case: Case) -> None:
         long = save(case.folder / "long.nii.gz", scan(8, (2000, 64, 64)))
         command = [sys.executable, "-m", "napari_cpclnet", *case.arguments(query=[case.query, long])]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 120
-        while "other_labels.nii.gz" not in case.written() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        # a shell starts background jobs with Ctrl-C ignored; whoever runs these tests may be one
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        try:
+            deadline = time.monotonic() + 120
+            while "other_labels.nii.gz" not in case.written() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
         assert process.returncode == 130
         assert "Traceback" not in err
         assert case.written() == ["other_labels.nii.gz"]

@@ -13,12 +13,12 @@ from napari_cpclnet.model.losses import consistency_loss, segmentation_loss, spr
 
 
 def test_segmentation_loss_of_an_undecided_network() -> None:
-    """Probability one half everywhere, 100 pixels, 30 of them of the class."""
+    """Probability one half everywhere, 100 pixels, 30 of them of the class, which weigh four times as much."""
     target = torch.zeros(1, 1, 10, 10)
     target[..., :3] = 1
     loss = segmentation_loss(torch.zeros(1, 1, 2, 10, 10), target)
     dice = 1 - (2 * 15 + 20) / (50 + 30 + 20)
-    assert float(loss) == pytest.approx(2 * math.log(2) + dice, abs=1e-5)
+    assert float(loss) == pytest.approx(2 * (30 * 4 + 70) / 100 * math.log(2) + dice, abs=1e-5)
 
 
 def test_only_the_difference_of_the_two_logits_counts() -> None:

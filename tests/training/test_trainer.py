@@ -23,6 +23,7 @@ TINY = {
     "steps": 30,
     "anatomy_steps": 0,
     "warmup": 3,
+    "learning_rate": 6e-3,
     "validate_every": 100,
     "validation_batches": 1,
     "episodes": {
@@ -72,6 +73,23 @@ def test_learning_rate_rises_stays_and_falls(phantom_stack: PhantomStack) -> Non
     assert rates[:100] == sorted(rates[:100]) and rates[600:] == sorted(rates[600:], reverse=True)
 
 
+def test_the_few_shot_part_waits_for_the_anatomy_and_warms_up_afresh(phantom_stack: PhantomStack) -> None:
+    settings = tiny(anatomy_steps=2, steps=100, warmup=3, learning_rate=3e-3)
+    trainer = Trainer(settings, phantom_stack, CPU)
+    before = {k: v.clone() for k, v in trainer.model.decoder.state_dict().items()}
+    first = steps(trainer, 2)
+    assert all(r.losses["segmentation"] == 0 and math.isnan(r.dice) for r in first)
+    assert all(torch.equal(v, before[k]) for k, v in trainer.model.decoder.state_dict().items())
+    assert [trainer.learning_rate(s) for s in (0, 1, 2, 3)] == pytest.approx([1e-3, 2e-3, 1e-3, 2e-3])
+    assert steps(trainer, 1)[0].losses["segmentation"] > 0
+    assert any(not torch.equal(v, before[k]) for k, v in trainer.model.decoder.state_dict().items())
+
+
+def test_slices_must_be_those_that_scans_become() -> None:
+    with pytest.raises(ValueError, match="must agree"):
+        tiny(preprocessing={"mm_per_pixel": 3.0, "min_size": 64})
+
+
 @pytest.fixture(scope="module")
 def learned(phantom_stack: PhantomStack) -> tuple[Trainer, list[StepReport]]:
     trainer = Trainer(tiny(), phantom_stack, CPU)
@@ -85,7 +103,7 @@ def test_loss_falls(learned: tuple[Trainer, list[StepReport]]) -> None:
     assert np.isfinite(total).all()
     assert np.mean(total[-6:]) < 0.8 * np.mean(total[:6])
     anatomy = [r.losses["anatomy"] for r in reports]
-    assert np.mean(anatomy[-6:]) < 0.7 * np.mean(anatomy[:6])
+    assert np.mean(anatomy[-6:]) < 0.85 * np.mean(anatomy[:6])
 
 
 def test_reports_hold_every_term_and_their_weighted_sum(learned: tuple[Trainer, list[StepReport]]) -> None:
