@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ORGAN, PAIR, METHOD, DICE, SURFACE, HD95, FALSE_ML, SECONDS = range(8)
 HEADERS = {
     "Organ": ("Class name, as in the truth.", 52),
-    "Support → query": ("Painted scan, and the scan that was labelled after it.", 84),
+    "From → to": ("Painted scan, and the scan that was labelled after it.", 84),
     "Method": ("The network, or a baseline.", 68),
     "Dice": ("Overlap with the truth, 0 to 1.", 52),
     "Surf.": ("Surface Dice at 2 mm: part of the two surfaces that agree, 0 to 1.", 52),
