@@ -14,11 +14,13 @@ from napari_cpclnet.episodes.appearance import COUNT, Look, random_look, render,
 FAULTLESS = Look(
     values=np.linspace(0, 1, COUNT, dtype=np.float32),
     textures=np.zeros(COUNT, np.float32),
+    strands=np.zeros(COUNT, np.float32),
     blur=0.0,
     noise=0.0,
     bias=0.0,
     gain=0.0,
     gamma=1.0,
+    mixing=0.0,
     view=(2.0, 2.0),
 )
 

@@ -122,14 +122,17 @@ viewer = napari.Viewer(show=False)
 if "napari-cpclnet" not in PluginManager.instance():
     PluginManager.instance().register(PluginManifest.from_file(sys.argv[1]))
 app = get_app_model()
-for menu in ("napari/layers/segment", "napari/layers/annotate"):
-    ids = [item.command.id for item in app.menus.get_menu(menu) if hasattr(item, "command")]
-    assert "napari-cpclnet.segment" in ids, (menu, ids)
+for menu, task in (("segment", "segment"), ("annotate", "segment"), ("measure", "evaluate")):
+    ids = [item.command.id for item in app.menus.get_menu(f"napari/layers/{menu}") if hasattr(item, "command")]
+    assert f"napari-cpclnet.{task}" in ids, (menu, ids)
 app.commands.execute_command("napari-cpclnet.segment").result()
 from napari_cpclnet.gui.panel import CPCLNetPanel
 (dock,) = viewer.window.dock_widgets.values()
 assert isinstance(dock, CPCLNetPanel)
 assert dock.session.viewer is viewer
+assert list(viewer.window.dock_widgets) == ["CPCLNet"], list(viewer.window.dock_widgets)
+app.commands.execute_command("napari-cpclnet.evaluate").result()
+assert dock.tabs.currentWidget() is dock.evaluate
 for name in ("torch", "SimpleITK", "monai", "pydicom", "matplotlib"):
     assert name not in sys.modules, name
 viewer.close()

@@ -44,13 +44,21 @@ _T1 = {
     "stomach gas": 0.0, "bowel gas": 0.0,
 }  # fmt: skip
 
-_FAT = ("subcutaneous fat", "visceral fat")
-_GAS = ("air", "stomach gas", "bowel gas", "lung")
+_FAT_INDEX = [STRUCTURES["subcutaneous fat"], STRUCTURES["visceral fat"]]
 _ENHANCING = {
     "right kidney cortex": 0, "left kidney cortex": 0, "right kidney medulla": 1, "left kidney medulla": 1, "liver": 2,
     "spleen": 3, "aorta": 4, "heart blood": 4, "vena cava": 5, "portal vein": 5, "liver vessel": 5,
     "mesenteric vessel": 5, "pancreas": 6, "heart wall": 6, "right adrenal": 6, "left adrenal": 6,
 }  # fmt: skip
+_STRANDED = {
+    "liver": 0.4,
+    "lung": 0.35,
+    "visceral fat": 0.4,
+    "spleen": 0.1,
+    "back muscle": 0.25,
+    "wall muscle": 0.15,
+}
+"""How often fine vessels or septa, too thin for the phantoms, show in a structure."""
 _CONTENTS = ("stomach content", "duodenum", "small bowel content", "colon content")
 _TIED = (
     ("left kidney cortex", "right kidney cortex"),
@@ -72,22 +80,26 @@ class Look:
 
     Attributes
     ----------
-    values, textures : array, shape (structures,)
-        Mean intensity in [0, 1] and amplitude of the texture of every structure.
+    values, textures, strands : array, shape (structures,)
+        Mean intensity in [0, 1], amplitude of the texture, and contrast of fine vessels or septa of every structure.
     blur, noise, bias, gain, gamma : float
         Standard deviation of the blur in pixels, of the noise, of the log bias field, of the log gain from slice to
         slice (an MR fades towards the ends of its coil); exponent of the tone curve.
+    mixing : float
+        Share of a random tone curve in the picture, which need not rise, so that contrasts turn around; 0 is none.
     view : tuple of float
         Half height and half width of the field of view, in half slice sides; nothing is seen outside.
     """
 
     values: Table
     textures: Table
+    strands: Table
     blur: float
     noise: float
     bias: float
     gain: float
     gamma: float
+    mixing: float
     view: tuple[float, float]
 
 
@@ -132,25 +144,27 @@ def _ct(rng: np.random.Generator) -> Table:
 
 def _mr(rng: np.random.Generator) -> Table:
     kind = rng.random()
-    if kind < 0.6:
-        values = _TABLES["t2"] * rng.uniform(0.9, 1.5)
-        if rng.random() < 0.35:  # without fat suppression
-            for name in _FAT:
-                values[_INDEX[name]] = rng.uniform(0.6, 1.0)
-        elif rng.random() < 0.3:
-            for name in _FAT:
-                values[_INDEX[name]] = rng.uniform(0.1, 0.4)
+    if kind < 0.65:
+        values = _TABLES["t2"] * np.exp(rng.normal(0.05, 0.25))
+        fat = rng.random()
+        if fat < 0.3:  # without fat suppression
+            values[_FAT_INDEX] = rng.uniform(0.6, 1.0)
+        elif fat < 0.5:
+            values[_FAT_INDEX] = rng.uniform(0.1, 0.4)
+        if rng.random() < 0.6:  # long echo: the liver nearly as dark as muscle, spleen and kidneys bright
+            values[_INDEX["liver"]] *= rng.uniform(0.4, 1.0)
+            for names in (("spleen",), ("right kidney cortex", "right kidney medulla")):
+                values[[_INDEX[n] for n in names]] *= rng.uniform(0.9, 1.5)
     else:
         values = _TABLES["t1"].copy()
         if rng.random() < 0.4:  # fat-suppressed
-            for name in _FAT:
-                values[_INDEX[name]] = rng.uniform(0.05, 0.3)
+            values[_FAT_INDEX] = rng.uniform(0.05, 0.3)
         if rng.random() < 0.4:  # with contrast agent
             for name in _ENHANCING:
                 values[_INDEX[name]] += rng.uniform(0.2, 0.6)
-    values = values * np.exp(rng.normal(0, 0.18, COUNT)) + rng.normal(0, 0.02, COUNT)
+    values = values * np.exp(rng.normal(0, 0.22, COUNT)) + rng.normal(0, 0.02, COUNT)
     for name in ("aorta", "vena cava", "portal vein", "liver vessel", "heart blood", "mesenteric vessel"):
-        if rng.random() < 0.3:  # flow: dark or bright
+        if rng.random() < 0.35:  # flow: dark or bright
             values[_INDEX[name]] = rng.uniform(0, 1)
     for name in _CONTENTS:
         if rng.random() < 0.5:
@@ -177,9 +191,10 @@ def _any(rng: np.random.Generator) -> Table:
     return values.astype(np.float32)
 
 
-def random_look(rng: np.random.Generator) -> Look:
+def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
     """Draw a scanner and a patient's values in it."""
-    kind = rng.choice(4, p=[0.32, 0.33, 0.05, 0.30])
+    if kind is None:
+        kind = int(rng.choice(4, p=[0.30, 0.38, 0.05, 0.27]))
     values = (_ct, _mr, _pet, _any)[kind](rng)
     for follower, leader in _TIED:
         if kind != 0 or "kidney" in follower or "adrenal" in follower:
@@ -187,16 +202,24 @@ def random_look(rng: np.random.Generator) -> Look:
             values[_INDEX[follower]] = values[_INDEX[leader]] + rng.normal(0, loose)
     if kind == 3 and rng.random() < 0.15:
         values = values.max() - values
+    strands = np.zeros(COUNT, np.float32)
+    for name, share in _STRANDED.items():
+        if rng.random() < share:
+            contrast = rng.uniform(0.1, 0.5) if name in ("liver", "lung") else rng.uniform(0.05, 0.3)
+            darker = rng.random() < (0.25 if name != "lung" else 0.0)
+            strands[_INDEX[name]] = -0.5 * contrast if darker else contrast
     amount = (0.012, 0.03, 0.06, 0.04)[kind] * np.exp(rng.normal(0, 0.5))
     textures = amount * _LUMPY * np.exp(rng.normal(0, 0.5, COUNT))
     return Look(
         values=values.astype(np.float32),
         textures=np.clip(textures, 0, 0.2).astype(np.float32),
+        strands=strands if kind != 2 else np.zeros_like(strands),
         blur=float((0.45, 0.5, 1.3, 0.6)[kind] * np.exp(rng.normal(0, 0.35))),
         noise=float((0.02, 0.025, 0.04, 0.03)[kind] * np.exp(rng.normal(0, 0.7))),
         bias=float(0.03 if kind == 0 else abs(rng.normal(0, 0.22))),
-        gain=float(0.0 if kind == 0 else abs(rng.normal(0, 0.25))),
-        gamma=float(np.exp(rng.normal(0, 0.2))),
+        gain=float(0.0 if kind == 0 else abs(rng.normal(0, 0.2 if rng.random() < 0.5 else 0.9))),
+        gamma=float(np.exp(rng.normal(0, 0.15 if kind == 0 else 0.25))),
+        mixing=float(rng.uniform(0.2, 1.0)) if rng.random() < (0.1, 0.2, 0.1, 0.3)[kind] else 0.0,
         view=_view(rng),
     )
 
@@ -205,8 +228,9 @@ def same_scanner(look: Look, rng: np.random.Generator) -> Look:
     """Another patient in nearly the same scanner."""
     values = look.values + rng.normal(0, 0.03, COUNT)
     return Look(
-        values.astype(np.float32), look.textures, look.blur, look.noise * float(np.exp(rng.normal(0, 0.2))),
-        look.bias, look.gain, look.gamma * float(np.exp(rng.normal(0, 0.05))), _view(rng),
+        values.astype(np.float32), look.textures, look.strands, look.blur,
+        look.noise * float(np.exp(rng.normal(0, 0.2))), look.bias, look.gain,
+        look.gamma * float(np.exp(rng.normal(0, 0.05))), 0.0, _view(rng),
     )  # fmt: skip
 
 
@@ -259,24 +283,43 @@ def render(labels: Tensor, looks: list[Look], generator: torch.Generator) -> Ten
         return torch.tensor(values, device=device)
 
     flat = labels.reshape(s, -1)
-    tables = torch.tensor(np.stack([np.stack([k.values, k.textures]) for k in looks]), device=device)
-    image = tables[:, 0].gather(1, flat).view(s * b, p, h, w)
-    texture = tables[:, 1].gather(1, flat).view(s * b, p, h, w)
+    tables = torch.tensor(
+        np.stack([np.stack([k.values, k.textures, k.strands]) for k in looks]), device=device
+    )
     shape = (s * b, p, h, w)
+    image, texture, strand = (tables[:, i].gather(1, flat).view(shape) for i in range(3))
     lumps = 0.6 * _field(max(8, h // 4), shape, generator, device) + 0.5 * _field(
         max(4, h // 10), shape, generator, device
     )
     grain = torch.randn(shape, generator=generator, device=device)
     image = image + texture * (lumps + 0.5 * grain)
+    if any(k.strands.any() for k in looks):  # thin curves: where a smooth field crosses zero
+        image = image + strand * torch.exp(-((_field(max(6, h // 7), shape, generator, device) / 0.14) ** 2))
     image = _blur(image, per_side([k.blur for k in looks]).repeat_interleave(b))
     bias = _field(4, (s, 1, h, w), generator, device) * per_side([k.bias for k in looks])[:, None, None, None]
     gain = torch.randn((s, b, 1, 1, 1), generator=generator, device=device)
-    gain = torch.exp(-(gain * per_side([k.gain for k in looks])[:, None, None, None, None]).abs())
+    gain = torch.exp(-(gain * per_side([k.gain for k in looks])[:, None, None, None, None]).abs()).clamp(
+        min=0.1
+    )
     image = (image.view(s, b, p, h, w) * torch.exp(bias)[:, None] * gain).clamp(min=0)
     noise = per_side([k.noise for k in looks])[:, None, None, None, None]
-    image = image + noise * torch.randn(image.shape, generator=generator, device=device)
+    image = image + noise * (0.3 + 0.7 * gain) * torch.randn(image.shape, generator=generator, device=device)
     gamma = per_side([k.gamma for k in looks])[:, None, None, None, None]
-    return image.clamp(0, 1.5).pow(gamma).clamp(0, 1) * field_of_view(looks, h, w, device)
+    image = image.clamp(0, 1.5).pow(gamma).clamp(0, 1)
+    for side, look in enumerate(looks):
+        if look.mixing:
+            image[side] = torch.lerp(image[side], _random_curve(image[side], generator), look.mixing)
+    return image * field_of_view(looks, h, w, device)
+
+
+def _random_curve(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images through one random tone curve that need not rise; black stays black, as air does in every scanner."""
+    knots = torch.rand(8, generator=generator, device=images.device)
+    knots[0] = 0.0
+    place = images * (len(knots) - 1)
+    below = place.floor().clamp(max=len(knots) - 2)
+    left = below.long()
+    return torch.lerp(knots[left], knots[left + 1], place - below)
 
 
 def field_of_view(looks: list[Look], h: int, w: int, device: torch.device) -> Tensor:

@@ -67,7 +67,7 @@ def show_evaluate() -> None:
     viewer = getattr(viewer, "__wrapped__", viewer)
     panel = next((w for w in viewer.window.dock_widgets.values() if isinstance(w, CPCLNetPanel)), None)
     if panel is None:
-        _, panel = viewer.window.add_plugin_dock_widget("napari-cpclnet", "Segment")
+        _, panel = viewer.window.add_plugin_dock_widget("napari-cpclnet", "CPCLNet")
     dock = panel.parentWidget()
     if dock is not None:
         dock.show()
