@@ -273,6 +273,34 @@ def evaluate(
         run_evaluation(cases, out, settings, weights=weights, resume=resume)
 
 
+@app.command(name="pseudo-labels")
+def pseudo_labels(
+    data_root: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of scans without labels: pictures (data/images/CT_001.png) and volumes.",
+        ),
+    ],
+    workers: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Processes; 0 is one per core. Each holds one scan.")
+    ] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist; without it they are kept.")
+    ] = False,
+) -> None:
+    """Cut scans into regions that serve as classes when training without labels.
+
+    Writes <name>_regions-<method>-<scale>_label files and masks of body and background beside each scan, as pictures
+    for pictures, else as .nii.gz. What was stopped goes on where it was.
+    """
+    with user_errors():
+        from napari_cpclnet.cli_pseudo_labels import run_pseudo_labels
+
+        if run_pseudo_labels(data_root, workers=workers, overwrite=overwrite):
+            raise typer.Exit(WRONG_INPUT)
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for pictures and label files.")] = Path(

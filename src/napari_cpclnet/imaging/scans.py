@@ -9,6 +9,7 @@ from pathlib import Path
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.dicom_headers import describe, headers_in, is_dicom
 from napari_cpclnet.imaging.itk_files import volume_suffix
+from napari_cpclnet.imaging.modality import name_hint
 from napari_cpclnet.imaging.pictures import is_picture, natural_key
 from napari_cpclnet.imaging.reading import is_label_name, pictures_in, plain_name
 
@@ -48,7 +49,8 @@ def find_scans(path: str | Path) -> list[ScanRef]:
     """Scans of a file or of a folder and its subfolders.
 
     A file is one scan. In a folder each volume file is one, each DICOM series is one, and pictures of a
-    folder are the slices of one; but in the layout ``data/images``, ``data/masks`` each picture is one. Files
+    folder are the slices of one; but in the layout ``data/images``, ``data/masks`` each picture is one, and so
+    it is while there are no masks yet if all names of ``images`` say the modality, as ``CT_001.png`` does. Files
     whose names end in ``_label``, ``_seg`` or ``_mask``, and folders of such a name, are left out.
 
     Raises
@@ -107,7 +109,7 @@ def _scans_in(folder: Path) -> Iterator[ScanRef]:
         if _is_file(path) and volume_suffix(path) and not is_label_name(path):
             yield ScanRef(path, None, plain_name(path))
     pictures = [p for p in pictures_in(folder) if not is_label_name(p)]
-    if len(pictures) == 1 or _is_seed_folder(folder):
+    if len(pictures) == 1 or _is_seed_folder(folder, pictures):
         for path in pictures:
             yield ScanRef(path, None, plain_name(path))
     elif pictures:
@@ -117,8 +119,11 @@ def _scans_in(folder: Path) -> Iterator[ScanRef]:
             yield from _scans_in(path)
 
 
-def _is_seed_folder(folder: Path) -> bool:
-    return folder.name.lower() == "images" and (folder.parent / "masks").is_dir()
+def _is_seed_folder(folder: Path, pictures: list[Path]) -> bool:
+    if folder.name.lower() != "images":
+        return False
+    named = all(name_hint(plain_name(path), prefix_only=True) != "other" for path in pictures)
+    return named or (folder.parent / "masks").is_dir()
 
 
 def _is_file(path: Path) -> bool:

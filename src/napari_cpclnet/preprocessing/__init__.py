@@ -1,9 +1,27 @@
-"""Intensity per modality, and the way between a scan's grid and the network's grid."""
+"""Intensity per modality, the way between a scan's grid and the network's grid, and pseudo-labels."""
 
 from __future__ import annotations
 
 from napari_cpclnet.preprocessing.grid import ModelGrid, Plane, plane_axis
 from napari_cpclnet.preprocessing.intensity import intensity_range, normalise
+from napari_cpclnet.preprocessing.pseudo_labels import RegionMap, body_mask, pseudo_labels
+from napari_cpclnet.preprocessing.pseudo_labels_files import find_pseudo_labels
+from napari_cpclnet.preprocessing.pseudo_labels_run import PseudoLabelReport, make_pseudo_labels
+from napari_cpclnet.preprocessing.pseudo_labels_settings import PseudoLabelSettings
 from napari_cpclnet.preprocessing.settings import PreprocessingSettings
 
-__all__ = ["ModelGrid", "Plane", "PreprocessingSettings", "intensity_range", "normalise", "plane_axis"]
+__all__ = [
+    "ModelGrid",
+    "Plane",
+    "PreprocessingSettings",
+    "PseudoLabelReport",
+    "PseudoLabelSettings",
+    "RegionMap",
+    "body_mask",
+    "find_pseudo_labels",
+    "intensity_range",
+    "make_pseudo_labels",
+    "normalise",
+    "plane_axis",
+    "pseudo_labels",
+]

@@ -47,7 +47,7 @@ def body_box(volume: Volume, spacing: tuple[float, float, float]) -> tuple[tuple
     steps = [max(1, round(COARSE_MM / s)) for s in spacing]
     steps = [min(step, max(1, n // 8)) for step, n in zip(steps, volume.array.shape, strict=True)]
     coarse = volume.array[tuple(slice(step // 2, None, step) for step in steps)]
-    body = _largest_parts(coarse > _threshold(volume))
+    body = _largest_parts(coarse > tissue_threshold(volume))
     whole = tuple((-0.5, n - 0.5) for n in volume.array.shape)
     if not body.any():
         return whole
@@ -63,7 +63,8 @@ def body_box(volume: Volume, spacing: tuple[float, float, float]) -> tuple[tuple
     return tuple(box)
 
 
-def _threshold(volume: Volume) -> float:
+def tissue_threshold(volume: Volume) -> float:
+    """Grey value above which a voxel is tissue, in the unit of the volume."""
     if volume.modality == "CT" and volume.unit in _CT_THRESHOLD:
         return _CT_THRESHOLD[volume.unit]
     return background_threshold(sample_voxels(volume.array))
