@@ -15,8 +15,11 @@ from napari_cpclnet.gui.painted import label_values
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
 
-MOST_LABELS = 256
+# as many regions as pseudo-labels may have
+MOST_LABELS = 1024
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima")
+# Other pictures are napari's own; as an image, a picture of labels could not be corrected.
+_PICTURE_OF_LABELS = re.compile(r"_(regions-[a-z]+-\d_label|(fore|back)ground_mask)\.png$", re.IGNORECASE)
 
 _LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|masks?|seg|segmentation|gt|truth)([^a-z]|$)", re.IGNORECASE)
 
@@ -45,7 +48,7 @@ def _read_one(path: Path) -> list[LayerData]:
             return [volume_to_layer(read_volume(path, series=one.id)) for one in series]
     volume = read_volume(path)
     if looks_like_labels(volume):
-        return [segmentation_to_layer(_as_segmentation(volume))]
+        return [segmentation_to_layer(_as_segmentation(volume), calibrated=volume.calibrated)]
     return [volume_to_layer(volume)]
 
 
@@ -80,7 +83,7 @@ def _as_segmentation(volume: Volume) -> Any:
 def _is_ours(path: Path) -> bool:
     if path.is_dir():
         return _holds_dicom(path)
-    return path.name.lower().endswith(SUFFIXES)
+    return path.name.lower().endswith(SUFFIXES) or bool(_PICTURE_OF_LABELS.search(path.name))
 
 
 def _holds_dicom(folder: Path) -> bool:
