@@ -108,11 +108,13 @@ def test_the_picture_shows_the_labels(source: PhantomEpisodes) -> None:
     plain = Look(
         values=np.arange(count, dtype=np.float32) / count,
         textures=np.zeros(count, np.float32),
+        strands=np.zeros(count, np.float32),
         blur=0.0,
         noise=0.0,
         bias=0.0,
         gain=0.0,
         gamma=1.0,
+        mixing=0.0,
         view=(0.7, 2.0),
     )
     with (
