@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.layers import Layer
+from PIL import Image
 
 from napari_cpclnet.gui.layers import geometry_of
 from napari_cpclnet.gui.reader import get_reader, looks_like_labels
@@ -62,6 +63,32 @@ def test_label_files_open_as_labels(tmp_path):
     assert kind == "labels"
     layer = Layer.create(seg.labels, kwargs, kind)
     assert geometry_of(layer).isclose(volume.geometry)
+
+
+@pytest.mark.parametrize("name", ["CT_001_regions-slic-2_label.png", "CT_001_foreground_mask.png"])
+def test_pseudo_labels_of_pictures_open_as_labels_on_the_pixels_of_the_picture(tmp_path, name):
+    regions = np.arange(300, dtype=np.uint16).repeat(4).reshape(30, 40)
+    Image.fromarray(regions).save(tmp_path / name)
+    ((data, kwargs, kind),) = get_reader(str(tmp_path / name))(str(tmp_path / name))
+    assert kind == "labels"
+    np.testing.assert_array_equal(data[0], regions)
+    layer = Layer.create(data, kwargs, kind)
+    assert {str(unit) for unit in layer.units} == {"pixel"}  # as napari opens the picture itself
+
+
+def test_other_pictures_are_left_to_napari(tmp_path):
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "CT_001.png")
+    assert get_reader(str(tmp_path / "CT_001.png")) is None
+
+
+def test_a_label_map_may_have_as_many_regions_as_pseudo_labels_have(tmp_path):
+    regions = np.arange(1000, dtype=np.uint16).reshape(10, 10, 10)
+    seg = Segmentation(regions, {}, make_volume(shape=(10, 10, 10)).geometry, "regions")
+    path = str(tmp_path / "ct_regions-slic-1_label.nii.gz")
+    write_segmentation(seg, path)
+    ((data, _, kind),) = get_reader(path)(path)
+    assert kind == "labels"
+    np.testing.assert_array_equal(data, regions)
 
 
 def test_scans_are_not_taken_for_labels():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging import Geometry, Volume, find_scans, read_volume, write_volume
@@ -52,3 +53,25 @@ def test_a_folder_of_volumes_is_no_single_scan(tmp_path: Path) -> None:
     save(tmp_path / "a.nii.gz")
     with pytest.raises(ImageError, match=r"choose one of its files, such as a\.nii\.gz"):
         read_volume(tmp_path)
+
+
+def picture(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(path)
+    return path
+
+
+def test_pictures_of_the_published_layout_are_scans_of_their_own_before_there_are_masks(
+    tmp_path: Path,
+) -> None:
+    for name in ("CT_001", "CT_002", "MRI_001"):
+        picture(tmp_path / "images" / f"{name}.png")
+        picture(tmp_path / "images" / f"{name}_regions-slic-1_label.png")
+    assert [scan.name for scan in find_scans(tmp_path)] == ["CT_001", "CT_002", "MRI_001"]
+
+
+def test_pictures_of_another_folder_are_the_slices_of_one_scan(tmp_path: Path) -> None:
+    for k in (1, 2):
+        picture(tmp_path / "images" / f"slice_{k}.png")
+        picture(tmp_path / "scan" / f"CT_{k}.png")
+    assert [scan.path for scan in find_scans(tmp_path)] == [tmp_path / "images", tmp_path / "scan"]
