@@ -253,15 +253,16 @@ class RegionLinker:
         both = (self._before > 0) & (regions > 0)
         if not both.any():
             return []
-        pairs, shared = np.unique(
-            np.stack([self._before[both], regions[both]]).astype(np.int64), axis=1, return_counts=True
-        )
-        sizes = np.bincount(self._before.ravel()), np.bincount(regions.ravel())
-        dice = 2.0 * shared / (sizes[0][pairs[0]] + sizes[1][pairs[1]])
+        count = int(regions.max()) + 1
+        shared = np.bincount(self._before[both].astype(np.intp) * count + regions[both])
+        codes = np.flatnonzero(shared)
+        numbers, successors = np.divmod(codes, count)
+        sizes = np.bincount(self._before.ravel())[numbers] + np.bincount(regions.ravel())[successors]
+        dice = 2.0 * shared[codes] / sizes
         found: list[tuple[int, int]] = []
         taken: tuple[set[int], set[int]] = (set(), set())
         for k in np.argsort(-dice, kind="stable"):
-            number, region = int(pairs[0, k]), int(pairs[1, k])
+            number, region = int(numbers[k]), int(successors[k])
             if dice[k] >= self._overlap and number not in taken[0] and region not in taken[1]:
                 found.append((number, region))
                 taken[0].add(number)

@@ -56,22 +56,24 @@ def merge_regions(
 
 def renumbered(regions: NDArray[Any]) -> Labels:
     """Number regions 1 to n in reading order; 0 stays 0."""
-    values, first, inverse = np.unique(regions, return_index=True, return_inverse=True)
-    order = np.argsort(np.where(values == 0, -1, first), kind="stable")
-    new = np.empty(len(values), np.intp)
-    new[order] = np.arange(len(values)) + (0 if (values == 0).any() else 1)
-    return new[inverse.reshape(regions.shape)]
+    flat = regions.ravel()
+    first = np.full(int(flat.max(initial=0)) + 1, flat.size)
+    first[flat[::-1]] = np.arange(flat.size)[::-1]  # of several writes the last one stays: the first pixel
+    first[0] = -1
+    order = np.argsort(first, kind="stable")
+    new = np.empty(len(first), np.intp)
+    new[order] = np.arange(len(first))
+    return np.asarray(new[regions])
 
 
 def neighbour_pairs(regions: NDArray[Any]) -> Labels:
     """Pairs (n, 2) of regions that share a side of a pixel, the smaller number first; without background."""
-    sides = [
-        np.stack([regions[:, :-1].ravel(), regions[:, 1:].ravel()]),
-        np.stack([regions[:-1].ravel(), regions[1:].ravel()]),
-    ]
-    pairs = np.sort(np.concatenate(sides, axis=1), axis=0)
-    pairs = pairs[:, (pairs[0] != pairs[1]) & (pairs[0] > 0)]
-    return np.unique(pairs.T.reshape(-1, 2), axis=0).astype(np.intp)
+    one = np.concatenate([regions[:, :-1].ravel(), regions[:-1].ravel()]).astype(np.intp)
+    other = np.concatenate([regions[:, 1:].ravel(), regions[1:].ravel()]).astype(np.intp)
+    differ = (one != other) & (one > 0) & (other > 0)
+    low, high = np.minimum(one[differ], other[differ]), np.maximum(one[differ], other[differ])
+    count = int(regions.max(initial=0)) + 1
+    return np.stack(np.divmod(np.unique(low * count + high), count), axis=1)
 
 
 class _Graph:
@@ -86,9 +88,10 @@ class _Graph:
         reference_area: float,
     ) -> None:
         flat, n = regions.ravel(), int(regions.max()) + 1
-        self.area = np.bincount(flat, minlength=n).astype(np.float64)
-        self._grey = np.bincount(flat, grey.ravel(), n)
-        self._power = np.bincount(flat, np.square(detail, dtype=np.float64).ravel(), n)
+        # lists: single numbers are read and written far more quickly than in arrays
+        self.area: list[float] = np.bincount(flat, minlength=n).astype(np.float64).tolist()
+        self._grey: list[float] = np.bincount(flat, grey.ravel(), n).tolist()
+        self._power: list[float] = np.bincount(flat, np.square(detail, dtype=np.float64).ravel(), n).tolist()
         self._texture_weight = texture_weight
         self._reference = reference_area
         self.parent = np.arange(n)
@@ -147,8 +150,8 @@ class _Graph:
 
     def _distance(self, a: int, b: int) -> float:
         grey = self._grey[a] / self.area[a] - self._grey[b] / self.area[b]
-        texture = (self._power[a] / self.area[a]) ** 0.5 - (self._power[b] / self.area[b]) ** 0.5
-        return float(np.hypot(grey, self._texture_weight * texture))
+        texture = math.sqrt(self._power[a] / self.area[a]) - math.sqrt(self._power[b] / self.area[b])
+        return math.hypot(grey, self._texture_weight * texture)
 
     def _cost(self, a: int, b: int) -> float:
         area = self.area[a] * self.area[b] / (self.area[a] + self.area[b])
