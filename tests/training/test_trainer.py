@@ -15,6 +15,7 @@ from napari_cpclnet.episodes.stack import PhantomStack
 from napari_cpclnet.errors import WeightsError
 from napari_cpclnet.model import load_weights, save_weights
 from napari_cpclnet.training import StepReport, Trainer, TrainingSettings
+from napari_cpclnet.training.sources import phantom_source
 
 CPU = torch.device("cpu")
 TINY = {
@@ -52,6 +53,10 @@ def tiny(**changes: object) -> TrainingSettings:
     return TrainingSettings.model_validate({**TINY, **changes})
 
 
+def on_phantoms(settings: TrainingSettings, stack: PhantomStack) -> Trainer:
+    return Trainer(settings, [phantom_source(stack, settings, CPU)], CPU)
+
+
 def steps(trainer: Trainer, count: int) -> list[StepReport]:
     return list(islice(trainer.run(), count))
 
@@ -63,7 +68,7 @@ def state(trainer: Trainer) -> dict[str, Tensor]:
 
 def test_learning_rate_rises_stays_and_falls(phantom_stack: PhantomStack) -> None:
     settings = tiny(steps=1000, warmup=100, decay=0.4, learning_rate=2e-3)
-    rate = Trainer(settings, phantom_stack, CPU).learning_rate
+    rate = on_phantoms(settings, phantom_stack).learning_rate
     assert rate(0) == pytest.approx(2e-5)
     assert rate(49) == pytest.approx(1e-3)
     assert [rate(s) for s in (99, 300, 600)] == pytest.approx([2e-3] * 3)
@@ -75,7 +80,7 @@ def test_learning_rate_rises_stays_and_falls(phantom_stack: PhantomStack) -> Non
 
 def test_the_few_shot_part_waits_for_the_anatomy_and_warms_up_afresh(phantom_stack: PhantomStack) -> None:
     settings = tiny(anatomy_steps=2, steps=100, warmup=3, learning_rate=3e-3)
-    trainer = Trainer(settings, phantom_stack, CPU)
+    trainer = on_phantoms(settings, phantom_stack)
     before = {k: v.clone() for k, v in trainer.model.decoder.state_dict().items()}
     first = steps(trainer, 2)
     assert all(r.losses["segmentation"] == 0 and math.isnan(r.dice) for r in first)
@@ -92,7 +97,7 @@ def test_slices_must_be_those_that_scans_become() -> None:
 
 @pytest.fixture(scope="module")
 def learned(phantom_stack: PhantomStack) -> tuple[Trainer, list[StepReport]]:
-    trainer = Trainer(tiny(), phantom_stack, CPU)
+    trainer = on_phantoms(tiny(), phantom_stack)
     return trainer, list(trainer.run())
 
 
@@ -125,7 +130,7 @@ def test_validation_comes_when_due_and_at_the_end(learned: tuple[Trainer, list[S
 
 
 def test_validation_leaves_the_run_alone(phantom_stack: PhantomStack) -> None:
-    plain, judged = Trainer(tiny(), phantom_stack, CPU), Trainer(tiny(validate_every=2), phantom_stack, CPU)
+    plain, judged = on_phantoms(tiny(), phantom_stack), on_phantoms(tiny(validate_every=2), phantom_stack)
     steps(plain, 4)
     assert [bool(r.validation) for r in steps(judged, 4)] == [False, True, False, True]
     for name, tensor in state(plain).items():
@@ -133,21 +138,22 @@ def test_validation_leaves_the_run_alone(phantom_stack: PhantomStack) -> None:
 
 
 def test_held_out_phantoms_are_not_trained_on(phantom_stack: PhantomStack) -> None:
-    trainer = Trainer(tiny(held_out=2), phantom_stack, CPU)
-    assert torch.equal(trainer.episodes.labels, phantom_stack.labels[:2])
-    assert torch.equal(trainer.held_out.labels, phantom_stack.labels[2:])
+    trainer = on_phantoms(tiny(held_out=2), phantom_stack)
+    (source,) = trainer.sources
+    assert torch.equal(source.train.labels, phantom_stack.labels[:2])  # type: ignore[attr-defined]
+    assert torch.equal(source.held_out.labels, phantom_stack.labels[2:])  # type: ignore[attr-defined]
 
 
 def test_a_stopped_and_resumed_run_reaches_the_same_weights(
     phantom_stack: PhantomStack, tmp_path: Path
 ) -> None:
     path = tmp_path / "checkpoint.safetensors"
-    whole = Trainer(tiny(), phantom_stack, CPU)
+    whole = on_phantoms(tiny(), phantom_stack)
     steps(whole, 6)
-    first = Trainer(tiny(), phantom_stack, CPU)
+    first = on_phantoms(tiny(), phantom_stack)
     steps(first, 3)
     first.save(path)
-    second = Trainer(tiny(), phantom_stack, CPU)
+    second = on_phantoms(tiny(), phantom_stack)
     steps(second, 1)  # whatever it did before is forgotten
     second.resume(path)
     assert second.step == 3
@@ -159,7 +165,7 @@ def test_a_stopped_and_resumed_run_reaches_the_same_weights(
 
 
 def test_saving_does_not_disturb_the_run(phantom_stack: PhantomStack, tmp_path: Path) -> None:
-    plain, saving = Trainer(tiny(), phantom_stack, CPU), Trainer(tiny(), phantom_stack, CPU)
+    plain, saving = on_phantoms(tiny(), phantom_stack), on_phantoms(tiny(), phantom_stack)
     steps(plain, 3)
     for _ in islice(saving.run(), 3):
         saving.save(tmp_path / "checkpoint.safetensors")
@@ -168,17 +174,17 @@ def test_saving_does_not_disturb_the_run(phantom_stack: PhantomStack, tmp_path: 
 
 
 def test_other_seeds_give_other_runs(phantom_stack: PhantomStack) -> None:
-    one, two = (Trainer(tiny(seed=s), phantom_stack, CPU) for s in (1, 2))
+    one, two = (on_phantoms(tiny(seed=s), phantom_stack) for s in (1, 2))
     assert not torch.equal(one.model.pfe.embed.weight, two.model.pfe.embed.weight)
     assert steps(one, 1)[0].losses != steps(two, 1)[0].losses
 
 
 def test_the_average_follows_the_weights(phantom_stack: PhantomStack) -> None:
-    trainer = Trainer(tiny(ema=0.0), phantom_stack, CPU)
+    trainer = on_phantoms(tiny(ema=0.0), phantom_stack)
     steps(trainer, 2)
     for (name, mean), now in zip(trainer.ema.named_parameters(), trainer.model.parameters(), strict=True):
         torch.testing.assert_close(mean, now.detach(), msg=name)
-    slow = Trainer(tiny(ema=0.998), phantom_stack, CPU)
+    slow = on_phantoms(tiny(ema=0.998), phantom_stack)
     start = slow.ema.pfe.embed.weight.clone()
     steps(slow, 1)  # early steps count more than the decay says: 1/21 of the old is kept after the first
     expected = start + (slow.model.pfe.embed.weight.detach() - start) * 20 / 21
@@ -186,7 +192,7 @@ def test_the_average_follows_the_weights(phantom_stack: PhantomStack) -> None:
 
 
 def test_published_terms_can_be_switched_on(phantom_stack: PhantomStack) -> None:
-    report = steps(Trainer(tiny(loss={"intra": 0.1, "inter": 0.1}), phantom_stack, CPU), 1)[0]
+    report = steps(on_phantoms(tiny(loss={"intra": 0.1, "inter": 0.1}), phantom_stack), 1)[0]
     assert report.losses["intra"] > 0 and 0 < report.losses["inter"] <= 2
 
 
@@ -201,9 +207,9 @@ def test_the_average_can_be_saved_as_weights(
 
 def test_a_checkpoint_of_another_network_is_refused(phantom_stack: PhantomStack, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
-    trainer = Trainer(tiny(), phantom_stack, CPU)
+    trainer = on_phantoms(tiny(), phantom_stack)
     trainer.save(path)
-    other = Trainer(tiny(network={**TINY["network"], "heads": 4}), phantom_stack, CPU)  # type: ignore[dict-item]
+    other = on_phantoms(tiny(network={**TINY["network"], "heads": 4}), phantom_stack)  # type: ignore[dict-item]
     with pytest.raises(WeightsError, match="run with other settings"):
         other.resume(path)
 

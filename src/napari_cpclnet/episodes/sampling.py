@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from napari_cpclnet.episodes.appearance import field_of_view, random_look, render, same_scanner
+from napari_cpclnet.episodes.source import EpisodeBatch
 from napari_cpclnet.episodes.targets import FREQUENCY, membership
 
 _SEEN = 24
@@ -43,33 +42,6 @@ class EpisodeSettings(BaseModel):
     anywhere: float = Field(
         default=0.3, ge=0, le=1, description="Share of query slices from anywhere in the body."
     )
-
-
-@dataclass(frozen=True)
-class EpisodeBatch:
-    """Episodes of one number of shots.
-
-    Attributes
-    ----------
-    support : Tensor, shape (E, K, 3, S, S)
-        Intensities in [0, 1]; planes before, at and after the slice.
-    support_masks : Tensor, shape (E, classes, K, S, S)
-    query : Tensor, shape (E, Q, 3, S, S)
-    query_masks : Tensor, shape (E, Q, classes, S, S)
-    support_labels, query_labels : Tensor of int64, shape (E, K or Q, S, S)
-        Structure of every pixel, for the dense supervision of the encoder.
-    support_levels, query_levels : Tensor, shape (E, K or Q)
-        Level in the body.
-    """
-
-    support: Tensor
-    support_masks: Tensor
-    query: Tensor
-    query_masks: Tensor
-    support_labels: Tensor
-    query_labels: Tensor
-    support_levels: Tensor
-    query_levels: Tensor
 
 
 class PhantomEpisodes:

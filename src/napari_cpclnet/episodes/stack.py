@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -62,17 +63,35 @@ def make_stack(count: int, seed: int, path: Path, workers: int | None = None) ->
     OutputError
         If the file cannot be written.
     """
-    settings = PhantomSettings()
-    if not path.is_file():
-        # a fresh interpreter per worker: forking a process that has used torch's threads may hang
-        with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
-            made = list(pool.map(_one, [(seed, i) for i in range(count)], chunksize=4))
-        arrays: dict[str, NDArray[Any]] = {
-            "labels": np.stack([m[0] for m in made]),
-            "levels": np.stack([m[1] for m in made]),
-        }
-        with whole_file(path, "the phantoms") as temporary:
-            save_file(arrays, temporary)
+    for _ in making_stack(count, seed, path, workers):
+        pass
+    return read_stack(count, path)
+
+
+def making_stack(count: int, seed: int, path: Path, workers: int | None = None) -> Iterator[int]:
+    """As :func:`make_stack`, yielding how many are done; closing it cancels. Nothing is made if `path` exists."""
+    if path.is_file():
+        return
+    made = []
+    # a fresh interpreter per worker: forking a process that has used torch's threads may hang
+    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        try:
+            for phantom in pool.map(_one, [(seed, i) for i in range(count)], chunksize=4):
+                made.append(phantom)
+                yield len(made)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    arrays: dict[str, NDArray[Any]] = {
+        "labels": np.stack([m[0] for m in made]),
+        "levels": np.stack([m[1] for m in made]),
+    }
+    with whole_file(path, "the phantoms") as temporary:
+        save_file(arrays, temporary)
+
+
+def read_stack(count: int, path: Path) -> PhantomStack:
+    """The first `count` phantoms of a file; errors as in :func:`make_stack`."""
     try:
         with safe_open(path, framework="pt") as file:
             labels, levels = file.get_tensor("labels")[:count], file.get_tensor("levels")[:count]
@@ -82,4 +101,4 @@ def make_stack(count: int, seed: int, path: Path, workers: int | None = None) ->
     if len(labels) < count:
         msg = f"'{path}' holds {len(labels)} phantoms, not {count}: remove it, and it is made again."
         raise SettingsError(msg)
-    return PhantomStack(labels, levels, settings.spacing)
+    return PhantomStack(labels, levels, PhantomSettings().spacing)

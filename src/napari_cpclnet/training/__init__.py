@@ -1,6 +1,20 @@
-"""Training of the network from phantoms."""
+"""Training of the network, from phantoms and from unlabelled scans."""
 
-from napari_cpclnet.training.settings import LossWeights, TrainingSettings
+from napari_cpclnet.training.run import EpochReport, PreparationReport, TrainingReport, train
+from napari_cpclnet.training.settings import LossWeights, SourceWeights, TrainingSettings
+from napari_cpclnet.training.settings_file import read_settings, write_settings
 from napari_cpclnet.training.trainer import StepReport, Trainer
 
-__all__ = ["LossWeights", "StepReport", "Trainer", "TrainingSettings"]
+__all__ = [
+    "EpochReport",
+    "LossWeights",
+    "PreparationReport",
+    "SourceWeights",
+    "StepReport",
+    "Trainer",
+    "TrainingReport",
+    "TrainingSettings",
+    "read_settings",
+    "train",
+    "write_settings",
+]

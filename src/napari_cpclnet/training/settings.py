@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_cpclnet.episodes.sampling import EpisodeSettings
+from napari_cpclnet.model.device import Precision
 from napari_cpclnet.model.settings import CPCLNetSettings
 from napari_cpclnet.preprocessing import PreprocessingSettings
 
@@ -32,8 +33,19 @@ class LossWeights(BaseModel):
     )
 
 
+class SourceWeights(BaseModel):
+    """How often a batch comes from each source; only their ratio counts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    phantoms: float = Field(default=1.0, ge=0, description="Procedural phantoms; 0 makes none.")
+    scans: float = Field(
+        default=1.0, ge=0, description="Unlabelled scans of a data folder; counts only where one is given."
+    )
+
+
 class TrainingSettings(BaseModel):
-    """One training run on phantoms."""
+    """One training run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,7 +56,8 @@ class TrainingSettings(BaseModel):
     anatomy_steps: int = Field(
         default=1500,
         ge=0,
-        description="Steps at the start in which the encoder alone learns, by naming structures; they cost a third.",
+        description="Steps at the start in which the encoder alone learns, by naming structures; they cost a third. "
+        "None without phantoms, and none where training begins with weights.",
     )
     warmup: int = Field(default=100, ge=1, description="Steps in which the learning rate rises.")
     decay: float = Field(
@@ -60,6 +73,12 @@ class TrainingSettings(BaseModel):
     validation_batches: int = Field(
         default=6, ge=1, description="Batches of held-out episodes, the same ones every time."
     )
+    precision: Precision = Field(
+        default="auto",
+        description="Number format of the network's large products: auto (bf16 on GPUs that compute in it, else fp32), "
+        "fp32, bf16 or fp16.",
+    )
+    sources: SourceWeights = SourceWeights()
     loss: LossWeights = LossWeights()
     episodes: EpisodeSettings = EpisodeSettings()
     network: CPCLNetSettings = CPCLNetSettings()

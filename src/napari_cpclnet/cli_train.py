@@ -1,0 +1,206 @@
+"""``napari-cpclnet train``: settings in, reports out, a bar and a line for every validation."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import signal
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from napari_cpclnet.cli_files import check_folder
+from napari_cpclnet.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from napari_cpclnet.training import EpochReport, StepReport, TrainingReport, TrainingSettings
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Everything ``train`` was asked for, as parsed."""
+
+    data_root: Path | None
+    phantoms: bool
+    out: Path
+    resume: bool
+    settings: Path | None
+    steps: int | None
+    start: str | None
+    device: str
+
+
+def run_train(job: TrainingJob) -> bool:
+    """Train until the end or until Ctrl-C, which stops after the step in work.
+
+    Returns
+    -------
+    bool
+        Whether the run came to its end.
+
+    Raises
+    ------
+    CpclnetError
+        If settings, data, weights, device or folder cannot be used.
+    """
+    from napari_cpclnet.model import bundled_weights
+    from napari_cpclnet.training.run import CHECKPOINT, train
+
+    check_folder(job.out)
+    going_on = job.resume and (job.out / CHECKPOINT).is_file()
+    if not going_on and not job.phantoms and job.data_root is None:
+        if job.resume:
+            raise SettingsError(
+                f"{job.out}: holds no run to go on with; --phantoms or --data-root DIR begins one."
+            )
+        raise SettingsError("Give --data-root DIR to learn from scans, --phantoms, or both.")
+    reports = train(
+        chosen_settings(job, going_on),
+        job.out,
+        data_root=job.data_root,
+        resume=job.resume,
+        device=job.device,
+        start=bundled_weights() if job.start == "bundled" else Path(job.start) if job.start else None,
+    )
+    with _stop_on_ctrl_c() as stopping, _progress() as progress:
+        _Screen(progress).show(reports, stopping)
+    if stopping:
+        again = shlex.join(["napari-cpclnet", "train", "--resume", "--out", str(job.out)])
+        if (job.out / CHECKPOINT).is_file():
+            typer.echo(f"Stopped; the checkpoint is {job.out / CHECKPOINT}. Go on with: {again}", err=True)
+        else:
+            typer.echo("Stopped before the first step; there is nothing to go on from.", err=True)
+        return False
+    typer.echo(f"Weights: {job.out / 'models' / 'best_model.safetensors'}")
+    return True
+
+
+def chosen_settings(job: TrainingJob, going_on: bool) -> TrainingSettings | None:
+    """Settings of the file with those of the command line; None where a run goes on as it was begun.
+
+    ``--steps`` keeps the proportions of the recipe: what the file does not say of the steps at the start shrinks with
+    it. Without ``--phantoms``, a data folder is the only source.
+
+    Raises
+    ------
+    SettingsError
+        If a setting or a value does not exist.
+    """
+    from napari_cpclnet.training.run import SETTINGS
+    from napari_cpclnet.training.settings import TrainingSettings
+    from napari_cpclnet.training.settings_file import read_settings, validated
+
+    if going_on and job.settings is None and job.steps is None:
+        return None
+    saved = job.out / SETTINGS
+    if going_on and job.settings is None and saved.is_file():
+        return validated(read_settings(saved).model_dump() | {"steps": job.steps}, "--steps")
+    settings = read_settings(job.settings) if job.settings else TrainingSettings()
+    changes: dict[str, object] = {}
+    if job.steps is not None:
+        changes["steps"] = job.steps
+        share = job.steps / settings.steps
+        for name in ("anatomy_steps", "warmup"):
+            if name not in settings.model_fields_set and share < 1:
+                changes[name] = max(1, round(getattr(settings, name) * share))
+    if job.data_root is not None and not job.phantoms and "sources" not in settings.model_fields_set:
+        changes["sources"] = {"phantoms": 0.0, "scans": 1.0}
+    # the fields that were set stay known: weights to begin with override only what was not asked for
+    given = {
+        name: value for name, value in settings.model_dump().items() if name in settings.model_fields_set
+    }
+    return validated(given | changes, "--steps")
+
+
+class _Screen:
+    """Reports as a bar on a terminal, and as lines everywhere."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self._task: TaskID | None = None
+        self._what = ""
+
+    def show(self, reports: Generator[TrainingReport, None, None], stopping: list[int]) -> None:
+        """Consume the reports until their end, or until somebody wants to stop."""
+        from napari_cpclnet.training import EpochReport, PreparationReport
+
+        with closing(reports):
+            for report in reports:
+                if isinstance(report, PreparationReport):
+                    self._bar(report.what, report.done, report.total)
+                elif isinstance(report, EpochReport):
+                    self.progress.console.print(_line(report), markup=False, highlight=False)
+                else:
+                    self._bar("Training", report.step, report.total, _now(report))
+                if stopping:
+                    return
+
+    def _bar(self, what: str, done: int, total: int | None, words: str = "") -> None:
+        if self._task is None or what != self._what:
+            if self._task is not None:
+                self.progress.remove_task(self._task)
+            self._task, self._what = self.progress.add_task(what, total=total, now=""), what
+        self.progress.update(self._task, completed=done, now=words)
+
+
+def _now(report: StepReport) -> str:
+    dice = "" if math.isnan(report.dice) else f"  Dice {report.dice:.2f}"
+    return f"loss {report.losses['total']:.3f}{dice}"
+
+
+def _line(report: EpochReport) -> str:
+    dice = "" if math.isnan(report.dice) else f", Dice {report.dice:.3f}"
+    held_out = report.validation["dice"]
+    return (
+        f"Step {report.step}: loss {report.losses['total']:.3f}{dice}, held-out Dice {held_out:.3f}, "
+        f"{_duration(report.seconds_left)} left, {report.picture}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "unknown time"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar on stderr for one task after the other; its lines go to stdout."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[now]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield progress
+
+
+@contextmanager
+def _stop_on_ctrl_c() -> Iterator[list[int]]:
+    """A list that is empty until Ctrl-C; the second Ctrl-C interrupts at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        typer.echo("Stopping after this step; once more stops at once.", err=True)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,123 @@
+"""The training loss of a batch of episodes, as one module: network, helper heads, and what is asked of them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_cpclnet.episodes.anatomy_table import STRUCTURES
+from napari_cpclnet.episodes.source import EpisodeBatch
+from napari_cpclnet.model import CPCLNet, Descriptors, Features
+from napari_cpclnet.model.crpd import shrink_masks
+from napari_cpclnet.model.losses import consistency_loss, segmentation_loss, spread_loss
+from napari_cpclnet.training.settings import LossWeights
+
+
+class AnatomyHeads(nn.Module):
+    """Names the structure of every pixel at strides 4 and 2; teaches the encoder, then goes."""
+
+    def __init__(self, channels: int, skip_channels: int) -> None:
+        super().__init__()
+        self.grid = nn.Conv2d(channels, len(STRUCTURES), 1)
+        self.skip = nn.Conv2d(skip_channels, len(STRUCTURES), 1)
+
+    def forward(self, features: Features, labels: Tensor) -> Tensor:
+        """Cross-entropy for features of `B` slices and labels (B, H, W)."""
+        weight = torch.ones(len(STRUCTURES), device=labels.device)
+        weight[STRUCTURES["air"]] = 0.2  # most of every slice, and easy
+        coarse = F.cross_entropy(self.grid(features.grid), labels[:, 1::4, 1::4], weight)
+        fine = F.cross_entropy(self.skip(features.skip), labels[:, ::2, ::2], weight)
+        return coarse + fine
+
+
+class Objective(nn.Module):
+    """What a batch costs the network.
+
+    One forward pass per step, so that precision and several devices can be arranged around it.
+
+    Parameters
+    ----------
+    model : CPCLNet
+    heads : AnatomyHeads
+    weights : LossWeights
+    """
+
+    def __init__(self, model: CPCLNet, heads: AnatomyHeads, weights: LossWeights) -> None:
+        super().__init__()
+        self.model = model
+        self.heads = heads
+        self.weights = weights
+
+    def forward(self, tensors: dict[str, Tensor | None], few_shot: bool) -> tuple[dict[str, Tensor], Tensor]:
+        """All terms of the loss, with ``total``, and the soft Dice of the queries that show their class.
+
+        Parameters
+        ----------
+        tensors : dict
+            The fields of an :class:`EpisodeBatch`. Without labels or levels the terms ``anatomy`` and ``level`` are
+            left out.
+        few_shot : bool
+            Whether the queries are segmented; else the encoder alone learns, and the Dice is nan.
+        """
+        batch = EpisodeBatch(**tensors)  # type: ignore[arg-type]
+        weights = self.weights.model_dump()
+        images = torch.cat([batch.support.flatten(0, 1), batch.query.flatten(0, 1)])
+        features = self.model.encode(images.contiguous(memory_format=torch.channels_last))
+        losses = dict.fromkeys(("segmentation", *weights), images.new_zeros(()))
+        if batch.support_labels is not None and batch.query_labels is not None:
+            labels = torch.cat([batch.support_labels.flatten(0, 1), batch.query_labels.flatten(0, 1)])
+            losses["anatomy"] = self.heads(features, labels)
+        else:
+            del losses["anatomy"]
+        if batch.support_levels is not None and batch.query_levels is not None:
+            levels = torch.cat([batch.support_levels.flatten(), batch.query_levels.flatten()])
+            losses["level"] = F.smooth_l1_loss(features.level, levels, beta=0.1)
+        else:
+            del losses["level"]
+        dice = images.new_tensor(math.nan)
+        if few_shot:
+            terms, dice = self._few_shot_losses(features, batch)
+            losses |= terms
+        total = losses["segmentation"]
+        for name, weight in weights.items():
+            if name in losses:
+                total = total + weight * losses[name]
+        return {**losses, "total": total}, dice
+
+    def _few_shot_losses(self, features: Features, batch: EpisodeBatch) -> tuple[dict[str, Tensor], Tensor]:
+        e, k, q = *batch.support.shape[:2], batch.query.shape[1]
+        support, query = features.select(slice(0, e * k)), features.select(slice(e * k, None))
+        described: list[Descriptors] = []
+        consistency = features.grid.new_zeros(())
+        intra, inter = consistency, consistency
+        for i in range(e):
+            shots, asked = support.select(slice(i * k, i * k + k)), query.select(slice(i * q, i * q + q))
+            own = self.model.describe([shots], [batch.support_masks[i]])
+            described.append(own)
+            truth = batch.query_masks[i].transpose(0, 1)
+            mirrored = self.model.describe([asked], [truth]).prototypes
+            consistency = consistency + consistency_loss(asked.grid, own.prototypes, shrink_masks(truth)) / e
+            there = shrink_masks(batch.support_masks[i])
+            consistency = consistency + consistency_loss(shots.grid, mirrored, there) / e
+            if self.weights.intra or self.weights.inter:
+                one, other = spread_loss(own.prototypes)
+                intra, inter = intra + one / e, inter + other / e
+        answer = self.model.segment(query, Descriptors.stack([d for d in described for _ in range(q)]))
+        target = batch.query_masks.flatten(0, 1)
+        losses = {
+            "segmentation": segmentation_loss(answer.logits, target),
+            "consistency": consistency,
+            "align": answer.align,
+            "intra": intra,
+            "inter": inter,
+        }
+        with torch.no_grad():
+            probability = answer.logits.softmax(2)[:, :, 1]
+            both = (probability * target).sum((2, 3))
+            either = (probability.sum((2, 3)) + target.sum((2, 3))).clamp(min=1)
+            shown = target.sum((2, 3)) > 0
+            dice = (2 * both / either)[shown].mean()  # nan where no query shows its class
+        return losses, dice

@@ -1,0 +1,292 @@
+"""A training run in a folder: the one way to train, for the command line, the panel and programs.
+
+The folder holds, each written whole::
+
+    settings.yaml                     everything that was chosen
+    training_log.csv                  losses, Dice and validation
+    visualizations/epoch_001.png      a held-out episode after every validation
+    models/best_model.safetensors     the averaged weights of the best validation
+    models/last_model.safetensors     the averaged weights of the last validation
+    checkpoint.safetensors            what a stopped run goes on from
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import napari_cpclnet
+from napari_cpclnet.episodes.stack import making_stack, read_stack
+from napari_cpclnet.errors import OutputError, SettingsError, WeightsError
+from napari_cpclnet.model import CPCLNet, choose_device, load_weights, save_weights
+from napari_cpclnet.training.journal import Journal, Pace
+from napari_cpclnet.training.pictures import write_picture
+from napari_cpclnet.training.settings import TrainingSettings
+from napari_cpclnet.training.settings_file import read_settings, validated, write_settings
+from napari_cpclnet.training.sources import Source, phantom_source
+from napari_cpclnet.training.trainer import StepReport, Trainer
+
+CHECKPOINT = "checkpoint.safetensors"
+SETTINGS = "settings.yaml"
+LOG = "training_log.csv"
+
+MAY_CHANGE = frozenset({"steps", "validate_every", "validation_batches", "precision"})
+"""Settings that may be others when a run goes on."""
+
+
+@dataclass(frozen=True)
+class PreparationReport:
+    """What is made before the first step: `done` of `total`."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What a validation found; comes after the report of its step, when all files are written.
+
+    Attributes
+    ----------
+    epoch, step : int
+        Number of the validation, from 1; steps done.
+    losses : dict of str to float
+        Means since the last validation.
+    dice : float
+        Mean soft Dice of the training queries since then; nan while the encoder alone learns.
+    validation : dict of str to float
+        As in :class:`StepReport`.
+    picture, weights : Path
+        A held-out episode; the best weights so far.
+    seconds_left : float
+        A guess.
+    """
+
+    epoch: int
+    step: int
+    losses: dict[str, float]
+    dice: float
+    validation: dict[str, float]
+    picture: Path
+    weights: Path
+    seconds_left: float
+
+
+TrainingReport = PreparationReport | StepReport | EpochReport
+
+
+def train(
+    settings: TrainingSettings | None,
+    out: Path,
+    *,
+    data_root: Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    start: Path | None = None,
+) -> Generator[TrainingReport, None, None]:
+    """Train, and write everything that comes of it to a folder.
+
+    Closing the generator stops the run after the step in work; it writes a checkpoint to go on from. A run that was
+    killed goes on from its last validation. Either way the final weights are those of a run that was never stopped
+    (on a CPU to the last bit, with the same number of threads).
+
+    Parameters
+    ----------
+    settings : TrainingSettings or None
+        None takes the defaults, or those of the run that is gone on with.
+    out : Path
+        Folder of the run; made if it is missing.
+    data_root : Path, optional
+        Folder of unlabelled scans to learn from, beside the phantoms unless these have weight 0.
+    resume : bool
+        Go on with the run in `out`, if there is one.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    start : Path, optional
+        Weights to begin with; the network and its preprocessing are theirs.
+
+    Yields
+    ------
+    PreparationReport, StepReport, EpochReport
+
+    Raises
+    ------
+    OutputError
+        If `out` holds a run already and `resume` is not set, or cannot be written.
+    SettingsError
+        If the settings fit neither each other nor the run that is gone on with.
+    WeightsError
+        If weights or checkpoint are damaged or belong to another network.
+    ImageError
+        If the data folder holds no scan that can be used.
+    DeviceError
+        If the device does not exist.
+    """
+    chosen = choose_device(device)
+    checkpoint = out / CHECKPOINT
+    going_on = checkpoint.is_file()
+    if going_on and not resume:
+        raise OutputError(
+            f"{out}: holds a training run already; go on with it (--resume) or choose another folder."
+        )
+    if going_on:
+        settings, begun = _settings_of(out, settings), None
+    else:
+        settings = settings or TrainingSettings()
+        begun = load_weights(start) if start else None
+        if begun is not None:
+            settings = _fitting(settings, begun, str(start))
+    sources = yield from _sources(settings, out, data_root, chosen)
+    trainer = Trainer(settings, sources, chosen, begun)
+    facts: dict[str, Any] = {"started_from": begun.metadata["hash"] if begun else None}
+    if going_on:
+        facts = trainer.resume(checkpoint)
+    run = _Run(out, trainer, facts)
+    write_settings(settings, out / SETTINGS)
+    if not going_on:
+        run.save()
+    yield from run.reports()
+
+
+class _Run:
+    """A trainer and the files it writes."""
+
+    def __init__(self, out: Path, trainer: Trainer, facts: dict[str, Any]) -> None:
+        self.out = out
+        self.trainer = trainer
+        self.started_from: str | None = facts.get("started_from")
+        self.best = float(facts.get("best", -1.0))
+        self.journal = Journal(out / LOG, facts, trainer.step)
+        self.pace = Pace(trainer.anatomy_steps, trainer.settings.steps)
+
+    def reports(self) -> Iterator[TrainingReport]:
+        steps = self.trainer.run()
+        while True:
+            begun = time.monotonic()
+            report = next(steps, None)
+            if report is None:
+                return
+            seconds = time.monotonic() - begun
+            self.journal.add(report, seconds)
+            self.pace.add(report.step, seconds)
+            # files first: whoever stops at the report of a step loses none of them
+            epoch = self._epoch(report) if report.validation else None
+            try:
+                yield report
+                if epoch is not None:
+                    yield epoch
+            except GeneratorExit:
+                self.save()
+                raise
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        facts = {**self.journal.facts, "best": self.best, "started_from": self.started_from}
+        self.trainer.save(self.out / CHECKPOINT, facts)
+
+    def _epoch(self, report: StepReport) -> EpochReport:
+        """Write what belongs to a validation; the checkpoint last, so that what a kill cuts off is done again."""
+        settings = self.trainer.settings
+        epoch = math.ceil(report.step / settings.validate_every)
+        dice = report.validation["dice"]
+        picture = self.out / "visualizations" / f"epoch_{epoch:03d}.png"
+        write_picture(self.trainer.example(), f"step {report.step}", picture)
+        best, last = (self.out / "models" / f"{name}_model.safetensors" for name in ("best", "last"))
+        metadata = self._metadata(report)
+        save_weights(self.trainer.ema, last, metadata)
+        score = 0.0 if math.isnan(dice) else dice
+        if score > self.best:
+            self.best = score
+            save_weights(self.trainer.ema, best, metadata)
+        means = self.journal.take_epoch()
+        self.save()
+        return EpochReport(
+            epoch,
+            report.step,
+            {name: value for name, value in means.items() if name != "dice"},
+            means.get("dice", math.nan),
+            report.validation,
+            picture,
+            best,
+            self.pace.left(report.step),
+        )
+
+    def _metadata(self, report: StepReport) -> dict[str, object]:
+        settings = self.trainer.settings
+        return {
+            "preprocessing": settings.preprocessing.model_dump(),
+            "recipe": settings.model_dump(exclude={"network", "preprocessing"}),
+            "seed": settings.seed,
+            "steps": report.step,
+            "sources": [source.origin for source in self.trainer.sources],
+            "started_from": self.started_from,
+            # no nan in JSON
+            "validation": {k: round(v, 4) for k, v in report.validation.items() if not math.isnan(v)},
+            "versions": {
+                "napari-cpclnet": napari_cpclnet.__version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+        }
+
+
+def _sources(
+    settings: TrainingSettings, out: Path, data_root: Path | None, device: torch.device
+) -> Generator[PreparationReport, None, list[Source]]:
+    """Make what the run learns from, or find it in its folder."""
+    sources: list[Source] = []
+    if settings.sources.phantoms > 0:
+        count = settings.phantoms
+        path = out / f"phantoms-{settings.seed}-{count}.safetensors"
+        for done in making_stack(count, settings.seed, path):
+            yield PreparationReport("Making phantoms", done, count)
+        sources.append(phantom_source(read_stack(count, path), settings, device))
+    if not sources:
+        raise SettingsError(
+            "There is nothing to learn from: give a folder of scans, or phantoms a weight above 0."
+        )
+    return sources
+
+
+def _settings_of(out: Path, asked: TrainingSettings | None) -> TrainingSettings:
+    """Settings of the run in `out`, with those changes that a run in progress allows."""
+    path = out / SETTINGS
+    if not path.is_file():
+        if asked is None:
+            raise SettingsError(f"{path}: is missing; give the settings of the run to go on with it.")
+        return asked
+    saved = read_settings(path)
+    if asked is None:
+        return saved
+    changed = [n for n in type(saved).model_fields if getattr(saved, n) != getattr(asked, n)]
+    fixed = [name for name in changed if name not in MAY_CHANGE]
+    if fixed:
+        raise SettingsError(
+            f"{path}: the run was begun with another setting '{fixed[0]}'; go on without settings, or begin a new run."
+        )
+    return asked
+
+
+def _fitting(settings: TrainingSettings, start: CPCLNet, where: str) -> TrainingSettings:
+    """Settings with the network and the preprocessing of the weights that training begins with."""
+    theirs = {"network": start.settings.model_dump(), "preprocessing": start.metadata.get("preprocessing")}
+    if theirs["preprocessing"] is None:
+        raise WeightsError(
+            f"{where}: does not say how scans were prepared for it, so it cannot be trained on."
+        )
+    content = settings.model_dump() | theirs
+    size = {"size": "min_size", "mm_per_pixel": "mm_per_pixel"}
+    content["episodes"] |= {ours: theirs["preprocessing"][key] for ours, key in size.items()}
+    found = validated(content, where)
+    for name in theirs:
+        if name in settings.model_fields_set and getattr(settings, name) != getattr(found, name):
+            raise SettingsError(f"{where}: comes with its own '{name}'; leave it out of the settings.")
+    return found
