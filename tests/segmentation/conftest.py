@@ -16,34 +16,38 @@ from napari_cpclnet.imaging import Geometry, Volume
 
 @dataclass(frozen=True)
 class Grey:
-    """Features of the stand-in: the slice itself."""
+    """Features of the stand-in: the slice itself, and a level that says nothing."""
 
     grid: Tensor
+    level: Tensor
 
     @staticmethod
     def cat(parts: list[Grey]) -> Grey:
-        return Grey(torch.cat([p.grid for p in parts]))
+        return Grey(torch.cat([p.grid for p in parts]), torch.cat([p.level for p in parts]))
 
 
 class NearestGrey(nn.Module):
     """Gives each pixel to the class whose mean grey value in the support is nearest; else to the background.
 
-    An oracle: with organs of distinct grey values the right answer is known exactly. Counts what is encoded.
+    An oracle: with organs of distinct grey values the right answer is known exactly. Counts what it is given.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.width = nn.Parameter(torch.tensor(0.02))
         self.metadata: dict[str, Any] = {}
-        self.encoded: list[int] = []
+        self.described: list[int] = []
+        self.segmented: list[int] = []
+        self.levels: list[Tensor] = []
         self.sizes: list[tuple[int, int]] = []
 
     def encode(self, images: Tensor) -> Grey:
-        self.encoded.append(len(images))
         self.sizes.append((images.shape[2], images.shape[3]))
-        return Grey(images[:, 1])
+        return Grey(images[:, 1], torch.full((len(images),), 0.5))
 
     def describe(self, features: list[Grey], masks: list[Tensor]) -> Tensor:
+        self.described.append(sum(len(f.grid) for f in features))
+        self.levels += [f.level for f in features]
         grey = torch.cat([f.grid.flatten() for f in features])
         inside = torch.cat([m.flatten(1) for m in masks], 1)
         # pixels that a class covers wholly: partial ones mix grey values
@@ -51,6 +55,8 @@ class NearestGrey(nn.Module):
         return (whole * grey).sum(1) / whole.sum(1)
 
     def segment(self, query: Grey, support: Tensor) -> SimpleNamespace:
+        self.segmented.append(len(query.grid))
+        self.levels.append(query.level)
         far = (query.grid[:, None] - support[None, :, None, None]).abs() / self.width
         foreground = 10 * (1 - far)
         foreground = foreground.nan_to_num(-20.0)  # a class that no slice shows

@@ -14,6 +14,7 @@ from napari_cpclnet.segmentation import (
     SupportSet,
     uncertainty,
 )
+from napari_cpclnet.segmentation.levels import LevelLine
 from napari_cpclnet.segmentation.segmenter import outwards
 
 RAW = PostprocessingSettings(largest_component=False, fill_holes=False)
@@ -96,15 +97,15 @@ def test_other_planes_answer_on_the_same_grid(grey_model, scan, organs, plane):
 
 
 def test_the_support_is_encoded_once_for_all_scans(grey_model, segmenter, scan, organs):
-    assert sum(grey_model.encoded) == 2
+    assert grey_model.described == [2]
     volume, labels = scan()
     again = SupportSet(organs)
     again.add(volume, labels, absent=[0], slices=[5])
     segmenter.set_support(again)
-    assert sum(grey_model.encoded) == 2
+    assert grey_model.described == [2]
     again.add(volume, labels, slices=[6])
     segmenter.set_support(again)
-    assert sum(grey_model.encoded) == 5
+    assert grey_model.described == [2, 3]
 
 
 def test_changed_weights_encode_the_support_again(grey_model, segmenter, scan, organs):
@@ -114,7 +115,7 @@ def test_changed_weights_encode_the_support_again(grey_model, segmenter, scan, o
     with torch.no_grad():
         grey_model.width.mul_(0.5)
     segmenter.set_support(support)
-    assert sum(grey_model.encoded) == 4
+    assert grey_model.described == [2, 2]
 
 
 def test_slices_added_after_setting_wait_for_the_next_set(segmenter, grey_model, scan, organs):
@@ -131,12 +132,12 @@ def test_slices_added_after_setting_wait_for_the_next_set(segmenter, grey_model,
 
 def test_closing_the_generator_cancels_within_one_slice_and_keeps_what_was_done(grey_model, segmenter, scan):
     query, _truth = scan(seed=3)
-    grey_model.encoded.clear()
+    grey_model.segmented.clear()
     stream = segmenter.predict(query, start_slice=5)
     for _ in range(3):
         next(stream)
     stream.close()
-    assert sum(grey_model.encoded) == 3
+    assert sum(grey_model.segmented) == 3
     assert not segmenter.complete
     labels = segmenter.result().labels
     assert labels[[4, 5, 6]].any(axis=(1, 2)).all()
@@ -339,3 +340,21 @@ def test_a_run_leaves_gradients_enabled_between_slices(segmenter, scan):
 def test_uncertainty_is_highest_where_the_best_class_is_a_coin_toss():
     probabilities = np.array([[0.0, 0.5, 0.25, 0.1], [0.0, 0.2, 0.1, 1.0]], np.float16)
     np.testing.assert_allclose(uncertainty(probabilities), [0, 1, 0.5, 0])
+
+
+def test_levels_come_from_the_line_of_the_scan_not_from_single_slices(
+    segmenter, grey_model, scan, organs, monkeypatch
+):
+    """The network is sure of nothing here; the line says 0.2 at the first slice and 5 mm more at each next."""
+    line = LevelLine(0.2, 1 / 200)
+    monkeypatch.setattr("napari_cpclnet.segmentation.segmenter.scan_line", lambda *_: line)
+    volume, labels = scan()
+    support = SupportSet(organs)
+    support.add(volume, labels, slices=[4, 7])
+    grey_model.levels.clear()
+    segmenter.set_support(support)
+    query, _ = scan(seed=3)
+    run(segmenter, query)
+    described, *segmented = grey_model.levels
+    np.testing.assert_allclose(sorted(described.tolist()), [0.3, 0.375], rtol=1e-5)
+    np.testing.assert_allclose(np.sort(torch.cat(segmented).numpy()), 0.2 + np.arange(12) * 0.025, rtol=1e-5)

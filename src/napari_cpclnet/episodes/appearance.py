@@ -135,9 +135,11 @@ def _ct(rng: np.random.Generator) -> Table:
     hu += rng.normal(0, 10, COUNT)
     if rng.random() < 0.2:  # fatty liver
         hu[_INDEX["liver"]] -= rng.uniform(20, 60)
-    for name in _CONTENTS:
-        if rng.random() < 0.35:  # oral contrast
-            hu[_INDEX[name]] = rng.uniform(90, 400)
+    if rng.random() < 0.5:  # oral contrast, which seldom fills all of the gut
+        contrast = rng.uniform(90, 500)
+        for name in _CONTENTS:
+            if rng.random() < 0.75:
+                hu[_INDEX[name]] = contrast * rng.uniform(0.7, 1.2)
     low, high = -125 + rng.normal(0, 25), 275 + rng.normal(0, 40)
     return np.asarray(np.clip((hu - low) / (high - low), 0, 1), np.float32)
 
@@ -155,6 +157,10 @@ def _mr(rng: np.random.Generator) -> Table:
             values[_INDEX["liver"]] *= rng.uniform(0.4, 1.0)
             for names in (("spleen",), ("right kidney cortex", "right kidney medulla")):
                 values[[_INDEX[n] for n in names]] *= rng.uniform(0.9, 1.5)
+        if rng.random() < 0.25:  # iron: liver, and mostly spleen, darker than muscle
+            values[_INDEX["liver"]] = rng.uniform(0.02, 0.18)
+            if rng.random() < 0.7:
+                values[_INDEX["spleen"]] = rng.uniform(0.02, 0.2)
     else:
         values = _TABLES["t1"].copy()
         if rng.random() < 0.4:  # fat-suppressed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +17,14 @@ from napari_cpclnet.errors import SettingsError, SupportError
 from napari_cpclnet.imaging import Segmentation, Volume
 from napari_cpclnet.model import choose_device, choose_precision
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
+from napari_cpclnet.segmentation.levels import LevelLine, positions_mm, scan_line
 from napari_cpclnet.segmentation.painted import Painted
 from napari_cpclnet.segmentation.postprocessing import postprocess
 from napari_cpclnet.segmentation.settings import SegmentationSettings
-from napari_cpclnet.segmentation.support import SupportSet
+from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
 if TYPE_CHECKING:
-    from napari_cpclnet.model import CPCLNet, Descriptors
+    from napari_cpclnet.model import CPCLNet, Descriptors, Features
 
 _REMEMBERED_SUPPORTS = 4
 _BATCH = {"cpu": 1, "mps": 4, "cuda": 8}
@@ -63,6 +64,7 @@ class _Run:
     classes: dict[int, str]
     labels: NDArray[Any]
     probabilities: NDArray[np.float16] | None
+    line: LevelLine | None
     finished: set[int] = field(default_factory=set)
 
     @property
@@ -161,6 +163,7 @@ class Segmenter:
             classes=classes,
             labels=np.zeros(grid.shape, np.min_scalar_type(max(classes))),
             probabilities=np.zeros((len(classes), *grid.shape), np.float16) if keep_probabilities else None,
+            line=None,
         )
         return self._stream(run, self._descriptors, start)
 
@@ -206,6 +209,7 @@ class Segmenter:
         return self._run
 
     def _stream(self, run: _Run, descriptors: Descriptors, start: int) -> Iterator[SliceResult]:
+        run.line = self._line(run.volume, run.grid)
         order = list(outwards(start, run.grid.n_slices))
         for first in range(0, len(order), self.batch_size):
             chunk = order[first : first + self.batch_size]
@@ -241,36 +245,67 @@ class Segmenter:
                 asked.append(place)
         if asked:
             with torch.inference_mode():
-                foreground = self._foreground(images[asked].to(self.device), descriptors)
+                features = self._encode(
+                    images[asked], run.volume, run.grid, [indices[a] for a in asked], run.line
+                )
+                foreground = self._foreground(features, descriptors)
                 found[asked] = run.grid.to_native(foreground).cpu().numpy()
         return list(found)
 
-    def _foreground(self, images: Tensor, descriptors: Descriptors) -> Tensor:
+    def _foreground(self, features: Features, descriptors: Descriptors) -> Tensor:
         """Foreground probability (n, C, H, W) in float32."""
         with self._autocast():
-            logits = self.model.segment(self.model.encode(images), descriptors).logits
+            logits = self.model.segment(features, descriptors).logits
         return logits.float().softmax(2)[:, :, 1]
+
+    def _encode(
+        self, images: Tensor, volume: Volume, grid: ModelGrid, indices: Sequence[int], line: LevelLine | None
+    ) -> Features:
+        """Features of slices of one scan, their levels from its line where it has one."""
+        with self._autocast():
+            features = self.model.encode(images.to(self.device))
+        if line is None:
+            return features
+        level = torch.from_numpy(line.at(positions_mm(volume, grid, indices)))
+        return replace(features, level=level.to(features.level))
+
+    def _line(self, volume: Volume, grid: ModelGrid) -> LevelLine | None:
+        """Levels of a scan as one line."""
+
+        def estimate(images: Tensor) -> Tensor:
+            parts = torch.split(images.to(self.device), self.batch_size)
+            return torch.cat([self.model.encode(part).level for part in parts]).float().cpu()
+
+        with torch.inference_mode(), self._autocast():
+            return scan_line(volume, grid, estimate)
 
     def _describe(self, support: SupportSet) -> Descriptors:
         """Encode all support slices, grouped by the size of the network's image."""
-        groups: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
-        grids: dict[tuple[int, str], ModelGrid] = {}
+        scans: dict[tuple[int, str], tuple[ModelGrid, list[SupportSlice]]] = {}
         for one in support.slices:
             key = (id(one.volume), one.plane)
-            if key not in grids:
-                grids[key] = ModelGrid.for_volume(one.volume, one.plane, self.preprocessing)
-            grid = grids[key]
-            image = grid.images(one.volume, [one.index])[0]
-            masks = torch.stack([grid.mask(one.labels2d, value) for value in support.classes])
-            groups.setdefault(grid.size, []).append((image, masks))
-        features, all_masks = [], []
-        with torch.inference_mode(), self._autocast():
-            for _, pairs in sorted(groups.items()):
-                images = torch.stack([image for image, _ in pairs]).to(self.device)
-                parts = [self.model.encode(part) for part in torch.split(images, _SUPPORT_BATCH)]
-                features.append(type(parts[0]).cat(parts))
-                all_masks.append(torch.stack([masks for _, masks in pairs], dim=1).to(self.device))
-            return self.model.describe(features, all_masks)
+            if key not in scans:
+                scans[key] = (ModelGrid.for_volume(one.volume, one.plane, self.preprocessing), [])
+            scans[key][1].append(one)
+        groups: dict[tuple[int, int], list[tuple[Features, Tensor]]] = {}
+        with torch.inference_mode():
+            for grid, slices in scans.values():
+                volume, indices = slices[0].volume, [s.index for s in slices]
+                line = self._line(volume, grid)
+                for first in range(0, len(slices), _SUPPORT_BATCH):
+                    part = slice(first, first + _SUPPORT_BATCH)
+                    images = grid.images(volume, indices[part])
+                    features = self._encode(images, volume, grid, indices[part], line)
+                    masks = [
+                        torch.stack([grid.mask(s.labels2d, value) for value in support.classes])
+                        for s in slices[part]
+                    ]
+                    groups.setdefault(grid.size, []).append((features, torch.stack(masks, 1).to(self.device)))
+            by_size = [parts for _, parts in sorted(groups.items(), key=lambda item: item[0])]
+            encoded = [type(parts[0][0]).cat([f for f, _ in parts]) for parts in by_size]
+            all_masks = [torch.cat([m for _, m in parts], 1) for parts in by_size]
+            with self._autocast():
+                return self.model.describe(encoded, all_masks)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)

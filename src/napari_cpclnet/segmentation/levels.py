@@ -1,0 +1,116 @@
+"""Levels of a scan's slices in the body, as one straight line.
+
+The network estimates the level of every slice by itself (0 at the iliac crest, 1 at the dome of the liver), with an
+error of one or two slices. The slices of one scan lie on a straight line through the body, so a line fitted to some of
+them is far more certain than any of them, and tells which slices lie above or below everything the support shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_cpclnet.imaging import Volume
+    from napari_cpclnet.preprocessing import ModelGrid
+
+FEWEST = 6
+"""Slices needed for a line."""
+
+_SAMPLES = 16
+_FAR = 0.2
+"""Distance from the line, in levels, from which an estimate counts as wrong."""
+
+_SLOPES = 1.0 / np.linspace(180.0, 270.0, 19)
+"""Levels per mm: the dome of an adult's liver lies 18 to 27 cm above the iliac crest."""
+
+
+@dataclass(frozen=True)
+class LevelLine:
+    """Level = `start` + `slope` x position, position in mm from inferior to superior."""
+
+    start: float
+    slope: float
+
+    def at(self, positions: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Levels at positions in mm."""
+        return np.asarray(self.start + self.slope * positions, np.float32)
+
+
+def sampled_slices(count: int) -> list[int]:
+    """Slices to estimate, evenly spaced over a scan of `count` slices; all of a short scan."""
+    if count <= _SAMPLES:
+        return list(range(count))
+    return [int(i) for i in np.linspace(0, count - 1, _SAMPLES).round()]
+
+
+def fit_line(positions: Sequence[float], levels: Sequence[float]) -> LevelLine | None:
+    """Line through estimated levels.
+
+    Estimates that lie far from the line all cost the same, as those of slices outside the trunk may be anything; only
+    slopes that an adult's body can have are tried.
+
+    Parameters
+    ----------
+    positions : sequence of float
+        Of the slices, in mm from inferior to superior.
+    levels : sequence of float
+        Estimates of the network.
+
+    Returns
+    -------
+    LevelLine or None
+        None if there are fewer than `FEWEST` estimates or they lie on no line, as in a scan of a leg.
+    """
+    if len(positions) < FEWEST:
+        return None
+    place, level = np.asarray(positions, np.float64), np.asarray(levels, np.float64)
+    starts = level - _SLOPES[:, None] * place  # (slopes, lines through each estimate)
+    misfit = np.abs(starts[:, :, None] - starts[:, None, :])
+    cost = np.minimum(misfit, _FAR).mean(2)
+    slope, start = np.unravel_index(cost.argmin(), cost.shape)
+    if np.median(misfit[slope, start]) > _FAR:
+        return None
+    near = misfit[slope, start] < _FAR
+    return LevelLine(float(starts[slope][near].mean()), float(_SLOPES[slope]))
+
+
+def positions_mm(volume: Volume, grid: ModelGrid, indices: Sequence[int]) -> NDArray[np.float64]:
+    """Places of slices in mm from inferior to superior, from the scan's first slice."""
+    step = volume.geometry.spacing[grid.axis]
+    return np.asarray(indices, np.float64) * (-step if grid.flips[0] else step)
+
+
+def scan_line(volume: Volume, grid: ModelGrid, estimate: Callable[[Tensor], Tensor]) -> LevelLine | None:
+    """Line of one scan.
+
+    Parameters
+    ----------
+    volume : Volume
+    grid : ModelGrid
+        Of that volume.
+    estimate : callable
+        The network's levels (n,) of images (n, 3, H, W).
+
+    Returns
+    -------
+    LevelLine or None
+        None for another plane than axial, a scan without a physical size, or where there is no line.
+    """
+    if grid.plane != "axial" or not volume.calibrated:
+        return None
+    indices = sampled_slices(grid.n_slices)
+    if len(indices) < FEWEST:
+        return None
+    images = grid.images(volume, indices)
+    seen = images[:, 1].flatten(1).any(1)
+    if not seen.any():
+        return None
+    places = positions_mm(volume, grid, indices)[seen.numpy()]
+    return fit_line(places.tolist(), estimate(images[seen]).tolist())

@@ -1,0 +1,103 @@
+"""Levels of the slices of one scan lie on one line, whatever the network thinks of some of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from napari_cpclnet.imaging import Geometry, Volume
+from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
+from napari_cpclnet.segmentation.levels import FEWEST, fit_line, positions_mm, sampled_slices, scan_line
+
+HEIGHT = 220.0
+"""From the iliac crest to the dome of the liver, in mm."""
+
+
+def scan(direction: float = 1.0, slices: int = 30, calibrated: bool = True) -> Volume:
+    """A bright block whose value tells the slice, numbered from inferior to superior."""
+    order = np.arange(slices) if direction > 0 else np.arange(slices)[::-1]
+    array = np.zeros((slices, 40, 40), np.float32)
+    array[:, 8:32, 8:32] = (50 + order)[:, None, None]
+    geometry = Geometry(
+        shape=(slices, 40, 40),
+        spacing=(8.0, 5.0, 5.0),
+        direction=((direction, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    )
+    return Volume(array, geometry, modality="MR", unit="", name="block", calibrated=calibrated)
+
+
+def grid_of(volume: Volume) -> ModelGrid:
+    return ModelGrid.for_volume(volume, "axial", PreprocessingSettings())
+
+
+def level_of(images: Tensor) -> Tensor:
+    """A network that reads the level off the brightness of the block."""
+    brightest = images[:, 1].flatten(1).amax(1)
+    return (brightest * 79 - 50) * 8 / HEIGHT
+
+
+def test_a_line_is_found_though_a_third_of_the_estimates_is_nonsense() -> None:
+    rng = np.random.default_rng(0)
+    places = np.arange(15) * 16.0
+    levels = places / HEIGHT - 0.2 + rng.normal(0, 0.03, 15)
+    levels[10:] = rng.uniform(-0.6, 0.4, 5)
+    line = fit_line(places.tolist(), levels.tolist())
+    assert line is not None
+    np.testing.assert_allclose(line.at(places), places / HEIGHT - 0.2, atol=0.1)
+
+
+def test_an_exact_line_within_the_range_of_adults_is_found_exactly() -> None:
+    places = np.arange(10) * 10.0
+    line = fit_line(places.tolist(), (0.3 + places / 220.0).tolist())
+    assert line is not None
+    assert line.start == pytest.approx(0.3)
+    assert 1 / line.slope == pytest.approx(220.0)
+
+
+def test_estimates_that_do_not_rise_make_no_line() -> None:
+    places = np.arange(16) * 40.0
+    assert fit_line(places.tolist(), [0.3] * 16) is None
+
+
+def test_too_few_estimates_make_no_line() -> None:
+    places = [10.0 * i for i in range(FEWEST - 1)]
+    assert fit_line(places, [p / HEIGHT for p in places]) is None
+
+
+@pytest.mark.parametrize("direction", [1.0, -1.0])
+def test_levels_rise_towards_the_head_whatever_the_order_of_slices(direction: float) -> None:
+    volume = scan(direction)
+    grid = grid_of(volume)
+    line = scan_line(volume, grid, level_of)
+    assert line is not None
+    levels = line.at(positions_mm(volume, grid, range(30)))
+    height = np.arange(30) if direction > 0 else np.arange(30)[::-1]
+    np.testing.assert_allclose(levels, height * 8 / HEIGHT, atol=0.06)
+
+
+def test_empty_slices_are_not_asked() -> None:
+    volume = scan()
+    volume.array[:10] = 0
+    asked = []
+
+    def estimate(images: Tensor) -> Tensor:
+        asked.append(images)
+        return level_of(images)
+
+    assert scan_line(volume, grid_of(volume), estimate) is not None
+    assert all(image[1].any() for image in torch.cat(asked))
+
+
+def test_a_scan_without_size_or_with_few_slices_has_no_line() -> None:
+    for volume in (scan(calibrated=False), scan(slices=FEWEST - 1)):
+        assert scan_line(volume, grid_of(volume), level_of) is None
+
+
+@pytest.mark.parametrize("count", [1, 5, 16, 17, 300])
+def test_sampled_slices_are_distinct_and_reach_both_ends(count: int) -> None:
+    chosen = sampled_slices(count)
+    assert len(set(chosen)) == len(chosen) <= 16
+    assert chosen[0] == 0
+    assert chosen[-1] == count - 1
