@@ -81,6 +81,7 @@ def test_trains_and_goes_on(run: Run, out: Path) -> None:
         (["--resume"], "holds no run"),
         (["--phantoms", "--settings", "nowhere.yaml"], "nowhere.yaml"),
         (["--phantoms", "--start", "nowhere.safetensors"], "nowhere.safetensors"),
+        (["--data-root", "nowhere"], "nowhere"),
     ],
 )
 def test_wrong_input_is_one_sentence(run: Run, tmp_path: Path, words: list[str], said: str) -> None:

@@ -134,6 +134,10 @@ class _Screen:
             for report in reports:
                 if isinstance(report, PreparationReport):
                     self._bar(report.what, report.done, report.total)
+                    if report.problem:
+                        self.progress.console.print(
+                            f"Left out: {report.problem}", markup=False, highlight=False
+                        )
                 elif isinstance(report, EpochReport):
                     self.progress.console.print(_line(report), markup=False, highlight=False)
                 else:

@@ -12,6 +12,7 @@ from torch import Tensor
 from napari_cpclnet.episodes.appearance import field_of_view, random_look, render, same_scanner
 from napari_cpclnet.episodes.source import EpisodeBatch
 from napari_cpclnet.episodes.targets import FREQUENCY, membership
+from napari_cpclnet.episodes.warp import random_grid
 
 _SEEN = 24
 """Voxels of a class that a slice must hold for the class to count as present when slices are chosen."""
@@ -169,36 +170,13 @@ class PhantomEpisodes:
         return torch.stack(planes)
 
     def _warp(self, planes: Tensor, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
-        """Random affine and elastic deformation and crop; one per side, with a little jitter per slice."""
+        """Label planes (E, B, 3, Y, X) deformed and cut to (E, B, 3, S, S)."""
         e, b, p, h, w = planes.shape
-        size = self.settings.size
-        device = planes.device
-
-        def draw(std: float, *shape: int) -> NDArray[np.float64]:
-            return rng.normal(0, std, shape)
-
-        angle = draw(0.10, e, 1) + draw(0.02, e, b)
-        scale = np.exp(draw(0.10, e, 1) + draw(0.02, e, b))
-        aspect = np.exp(draw(0.05, e, 1))
-        shear = draw(0.05, e, 1)
-        cos, sin = np.cos(angle), np.sin(angle)
-        # from the network's pixels to the phantom's, in halves of the side, as affine_grid counts
-        to_x = size * self.settings.mm_per_pixel / (w * self.spacing[2])
-        to_y = size * self.settings.mm_per_pixel / (h * self.spacing[1])
-        matrix = np.zeros((e, b, 2, 3))
-        matrix[..., 0, 0] = cos * scale * aspect * to_x
-        matrix[..., 0, 1] = (-sin * scale + shear) * to_x
-        matrix[..., 1, 0] = sin * scale * to_y
-        matrix[..., 1, 1] = cos * scale / aspect * to_y
-        matrix[..., 0, 2] = draw(0.05, e, 1) + draw(0.01, e, b)
-        matrix[..., 1, 2] = draw(0.05, e, 1) + draw(0.01, e, b)
-        theta = torch.from_numpy(matrix.reshape(e * b, 2, 3)).to(device, torch.float32)
-        grid = F.affine_grid(theta, [e * b, 1, size, size], align_corners=False)
-        nodes = torch.randn(e, 2, 8, 8, generator=generator, device=device)
-        strength = torch.from_numpy(rng.uniform(0, 0.03, (e, 1, 1, 1))).to(device, torch.float32)
-        bend = F.interpolate(nodes * strength, size=(size, size), mode="bicubic", align_corners=True)
-        grid = grid + bend.permute(0, 2, 3, 1).repeat_interleave(b, 0)
+        s = self.settings
+        side = s.size * s.mm_per_pixel
+        reach = side / (h * self.spacing[1]), side / (w * self.spacing[2])
+        grid = random_grid((e, b), s.size, reach, rng, generator, planes.device)
         warped = F.grid_sample(
             planes.reshape(e * b, p, h, w).float(), grid, mode="nearest", align_corners=False
         )
-        return warped.view(e, b, p, size, size).long()
+        return warped.view(e, b, p, s.size, s.size).long()

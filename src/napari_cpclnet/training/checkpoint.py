@@ -50,6 +50,23 @@ def save_checkpoint(
         save_file(tensors, temporary, text)
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """The facts of a checkpoint alone.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts: dict[str, Any] = json.loads(file.metadata()["facts"])
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        msg = f"The checkpoint '{path}' is damaged; begin a new run."
+        raise WeightsError(msg) from error
+    return facts
+
+
 def load_checkpoint(
     path: Path,
     modules: dict[str, nn.Module],

@@ -23,14 +23,17 @@ from typing import Any
 import torch
 
 import napari_cpclnet
+from napari_cpclnet.episodes.scan_files import ScanFile, open_scan, prepare_scans
 from napari_cpclnet.episodes.stack import making_stack, read_stack
-from napari_cpclnet.errors import OutputError, SettingsError, WeightsError
+from napari_cpclnet.errors import ImageError, OutputError, SettingsError, WeightsError
+from napari_cpclnet.imaging import find_scans
 from napari_cpclnet.model import CPCLNet, choose_device, load_weights, save_weights
+from napari_cpclnet.training.checkpoint import read_facts
 from napari_cpclnet.training.journal import Journal, Pace
 from napari_cpclnet.training.pictures import write_picture
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.training.settings_file import read_settings, validated, write_settings
-from napari_cpclnet.training.sources import Source, phantom_source
+from napari_cpclnet.training.sources import Source, phantom_source, scan_source
 from napari_cpclnet.training.trainer import StepReport, Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -43,11 +46,12 @@ MAY_CHANGE = frozenset({"steps", "validate_every", "validation_batches", "precis
 
 @dataclass(frozen=True)
 class PreparationReport:
-    """What is made before the first step: `done` of `total`."""
+    """What is made before the first step: `done` of `total`; `problem` says why a scan is left out."""
 
     what: str
     done: int
     total: int
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,11 +148,15 @@ def train(
         begun = load_weights(start) if start else None
         if begun is not None:
             settings = _fitting(settings, begun, str(start))
+    if going_on and data_root is None:
+        data_root = _data_root_of(checkpoint)
     sources = yield from _sources(settings, out, data_root, chosen)
     trainer = Trainer(settings, sources, chosen, begun)
     facts: dict[str, Any] = {"started_from": begun.metadata["hash"] if begun else None}
     if going_on:
         facts = trainer.resume(checkpoint)
+    if data_root is not None:
+        facts["data_root"] = str(data_root.resolve())
     run = _Run(out, trainer, facts)
     write_settings(settings, out / SETTINGS)
     if not going_on:
@@ -162,7 +170,7 @@ class _Run:
     def __init__(self, out: Path, trainer: Trainer, facts: dict[str, Any]) -> None:
         self.out = out
         self.trainer = trainer
-        self.started_from: str | None = facts.get("started_from")
+        self.origin = {name: facts.get(name) for name in ("started_from", "data_root")}
         self.best = float(facts.get("best", -1.0))
         self.journal = Journal(out / LOG, facts, trainer.step)
         self.pace = Pace(trainer.anatomy_steps, trainer.settings.steps)
@@ -189,7 +197,7 @@ class _Run:
 
     def save(self) -> None:
         """Write the checkpoint."""
-        facts = {**self.journal.facts, "best": self.best, "started_from": self.started_from}
+        facts = {**self.journal.facts, "best": self.best, **self.origin}
         self.trainer.save(self.out / CHECKPOINT, facts)
 
     def _epoch(self, report: StepReport) -> EpochReport:
@@ -227,7 +235,7 @@ class _Run:
             "seed": settings.seed,
             "steps": report.step,
             "sources": [source.origin for source in self.trainer.sources],
-            "started_from": self.started_from,
+            "started_from": self.origin["started_from"],
             # no nan in JSON
             "validation": {k: round(v, 4) for k, v in report.validation.items() if not math.isnan(v)},
             "versions": {
@@ -249,11 +257,31 @@ def _sources(
         for done in making_stack(count, settings.seed, path):
             yield PreparationReport("Making phantoms", done, count)
         sources.append(phantom_source(read_stack(count, path), settings, device))
+    if data_root is not None and settings.sources.scans > 0:
+        refs = find_scans(data_root)
+        found: list[ScanFile] = []
+        problems: list[str] = []
+        prepared = prepare_scans(refs, out / "scans", settings.preprocessing)
+        for done, (_, path_or_none, problem) in enumerate(prepared, 1):
+            if path_or_none is None:
+                problems.append(problem)
+            else:
+                found.append(open_scan(path_or_none))
+            yield PreparationReport("Preparing scans", done, len(refs), problem)
+        if not found:
+            raise ImageError(problems[0])
+        sources.append(scan_source(found, settings, device))
     if not sources:
         raise SettingsError(
             "There is nothing to learn from: give a folder of scans, or phantoms a weight above 0."
         )
     return sources
+
+
+def _data_root_of(checkpoint: Path) -> Path | None:
+    """Where the scans of a run lie."""
+    found = read_facts(checkpoint).get("data_root")
+    return Path(found) if found else None
 
 
 def _settings_of(out: Path, asked: TrainingSettings | None) -> TrainingSettings:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from napari_cpclnet.episodes.sampling import EpisodeSettings, PhantomEpisodes
+from napari_cpclnet.episodes.scan_files import ScanFile
+from napari_cpclnet.episodes.scans import ScanEpisodes
 from napari_cpclnet.episodes.source import EpisodeSource
 from napari_cpclnet.episodes.stack import PhantomStack
+from napari_cpclnet.errors import ImageError
 from napari_cpclnet.training.settings import TrainingSettings
+
+_HELD_OUT = 0.1
+_LOWER_PART = 0.8
 
 
 @dataclass(frozen=True)
@@ -54,4 +62,30 @@ def phantom_source(stack: PhantomStack, settings: TrainingSettings, device: torc
         settings.sources.phantoms,
         anatomy=True,
         origin="procedural phantoms of this package (BSD-3-Clause)",
+    )
+
+
+def scan_source(scans: Sequence[ScanFile], settings: TrainingSettings, device: torch.device) -> Source:
+    """Unlabelled scans; a tenth of them, at least one, is never trained on. Of a single scan, the upper fifth.
+
+    Raises
+    ------
+    ImageError
+        If there is too little to hold anything back.
+    """
+    episodes, judged = settings.episodes, judged_by(settings.episodes)
+    if len(scans) > 1:
+        order = np.random.default_rng(settings.seed).permutation(len(scans))
+        cut = max(1, round(_HELD_OUT * len(scans)))
+        train = ScanEpisodes([scans[i] for i in order[cut:]], episodes, device)
+        held_out = ScanEpisodes([scans[i] for i in order[:cut]], judged, device)
+    else:
+        train = ScanEpisodes(scans, episodes, device, (0.0, _LOWER_PART))
+        held_out = ScanEpisodes(scans, judged, device, (_LOWER_PART, 1.0))
+    if not len(train) or not len(held_out):
+        raise ImageError(
+            "The scans are too few: training needs two pictures or one volume with regions all over."
+        )
+    return Source(
+        "scans", train, held_out, settings.sources.scans, origin=f"{len(scans)} unlabelled scans of the user"
     )
