@@ -132,6 +132,15 @@ def test_a_support_that_is_its_own_query_keeps_its_painted_slices_exactly(case: 
     np.testing.assert_array_equal(result[list(PAINTED)], mask()[list(PAINTED)])
 
 
+def test_the_network_can_be_adapted_to_the_support_first(case: Case, run: Run) -> None:
+    code, out, err = run(case.arguments("--adapt", "3", "--slices", "2,3", query=[case.image]))
+    assert code == 0, err
+    first, _second = out.splitlines()
+    assert first.startswith("Adapted to the support in 3 steps, ")
+    result = sitk.GetArrayFromImage(sitk.ReadImage(str(case.out / "ct_labels.nii.gz")))
+    np.testing.assert_array_equal(result[2:4], mask()[2:4])
+
+
 def test_only_the_listed_slices_and_classes_are_used(case: Case, run: Run) -> None:
     code, out, err = run(case.arguments("--slices", "2,3", "--classes", "6=liver,1=spleen"))
     assert code == 0, err

@@ -47,6 +47,7 @@ class SegmentJob:
     probabilities: bool
     output_format: str
     overwrite: bool
+    adapt: int = 0
 
 
 def run_segment(job: SegmentJob) -> int:
@@ -77,6 +78,8 @@ def run_segment(job: SegmentJob) -> int:
         return len(failures)
     settings = SegmentationSettings(plane=job.plane, device=job.device, precision=job.precision)
     segmenter = Segmenter(load_weights(job.weights, device), settings)
+    if job.adapt:
+        adapt_network(segmenter, support, job.adapt)
     segmenter.set_support(support)
     n_failed = len(failures)
     for target in targets:
@@ -89,6 +92,18 @@ def run_segment(job: SegmentJob) -> int:
         n_all = len(targets) + len(failures)
         typer.echo(f"{n_failed} of {n_all} queries could not be labelled.", err=True)
     return n_failed
+
+
+def adapt_network(segmenter: Segmenter, support: SupportSet, steps: int) -> None:
+    """Train the network on the painted slices under a progress bar, and say how long it took."""
+    from napari_cpclnet.training.adaptation import AdaptationSettings, adapt
+
+    started = time.perf_counter()
+    with scan_progress("Adapting to the support") as progress:
+        (task,) = progress.task_ids
+        for report in adapt(segmenter, support, AdaptationSettings(steps=steps)):
+            progress.update(task, completed=report.step, total=report.total)
+    typer.echo(f"Adapted to the support in {steps} steps, {time.perf_counter() - started:.1f} s.")
 
 
 def read_supports(job: SegmentJob) -> SupportSet:

@@ -54,6 +54,37 @@ class SliceResult:
     total: int
 
 
+@dataclass(frozen=True)
+class EncodedSlices:
+    """Painted slices of one size as the network sees them.
+
+    Parameters
+    ----------
+    images : Tensor, shape (K, 3, H, W)
+    masks : Tensor, shape (classes, K, H, W)
+        In the order of the classes' label values.
+    features : Features
+        Of the `K` slices; their levels from the lines of their scans.
+    """
+
+    images: Tensor
+    masks: Tensor
+    features: Features
+
+    @property
+    def levels(self) -> Tensor:
+        """Levels in the body, (K,)."""
+        return self.features.level.clone()  # outside of inference mode
+
+    @staticmethod
+    def cat(parts: Sequence[EncodedSlices]) -> EncodedSlices:
+        """Join slices of one size."""
+        features = type(parts[0].features).cat([p.features for p in parts])
+        return EncodedSlices(
+            torch.cat([p.images for p in parts]), torch.cat([p.masks for p in parts], 1), features
+        )
+
+
 @dataclass
 class _Run:
     """State of one prediction."""
@@ -279,33 +310,35 @@ class Segmenter:
         with torch.inference_mode(), self._autocast():
             return scan_line(volume, grid, estimate)
 
-    def _describe(self, support: SupportSet) -> Descriptors:
-        """Encode all support slices, grouped by the size of the network's image."""
-        scans: dict[tuple[int, str], tuple[ModelGrid, list[SupportSlice]]] = {}
+    def encode_support(self, support: SupportSet) -> tuple[EncodedSlices, ...]:
+        """What the network sees of a support set, and its features; one entry per size of its images."""
+        scans: dict[tuple[int, str], list[SupportSlice]] = {}
         for one in support.slices:
-            key = (id(one.volume), one.plane)
-            if key not in scans:
-                scans[key] = (ModelGrid.for_volume(one.volume, one.plane, self.preprocessing), [])
-            scans[key][1].append(one)
-        groups: dict[tuple[int, int], list[tuple[Features, Tensor]]] = {}
-        with torch.inference_mode():
-            for grid, slices in scans.values():
-                volume, indices = slices[0].volume, [s.index for s in slices]
-                line = self._line(volume, grid)
-                for first in range(0, len(slices), _SUPPORT_BATCH):
-                    part = slice(first, first + _SUPPORT_BATCH)
-                    images = grid.images(volume, indices[part])
-                    features = self._encode(images, volume, grid, indices[part], line)
-                    masks = [
-                        torch.stack([grid.mask(s.labels2d, value) for value in support.classes])
-                        for s in slices[part]
-                    ]
-                    groups.setdefault(grid.size, []).append((features, torch.stack(masks, 1).to(self.device)))
-            by_size = [parts for _, parts in sorted(groups.items(), key=lambda item: item[0])]
-            encoded = [type(parts[0][0]).cat([f for f, _ in parts]) for parts in by_size]
-            all_masks = [torch.cat([m for _, m in parts], 1) for parts in by_size]
-            with self._autocast():
-                return self.model.describe(encoded, all_masks)
+            scans.setdefault((id(one.volume), one.plane), []).append(one)
+        groups: dict[tuple[int, int], list[EncodedSlices]] = {}
+        for slices in scans.values():
+            volume = slices[0].volume
+            grid = ModelGrid.for_volume(volume, slices[0].plane, self.preprocessing)
+            line = self._line(volume, grid)
+            for first in range(0, len(slices), _SUPPORT_BATCH):
+                part = slices[first : first + _SUPPORT_BATCH]
+                indices = [s.index for s in part]
+                images = grid.images(volume, indices).to(self.device)
+                masks = [
+                    torch.stack([grid.mask(s.labels2d, value) for value in support.classes]) for s in part
+                ]
+                with torch.inference_mode():
+                    features = self._encode(images, volume, grid, indices, line)
+                one_size = EncodedSlices(images, torch.stack(masks, 1).to(self.device), features)
+                groups.setdefault(grid.size, []).append(one_size)
+        return tuple(
+            EncodedSlices.cat(parts) for _, parts in sorted(groups.items(), key=lambda item: item[0])
+        )
+
+    def _describe(self, support: SupportSet) -> Descriptors:
+        groups = self.encode_support(support)
+        with torch.inference_mode(), self._autocast():
+            return self.model.describe([g.features for g in groups], [g.masks for g in groups])
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
