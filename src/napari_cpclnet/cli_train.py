@@ -136,10 +136,10 @@ class _Screen:
                     self._bar(report.what, report.done, report.total)
                     if report.problem:
                         self.progress.console.print(
-                            f"Left out: {report.problem}", markup=False, highlight=False
+                            f"Left out: {report.problem}", markup=False, highlight=False, soft_wrap=True
                         )
                 elif isinstance(report, EpochReport):
-                    self.progress.console.print(_line(report), markup=False, highlight=False)
+                    self.progress.console.print(_line(report), markup=False, highlight=False, soft_wrap=True)
                 else:
                     self._bar("Training", report.step, report.total, _now(report))
                 if stopping:

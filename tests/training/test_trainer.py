@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_cpclnet.episodes.stack import PhantomStack
-from napari_cpclnet.errors import WeightsError
+from napari_cpclnet.errors import DeviceError, WeightsError
 from napari_cpclnet.model import load_weights, save_weights
 from napari_cpclnet.training import StepReport, Trainer, TrainingSettings
 from napari_cpclnet.training.sources import phantom_source
@@ -218,3 +218,21 @@ def test_a_checkpoint_of_another_network_is_refused(phantom_stack: PhantomStack,
 def test_settings_refuse_nonsense(bad: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         tiny(**bad)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_weights_stay_in_float32_whatever_the_products_are_in(
+    phantom_stack: PhantomStack, precision: str
+) -> None:
+    exact, trainer = (on_phantoms(tiny(precision=p), phantom_stack) for p in ("auto", precision))
+    expected, found = steps(exact, 2), steps(trainer, 2)
+    assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
+    assert all(math.isfinite(v) for v in found[-1].losses.values())
+    first, other = expected[0].losses["total"], found[0].losses["total"]
+    assert other == pytest.approx(first, rel=0.05)
+    assert (other == first) == (precision == "fp32")  # auto is fp32 on a CPU
+
+
+def test_a_precision_that_the_device_lacks_is_an_error(phantom_stack: PhantomStack) -> None:
+    with pytest.raises(DeviceError, match="fp16 needs a GPU"):
+        on_phantoms(tiny(precision="fp16"), phantom_stack)

@@ -20,6 +20,7 @@ from torch import nn
 from napari_cpclnet.episodes.source import EpisodeBatch
 from napari_cpclnet.model import CPCLNet
 from napari_cpclnet.training.checkpoint import load_checkpoint, save_checkpoint
+from napari_cpclnet.training.fabric import make_fabric
 from napari_cpclnet.training.objective import AnatomyHeads, Objective
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.training.sources import Source
@@ -87,6 +88,8 @@ class Trainer:
             weight_decay=settings.weight_decay,
             betas=(0.9, 0.98),
         )
+        self._fabric = make_fabric(device, settings.precision)
+        self._wrapped, self._stepper = self._fabric.setup(self.objective, self.optimiser)
         self.rng = np.random.default_rng(settings.seed)
         self.generator = torch.Generator(device).manual_seed(settings.seed)
         named = any(source.anatomy for source in self.sources)
@@ -109,11 +112,13 @@ class Trainer:
                 group["lr"] = self.learning_rate(self.step)
             self.objective.train()
             few_shot = self.step >= self.anatomy_steps
-            losses, dice = self.objective(vars(self._draw(few_shot)), few_shot)
-            self.optimiser.zero_grad()
-            torch.autograd.backward(losses["total"])
-            nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.clip)
-            self.optimiser.step()
+            losses, dice = self._wrapped(vars(self._draw(few_shot)), few_shot)
+            self._stepper.zero_grad()
+            self._fabric.backward(losses["total"])
+            self._fabric.clip_gradients(
+                self._wrapped, self._stepper, max_norm=self.settings.clip, error_if_nonfinite=False
+            )
+            self._stepper.step()
             self.step += 1
             self._average()
             due = self.step % self.settings.validate_every == 0 or self.step == self.settings.steps
