@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 ORGAN, PAIR, METHOD, DICE, SURFACE, HD95, FALSE_ML, SECONDS = range(8)
 HEADERS = {
-    "Organ": ("Class name, as in the truth.", 52),
-    "From → to": ("Painted scan, and the scan that was labelled after it.", 84),
+    "Organ": ("Class name, as in the truth.", 82),
+    "From → to": ("Painted scan, and the scan that was labelled after it.", 72),
     "Method": ("The network, or a baseline.", 68),
     "Dice": ("Overlap with the truth, 0 to 1.", 52),
     "Surf.": ("Surface Dice at 2 mm: part of the two surfaces that agree, 0 to 1.", 52),
@@ -100,10 +100,10 @@ class _Number(QTableWidgetItem):
 
 
 def _items(result: CaseResult) -> list[QTableWidgetItem]:
-    pair = (
-        f"{result.support_patient} {result.support_modality} → {result.query_patient} {result.query_modality}"
-    )
-    tip = f"{pair}\n{result.protocol}, {result.shots} painted slices"
+    modalities = f"{result.support_modality} → {result.query_modality}"
+    patients = f"{result.support_patient} → {result.query_patient}"
+    pair = f"{modalities}, {patients}"
+    tip = f"{modalities}\n{patients}\n{result.protocol}, {result.shots} painted slices"
     items = [QTableWidgetItem(text) for text in (result.organ, pair, result.method)]
     for item in items:
         item.setToolTip(f"{result.organ}, {result.method}\n{tip}")
