@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import islice
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from napari_cpclnet.episodes.stack import PhantomStack
 from napari_cpclnet.errors import DeviceError, WeightsError
-from napari_cpclnet.model import load_weights, save_weights
+from napari_cpclnet.model import Descriptors, Features, load_weights, save_weights
+from napari_cpclnet.model.cpclnet import Answer
 from napari_cpclnet.training import StepReport, Trainer, TrainingSettings
 from napari_cpclnet.training.sources import phantom_source
 
@@ -236,3 +238,29 @@ def test_weights_stay_in_float32_whatever_the_products_are_in(
 def test_a_precision_that_the_device_lacks_is_an_error(phantom_stack: PhantomStack) -> None:
     with pytest.raises(DeviceError, match="fp16 needs a GPU"):
         on_phantoms(tiny(precision="fp16"), phantom_stack)
+
+
+def test_queries_are_segmented_with_levels_near_the_truth(phantom_stack: PhantomStack) -> None:
+    trainer = on_phantoms(tiny(line_levels=1.0, line_error=0.01), phantom_stack)
+    batch = trainer._draw(few_shot=True)
+    levels = trainer._line_levels(batch)
+    assert levels is not None
+    assert batch.support_levels is not None
+    assert batch.query_levels is not None
+    truth = torch.cat([batch.support_levels.flatten(), batch.query_levels.flatten()])
+    assert 0 < float((levels - truth).abs().max()) < 0.06
+    seen = []
+    segment = trainer.model.segment
+
+    def spy(query: Features, support: Descriptors) -> Answer:
+        seen.append(query.level)
+        return segment(query, support)
+
+    with patch.object(trainer.model, "segment", spy):
+        trainer.objective(vars(batch), True, levels)
+    assert torch.equal(seen[0], levels[batch.support_levels.numel() :])
+
+
+def test_the_networks_own_levels_serve_where_none_are_given(phantom_stack: PhantomStack) -> None:
+    trainer = on_phantoms(tiny(line_levels=0.0), phantom_stack)
+    assert trainer._line_levels(trainer._draw(few_shot=True)) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +52,9 @@ class Objective(nn.Module):
         self.heads = heads
         self.weights = weights
 
-    def forward(self, tensors: dict[str, Tensor | None], few_shot: bool) -> tuple[dict[str, Tensor], Tensor]:
+    def forward(
+        self, tensors: dict[str, Tensor | None], few_shot: bool, line_levels: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """All terms of the loss, with ``total``, and the soft Dice of the queries that show their class.
 
         Parameters
@@ -61,6 +64,8 @@ class Objective(nn.Module):
             left out.
         few_shot : bool
             Whether the queries are segmented; else the encoder alone learns, and the Dice is nan.
+        line_levels : Tensor, shape (E * (K + Q),), optional
+            Levels of all slices, the supports' first, that the queries are segmented with instead of the network's own.
         """
         batch = EpisodeBatch(**tensors)  # type: ignore[arg-type]
         weights = self.weights.model_dump()
@@ -79,6 +84,8 @@ class Objective(nn.Module):
             del losses["level"]
         dice = images.new_tensor(math.nan)
         if few_shot:
+            if line_levels is not None:
+                features = replace(features, level=line_levels)
             terms, dice = self._few_shot_losses(features, batch)
             losses |= terms
         total = losses["segmentation"]

@@ -52,7 +52,7 @@ class TrainingSettings(BaseModel):
     seed: int = Field(default=1, ge=0, description="Of the phantoms, the episodes and the initial weights.")
     phantoms: int = Field(default=224, ge=4, description="Number of phantoms, the held-out ones included.")
     held_out: int = Field(default=8, ge=2, description="Phantoms kept for validation.")
-    steps: int = Field(default=3700, ge=1, description="Optimiser steps of the whole run.")
+    steps: int = Field(default=9500, ge=1, description="Optimiser steps of the whole run.")
     anatomy_steps: int = Field(
         default=1500,
         ge=0,
@@ -61,18 +61,26 @@ class TrainingSettings(BaseModel):
     )
     warmup: int = Field(default=100, ge=1, description="Steps in which the learning rate rises.")
     decay: float = Field(
-        default=0.37, gt=0, le=1, description="Share of the steps, at the end, in which it falls to zero."
+        default=0.5, gt=0, le=1, description="Share of the steps, at the end, in which it falls to zero."
     )
-    learning_rate: float = Field(default=2e-3, gt=0, description="Largest learning rate.")
+    learning_rate: float = Field(default=1.5e-3, gt=0, description="Largest learning rate.")
     weight_decay: float = Field(default=1e-3, ge=0, description="Of AdamW.")
     clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
     ema: float = Field(default=0.998, ge=0, lt=1, description="Decay of the moving average of the weights.")
     validate_every: int = Field(
-        default=250, ge=1, description="Steps between validations, each followed by a checkpoint."
+        default=500, ge=1, description="Steps between validations, each followed by a checkpoint."
     )
     validation_batches: int = Field(
         default=6, ge=1, description="Batches of held-out episodes, the same ones every time."
     )
+    line_levels: float = Field(
+        default=0.75,
+        ge=0,
+        le=1,
+        description="Share of batches segmented with the true levels of the slices, give or take a little, as a line "
+        "through a scan gives them; the network's own estimates in the others.",
+    )
+    line_error: float = Field(default=0.04, ge=0, description="Standard deviation of such a level's error.")
     precision: Precision = Field(
         default="auto",
         description="Number format of the network's large products: auto (bf16 on GPUs that compute in it, else fp32), "

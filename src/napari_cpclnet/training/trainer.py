@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from napari_cpclnet.episodes.source import EpisodeBatch
 from napari_cpclnet.model import CPCLNet
@@ -112,7 +112,9 @@ class Trainer:
                 group["lr"] = self.learning_rate(self.step)
             self.objective.train()
             few_shot = self.step >= self.anatomy_steps
-            losses, dice = self._wrapped(vars(self._draw(few_shot)), few_shot)
+            batch = self._draw(few_shot)
+            levels = self._line_levels(batch) if few_shot else None
+            losses, dice = self._wrapped(vars(batch), few_shot, levels)
             self._stepper.zero_grad()
             self._fabric.backward(losses["total"])
             self._fabric.clip_gradients(
@@ -138,6 +140,16 @@ class Trainer:
             weights = np.array([source.weight for source in sources])
             chosen = sources[int(self.rng.choice(len(sources), p=weights / weights.sum()))]
         return chosen.train.batch(self.rng, self.generator)
+
+    def _line_levels(self, batch: EpisodeBatch) -> Tensor | None:
+        """Levels as good as those of a line through a scan, or None where the network's own are to do."""
+        if batch.support_levels is None or batch.query_levels is None:
+            return None
+        if self.rng.random() >= self.settings.line_levels:
+            return None
+        levels = torch.cat([batch.support_levels.flatten(), batch.query_levels.flatten()])
+        error = self.rng.normal(0, self.settings.line_error, len(levels)).astype(np.float32)
+        return levels + torch.from_numpy(error).to(levels.device)
 
     @torch.no_grad()
     def _average(self) -> None:
