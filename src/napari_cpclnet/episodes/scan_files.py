@@ -161,7 +161,7 @@ def _region_maps(volume: Volume, scan: ScanRef) -> Iterator[NDArray[Any]]:
     """Regions (z, y, x) of each way of cutting; those on disk, or made now."""
     found = find_pseudo_labels(scan.path, series=scan.series)
     for path in found:
-        yield read_segmentation(path, like=volume).labels
+        yield read_segmentation(path, like=volume, resample=False).labels
     if not found:
         settings = PseudoLabelSettings()
         for which in region_maps(settings):

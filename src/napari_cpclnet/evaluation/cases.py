@@ -67,7 +67,7 @@ class Case:
 
     def read_label(self, like: Volume | None = None) -> Segmentation:
         """The label map; GeometryError if it lies on another grid than `like`."""
-        return read_segmentation(self.label, classes=self.classes, like=like)
+        return read_segmentation(self.label, classes=self.classes, like=like, resample=False)
 
 
 def read_cases(path: str | Path) -> tuple[Case, ...]:

@@ -132,7 +132,7 @@ def text(header: FileDataset, keyword: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def numbers(header: FileDataset, keyword: str, count: int) -> NDArray[np.float64] | None:
+def numbers(header: Any, keyword: str, count: int) -> NDArray[np.float64] | None:
     """Value of a tag as ``count`` finite numbers, or None."""
     try:
         values = np.array([float(v) for v in header.get(keyword) or ()])

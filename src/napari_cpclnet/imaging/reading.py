@@ -1,4 +1,4 @@
-"""Read any supported file or folder as a scan or as a label map."""
+"""Read any supported file or folder as a scan."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.errors import GeometryError, ImageError
+from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.dicom import read_dicom_file, read_dicom_folder
 from napari_cpclnet.imaging.dicom_headers import is_dicom
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.itk_files import READERS, RawImage, open_image, read_itk, volume_suffix
 from napari_cpclnet.imaging.modality import detect_modality, name_hint, unit_of
 from napari_cpclnet.imaging.pictures import PICTURES, is_picture, natural_key, read_picture, read_stack
-from napari_cpclnet.imaging.volume import MODALITIES, Modality, Segmentation, Volume
+from napari_cpclnet.imaging.volume import MODALITIES, Modality, Volume
 
 LABEL_NAME = re.compile(r"(^|[_\-. ])(labels?|seg|segmentation|masks?)$", re.IGNORECASE)
-# A mask of another program may be rounded to a few digits; a fiftieth of a voxel moves no label.
-SAME_GRID = 0.02
-# More distinct values than any anatomical atlas has: a scan was opened as a label map.
-MOST_LABELS = 1024
 
 
 def plain_name(path: Path) -> str:
@@ -82,63 +78,11 @@ def read_volume(path: str | Path, *, series: str | None = None, modality: Modali
     elif path.suffix.lower() in (".dcm", ".ima") or path.name.upper() == "DICOMDIR" or is_dicom(path):
         volume = read_dicom_file(path)
     else:
-        raise ImageError(_unknown(path))
-    array = _finite(path, volume.array)
+        raise ImageError(unknown_kind(path))
+    array = finite(path, volume.array)
     if modality is not None and modality != volume.modality:
         volume = volume.replaced(modality=modality, unit=unit_of(modality, array))
     return volume if array is volume.array else volume.replaced(array=array)
-
-
-def read_segmentation(
-    path: str | Path, *, classes: dict[int, str] | None = None, like: Volume | Geometry | None = None
-) -> Segmentation:
-    """Read a label map.
-
-    Parameters
-    ----------
-    path
-        NIfTI, NRRD, MetaImage or picture file, or a folder of pictures. Floats are welcome if they are whole
-        numbers. A picture of 0 and 255 only is a mask of label 1.
-    classes
-        Names of labels; others are called ``label 1`` and so on, or as a 3D Slicer ``.seg.nrrd`` says.
-    like
-        Scan (or its geometry) the labels must share the grid with.
-
-    Raises
-    ------
-    ImageError
-        If the file is unreadable, or holds negative, fractional or too many values.
-    GeometryError
-        If the labels lie on another grid than ``like``; the sentence says what differs.
-    """
-    path = Path(path)
-    geometry: Geometry | None = None
-    metadata: dict[str, str] = {}
-    if path.is_dir():
-        pictures = pictures_in(path)
-        if not pictures:
-            raise ImageError(f"{path}: is a folder without pictures; choose a label file.")
-        array = read_stack(pictures, as_labels=True)
-    elif is_picture(path):
-        array = read_picture(path, as_labels=True)
-    elif volume_suffix(path):
-        raw = read_itk(path)
-        array, geometry, metadata = raw.array, raw.geometry, raw.metadata
-    elif is_dicom(path):
-        raise ImageError(f"{path}: DICOM label maps cannot be read; convert it to NIfTI or NRRD.")
-    else:
-        raise ImageError(_unknown(path))
-    labels = _whole_numbers(path, array)
-    values = [int(v) for v in np.unique(labels) if v != 0]
-    if len(values) > MOST_LABELS:
-        raise ImageError(
-            f"{path}: has {len(values)} different values; it looks like a scan, not a label map."
-        )
-    if geometry is None and values == [255] and 255 not in (classes or {}):
-        labels, values = (labels > 0).astype(np.uint8), [1]
-    geometry = _shared_grid(path, labels, geometry, like)
-    names = {value: f"label {value}" for value in values} | _slicer_names(metadata) | (classes or {})
-    return Segmentation(labels, dict(sorted(names.items())), geometry, plain_name(path))
 
 
 def _read_folder(folder: Path, series: str | None) -> Volume:
@@ -191,7 +135,8 @@ def _guess(array: NDArray[Any], hint: Modality) -> tuple[Modality, str, tuple[st
     return modality, unit, (f"Taken as {modality}{of_unit} because of its values.",)
 
 
-def _finite(path: Path, array: NDArray[Any]) -> NDArray[Any]:
+def finite(path: Path, array: NDArray[Any]) -> NDArray[Any]:
+    """Grey values in a type we work with; ImageError if one of them is no number."""
     if array.dtype.kind != "f":
         return array.astype(np.uint8) if array.dtype == bool else array
     # Minimum and maximum carry NaN and infinity along, without a temporary of the size of the scan.
@@ -209,54 +154,8 @@ def _finite(path: Path, array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(np.float32)
 
 
-def _whole_numbers(path: Path, array: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
-    array = _finite(path, array) if array.dtype.kind == "f" and array.dtype != np.float64 else array
-    low, high = array.min(), array.max()
-    if np.isnan(low) or np.isnan(high):
-        raise ImageError(f"{path}: contains NaN; a label map holds whole numbers.")
-    if low < 0:
-        raise ImageError(f"{path}: contains negative values (lowest {low:g}); labels are 0, 1, 2 and so on.")
-    if high > np.iinfo(np.uint32).max:
-        raise ImageError(f"{path}: contains the label {high:g}; labels go up to {np.iinfo(np.uint32).max}.")
-    kind = np.uint8 if high <= 255 else np.uint16 if high <= 65535 else np.uint32
-    labels: NDArray[np.unsignedinteger[Any]] = array.astype(kind)
-    if array.dtype.kind == "f" and not np.array_equal(labels, array):
-        raise ImageError(
-            f"{path}: contains fractions; a label map holds whole numbers (is it a probability map?)."
-        )
-    return labels
-
-
-def _shared_grid(
-    path: Path, labels: NDArray[Any], geometry: Geometry | None, like: Volume | Geometry | None
-) -> Geometry:
-    shape = (labels.shape[0], labels.shape[1], labels.shape[2])
-    if like is None:
-        return geometry or Geometry(shape)
-    target, name = (like.geometry, like.name) if isinstance(like, Volume) else (like, "the scan")
-    # Pictures have no place of their own, so only their size can disagree.
-    found = geometry or Geometry(shape, target.spacing, target.origin, target.direction)
-    differences = found.differences(target, SAME_GRID)
-    if differences:
-        what = ", ".join(differences)
-        raise GeometryError(
-            f"{path}: lies on another grid than {name}: {what}; resample it to the grid of the scan."
-        )
-    return target
-
-
-def _slicer_names(metadata: dict[str, str]) -> dict[int, str]:
-    """Segment names of a 3D Slicer ``.seg.nrrd`` file."""
-    names = {}
-    for key, value in metadata.items():
-        match = re.fullmatch(r"Segment(\d+)_LabelValue", key)
-        name = metadata.get(f"Segment{match[1]}_Name", "") if match else ""
-        if name and value.strip().isdigit():
-            names[int(value)] = name
-    return names
-
-
-def _unknown(path: Path) -> str:
+def unknown_kind(path: Path) -> str:
+    """Sentence about a file that is none of those we read; ImageError if it cannot be opened at all."""
     with open_image(path):
         pass
     known = ", ".join([*READERS, ".dcm", *PICTURES])

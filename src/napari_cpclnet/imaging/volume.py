@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,6 +80,10 @@ class Segmentation:
         Grid of the labels.
     name
         Shown to the user.
+    colors
+        Red, green and blue (0 to 255) of the label values that have a colour of their own.
+    notes
+        What was changed or assumed while reading, one sentence each.
 
     Raises
     ------
@@ -93,11 +97,17 @@ class Segmentation:
     classes: dict[int, str]
     geometry: Geometry
     name: str = "segmentation"
+    colors: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_grid(self.labels, self.geometry, self.name)
         if self.labels.dtype.kind != "u":
             raise ImageError(f"{self.name}: labels must be unsigned integers, not {self.labels.dtype}.")
+
+    def replaced(self, **changes: Any) -> Segmentation:
+        """Copy of this label map with some fields changed."""
+        return replace(self, **changes)
 
     def volume_ml(self) -> dict[int, float]:
         """Volume in ml of every class and of every label without a class name; 0.0 where there is none."""

@@ -5,52 +5,130 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_cpclnet.errors import OutputError
+from napari_cpclnet.imaging.dicom_seg_writing import save_dicom_seg
 from napari_cpclnet.imaging.itk_files import last_line, quiet
+from napari_cpclnet.imaging.picture_writing import save_pictures
+from napari_cpclnet.imaging.scans import ScanRef
+from napari_cpclnet.imaging.slicer import header_fields
+from napari_cpclnet.imaging.terminology import Terminology
 from napari_cpclnet.imaging.volume import Segmentation, Volume
 
 WRITERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
+DICOM, PICTURE = ".dcm", ".png"
+OUTPUTS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", DICOM, PICTURE)
 
 
-def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
-    """Write a label map on its own grid, as its suffix says: ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha``.
+def output_suffix(path: Path) -> str:
+    """Suffix by which the format of an output is chosen, or an empty string."""
+    return next((suffix for suffix in OUTPUTS if path.name.lower().endswith(suffix)), "")
 
-    A ``.nrrd`` carries the class names the way 3D Slicer does in its ``.seg.nrrd`` files.
+
+def write_segmentation(
+    segmentation: Segmentation,
+    path: str | Path,
+    *,
+    source: ScanRef | None = None,
+    terminology: str | Path | None = None,
+    algorithm: str = "CPCLNet",
+) -> Path:
+    """Write a label map on its own grid, as its suffix says.
+
+    Parameters
+    ----------
+    segmentation
+        The labels.
+    path
+        ``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``; ``.seg.nrrd``, with names, colours and codes as 3D Slicer keeps
+        them (a ``.nrrd`` has them too); ``.dcm``, a DICOM segmentation; ``.png``, a picture, or for several slices a
+        folder of pictures of that name.
+    source
+        DICOM series that a ``.dcm`` refers to.
+    terminology
+        File of codes to look class names up in before the bundled one.
+    algorithm
+        What made the labels, for ``.dcm``.
+
+    Returns
+    -------
+    Path
+        What was written: ``path``, or a folder of pictures.
 
     Raises
     ------
     OutputError
-        If the suffix is unknown, the folder is missing or read-only, or the disk is full.
+        If the suffix is unknown, the folder is missing or read-only, the disk is full, or the format cannot hold the
+        labels.
+    SettingsError
+        If the terminology cannot be read.
     """
     path = Path(path)
+    suffix = output_suffix(path)
+    if suffix == PICTURE:
+        return _write_pictures(segmentation.labels, path)
+    if suffix == DICOM:
+        if source is None:
+            msg = f"{path}: a DICOM segmentation refers to the series of its scan; give that DICOM series."
+            raise OutputError(msg)
+        codes = Terminology(terminology)
+        with _whole(path, suffix) as temporary:
+            save_dicom_seg(segmentation, temporary, source, codes, algorithm)
+        return path
     image = segmentation.geometry.to_sitk(segmentation.labels)
-    if path.name.lower().endswith(".nrrd"):
-        for key, value in _slicer_keys(segmentation).items():
+    if suffix.endswith(".nrrd"):
+        for key, value in header_fields(segmentation, Terminology(terminology)):
             image.SetMetaData(key, value)
     _write(image, path)
+    return path
 
 
-def write_volume(volume: Volume, path: str | Path) -> None:
-    """Write the grey values of a scan on its own grid; formats and errors as in `write_segmentation`."""
-    _write(volume.geometry.to_sitk(volume.array), Path(path))
+def write_volume(volume: Volume, path: str | Path) -> Path:
+    """Write the grey values of a scan on its own grid; formats and errors as in `write_segmentation`, but no DICOM."""
+    path = Path(path)
+    suffix = output_suffix(path)
+    if suffix in (DICOM, ".seg.nrrd"):
+        raise OutputError(f"{path}: a scan cannot be written as {suffix}; choose .nii.gz, .nrrd or .mha.")
+    if suffix == PICTURE:
+        return _write_pictures(volume.array, path)
+    _write(volume.geometry.to_sitk(volume.array), path)
+    return path
+
+
+@contextmanager
+def _whole(path: Path, suffix: str) -> Iterator[Path]:
+    """Temporary path beside ``path``, moved to it if all went well; errors become a sentence."""
+    if suffix not in OUTPUTS:
+        raise OutputError(f"{path}: the suffix must be one of {', '.join(OUTPUTS)}.")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: cannot be written, because the folder {path.parent} does not exist.")
+    temporary = path.with_name(f".{secrets.token_hex(6)}{suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OutputError as error:
+        raise OutputError(str(error).replace(str(temporary), str(path))) from error
+    except OSError as error:
+        reason = _reason(path) if error.errno == errno.ENOSPC else error.strerror
+        raise OutputError(f"{path}: cannot be written ({reason}).") from error
+    except RuntimeError as error:
+        raise OutputError(f"{path}: cannot be written ({_reason(path) or last_line(error)}).") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _write(image: Any, path: Path) -> None:
     import SimpleITK as sitk
 
-    suffix = next((s for s in WRITERS if path.name.lower().endswith(s)), None)
-    if suffix is None:
-        raise OutputError(f"{path}: the suffix must be one of {', '.join(WRITERS)}.")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: cannot be written, because the folder {path.parent} does not exist.")
-    temporary = path.with_name(f".{secrets.token_hex(6)}{suffix}")
-    try:
+    suffix = next((s for s in WRITERS if path.name.lower().endswith(s)), "")
+    with _whole(path, suffix) as temporary:
         writer = sitk.ImageFileWriter()
         writer.SetImageIO(WRITERS[suffix])
         writer.SetFileName(os.fspath(temporary))
@@ -63,38 +141,20 @@ def _write(image: Any, path: Path) -> None:
                 sitk.GetArrayFromImage(sitk.ReadImage(os.fspath(temporary))),
             )
         if not whole:
-            raise OutputError(f"{path}: {_reason(path, image)}.")
-        os.replace(temporary, path)
+            raise OutputError(f"{path}: {_reason(path)}.")
+
+
+def _write_pictures(array: Any, path: Path) -> Path:
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: cannot be written, because the folder {path.parent} does not exist.")
+    try:
+        return save_pictures(array, path)
     except OSError as error:
-        reason = _reason(path, image) if error.errno == errno.ENOSPC else error.strerror
+        reason = _reason(path) if error.errno == errno.ENOSPC else error.strerror
         raise OutputError(f"{path}: cannot be written ({reason}).") from error
-    except RuntimeError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({_reason(path, image) or last_line(error)})."
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
-def _reason(path: Path, image: Any) -> str:
+def _reason(path: Path) -> str:
     if not os.access(path.parent, os.W_OK):
         return "the folder is read-only"
     return "the disk is full, or the folder does not take files"
-
-
-def _slicer_keys(segmentation: Segmentation) -> dict[str, str]:
-    """Header fields by which 3D Slicer knows the segments, one per class."""
-    # Extent is x, y, z; the whole grid is always right.
-    extent = " ".join(f"0 {n - 1}" for n in segmentation.geometry.shape[::-1])
-    keys = {"Segmentation_MasterRepresentation": "Binary labelmap"}
-    for number, (label, name) in enumerate(sorted(segmentation.classes.items())):
-        segment = f"Segment{number}_"
-        keys |= {
-            f"{segment}ID": f"Segment_{label}",
-            f"{segment}Name": name,
-            f"{segment}LabelValue": str(label),
-            f"{segment}Layer": "0",
-            f"{segment}Extent": extent,
-        }
-    return keys

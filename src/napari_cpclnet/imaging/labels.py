@@ -1,0 +1,181 @@
+"""Read any supported file or folder as a label map, on the voxels of a scan if asked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cpclnet.errors import GeometryError, ImageError
+from napari_cpclnet.imaging.dicom_headers import is_dicom
+from napari_cpclnet.imaging.dicom_labels import dicom_label_kind
+from napari_cpclnet.imaging.dicom_seg import read_dicom_seg
+from napari_cpclnet.imaging.geometry import Geometry
+from napari_cpclnet.imaging.itk_files import READERS, read_itk, volume_suffix
+from napari_cpclnet.imaging.pictures import is_picture, read_picture, read_stack
+from napari_cpclnet.imaging.placing import place
+from napari_cpclnet.imaging.reading import finite, pictures_in, plain_name, unknown_kind
+from napari_cpclnet.imaging.rtstruct import read_rtstruct
+from napari_cpclnet.imaging.slicer import read_segments
+from napari_cpclnet.imaging.volume import Segmentation, Volume
+
+# A mask of another program may be rounded to a few digits; a fiftieth of a voxel moves no label.
+SAME_GRID = 0.02
+# More distinct values than any anatomical atlas has: a scan was opened as a label map.
+MOST_LABELS = 1024
+# Wider than what tells masks from scans in a folder: here the values must agree.
+LABEL_WORD = re.compile(r"(^|[^a-z])(labels?|masks?|seg|segmentation|gt|truth)([^a-z]|$)", re.IGNORECASE)
+
+
+def read_segmentation(
+    path: str | Path,
+    *,
+    classes: dict[int, str] | None = None,
+    like: Volume | Geometry | None = None,
+    resample: bool = True,
+) -> Segmentation:
+    """Read a label map.
+
+    Parameters
+    ----------
+    path
+        NIfTI, NRRD (3D Slicer's ``.seg.nrrd`` too), MetaImage or picture file, a folder of pictures, a DICOM
+        segmentation or structure set (RTSTRUCT). Floats are welcome if they are whole numbers. A picture of 0 and
+        255 only is a mask of label 1.
+    classes
+        Names of labels; others are called as the file says, or ``label 1`` and so on.
+    like
+        Scan (or its geometry) on whose voxels the labels are wanted. Labels on other voxels are brought there by
+        nearest neighbour in physical space; the notes say so, and what lies outside. A structure set needs it.
+    resample
+        False refuses labels on other voxels.
+
+    Raises
+    ------
+    ImageError
+        If the file is unreadable, or holds negative, fractional or too many values.
+    GeometryError
+        If the labels lie on another grid than ``like`` and may not be resampled, or have no place in the patient
+        and another size; the sentence says what differs.
+    """
+    path = Path(path)
+    kind = dicom_label_kind(path)
+    if kind == "RTSTRUCT":
+        found, placed = _outlines(path, like), True
+    elif kind == "SEG":
+        found, placed = read_dicom_seg(path), True
+    else:
+        found, placed = _read_image(path, classes or {})
+    found = found.replaced(classes=dict(sorted((found.classes | (classes or {})).items())))
+    return found if like is None else _on_grid(path, found, like, placed, resample)
+
+
+def looks_like_labels(volume: Volume) -> bool:
+    """Whether the values are class numbers: whole, not negative, few, and mostly background.
+
+    A file name that says label, mask or seg is believed if the values allow it.
+    """
+    array = volume.array
+    few = array[tuple(slice(None, None, max(1, n // 64)) for n in array.shape)]
+    if few.size == 0 or few.min() < 0 or len(np.unique(few)) > MOST_LABELS:
+        return False  # decided in no time for nearly every scan
+    if array.min() < 0 or array.max() > 65535:
+        return False
+    if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
+        return False
+    n_values = int(np.count_nonzero(np.bincount(array.astype(np.uint16).ravel())))
+    if LABEL_WORD.search(volume.source.name if volume.source else volume.name):
+        return n_values <= MOST_LABELS
+    return array.dtype.kind in "biu" and n_values <= 32 and bool(np.count_nonzero(array) * 2 <= array.size)
+
+
+def holds_segments(path: Path) -> bool:
+    """Whether a file says itself that it is a label map: a DICOM segmentation, or 3D Slicer's ``.seg.nrrd``."""
+    return path.name.lower().endswith(".seg.nrrd") or dicom_label_kind(path) is not None
+
+
+def _read_image(path: Path, classes: dict[int, str]) -> tuple[Segmentation, bool]:
+    """Label map of an image file, and whether the file says where it lies."""
+    geometry: Geometry | None = None
+    names: dict[int, str] = {}
+    colors: dict[int, tuple[int, int, int]] = {}
+    notes: tuple[str, ...] = ()
+    suffix = volume_suffix(path)
+    if path.is_dir():
+        pictures = pictures_in(path)
+        if not pictures:
+            raise ImageError(f"{path}: is a folder without pictures; choose a label file.")
+        array = read_stack(pictures, as_labels=True)
+    elif is_picture(path):
+        array = read_picture(path, as_labels=True)
+    elif suffix and READERS[suffix] == "NrrdImageIO":
+        raw, names, colors = read_segments(path)
+        array, geometry, notes = raw.array, raw.geometry, raw.notes
+    elif suffix:
+        raw = read_itk(path)
+        array, geometry, notes = raw.array, raw.geometry, raw.notes
+    elif is_dicom(path):
+        raise ImageError(f"{path}: is a DICOM image, not a segmentation or structure set.")
+    else:
+        raise ImageError(unknown_kind(path))
+    labels = _whole_numbers(path, array)
+    values = [int(v) for v in np.unique(labels) if v != 0]
+    if len(values) > MOST_LABELS:
+        raise ImageError(
+            f"{path}: has {len(values)} different values; it looks like a scan, not a label map."
+        )
+    if geometry is None and values == [255] and 255 not in classes:
+        labels, values = (labels > 0).astype(np.uint8), [1]
+    names = {value: f"label {value}" for value in values} | names
+    grid = geometry or Geometry((labels.shape[0], labels.shape[1], labels.shape[2]))
+    return Segmentation(labels, names, grid, plain_name(path), colors, notes), geometry is not None
+
+
+def _outlines(path: Path, like: Volume | Geometry | None) -> Segmentation:
+    if like is None:
+        msg = f"{path}: holds outlines, which have no voxels of their own; give the scan they were drawn on."
+        raise ImageError(msg)
+    return read_rtstruct(path, *_target(like))
+
+
+def _target(like: Volume | Geometry) -> tuple[Geometry, str]:
+    return (like.geometry, like.name) if isinstance(like, Volume) else (like, "the scan")
+
+
+def _on_grid(
+    path: Path, found: Segmentation, like: Volume | Geometry, placed: bool, resample: bool
+) -> Segmentation:
+    target, name = _target(like)
+    if not placed and found.geometry.shape == target.shape:
+        return found.replaced(geometry=target)  # pictures have no place of their own
+    differences = found.geometry.differences(target, SAME_GRID)
+    if not differences:
+        return found.replaced(geometry=target)
+    if not placed or not resample:
+        # Of pictures only the size can disagree.
+        what = ", ".join(differences if placed else differences[:1])
+        raise GeometryError(
+            f"{path}: lies on another grid than {name}: {what}; resample it to the grid of the scan."
+        )
+    return place(found, target, name)
+
+
+def _whole_numbers(path: Path, array: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
+    array = finite(path, array) if array.dtype.kind == "f" and array.dtype != np.float64 else array
+    low, high = array.min(), array.max()
+    if np.isnan(low) or np.isnan(high):
+        raise ImageError(f"{path}: contains NaN; a label map holds whole numbers.")
+    if low < 0:
+        raise ImageError(f"{path}: contains negative values (lowest {low:g}); labels are 0, 1, 2 and so on.")
+    if high > np.iinfo(np.uint32).max:
+        raise ImageError(f"{path}: contains the label {high:g}; labels go up to {np.iinfo(np.uint32).max}.")
+    kind = np.uint8 if high <= 255 else np.uint16 if high <= 65535 else np.uint32
+    labels: NDArray[np.unsignedinteger[Any]] = array.astype(kind)
+    if array.dtype.kind == "f" and not np.array_equal(labels, array):
+        raise ImageError(
+            f"{path}: contains fractions; a label map holds whole numbers (is it a probability map?)."
+        )
+    return labels
