@@ -21,6 +21,9 @@ class Grey:
     grid: Tensor
     level: Tensor
 
+    def select(self, index: list[int]) -> Grey:
+        return Grey(self.grid[index], self.level[index])
+
     @staticmethod
     def cat(parts: list[Grey]) -> Grey:
         return Grey(torch.cat([p.grid for p in parts]), torch.cat([p.level for p in parts]))
@@ -36,6 +39,7 @@ class NearestGrey(nn.Module):
         super().__init__()
         self.width = nn.Parameter(torch.tensor(0.02))
         self.metadata: dict[str, Any] = {}
+        self.encoded: list[int] = []
         self.described: list[int] = []
         self.segmented: list[int] = []
         self.levels: list[Tensor] = []
@@ -43,6 +47,7 @@ class NearestGrey(nn.Module):
 
     def encode(self, images: Tensor) -> Grey:
         self.sizes.append((images.shape[2], images.shape[3]))
+        self.encoded.append(len(images))
         return Grey(images[:, 1], torch.full((len(images),), 0.5))
 
     def describe(self, features: list[Grey], masks: list[Tensor]) -> Tensor:

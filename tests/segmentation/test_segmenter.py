@@ -347,8 +347,8 @@ def test_levels_come_from_the_line_of_the_scan_not_from_single_slices(
 ):
     """The network is sure of nothing here; the line says 0.2 at the first slice and 5 mm more at each next."""
     line = LevelLine(0.2, 1 / 200)
-    monkeypatch.setattr("napari_cpclnet.segmentation.segmenter.scan_line", lambda *_: line)
-    volume, labels = scan()
+    monkeypatch.setattr("napari_cpclnet.segmentation.encoded.scan_line", lambda *_: line)
+    volume, labels = scan(seed=5)
     support = SupportSet(organs)
     support.add(volume, labels, slices=[4, 7])
     grey_model.levels.clear()
@@ -358,3 +358,42 @@ def test_levels_come_from_the_line_of_the_scan_not_from_single_slices(
     described, *segmented = grey_model.levels
     np.testing.assert_allclose(sorted(described.tolist()), [0.3, 0.375], rtol=1e-5)
     np.testing.assert_allclose(np.sort(torch.cat(segmented).numpy()), 0.2 + np.arange(12) * 0.025, rtol=1e-5)
+
+
+def test_a_scan_is_encoded_once_for_all_supports(segmenter, grey_model, scan, organs):
+    """Another painted slice, and another organ: the query's features are those of before."""
+    query, _ = scan(seed=3)
+    run(segmenter, query)
+    grey_model.encoded.clear()
+    volume, labels = scan()
+    support = SupportSet(organs)
+    support.add(volume, labels, slices=[4, 7])
+    segmenter.set_support(support)
+    again = Volume(query.array.copy(), query.geometry, query.modality, query.unit, name="read again")
+    first, _ = run(segmenter, again)
+    assert not grey_model.encoded
+    fresh = Segmenter(grey_model, segmenter.settings)
+    fresh.set_support(support)
+    for one, two in zip(first, run(fresh, query)[0], strict=True):
+        np.testing.assert_array_equal(one.probabilities, two.probabilities)
+
+
+def test_a_scan_of_other_content_is_encoded_anew(segmenter, grey_model, scan):
+    query, _ = scan(seed=3)
+    run(segmenter, query)
+    grey_model.encoded.clear()
+    query.array[5, 20, 20] += 1
+    run(segmenter, query)
+    assert sum(grey_model.encoded) == 12
+
+
+def test_features_are_kept_only_while_there_is_room(segmenter, grey_model, scan, monkeypatch):
+    size = 4 * 96 * 96
+    monkeypatch.setattr("napari_cpclnet.segmentation.encoded.ROOM", 5 * size)
+    query, _ = scan(seed=3)
+    first, _ = run(segmenter, query)
+    grey_model.encoded.clear()
+    second, _ = run(segmenter, query)
+    assert 0 < sum(grey_model.encoded) < 12
+    for one, two in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one.probabilities, two.probabilities)

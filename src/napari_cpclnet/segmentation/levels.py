@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from napari_cpclnet.imaging import Volume
     from napari_cpclnet.preprocessing import ModelGrid
 
@@ -87,7 +85,9 @@ def positions_mm(volume: Volume, grid: ModelGrid, indices: Sequence[int]) -> NDA
     return np.asarray(indices, np.float64) * (-step if grid.flips[0] else step)
 
 
-def scan_line(volume: Volume, grid: ModelGrid, estimate: Callable[[Tensor], Tensor]) -> LevelLine | None:
+def scan_line(
+    volume: Volume, grid: ModelGrid, estimate: Callable[[Sequence[int]], Sequence[float | None]]
+) -> LevelLine | None:
     """Line of one scan.
 
     Parameters
@@ -96,21 +96,16 @@ def scan_line(volume: Volume, grid: ModelGrid, estimate: Callable[[Tensor], Tens
     grid : ModelGrid
         Of that volume.
     estimate : callable
-        The network's levels (n,) of images (n, 3, H, W).
+        The network's levels of slices; None for one that shows nothing.
 
     Returns
     -------
     LevelLine or None
         None for another plane than axial, a scan without a physical size, or where there is no line.
     """
-    if grid.plane != "axial" or not volume.calibrated:
+    if grid.plane != "axial" or not volume.calibrated or grid.n_slices < FEWEST:
         return None
     indices = sampled_slices(grid.n_slices)
-    if len(indices) < FEWEST:
-        return None
-    images = grid.images(volume, indices)
-    seen = images[:, 1].flatten(1).any(1)
-    if not seen.any():
-        return None
-    places = positions_mm(volume, grid, indices)[seen.numpy()]
-    return fit_line(places.tolist(), estimate(images[seen]).tolist())
+    known = [(i, level) for i, level in zip(indices, estimate(indices), strict=True) if level is not None]
+    places = positions_mm(volume, grid, [i for i, _ in known])
+    return fit_line(places.tolist(), [level for _, level in known])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,8 @@ from torch import Tensor
 from napari_cpclnet.errors import SettingsError, SupportError
 from napari_cpclnet.imaging import Segmentation, Volume
 from napari_cpclnet.model import choose_device, choose_precision
-from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
-from napari_cpclnet.segmentation.levels import LevelLine, positions_mm, scan_line
+from napari_cpclnet.preprocessing import ModelGrid, Plane, PreprocessingSettings
+from napari_cpclnet.segmentation.encoded import EncodedScan, fingerprint
 from napari_cpclnet.segmentation.painted import Painted
 from napari_cpclnet.segmentation.postprocessing import postprocess
 from napari_cpclnet.segmentation.settings import SegmentationSettings
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _REMEMBERED_SUPPORTS = 4
 _BATCH = {"cpu": 1, "mps": 4, "cuda": 8}
-_SUPPORT_BATCH = 8
+_REMEMBERED_SCANS = 2
+"""The scan that is painted, and the one that is labelled."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,20 @@ class EncodedSlices:
 class _Run:
     """State of one prediction."""
 
-    volume: Volume
-    grid: ModelGrid
+    scan: EncodedScan
     painted: Painted
     classes: dict[int, str]
     labels: NDArray[Any]
     probabilities: NDArray[np.float16] | None
-    line: LevelLine | None
     finished: set[int] = field(default_factory=set)
+
+    @property
+    def volume(self) -> Volume:
+        return self.scan.volume
+
+    @property
+    def grid(self) -> ModelGrid:
+        return self.scan.grid
 
     @property
     def complete(self) -> bool:
@@ -129,6 +136,7 @@ class Segmenter:
         self._support: SupportSet | None = None
         self._descriptors: Descriptors | None = None
         self._remembered: OrderedDict[tuple[str, str], Descriptors] = OrderedDict()
+        self._scans: OrderedDict[Any, EncodedScan] = OrderedDict()
         self._run: _Run | None = None
 
     def set_support(self, support: SupportSet) -> None:
@@ -180,7 +188,8 @@ class Segmenter:
         """
         if self._support is None or self._descriptors is None:
             raise SupportError("There is no support yet: paint and set one before segmenting.")
-        grid = ModelGrid.for_volume(volume, self.settings.plane, self.preprocessing)
+        scan = self._scan(volume, self.settings.plane)
+        grid = scan.grid
         start = grid.n_slices // 2 if start_slice is None else start_slice
         if not 0 <= start < grid.n_slices:
             raise SettingsError(
@@ -188,13 +197,11 @@ class Segmenter:
             )
         classes = self._support.classes
         self._run = run = _Run(
-            volume=volume,
-            grid=grid,
+            scan=scan,
             painted=Painted.from_slices(self._support.painted_on(volume)),
             classes=classes,
             labels=np.zeros(grid.shape, np.min_scalar_type(max(classes))),
             probabilities=np.zeros((len(classes), *grid.shape), np.float16) if keep_probabilities else None,
-            line=None,
         )
         return self._stream(run, self._descriptors, start)
 
@@ -240,7 +247,6 @@ class Segmenter:
         return self._run
 
     def _stream(self, run: _Run, descriptors: Descriptors, start: int) -> Iterator[SliceResult]:
-        run.line = self._line(run.volume, run.grid)
         order = list(outwards(start, run.grid.n_slices))
         for first in range(0, len(order), self.batch_size):
             chunk = order[first : first + self.batch_size]
@@ -264,23 +270,22 @@ class Segmenter:
         self, run: _Run, indices: list[int], descriptors: Descriptors
     ) -> list[NDArray[np.float32]]:
         """Class probabilities (C, h, w) of slices; painted ones are certain, empty ones hold nothing."""
-        images = run.grid.images(run.volume, indices)
         values = np.asarray(list(run.classes))
         found = np.zeros((len(indices), len(values), *run.grid.slice_shape), np.float32)
-        asked = []
+        open_places = []
         for place, index in enumerate(indices):
             painted = run.painted.slice(run.grid.axis, index)
-            if painted is not None:
+            if painted is None:
+                open_places.append(place)
+            else:
                 found[place] = painted[None] == values[:, None, None]
-            elif bool(images[place, 1].any()):
-                asked.append(place)
+        encoded = run.scan.features([indices[place] for place in open_places])
+        asked = [(place, one) for place, one in zip(open_places, encoded, strict=True) if one is not None]
         if asked:
             with torch.inference_mode():
-                features = self._encode(
-                    images[asked], run.volume, run.grid, [indices[a] for a in asked], run.line
-                )
-                foreground = self._foreground(features, descriptors)
-                found[asked] = run.grid.to_native(foreground).cpu().numpy()
+                features = [one for _, one in asked]
+                foreground = self._foreground(type(features[0]).cat(features), descriptors)
+                found[[place for place, _ in asked]] = run.grid.to_native(foreground).cpu().numpy()
         return list(found)
 
     def _foreground(self, features: Features, descriptors: Descriptors) -> Tensor:
@@ -289,26 +294,21 @@ class Segmenter:
             logits = self.model.segment(features, descriptors).logits
         return logits.float().softmax(2)[:, :, 1]
 
-    def _encode(
-        self, images: Tensor, volume: Volume, grid: ModelGrid, indices: Sequence[int], line: LevelLine | None
-    ) -> Features:
-        """Features of slices of one scan, their levels from its line where it has one."""
+    def _scan(self, volume: Volume, plane: Plane) -> EncodedScan:
+        """A scan in the eyes of this network; what was encoded of the last scans is kept."""
+        key = (fingerprint(volume), plane, self._weights_hash())
+        if key not in self._scans:
+            grid = ModelGrid.for_volume(volume, plane, self.preprocessing)
+            self._scans[key] = EncodedScan(volume, grid, self._encode, self.batch_size)
+            while len(self._scans) > _REMEMBERED_SCANS:
+                self._scans.popitem(last=False)
+        self._scans.move_to_end(key)
+        return self._scans[key]
+
+    @torch.inference_mode()
+    def _encode(self, images: Tensor) -> Features:
         with self._autocast():
-            features = self.model.encode(images.to(self.device))
-        if line is None:
-            return features
-        level = torch.from_numpy(line.at(positions_mm(volume, grid, indices)))
-        return replace(features, level=level.to(features.level))
-
-    def _line(self, volume: Volume, grid: ModelGrid) -> LevelLine | None:
-        """Levels of a scan as one line."""
-
-        def estimate(images: Tensor) -> Tensor:
-            parts = torch.split(images.to(self.device), self.batch_size)
-            return torch.cat([self.model.encode(part).level for part in parts]).float().cpu()
-
-        with torch.inference_mode(), self._autocast():
-            return scan_line(volume, grid, estimate)
+            return self.model.encode(images.to(self.device))
 
     def encode_support(self, support: SupportSet) -> tuple[EncodedSlices, ...]:
         """What the network sees of a support set, and its features; one entry per size of its images."""
@@ -317,20 +317,24 @@ class Segmenter:
             scans.setdefault((id(one.volume), one.plane), []).append(one)
         groups: dict[tuple[int, int], list[EncodedSlices]] = {}
         for slices in scans.values():
-            volume = slices[0].volume
-            grid = ModelGrid.for_volume(volume, slices[0].plane, self.preprocessing)
-            line = self._line(volume, grid)
-            for first in range(0, len(slices), _SUPPORT_BATCH):
-                part = slices[first : first + _SUPPORT_BATCH]
-                indices = [s.index for s in part]
-                images = grid.images(volume, indices).to(self.device)
-                masks = [
-                    torch.stack([grid.mask(s.labels2d, value) for value in support.classes]) for s in part
-                ]
-                with torch.inference_mode():
-                    features = self._encode(images, volume, grid, indices, line)
-                one_size = EncodedSlices(images, torch.stack(masks, 1).to(self.device), features)
-                groups.setdefault(grid.size, []).append(one_size)
+            scan = self._scan(slices[0].volume, slices[0].plane)
+            indices = [s.index for s in slices]
+            features = [
+                one
+                or self._encode(
+                    scan.grid.images(scan.volume, [index])
+                )  # a slice without anything teaches, too
+                for index, one in zip(indices, scan.features(indices), strict=True)
+            ]
+            masks = [
+                torch.stack([scan.grid.mask(s.labels2d, value) for value in support.classes]) for s in slices
+            ]
+            one_scan = EncodedSlices(
+                scan.grid.images(scan.volume, indices).to(self.device),
+                torch.stack(masks, 1).to(self.device),
+                type(features[0]).cat(features),
+            )
+            groups.setdefault(scan.grid.size, []).append(one_scan)
         return tuple(
             EncodedSlices.cat(parts) for _, parts in sorted(groups.items(), key=lambda item: item[0])
         )
