@@ -1,0 +1,101 @@
+"""A scan in the eyes of the network: features of its slices, computed once, and the line of their levels."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_cpclnet.segmentation.levels import LevelLine, positions_mm, scan_line
+
+if TYPE_CHECKING:
+    from napari_cpclnet.imaging import Volume
+    from napari_cpclnet.model import Features
+    from napari_cpclnet.preprocessing import ModelGrid
+
+ROOM = 256 * 2**20
+"""Bytes of features that are kept of one scan."""
+
+
+class EncodedScan:
+    """One scan, encoded slice by slice when it is asked for.
+
+    Whoever segments a scan again, after another painted slice or for another organ, finds its slices encoded.
+
+    Parameters
+    ----------
+    volume : Volume
+    grid : ModelGrid
+        Of that volume.
+    encode : callable
+        Features of images (n, 3, H, W), on the device of its choice, without gradients.
+    batch_size : int
+        Slices that are encoded at once.
+    """
+
+    def __init__(
+        self, volume: Volume, grid: ModelGrid, encode: Callable[[Tensor], Features], batch_size: int
+    ) -> None:
+        self.volume, self.grid = volume, grid
+        self._encode, self._batch_size = encode, batch_size
+        self._kept: dict[int, Features | None] = {}
+        self._room = ROOM
+
+    @cached_property
+    def line(self) -> LevelLine | None:
+        """Levels of the slices as one line, where they lie on one."""
+
+        def estimate(indices: Sequence[int]) -> list[float | None]:
+            return [None if f is None else float(f.level[0]) for f in self._raw(indices)]
+
+        return scan_line(self.volume, self.grid, estimate)
+
+    def features(self, indices: Sequence[int]) -> list[Features | None]:
+        """Features of single slices, their levels from the scan's line; None where a slice shows nothing."""
+        found = self._raw(indices)
+        if self.line is None:
+            return found
+        levels = self.line.at(positions_mm(self.volume, self.grid, indices))
+        return [
+            None if f is None else replace(f, level=torch.full_like(f.level, float(level)))
+            for f, level in zip(found, levels, strict=True)
+        ]
+
+    def _raw(self, indices: Sequence[int]) -> list[Features | None]:
+        missing = [i for i in indices if i not in self._kept]
+        new: dict[int, Features | None] = {}
+        for first in range(0, len(missing), self._batch_size):
+            part = missing[first : first + self._batch_size]
+            images = self.grid.images(self.volume, part)
+            shown = [place for place, image in enumerate(images) if image[1].any()]
+            new |= dict.fromkeys(part)
+            if shown:
+                features = self._encode(images[shown])
+                new |= {part[place]: features.select([row]) for row, place in enumerate(shown)}
+        result = [new[i] if i in new else self._kept[i] for i in indices]
+        for index, one in new.items():
+            size = _bytes(one)
+            if size <= self._room:
+                self._kept[index] = one
+                self._room -= size
+        return result
+
+
+def fingerprint(volume: Volume) -> Hashable:
+    """Tells scans of other content apart."""
+    array = volume.array
+    facts = (volume.geometry, volume.modality, volume.unit, volume.calibrated, array.dtype.str, array.shape)
+    return (*facts, zlib.crc32(np.ascontiguousarray(array).data))
+
+
+def _bytes(features: Features | None) -> int:
+    if features is None:
+        return 0
+    parts = (getattr(features, f.name) for f in fields(features))
+    return sum(part.element_size() * part.nelement() for part in parts)
