@@ -7,7 +7,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, Qt, QThreadPool, Signal
 
 from napari_cpclnet.gui.connections import when_destroyed
 from napari_cpclnet.gui.job import Job, run_job, sentence
@@ -46,6 +46,7 @@ class JobRunner(QObject):
         self._cancelled = cancelled
         # Cancelled by the flag, not by worker.quit(): the generator then ends by itself and says so.
         when_destroyed(self, cancelled.set)
+        reports = _beside_others(reports)
         worker = create_worker(_each, reports, _start_thread=False)
         worker.yielded.connect(self.report)
         worker.finished.connect(self._on_finished)
@@ -91,6 +92,19 @@ class BackgroundCall(QObject):
 
 def _each(reports: Iterator[Any]) -> Iterator[Any]:
     yield from reports
+
+
+def _beside_others(reports: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    """The reports, from a thread that does not count: Qt has as many as there are cores.
+
+    A run of hours must not take the only one of a small machine.
+    """
+    pool = QThreadPool.globalInstance()
+    pool.releaseThread()
+    try:
+        yield from reports
+    finally:
+        pool.reserveThread()
 
 
 def _outcome(function: Callable[[], Any]) -> Iterator[tuple[Any, str]]:
