@@ -33,8 +33,8 @@ def make_panel(qtbot: Any, viewer: ViewerModel) -> Iterator[Callable[..., CPCLNe
     """Panels on a viewer model, deleted for good at the end."""
     panels: list[CPCLNetPanel] = []
 
-    def make(make_segmenter: Any = None) -> CPCLNetPanel:
-        panels.append(CPCLNetPanel(viewer, Session(viewer, make_segmenter)))
+    def make(make_segmenter: Any = None, train: Any = None) -> CPCLNetPanel:
+        panels.append(CPCLNetPanel(viewer, Session(viewer, make_segmenter, train)))
         return panels[-1]
 
     yield make

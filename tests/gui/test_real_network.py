@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_cpclnet.gui.options import BundledSegmenter
+from napari_cpclnet.gui.options import SegmenterMaker
 from napari_cpclnet.gui.run_bar import RunState
 from napari_cpclnet.gui.sample_data import painted_ct_and_mr
 
@@ -96,7 +96,7 @@ def test_bundled_weights_find_the_organs_of_the_sample(qtbot, viewer, make_panel
 
     if not bundled_weights().is_file():
         pytest.skip("no weights are bundled in this checkout")
-    panel = make_panel(BundledSegmenter())
+    panel = make_panel(SegmenterMaker())
     for data, kwargs, kind in painted_ct_and_mr():
         viewer.add_layer(Layer.create(data, kwargs, kind))
     panel.segment.refresh()

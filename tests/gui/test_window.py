@@ -122,7 +122,8 @@ viewer = napari.Viewer(show=False)
 if "napari-cpclnet" not in PluginManager.instance():
     PluginManager.instance().register(PluginManifest.from_file(sys.argv[1]))
 app = get_app_model()
-for menu, task in (("segment", "segment"), ("annotate", "segment"), ("measure", "evaluate")):
+tasks = (("segment", "segment"), ("segment", "train"), ("annotate", "segment"), ("measure", "evaluate"))
+for menu, task in tasks:
     ids = [item.command.id for item in app.menus.get_menu(f"napari/layers/{menu}") if hasattr(item, "command")]
     assert f"napari-cpclnet.{task}" in ids, (menu, ids)
 app.commands.execute_command("napari-cpclnet.segment").result()
@@ -133,6 +134,8 @@ assert dock.session.viewer is viewer
 assert list(viewer.window.dock_widgets) == ["CPCLNet"], list(viewer.window.dock_widgets)
 app.commands.execute_command("napari-cpclnet.evaluate").result()
 assert dock.tabs.currentWidget() is dock.evaluate
+app.commands.execute_command("napari-cpclnet.train").result()
+assert dock.tabs.currentWidget() is dock.train
 for name in ("torch", "SimpleITK", "monai", "pydicom", "matplotlib"):
     assert name not in sys.modules, name
 viewer.close()

@@ -79,6 +79,7 @@ class EvaluateControl(QObject):
         self.bar.show_message("")
         self.bar.set_state(RunState.RUNNING)
         self.changed.emit()
+        self.session.foreground.add("Evaluate")
         self.runner.start_reports(run_evaluation(job, self.session.make_segmenter), job.cancelled)
 
     def cancel(self) -> None:
@@ -156,6 +157,7 @@ class EvaluateControl(QObject):
         self.bar.show_slices(self._done, self._total, doing)
 
     def _on_finished(self) -> None:
+        self.session.foreground.discard("Evaluate")
         self._timer.stop()
         self.bar.set_state(RunState.READY)
         text, error = self._ending

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import (
@@ -14,7 +12,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLineEdit,
-    QPushButton,
     QRadioButton,
     QSpinBox,
     QVBoxLayout,
@@ -23,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.gui.evaluation_job import BASELINES, PROTOCOLS, EvaluationJob
+from napari_cpclnet.gui.path_edit import PathEdit
 from napari_cpclnet.gui.style import SPACING
 from napari_cpclnet.gui.truth_table import TruthTable
 
@@ -115,49 +113,21 @@ class EvaluationBox(QWidget):
         CpclnetError
             With one sentence that says what is missing.
         """
-        out, table = self.out.text(), source.path.text()
-        if source.table.isChecked() and not table:
+        table = source.path.path()
+        if source.table.isChecked() and table is None:
             raise SettingsError("Choose a cases table, or evaluate the open scans.")
         return EvaluationJob(
-            source=Path(table).expanduser() if source.table.isChecked() else source.truths.pairs(),
+            source=table if source.table.isChecked() else source.truths.pairs(),
             protocols=PROTOCOLS[self.protocol.currentText()],
             shots=parse_shots(self.shots.text()),
             supports=self.supports.value(),
             baselines=tuple(name for name, box in self.baselines.items() if box.isChecked()),
             options=session.options,
-            out=Path(out).expanduser() if out else None,
+            out=self.out.path(),
         )
 
     def _pick(self) -> str:
         return QFileDialog.getExistingDirectory(self, "Choose a folder for the results")
-
-
-class PathEdit(QWidget):
-    """A path to type, and a button that asks for it."""
-
-    def __init__(self, placeholder: str, tip: str, pick: Callable[[], str]) -> None:
-        super().__init__()
-        self.edit = QLineEdit()
-        self.edit.setPlaceholderText(placeholder)
-        self.edit.setToolTip(tip)
-        self.edit.setMinimumWidth(60)
-        self.button = QPushButton("…")
-        self.button.setToolTip("Choose it.")
-        self.button.setMaximumWidth(32)
-        self._pick = pick
-        self.button.clicked.connect(self._on_clicked)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.edit, stretch=1)
-        row.addWidget(self.button)
-
-    def text(self) -> str:
-        """The path, without blanks around it."""
-        return self.edit.text().strip()
-
-    def _on_clicked(self) -> None:
-        if chosen := self._pick():
-            self.edit.setText(chosen)
 
 
 def parse_shots(text: str) -> tuple[int, ...]:

@@ -175,9 +175,14 @@ def _support_set(job: Job, volume: Volume) -> Any:
 
 def describe(segmenter: SegmenterLike, options: Options) -> tuple[str, str]:
     """Device and weights of a Segmenter in words for the status line."""
-    device = str(getattr(segmenter, "device", options.device))
+    device = device_words(str(getattr(segmenter, "device", options.device)))
     digest = str(getattr(getattr(segmenter, "model", None), "metadata", {}).get("hash", "untrained"))[:12]
-    return {"cpu": "CPU", "mps": "Apple GPU"}.get(device, device.upper()), f"weights {digest}"
+    return device, f"weights {digest}"
+
+
+def device_words(device: str) -> str:
+    """A torch device in words."""
+    return {"cpu": "CPU", "mps": "Apple GPU"}.get(device, device.upper())
 
 
 def checksum(labels: np.ndarray) -> int:
@@ -190,9 +195,7 @@ def sentence(error: Exception) -> str:
     if isinstance(error, CpclnetError):
         return str(error)
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return (
-            "There is not enough memory for this scan: close other programs or choose the CPU under Options."
-        )
+        return "There is not enough memory for this: close other programs or choose the CPU under Options."
     logger.error("a run failed", exc_info=error)
     what = f"{type(error).__name__}: {error}"
     return f"Something went wrong inside CPCLNet ({what}); please report it with the log."

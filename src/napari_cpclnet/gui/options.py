@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -39,11 +40,15 @@ class PostProcessing:
 
 @dataclass(frozen=True)
 class Options:
-    """Options of a run; ``postprocessing=None`` means what the benchmark recommends."""
+    """Options of a run.
+
+    ``postprocessing=None`` means what the benchmark recommends, ``weights=None`` the bundled ones.
+    """
 
     plane: str = "axial"
     device: str = "auto"
     postprocessing: PostProcessing | None = field(default=None)
+    weights: Path | None = None
 
     def settings(self) -> SegmentationSettings:
         """The same as settings of the segmentation core (imports torch: call it in a worker)."""
@@ -68,18 +73,31 @@ class SegmenterLike(Protocol):
 SegmenterFactory = Callable[[Options], SegmenterLike]
 
 
-class BundledSegmenter:
-    """Factory of Segmenters with the bundled weights, loaded once per device and kept."""
+class SegmenterMaker:
+    """Factory of Segmenters; the last weights of each device are kept, and read anew when their file changes."""
 
     def __init__(self) -> None:
-        self._models: dict[str, Any] = {}
+        self._models: dict[str, tuple[Any, Any]] = {}
 
     def __call__(self, options: Options) -> SegmenterLike:
         """Load the weights if need be and build the Segmenter; takes seconds the first time."""
-        from napari_cpclnet.model import choose_device, load_weights
+        from napari_cpclnet.model import bundled_weights, choose_device, load_weights
         from napari_cpclnet.segmentation import Segmenter
 
         device = str(choose_device(options.device))
-        if device not in self._models:
-            self._models[device] = load_weights(device=device)
-        return Segmenter(self._models[device], options.settings())
+        path = options.weights or bundled_weights()
+        stamp = _stamp(path)
+        kept, model = self._models.get(device, (None, None))
+        if model is None or kept != stamp:
+            model = load_weights(path, device=device)
+            self._models[device] = (stamp, model)
+        return Segmenter(model, options.settings())
+
+
+def _stamp(path: Path) -> tuple[Any, ...]:
+    """Another value whenever the file is replaced, as training does with its best weights."""
+    try:
+        state = path.stat()
+    except OSError:
+        return (path,)  # loading it says what is wrong
+    return path, state.st_mtime_ns, state.st_size

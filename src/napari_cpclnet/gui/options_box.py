@@ -1,14 +1,24 @@
-"""Options most users never touch: plane, device, post-processing."""
+"""Options most users never touch: plane, device, weights, post-processing."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QSizePolicy,
+    QWidget,
+)
 from superqt import QCollapsible
 
 from napari_cpclnet.gui.options import DEVICES, PLANES, Options, PostProcessing
+from napari_cpclnet.gui.path_edit import PathEdit
 from napari_cpclnet.gui.style import SPACING
 
+WEIGHTS = "Weights (*.safetensors)"
 RECOMMENDED, NONE, CUSTOM = "Recommended", "None", "Choose…"
 
 
@@ -20,19 +30,23 @@ class OptionsBox(QCollapsible):
     def __init__(self) -> None:
         super().__init__("Options", expandedIcon="▾", collapsedIcon="▸")
         self.setDuration(0)  # an animation would only delay
-        self.toggleButton().setToolTip("Plane, device and post-processing of the run.")
+        self.toggleButton().setToolTip("Plane, device, weights and post-processing of the run.")
         content = QWidget()
         form = QFormLayout(content)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.plane = _combo(PLANES, "Plane of the slices you paint and of the slices that are labelled.")
         self.device = _combo(DEVICES, "Where the network computes. Automatic takes a GPU if there is one.")
+        self.weights = PathEdit(
+            "bundled", "Weights of the network (.safetensors); empty: those that come with it.", self._pick
+        )
         self.post = _combo(
             {name: name for name in (RECOMMENDED, NONE, CUSTOM)},
             "What is done to a finished label map. Recommended is what our benchmark found to help.",
         )
         form.addRow("Plane", self.plane)
         form.addRow("Device", self.device)
+        form.addRow("Weights", self.weights)
         form.addRow("Clean up", self.post)
         self._custom = QWidget()
         self._fill_custom()
@@ -45,6 +59,7 @@ class OptionsBox(QCollapsible):
         self.collapse(animate=False)
         for combo in (self.plane, self.device, self.post):
             combo.currentIndexChanged.connect(self._on_change)
+        self.weights.changed.connect(self._on_change)
 
     def options(self) -> Options:
         """Options as they are set now."""
@@ -59,7 +74,15 @@ class OptionsBox(QCollapsible):
                 refine=self.refine.isChecked(),
             ),
         }[self.post.currentData()]
-        return Options(plane=self.plane.currentData(), device=self.device.currentData(), postprocessing=post)
+        return Options(
+            plane=self.plane.currentData(),
+            device=self.device.currentData(),
+            postprocessing=post,
+            weights=self.weights.path(),
+        )
+
+    def _pick(self) -> str:
+        return QFileDialog.getOpenFileName(self, "Choose weights", "", WEIGHTS)[0]
 
     def _fill_custom(self) -> None:
         form = QFormLayout(self._custom)

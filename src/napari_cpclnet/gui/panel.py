@@ -11,6 +11,7 @@ from napari_cpclnet.gui.evaluate_tab import EvaluateTab
 from napari_cpclnet.gui.segment_tab import SegmentTab
 from napari_cpclnet.gui.session import Session
 from napari_cpclnet.gui.style import style_sheet
+from napari_cpclnet.gui.train_tab import TrainTab
 
 if TYPE_CHECKING:
     import napari
@@ -35,13 +36,18 @@ class CPCLNetPanel(QWidget):
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.session = session or Session(viewer)
         self.segment = SegmentTab(self.session)
+        self.train = TrainTab(self.session)
         self.evaluate = EvaluateTab(self.session)
+        self.segment.refreshed.connect(self.train.refresh)
         self.segment.refreshed.connect(self.evaluate.refresh)
+        self.train.use_weights.connect(self.segment.options.weights.set_path)
         self.tabs = QTabWidget()
         self.tabs.addTab(self.segment, "Segment")
         self.tabs.setTabToolTip(0, "Label scans from a few painted slices.")
+        self.tabs.addTab(self.train, "Train")
+        self.tabs.setTabToolTip(1, "Let the network learn more, in the background and without labels.")
         self.tabs.addTab(self.evaluate, "Evaluate")
-        self.tabs.setTabToolTip(1, "Measure how good the labels are where the truth is known.")
+        self.tabs.setTabToolTip(2, "Measure how good the labels are where the truth is known.")
         self.tabs.setDocumentMode(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -55,10 +61,20 @@ class CPCLNetPanel(QWidget):
 
     def _on_theme(self, _event: Any = None) -> None:
         self.setStyleSheet(style_sheet(self.session.viewer.theme))
+        self.train.progress.set_theme(self.session.viewer.theme)
+
+
+def show_train() -> None:
+    """Menu command: bring the Train tab to the front, opening the panel if there is none."""
+    _show_tab("train")
 
 
 def show_evaluate() -> None:
     """Menu command: bring the Evaluate tab to the front, opening the panel if there is none."""
+    _show_tab("evaluate")
+
+
+def _show_tab(name: str) -> None:
     import napari
 
     viewer = napari.current_viewer()
@@ -72,4 +88,4 @@ def show_evaluate() -> None:
     if dock is not None:
         dock.show()
         dock.raise_()
-    panel.tabs.setCurrentWidget(panel.evaluate)
+    panel.tabs.setCurrentWidget(getattr(panel, name))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.shortcuts import RUN, label
 from napari_cpclnet.gui.style import SPACING
@@ -22,12 +22,13 @@ class RunState(Enum):
 
 @dataclass(frozen=True)
 class RunWords:
-    """Tooltips of a bar, what it counts, and its shortcut if it has one."""
+    """Tooltips of a bar, the texts of its button, what it counts, and its shortcut if it has one."""
 
     run: str = "Label the ticked scans from the painted slices."
     cancel: str = "Stop after the slice in work; finished slices stay."
     cancelling: str = "The slice in work is finished first."
     progress: str = "Slices labelled so far."
+    texts: tuple[str, str, str] = ("Run", "Cancel", "Cancelling…")
     unit: str = "slices"
     shortcut: str | None = RUN
 
@@ -62,8 +63,12 @@ class RunBar(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING)
-        for widget in (self.message, self.progress, self.button, self.status):
-            layout.addWidget(widget)
+        self.buttons = QHBoxLayout()
+        self.buttons.addWidget(self.button, stretch=1)
+        layout.addWidget(self.message)
+        layout.addWidget(self.progress)
+        layout.addLayout(self.buttons)
+        layout.addWidget(self.status)
         self.set_state(RunState.READY)
 
     def press(self) -> None:
@@ -77,13 +82,13 @@ class RunBar(QWidget):
         """Show what the button does now."""
         self.state = state
         if state is RunState.CANCELLING:
-            self.button.setText("Cancelling…")
+            self.button.setText(self._words.texts[2])
             self.button.setToolTip(self._words.cancelling)
         elif state is RunState.RUNNING:
-            self._label("Cancel")
+            self._label(self._words.texts[1])
             self.button.setToolTip(self._words.cancel)
         else:
-            self._label("Run")
+            self._label(self._words.texts[0])
             self.button.setToolTip(self._words.run)
         self.button.setEnabled(state is not RunState.CANCELLING)
         self.progress.setVisible(state is not RunState.READY)
@@ -94,6 +99,10 @@ class RunBar(QWidget):
         self._device, self._weights = device, weights
         self._show_status()
 
+    def set_weights(self, weights: str) -> None:
+        """Show which weights the next run takes."""
+        self.set_network(self._device, weights)
+
     def show_stage(self, text: str) -> None:
         """Show work whose length is not known."""
         self.progress.setRange(0, 0)
@@ -101,12 +110,13 @@ class RunBar(QWidget):
         self.progress.setToolTip(text)
         self._show_status(text)
 
-    def show_slices(self, done: int, total: int, scan: str) -> None:
+    def show_slices(self, done: int, total: int, scan: str, unit: str | None = None) -> None:
         """Show the slices of the scan in work (or whatever this bar counts)."""
         self.progress.setRange(0, max(total, 1))
         self.progress.setValue(done)
-        self.progress.setFormat(f"{done} / {total} {self._words.unit}")
-        self.progress.setToolTip(f"{scan}: {done} of {total} {self._words.unit}")
+        unit = unit or self._words.unit
+        self.progress.setFormat(f"{done} / {total} {unit}")
+        self.progress.setToolTip(f"{scan}: {done} of {total} {unit}")
         self._show_status(scan)
 
     def show_message(self, text: str, *, error: bool = False) -> None:
@@ -126,6 +136,7 @@ class RunBar(QWidget):
     def _show_status(self, doing: str = "") -> None:
         if self.state is RunState.CANCELLING:
             doing = ""
-        text = "  ·  ".join((self._device, self._weights, doing or self.state.value))
+        parts = (self._device, self._weights, doing or self.state.value)
+        text = "  ·  ".join(part for part in parts if part)
         self.status.setText(text)
         self.status.setToolTip(f"Device, weights and state of the network: {text}")

@@ -64,6 +64,7 @@ class RunControl(QObject):
         self.bar.set_state(RunState.RUNNING)
         if not any(query.layer.visible for query in job.queries):
             show_scan(self.session.viewer, job.queries[0].layer)
+        self.session.foreground.add("Segment")
         self.runner.start(job, self.session.make_segmenter)
         self._timer.start(REFRESH_MS[2])
 
@@ -127,6 +128,7 @@ class RunControl(QObject):
         self._timer.setInterval(REFRESH_MS[self.session.viewer.dims.ndisplay])
 
     def _on_finished(self) -> None:
+        self.session.foreground.discard("Segment")
         self._timer.stop()
         if self._results is not None:
             self._results.seal_all()

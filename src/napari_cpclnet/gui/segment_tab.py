@@ -125,6 +125,9 @@ class SegmentTab(QWidget):
         show_scan(self.session.viewer, scan)
 
     def _set_options(self, options: Options) -> None:
+        if options.weights != self.session.options.weights:
+            weights = options.weights
+            self.bar.set_weights("bundled weights" if weights is None else f"weights {weights.name}")
         self.session.options = options
         self.support.show_painted()
 

@@ -22,9 +22,10 @@ from napari_cpclnet.gui.layers import (
     same_grid,
     slice_axis,
 )
-from napari_cpclnet.gui.options import BundledSegmenter, Options, SegmenterFactory
+from napari_cpclnet.gui.options import Options, SegmenterFactory, SegmenterMaker
 from napari_cpclnet.gui.painted import PaintedSlices
 from napari_cpclnet.gui.results import is_result
+from napari_cpclnet.gui.training_job import TrainFunction, train_for_real
 from napari_cpclnet.gui.view import slice_in_view
 
 if TYPE_CHECKING:
@@ -44,13 +45,23 @@ class Session:
     viewer
         The viewer (a `ViewerModel` is enough).
     make_segmenter
-        Builds a Segmenter from options, in the worker thread; default: the bundled weights.
+        Builds a Segmenter from options, in the worker thread; default: the network with the options' weights.
+    train
+        Trains, as `napari_cpclnet.training.train` does, which is the default.
     """
 
-    def __init__(self, viewer: ViewerModel, make_segmenter: SegmenterFactory | None = None) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        make_segmenter: SegmenterFactory | None = None,
+        train: TrainFunction | None = None,
+    ) -> None:
         self.viewer = viewer
-        self.make_segmenter: SegmenterFactory = make_segmenter or BundledSegmenter()
+        self.make_segmenter: SegmenterFactory = make_segmenter or SegmenterMaker()
+        self.train: TrainFunction = train or train_for_real
         self.options = Options()
+        # Tabs whose run wants the machine now; training waits for them.
+        self.foreground: set[str] = set()
         self.support_scan: Image | None = None
         self.support_labels: Labels | None = None
         self._unticked: set[int] = set()

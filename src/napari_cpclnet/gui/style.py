@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from napari.utils.theme import get_theme
 
 MARGIN = 8
 SPACING = 6
+
+
+@dataclass(frozen=True)
+class PlotColours:
+    """Colours of a plot, as Qt reads them; ``first`` and ``second`` are the lines."""
+
+    background: str
+    text: str
+    grid: str
+    first: str
+    second: str
+
+
+def plot_colours(theme_name: str) -> PlotColours:
+    """Colours of plots for a napari theme."""
+    theme = get_theme(theme_name)
+    if theme.type == "dark":
+        return PlotColours(theme.foreground.as_hex(), "#a0a4ac", "#5a6068", "#6cb4ff", "#ffb454")
+    return PlotColours(theme.foreground.as_hex(), "#4f4c4c", "#b4b0b0", "#0b62c4", "#a84d00")
 
 
 def style_sheet(theme_name: str) -> str:
