@@ -93,15 +93,18 @@ def test_wrong_input_is_one_sentence(run: Run, tmp_path: Path, words: list[str],
 
 
 def test_shorter_runs_keep_the_proportions_of_the_recipe(tmp_path: Path) -> None:
-    found = chosen_settings(job(phantoms=True, steps=370), going_on=False)
-    assert found is not None
-    assert (found.steps, found.anatomy_steps, found.warmup) == (370, 150, 10)
+    recipe = TrainingSettings()
+    short = recipe.steps // 10
+    found = chosen_settings(job(phantoms=True, steps=short), going_on=False)
+    assert found is not None and found.steps == short
+    assert found.anatomy_steps == pytest.approx(recipe.anatomy_steps / 10, abs=1)
+    assert found.warmup == pytest.approx(recipe.warmup / 10, abs=1)
     path = tmp_path / "own.yaml"
     path.write_text("anatomy_steps: 7")
     found = chosen_settings(job(phantoms=True, steps=370, settings=path), going_on=False)
     assert found is not None and found.anatomy_steps == 7
-    longer = chosen_settings(job(phantoms=True, steps=10_000), going_on=False)
-    assert longer is not None and longer.anatomy_steps == TrainingSettings().anatomy_steps
+    longer = chosen_settings(job(phantoms=True, steps=2 * recipe.steps), going_on=False)
+    assert longer is not None and longer.anatomy_steps == recipe.anatomy_steps
 
 
 def test_a_data_folder_is_the_only_source_unless_phantoms_are_asked_for(tmp_path: Path) -> None:
