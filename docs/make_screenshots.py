@@ -96,7 +96,38 @@ def make(folder: Path, make_segmenter: SegmenterFactory | None = None) -> None:
     viewer.close()
 
 
+def make_train(folder: Path, run: Path, steps: int, every: int) -> None:
+    """Make the pictures of the tab Train, of a run that begins in an empty folder; takes minutes."""
+    photographer = Photographer(folder)
+    panel, tab = photographer.panel, photographer.panel.train
+    panel.tabs.setCurrentWidget(tab)
+    box, held_out = tab.settings, tab.progress.dice.curves["held out"]
+    box.out.set_path(run)
+    box.steps.setValue(steps)
+    box.every.setValue(every)
+    photographer.shoot("train-choices")
+    tab.bar.press()
+    while tab.bar.state is RunState.RUNNING and len(held_out.points) < 4:
+        photographer.wait(0.2)
+    photographer.shoot("train-running")
+    photographer.viewer.theme = "light"
+    photographer.shoot("train-light")
+    tab.control.stop()
+    while tab.bar.state is not RunState.READY:
+        photographer.wait(0.1)
+    photographer.viewer.close()
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
-    make(parser.parse_args().out)
+    parser.add_argument(
+        "--train", type=Path, help="folder of a run: make the pictures of the tab Train instead"
+    )
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--every", type=int, default=20)
+    given = parser.parse_args()
+    if given.train:
+        make_train(given.out, given.train, given.steps, given.every)
+    else:
+        make(given.out)
