@@ -26,6 +26,7 @@ from napari_cpclnet.training import (
     train,
     write_settings,
 )
+from napari_cpclnet.training.run import FINE_TUNING_RATE
 
 Folder = Callable[[str], Path]
 Tiny = Callable[..., TrainingSettings]
@@ -211,6 +212,18 @@ def test_weights_to_begin_with_bring_their_network_and_skip_the_anatomy(
     assert found.metadata["started_from"] == theirs.metadata["hash"]
     for name, tensor in theirs.state_dict().items():
         torch.testing.assert_close(found.state_dict()[name], tensor, rtol=2e-3, atol=1e-5, msg=name)
+
+
+def test_trained_weights_begin_with_a_careful_learning_rate(
+    whole: tuple[Path, list[TrainingReport]], folder: Folder, tiny: Tiny
+) -> None:
+    start = whole[0] / "models" / "last_model.safetensors"
+    leave_out = {"network", "preprocessing", "learning_rate"}
+    given = tiny().model_dump(exclude=leave_out) | {"steps": 1}
+    given["episodes"] |= {"size": 96}
+    out = folder("careful")
+    run(TrainingSettings.model_validate(given), out, start=start)
+    assert read_settings(out / "settings.yaml").learning_rate == FINE_TUNING_RATE
 
 
 def test_weights_of_another_network_than_the_settings_ask_for_are_refused(

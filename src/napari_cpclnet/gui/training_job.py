@@ -26,9 +26,6 @@ SETTINGS = "settings.yaml"
 OPEN_SCANS = "open_scans"
 BUNDLED = "bundled"
 
-# With the rate of a run from random weights, a trained network forgets within some ten steps what it knew.
-GENTLE_RATE = 1e-4
-
 # How soon a run that waits notices that it need not wait any more.
 LOOK_SECONDS = 0.1
 
@@ -91,8 +88,6 @@ class TrainingJob:
         share = min(1.0, self.steps / default.steps)
         for name in ("anatomy_steps", "warmup"):  # a short run keeps the proportions of the recipe
             asked[name] = max(1, round(getattr(default, name) * share))
-        if self.start is not None:
-            asked["learning_rate"] = GENTLE_RATE
         asked["sources"] = {"phantoms": float(self.phantoms), "scans": float(self.scans is not None)}
         return validated(asked, "Train")
 

@@ -40,6 +40,9 @@ CHECKPOINT = "checkpoint.safetensors"
 SETTINGS = "settings.yaml"
 LOG = "training_log.csv"
 
+FINE_TUNING_RATE = 1e-4
+"""Learning rate where training begins with weights."""
+
 MAY_CHANGE = frozenset({"steps", "validate_every", "validation_batches", "precision"})
 """Settings that may be others when a run goes on."""
 
@@ -304,13 +307,19 @@ def _settings_of(out: Path, asked: TrainingSettings | None) -> TrainingSettings:
 
 
 def _fitting(settings: TrainingSettings, start: CPCLNet, where: str) -> TrainingSettings:
-    """Settings with the network and the preprocessing of the weights that training begins with."""
+    """Settings with the network and the preprocessing of the weights that training begins with.
+
+    The default learning rate is that of random weights and destroys trained ones: unless one is asked for, a
+    careful one takes its place.
+    """
     theirs = {"network": start.settings.model_dump(), "preprocessing": start.metadata.get("preprocessing")}
     if theirs["preprocessing"] is None:
         raise WeightsError(
             f"{where}: does not say how scans were prepared for it, so it cannot be trained on."
         )
     content = settings.model_dump() | theirs
+    if "learning_rate" not in settings.model_fields_set:
+        content["learning_rate"] = FINE_TUNING_RATE
     size = {"size": "min_size", "mm_per_pixel": "mm_per_pixel"}
     content["episodes"] |= {ours: theirs["preprocessing"][key] for ours, key in size.items()}
     found = validated(content, where)
