@@ -229,13 +229,17 @@ class TestWrongInput:
         assert "nowhere.nii.gz" in err
         assert case.written() == []
 
-    def test_mask_on_another_grid(self, case: Case, run: Run) -> None:
+    def test_mask_on_other_voxels_is_brought_over_and_that_is_said(self, case: Case, run: Run) -> None:
         save(case.mask, mask(), spacing=(2.0, 2.0, 4.0))
-        assert_refused(run(case.arguments()), "ct_label.nii.gz", "spacing")
+        code, _, err = run(case.arguments())
+        assert code == 0
+        assert "nearest neighbour (spacing (4, 2, 2) against (5, 2, 2) mm" in err
 
-    def test_mask_of_another_size(self, case: Case, run: Run) -> None:
-        save(case.mask, mask()[:, 1:])
-        assert_refused(run(case.arguments()), "ct_label.nii.gz", "size")
+    def test_mask_of_another_place(self, case: Case, run: Run) -> None:
+        image = sitk.GetImageFromArray(mask())
+        image.SetOrigin((900.0, 0.0, 0.0))
+        sitk.WriteImage(image, str(case.mask))
+        assert_refused(run(case.arguments()), "ct_label.nii.gz", "outside ct altogether")
 
     def test_empty_mask(self, case: Case, run: Run) -> None:
         save(case.mask, np.zeros(SHAPE, np.uint8))
@@ -364,7 +368,7 @@ class TestOutputs:
     ) -> None:
         from napari_cpclnet.errors import OutputError
 
-        def full(_: object, path: Path) -> None:
+        def full(_: object, path: Path, **__: object) -> None:
             raise OutputError(f"{path}: the disk is full.")
 
         monkeypatch.setattr("napari_cpclnet.imaging.write_segmentation", full)

@@ -6,18 +6,21 @@ Heavy libraries are imported inside the commands, so that ``--help`` answers at 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from napari_cpclnet.cli_options import MultiValueCommand, parse_classes, parse_slices, support_pairs
-from napari_cpclnet.errors import CpclnetError
-
-WRONG_INPUT = 2
-INTERRUPTED = 130
+from napari_cpclnet.cli_convert import convert
+from napari_cpclnet.cli_errors import INTERRUPTED, WRONG_INPUT, user_errors
+from napari_cpclnet.cli_options import (
+    MultiValueCommand,
+    Terminology,
+    parse_classes,
+    parse_slices,
+    support_pairs,
+)
 
 app = typer.Typer(
     name="napari-cpclnet",
@@ -44,22 +47,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         app(None if argv is None else list(argv), prog_name="napari-cpclnet")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """Turn what a user can mend into one sentence on stderr and exit code 2, and Ctrl-C into exit code 130."""
-    try:
-        yield
-    except CpclnetError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(WRONG_INPUT) from None
-    except MemoryError:
-        typer.echo("Error: not enough memory; close other programs or crop the scan.", err=True)
-        raise typer.Exit(WRONG_INPUT) from None
-    except KeyboardInterrupt:
-        typer.echo("Interrupted.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
 
 
 def _version(wanted: bool) -> None:
@@ -132,8 +119,14 @@ def segment(
         bool, typer.Option("--probabilities", help="Also write <name>_probability_<class> for every class.")
     ] = False,
     output_format: Annotated[
-        Literal["nii.gz", "nrrd", "mha"], typer.Option("--format", help="File format of the results.")
+        Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png"],
+        typer.Option(
+            "--format",
+            help="File format of the results. seg.nrrd is 3D Slicer's; dcm a DICOM segmentation of a DICOM query; png "
+            "a folder of pictures.",
+        ),
     ] = "nii.gz",
+    terminology: Terminology = None,
     adapt: Annotated[
         int,
         typer.Option(
@@ -171,6 +164,7 @@ def segment(
             plane=plane,
             probabilities=probabilities,
             output_format=output_format,
+            terminology=terminology,
             overwrite=overwrite,
             adapt=adapt,
         )
@@ -194,6 +188,9 @@ def info(
 
         for line in describe(path):
             typer.echo(line)
+
+
+app.command()(convert)
 
 
 @app.command(cls=MultiValueCommand)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.progress import Progress
 
-    from napari_cpclnet.imaging import Segmentation, SeriesInfo
+    from napari_cpclnet.imaging import ScanRef, Segmentation, SeriesInfo
 
 _RESULT = re.compile(r"(_labels|_probability_.+)$")
 _MOST_FOLDERS = 4
@@ -129,12 +129,16 @@ def _file_name(text: str) -> str:
 
 
 def output_paths(folder: Path, name: str, classes: dict[int, str], suffix: str) -> OutputPaths:
-    """Names of the files of one query; ``classes`` are those whose probabilities are written."""
+    """Names of the files of one query; ``classes`` are those whose probabilities are written.
+
+    Probabilities are grey values, so formats for labels only give way to one that holds them.
+    """
+    grey = {"seg.nrrd": "nrrd", "dcm": "nii.gz", "png": "nii.gz"}.get(suffix, suffix)
     labels = folder / f"{name}_labels.{suffix}"
     return OutputPaths(
         labels,
         {
-            label: folder / f"{name}_probability_{_file_name(title)}.{suffix}"
+            label: folder / f"{name}_probability_{_file_name(title)}.{grey}"
             for label, title in classes.items()
         },
     )
@@ -176,7 +180,8 @@ def prepare_outputs(paths: OutputPaths, inputs: Sequence[Path], *, overwrite: bo
             raise OutputError(
                 f"{path}: is read by this command and will not be replaced; choose another --out."
             )
-        if path.exists() and not overwrite:
+        # A picture of several slices becomes a folder.
+        if (path.exists() or (path.suffix == ".png" and path.with_suffix("").exists())) and not overwrite:
             raise OutputError(
                 f"{path}: exists already; use --overwrite to replace it, or choose another --out."
             )
@@ -187,13 +192,27 @@ def prepare_outputs(paths: OutputPaths, inputs: Sequence[Path], *, overwrite: bo
         raise OutputError(f"{folder}: cannot make the output folder ({error.strerror or error}).") from error
 
 
-def write_results(paths: OutputPaths, segmentation: Segmentation, probabilities: NDArray[Any] | None) -> None:
+def write_results(
+    paths: OutputPaths,
+    segmentation: Segmentation,
+    probabilities: NDArray[Any] | None,
+    *,
+    source: ScanRef | None = None,
+    terminology: Path | None = None,
+) -> Path:
     """Write the files of one query, all or none; the labels come last and so mark a finished query.
 
     Parameters
     ----------
     probabilities
         (C, z, y, x), classes in the order of ``paths.probabilities``, or None.
+    source, terminology
+        As `write_segmentation` takes them.
+
+    Returns
+    -------
+    Path
+        The file of labels, or the folder if they are pictures.
 
     Raises
     ------
@@ -211,7 +230,7 @@ def write_results(paths: OutputPaths, segmentation: Segmentation, probabilities:
                 volume = Volume(values.astype(np.float32), segmentation.geometry, name=path.name)
                 write_volume(volume, path)
                 written.append(path)
-        write_segmentation(segmentation, paths.labels)
+        return write_segmentation(segmentation, paths.labels, source=source, terminology=terminology)
     except BaseException:  # Ctrl-C and a full disk alike
         for path in written:
             path.unlink(missing_ok=True)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from napari_cpclnet.errors import SettingsError, SupportError
+
+Terminology = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="YAML file of codes for class names (.seg.nrrd, DICOM); what it lacks is taken from the bundled one.",
+    ),
+]
 
 _VALUES_OF = {"--support": 2, "--query": None, "--protocol": None, "--shots": None}
 """How many values follow each option; None is any number."""

@@ -47,6 +47,7 @@ class SegmentJob:
     probabilities: bool
     output_format: str
     overwrite: bool
+    terminology: Path | None = None
     adapt: int = 0
 
 
@@ -126,6 +127,7 @@ def read_supports(job: SegmentJob) -> SupportSet:
     for (image, mask), slices in zip(job.supports, job.slices, strict=True):
         volume, segmentation = read_support(image, mask)
         say_notes(volume)
+        say_notes(segmentation)
         painted.append((volume, segmentation))
         found |= labels_on(segmentation, slices, job.plane, mask)
     where = ", ".join(str(mask) for _, mask in job.supports)
@@ -143,11 +145,15 @@ def read_supports(job: SegmentJob) -> SupportSet:
 
 def read_support(image: Path, mask: Path) -> tuple[Volume, Segmentation]:
     """Read a painted scan; of a DICOM folder with several series, the one on whose grid the mask lies."""
-    from napari_cpclnet.imaging import read_segmentation, read_volume
+    from napari_cpclnet.imaging import read_segmentation, read_volume, referenced_series
 
     series = series_in(image)
     if len(series) < 2:
         volume = read_volume(image)
+        return volume, read_segmentation(mask, like=volume)
+    drawn_on = referenced_series(mask)
+    if any(one.id == drawn_on for one in series):
+        volume = read_volume(image, series=drawn_on)
         return volume, read_segmentation(mask, like=volume)
     grid = read_segmentation(mask).geometry
     fitting = []
@@ -187,7 +193,8 @@ def labels_on(
 
     everywhere = {int(value) for value in np.unique(segmentation.labels)} - {0}
     if not everywhere:
-        raise SupportError(f"{mask}: the mask is empty; paint at least one slice.")
+        why = " ".join(segmentation.notes) or "the mask is empty; paint at least one slice."
+        raise SupportError(f"{mask}: {why}")
     if slices is None:
         return everywhere
     axis = plane_axis(segmentation.geometry, plane)
@@ -204,14 +211,15 @@ def labels_on(
     return labels
 
 
-def say_notes(volume: Volume) -> None:
-    for note in volume.notes:
-        typer.echo(f"Note on {volume.name}: {note}", err=True)
+def say_notes(found: Volume | Segmentation) -> None:
+    """Say what was assumed or changed while reading."""
+    for note in found.notes:
+        typer.echo(f"Note on {found.name}: {note}", err=True)
 
 
 def _label_one(job: SegmentJob, target: Target, segmenter: Segmenter, classes: dict[int, str]) -> None:
     """Label one scan and write its files; says the line that belongs to it."""
-    from napari_cpclnet.imaging import read_volume
+    from napari_cpclnet.imaging import ScanRef, read_volume
 
     inputs = [path for pair in job.supports for path in pair] + [target.path]
     paths = output_paths(job.out, target.name, classes if job.probabilities else {}, job.output_format)
@@ -222,9 +230,15 @@ def _label_one(job: SegmentJob, target: Target, segmenter: Segmenter, classes: d
     with scan_progress(target.name) as progress:
         predict(segmenter, volume, progress, keep_probabilities=job.probabilities)
         segmentation = segmenter.result()
-        write_results(paths, segmentation, segmenter.result_probabilities() if job.probabilities else None)
+        written = write_results(
+            paths,
+            segmentation,
+            segmenter.result_probabilities() if job.probabilities else None,
+            source=ScanRef(target.path, target.series, target.name),
+            terminology=job.terminology,
+        )
     seconds = time.perf_counter() - started
-    typer.echo(f"{target.name}: {seconds:.1f} s, {sizes(segmentation, volume)} -> {paths.labels}")
+    typer.echo(f"{target.name}: {seconds:.1f} s, {sizes(segmentation, volume)} -> {written}")
 
 
 def predict(

@@ -42,6 +42,13 @@ def test_reader_is_offered_for_medical_files(manager, name):
     assert any(r.command == "napari-cpclnet.get_reader" for r in manager.iter_compatible_readers(name))
 
 
+@pytest.mark.parametrize("name", ["a.seg.nrrd", "a.dcm", "a.png"])
+def test_writer_of_labels_is_offered_for_segmentation_formats(manager, name):
+    writer, path = manager.get_writer(name, ["labels"])
+    assert writer is not None
+    assert path == name
+
+
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.nrrd", "a.mha"])
 @pytest.mark.parametrize("kind", ["labels", "image"])
 def test_writer_is_offered(manager, name, kind):

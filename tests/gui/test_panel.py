@@ -13,7 +13,7 @@ from napari_cpclnet.gui.layers import slice_axis
 from napari_cpclnet.gui.options import PostProcessing
 from napari_cpclnet.gui.options_box import CUSTOM, NONE, RECOMMENDED
 from napari_cpclnet.gui.shortcuts import IMPORT_MASK, NEW_LABELS, NEXT_PAINTED, RUN, printed
-from napari_cpclnet.imaging import Segmentation, write_segmentation
+from napari_cpclnet.imaging import Geometry, Segmentation, write_segmentation
 
 from .doubles import DIRECTIONS, add_volume, factory, make_volume
 
@@ -142,13 +142,36 @@ def test_mask_of_another_scan_is_refused_in_the_panel(qtbot, panel, viewer, tmp_
     add_volume(viewer, make_volume("ct"))
     panel.segment.refresh()
     other = make_volume("other", shape=(4, 9, 9))
-    mask = Segmentation((other.array > 0.5).astype(np.uint8), {}, other.geometry, "mask")
+    elsewhere = Geometry(other.array.shape, origin=(900.0, 0.0, 0.0))
+    mask = Segmentation((other.array > 0.5).astype(np.uint8), {}, elsewhere, "mask")
     write_segmentation(mask, tmp_path / "mask.nrrd")
     panel.segment.support.load_mask(tmp_path / "mask.nrrd")
     qtbot.waitUntil(lambda: panel.segment.bar.message.property("kind") == "error", timeout=10_000)
-    assert "mask.nrrd" in panel.segment.bar.message.text()
+    assert "mask: " in panel.segment.bar.message.text()
+    assert "outside the scan altogether" in panel.segment.bar.message.text()
     assert panel.session.support_labels is None
     assert panel.segment.support.importing.isEnabled()
+
+
+def test_mask_on_other_voxels_is_brought_to_the_scan_with_its_colours(qtbot, panel, viewer, tmp_path):
+    volume = make_volume("ct")
+    add_volume(viewer, volume)
+    panel.segment.refresh()
+    grid = volume.geometry
+    half = Geometry(
+        (grid.shape[0], 12, grid.shape[2]),
+        (grid.spacing[0], 2 * grid.spacing[1], grid.spacing[2]),
+        (grid.origin[0], grid.origin[1] + grid.spacing[1] / 2, grid.origin[2]),
+    )
+    coarse = (volume.array[:, ::2] > 0.5).astype(np.uint8) * 6
+    mask = Segmentation(coarse, {6: "liver"}, half, "mask", {6: (10, 20, 250)})
+    write_segmentation(mask, tmp_path / "mask.seg.nrrd")
+    panel.segment.support.load_mask(tmp_path / "mask.seg.nrrd")
+    qtbot.waitUntil(lambda: panel.session.support_labels is not None, timeout=10_000)
+    layer = panel.session.support_labels
+    np.testing.assert_array_equal(layer.data, coarse.repeat(2, axis=1))
+    np.testing.assert_allclose(layer.colormap.map(6)[:3] * 255, (10, 20, 250), atol=1)
+    assert "nearest neighbour" in panel.segment.bar.message.text()
 
 
 def test_unusable_images_are_listed_with_the_reason(panel, viewer):

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Layer
 from PIL import Image
 
-from napari_cpclnet.gui.layers import geometry_of
-from napari_cpclnet.gui.reader import get_reader, looks_like_labels
+from napari_cpclnet.errors import OutputError
+from napari_cpclnet.gui.layers import geometry_of, segmentation_to_layer
+from napari_cpclnet.gui.reader import get_reader, read
 from napari_cpclnet.gui.writer import write_image, write_labels
 from napari_cpclnet.imaging import (
+    Geometry,
     Segmentation,
     Volume,
+    list_series,
+    looks_like_labels,
     read_segmentation,
     read_volume,
+    referenced_series,
     write_segmentation,
     write_volume,
 )
 
+from ..imaging.dicom_series import write_scan  # noqa: TID252
 from .doubles import DIRECTIONS, make_volume
 
 
@@ -115,3 +122,50 @@ def test_dicom_folder_opens_as_one_layer(shared_data):
     assert data.ndim == 3
     assert kwargs["metadata"]["napari_cpclnet"]["unit"] == "HU"
     assert kwargs["contrast_limits"] == (-160.0, 240.0)
+
+
+def test_names_and_colours_of_segments_come_and_go_with_the_layer(tmp_path):
+    volume = make_volume(direction=DIRECTIONS["oblique"])
+    labels = (volume.array > 0.5).astype(np.uint8) * 4
+    segments = Segmentation(labels, {4: "spleen"}, volume.geometry, "organs", {4: (12, 200, 99)})
+    path = str(write_segmentation(segments, tmp_path / "organs.seg.nrrd"))
+    ((data, kwargs, kind),) = get_reader(path)(path)
+    assert kind == "labels"
+    layer = Layer.create(data, kwargs, kind)
+    np.testing.assert_allclose(layer.colormap.map(4)[:3] * 255, (12, 200, 99), atol=1)
+    assert layer.colormap.map(7)[3] == 1  # a class that is painted later is seen
+    out, meta, _ = layer.as_layer_data_tuple()
+    target = str(tmp_path / "again.seg.nrrd")
+    assert write_labels(target, out, meta) == [target]
+    back = read_segmentation(target, like=volume)
+    assert (back.classes, back.colors) == (segments.classes, segments.colors)
+    np.testing.assert_array_equal(back.labels, labels)
+
+
+def test_labels_on_a_dicom_scan_are_saved_as_a_dicom_segmentation_of_it(tmp_path, monkeypatch):
+    pytest.importorskip("highdicom")
+    grid = Geometry((4, 5, 6), (3.0, 1.0, 2.0), (-30.0, 12.0, 7.0))
+    write_scan(tmp_path / "ct", grid)
+    viewer = ViewerModel()
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[2, 1:3, 1:4] = 5
+    segments = Segmentation(labels, {5: "liver"}, grid, "painted")
+    out, meta, _ = Layer.create(*segmentation_to_layer(segments)).as_layer_data_tuple()
+    target = str(tmp_path / "s.dcm")
+    with pytest.raises(OutputError, match="open the series"):
+        write_labels(target, out, meta)
+    viewer.add_layer(Layer.create(*read(str(tmp_path / "ct"))[0]))
+    assert write_labels(target, out, meta) == [target]
+    assert referenced_series(target) == list_series(tmp_path / "ct")[0].id
+    ((_, kwargs, kind),) = read(target)
+    assert kind == "labels"
+    assert kwargs["metadata"]["napari_cpclnet"]["classes"] == {5: "liver"}
+    np.testing.assert_array_equal(read_segmentation(target, like=grid).labels, labels)
+
+
+def test_labels_of_several_slices_are_saved_as_a_folder_of_pictures(tmp_path):
+    segments = Segmentation(np.ones((3, 4, 5), np.uint8), {}, make_volume(shape=(3, 4, 5)).geometry, "s")
+    out, meta, _ = Layer.create(*segmentation_to_layer(segments)).as_layer_data_tuple()
+    assert write_labels(str(tmp_path / "s.png"), out, meta) == [str(tmp_path / "s")]
+    assert len(list((tmp_path / "s").glob("*.png"))) == 3

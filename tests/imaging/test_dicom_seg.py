@@ -53,6 +53,7 @@ def test_labels_names_and_colours_come_back_on_the_scan(tmp_path: Path) -> None:
     for value, color in painted().colors.items():
         np.testing.assert_allclose(back.colors[value], color, atol=2)
     assert back.geometry == volume.geometry
+    assert back.notes == ()  # nothing was moved: the frames are slices of the scan
     assert dicom_label_kind(path) == "SEG"
     assert referenced_series(path) == "1.2.826.0.1.3"
 
@@ -226,9 +227,16 @@ def test_without_a_series_or_labels_one_sentence_says_what_to_do(tmp_path: Path)
     write_segmentation(painted(), tmp_path / "s.nii.gz")
     with pytest.raises(OutputError, match="must refer to one"):
         write_segmentation(painted(), tmp_path / "s.dcm", source=ScanRef(tmp_path / "s.nii.gz"))
-    empty = painted().replaced(labels=np.zeros(GRID.shape, np.uint8))
-    with pytest.raises(OutputError, match="cannot be empty"):
+    empty = Segmentation(np.zeros(GRID.shape, np.uint8), {}, GRID, "s")
+    with pytest.raises(OutputError, match="there is no label"):
         written(tmp_path, empty)
+
+
+def test_an_organ_that_is_nowhere_is_written_as_such(tmp_path: Path) -> None:
+    empty = painted().replaced(labels=np.zeros(GRID.shape, np.uint8))
+    back = read_segmentation(written(tmp_path, empty), like=GRID)
+    assert not back.labels.any()
+    assert back.classes == painted().classes
 
 
 @pytest.mark.parametrize(

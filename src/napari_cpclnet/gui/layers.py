@@ -69,6 +69,8 @@ def segmentation_to_layer(segmentation: Segmentation, *, calibrated: bool = True
         "features": class_features(segmentation.classes),
         **_shown(segmentation.geometry, calibrated),
     }
+    if segmentation.colors:
+        kwargs["colormap"] = label_colormap(segmentation.colors)
     return segmentation.labels, kwargs, "labels"
 
 
@@ -76,6 +78,17 @@ def class_features(classes: dict[int, str]) -> dict[str, list[Any]]:
     """Features table that makes napari show the class under the pointer."""
     values = sorted(classes)
     return {"index": [0, *values], "class": ["background", *(classes[value] for value in values)]}
+
+
+def label_colormap(colors: dict[int, tuple[int, int, int]]) -> Any:
+    """Colormap of a labels layer: these colours (0 to 255), and napari's own for other values up to 255."""
+    from napari.utils.colormaps import DirectLabelColormap
+    from napari.utils.colormaps import label_colormap as usual_colormap
+
+    usual = usual_colormap()
+    table: dict[int | None, Any] = {value: usual.map(value) for value in range(256)}
+    table |= {value: np.array([*color, 255]) / 255 for value, color in colors.items()}
+    return DirectLabelColormap(color_dict={**table, None: usual.map(1)})
 
 
 def volume_note(volume: Volume) -> dict[str, Any]:
@@ -196,7 +209,7 @@ def labels_array(layer: Labels) -> np.ndarray:
 
 
 def segmentation_of(layer: Labels) -> Segmentation:
-    """Label map of a labels layer on its true geometry, with the class names noted on it."""
+    """Label map of a labels layer on its true geometry, with the class names noted on it and the colours it has."""
     from napari_cpclnet.imaging import Segmentation
 
     labels = labels_array(layer)
@@ -205,7 +218,13 @@ def segmentation_of(layer: Labels) -> Segmentation:
         if lowest < 0:
             raise ImageError(f"'{layer.name}' has negative label values ({lowest}): use positive ones.")
         labels = labels.astype(np.min_scalar_type(highest))
-    return Segmentation(labels, dict(note(layer).get("classes", {})), geometry_of(layer), layer.name)
+    classes = dict(note(layer).get("classes", {}))
+    values = {*classes, *(int(value) for value in np.unique(labels))} - {0}
+    colors = {}
+    for value in sorted(values):
+        red, green, blue = (round(255 * float(part)) for part in layer.colormap.map(value)[:3])
+        colors[value] = (red, green, blue)
+    return Segmentation(labels, classes, geometry_of(layer), layer.name, colors)
 
 
 def _shown(geometry: Geometry, calibrated: bool) -> dict[str, Any]:

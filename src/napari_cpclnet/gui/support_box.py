@@ -22,7 +22,7 @@ from napari_cpclnet.gui.class_table import ClassRow, ClassTable
 from napari_cpclnet.gui.classes import add_class, class_colour, class_name, class_names, name_class
 from napari_cpclnet.gui.connections import Connections, when_destroyed
 from napari_cpclnet.gui.layer_combo import LayerCombo
-from napari_cpclnet.gui.layers import refusal
+from napari_cpclnet.gui.layers import label_colormap, refusal
 from napari_cpclnet.gui.shortcuts import IMPORT_MASK, NEW_LABELS, NEXT_PAINTED, label, printed
 from napari_cpclnet.gui.slice_list import SliceList
 from napari_cpclnet.gui.style import SPACING
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from napari_cpclnet.gui.session import Session
 
-MASK_FILES = "Masks (*.nii *.nii.gz *.nrrd *.mha *.mhd *.png *.tif *.tiff);;All files (*)"
+MASK_FILES = "Masks (*.nii *.nii.gz *.nrrd *.mha *.mhd *.png *.tif *.tiff *.dcm);;All files (*)"
 # After the last stroke; long enough not to scan the array during painting.
 RESCAN_MS = 200
 
@@ -198,8 +198,13 @@ class SupportBox(QWidget):
         if self.session.support_scan is not scan:
             self.message.emit("The support scan was changed while the mask was read: import it again.", True)
             return
-        self.session.add_mask(mask)
-        self.message.emit("", False)
+        if mask.notes and not mask.labels.any():  # it lies elsewhere, so there is nothing to take
+            self.message.emit(f"{mask.name}: {' '.join(mask.notes)}", True)
+            return
+        layer = self.session.add_mask(mask)
+        if mask.colors:
+            layer.colormap = label_colormap(mask.colors)
+        self.message.emit(" ".join(mask.notes), False)
         self.changed.emit()
 
     def _mask_failed(self, text: str) -> None:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from napari_cpclnet.imaging.dicom_headers import SeriesInfo, list_series
-from napari_cpclnet.imaging.dicom_labels import dicom_label_kind, referenced_series
+from napari_cpclnet.imaging.dicom_labels import dicom_label_kind, is_dicom_path, referenced_series
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.labels import holds_segments, looks_like_labels, read_segmentation
 from napari_cpclnet.imaging.modality import detect_modality
 from napari_cpclnet.imaging.reading import read_volume
 from napari_cpclnet.imaging.scans import ScanRef, find_scans, seed_pairs
+from napari_cpclnet.imaging.terminology import Terminology
 from napari_cpclnet.imaging.volume import MODALITIES, Modality, Segmentation, Volume
-from napari_cpclnet.imaging.writing import output_suffix, write_segmentation, write_volume
+from napari_cpclnet.imaging.writing import OUTPUTS, output_suffix, write_segmentation, write_volume
 
 __all__ = [
     "MODALITIES",
+    "OUTPUTS",
     "Geometry",
     "Modality",
     "ScanRef",
     "Segmentation",
     "SeriesInfo",
+    "Terminology",
     "Volume",
     "detect_modality",
     "dicom_label_kind",
     "find_scans",
     "holds_segments",
+    "is_dicom_path",
     "list_series",
     "looks_like_labels",
     "output_suffix",

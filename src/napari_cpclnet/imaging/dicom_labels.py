@@ -23,6 +23,13 @@ def dicom_label_kind(path: Path) -> Kind | None:
     return "SEG" if kind == "SEG" else "RTSTRUCT" if kind == "RTSTRUCT" else None
 
 
+def is_dicom_path(path: Path) -> bool:
+    """Whether a path is a DICOM file, or a folder in which one lies."""
+    if path.is_dir():
+        return any(entry.is_file() and is_dicom(entry) for entry in path.rglob("*"))
+    return is_dicom(path)
+
+
 def label_header(path: Path) -> FileDataset:
     """Header of a DICOM file that was found to be one."""
     header = read_header(path)

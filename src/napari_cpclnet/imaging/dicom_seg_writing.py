@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
 
@@ -34,6 +35,9 @@ MAY_BE_EMPTY = (
     "AccessionNumber",
     "ReferringPhysicianName",
 )
+# Of the patient nothing else is copied: comments, addresses and other numbers are not asked for.
+PATIENT_GROUP = 0x0010
+KEPT_OF_PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
 LONGEST_LABEL = 64  # characters of a value of type LO
 
 
@@ -70,8 +74,8 @@ def save_dicom_seg(
     headers = source_headers(source, segmentation.geometry)
     values = sorted(segmentation.classes.keys() | {int(v) for v in np.unique(segmentation.labels)} - {0})
     values = [value for value in values if value > 0]
-    if not segmentation.labels.any():
-        raise OutputError(f"{path}: a DICOM segmentation cannot be empty, and no voxel has a label.")
+    if not values:
+        raise OutputError(f"{path}: a DICOM segmentation needs at least one class, and there is no label.")
     descriptions = [
         _description(number, value, segmentation, terminology, algorithm)
         for number, value in enumerate(values, start=1)
@@ -113,9 +117,10 @@ def save_dicom_seg(
 
 
 def source_headers(source: ScanRef, geometry: Geometry) -> list[FileDataset]:
-    """Headers of the images of a series, made complete where the standard lets a tag be empty.
+    """Headers of the images of a series, without what is not needed of the patient.
 
-    Of several series in a folder, the one that is named, or else the one on whose slices the labels lie.
+    Tags that may be empty are there. Of several series in a folder, the one that is named, or else the one on whose
+    slices the labels lie.
 
     Raises
     ------
@@ -132,6 +137,9 @@ def source_headers(source: ScanRef, geometry: Geometry) -> list[FileDataset]:
         candidates = fitting
     headers = candidates[0]
     for header in headers:
+        for tag in [tag for tag in header.keys() if tag.group == PATIENT_GROUP]:
+            if keyword_for_tag(tag) not in KEPT_OF_PATIENT:
+                del header[tag]
         for keyword in MAY_BE_EMPTY:
             if keyword not in header:
                 setattr(header, keyword, "")

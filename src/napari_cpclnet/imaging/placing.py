@@ -13,6 +13,8 @@ from napari_cpclnet.imaging.volume import Segmentation
 
 # So many voxels are looked at at once for whether they lie inside the scan.
 BLOCK = 1 << 20
+# Voxels of two grids are the same if their centres are this near, in voxels.
+SAME_VOXEL = 0.02
 
 
 def place(segmentation: Segmentation, target: Geometry, name: str) -> Segmentation:
@@ -30,8 +32,8 @@ def place(segmentation: Segmentation, target: Geometry, name: str) -> Segmentati
     Returns
     -------
     Segmentation
-        On ``target``, with notes that say that it was moved, and what of it lies outside the scan or is too
-        small for its voxels.
+        On ``target``, with notes that say that it was moved (unless its voxels are some of the scan's), and what of
+        it lies outside the scan or is too small for its voxels.
     """
     import SimpleITK as sitk
 
@@ -43,8 +45,10 @@ def place(segmentation: Segmentation, target: Geometry, name: str) -> Segmentati
         sitk.GetArrayFromImage(resampler.Execute(source.to_sitk(segmentation.labels))),
         dtype=segmentation.labels.dtype,
     )
-    what = ", ".join(source.differences(target))
-    notes = [f"Brought to the voxels of {name} by nearest neighbour ({what})."]
+    notes = []
+    if not _are_voxels_of(source, target):
+        what = ", ".join(source.differences(target))
+        notes.append(f"Brought to the voxels of {name} by nearest neighbour ({what}).")
     notes += _outside(segmentation, target, name)
     lost = sorted(set(_values(segmentation.labels)) - set(_values(moved)))
     if lost and moved.any():
@@ -100,6 +104,15 @@ def bounding_box(mask: NDArray[Any]) -> tuple[slice, slice, slice] | None:
             return None
         found.append(slice(int(used[0]), int(used[-1]) + 1))
     return (found[0], found[1], found[2])
+
+
+def _are_voxels_of(part: Geometry, whole: Geometry) -> bool:
+    """Whether two grids have the same voxels where they overlap, whatever the order of their axes."""
+    corner = np.array(part.shape) - 1.0
+    index = whole.world_to_index(part.index_to_world(np.stack([np.zeros(3), corner, *np.eye(3)])))
+    steps = index[2:] - index[0]
+    integral = np.abs(index - np.rint(index)).max() <= SAME_VOXEL
+    return bool(integral and abs(abs(np.linalg.det(steps)) - 1) <= SAME_VOXEL)
 
 
 def _outside(segmentation: Segmentation, target: Geometry, name: str) -> list[str]:

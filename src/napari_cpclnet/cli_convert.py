@@ -1,0 +1,175 @@
+"""``napari-cpclnet convert``: a scan or a label map in another format; what cannot be kept is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from napari_cpclnet.cli_errors import user_errors
+from napari_cpclnet.cli_options import Terminology
+from napari_cpclnet.errors import OutputError
+
+if TYPE_CHECKING:
+    from napari_cpclnet.imaging import Segmentation, Volume
+
+
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN",
+            help="A scan or a label map: a file, a DICOM folder, a folder of pictures, a DICOM segmentation or "
+            "structure set.",
+        ),
+    ],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help=".nii.gz, .nii, .nrrd, .mha or .png; for label maps also .seg.nrrd (3D Slicer) and .dcm (DICOM "
+            "segmentation).",
+        ),
+    ],
+    kind: Annotated[
+        Literal["auto", "scan", "labels"],
+        typer.Option("--as", help="What IN is; auto finds out from the file, its name and its values."),
+    ] = "auto",
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SCAN",
+            help="Scan on whose voxels the labels are put; needed for structure sets, and for .dcm, which refers to "
+            "its DICOM series.",
+        ),
+    ] = None,
+    series: Annotated[
+        str | None,
+        typer.Option(
+            metavar="UID", help="Series of --like, or of IN if that is a folder with several DICOM series."
+        ),
+    ] = None,
+    terminology: Terminology = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+) -> None:
+    """Write a scan or a label map in another format.
+
+    Says on stderr what was assumed while reading, and what the new format cannot hold. Patient data go nowhere but
+    into DICOM segmentations.
+    """
+    with user_errors():
+        _check(source, target, overwrite=overwrite)
+        if kind == "labels" or (kind == "auto" and _is_labels(source, target, series)):
+            written = _labels(source, target, like, series, terminology)
+        else:
+            written = _scan(source, target, series)
+        typer.echo(f"{source} -> {written}")
+
+
+def _check(source: Path, target: Path, *, overwrite: bool) -> None:
+    from napari_cpclnet.imaging import OUTPUTS, output_suffix
+
+    if not output_suffix(target):
+        raise OutputError(f"{target}: the suffix must be one of {', '.join(OUTPUTS)}.")
+    if target.resolve() == source.resolve():
+        raise OutputError(f"{target}: is the file that is read; choose another name.")
+    there = [path for path in (target, target.with_suffix("")) if path.exists()]
+    if there and not overwrite and (there[0] == target or target.suffix == ".png"):
+        raise OutputError(f"{there[0]}: exists already; use --overwrite to replace it.")
+
+
+def _is_labels(source: Path, target: Path, series: str | None) -> bool:
+    from napari_cpclnet.imaging import (
+        holds_segments,
+        is_dicom_path,
+        looks_like_labels,
+        output_suffix,
+        read_volume,
+    )
+
+    if holds_segments(source) or output_suffix(target) in (".seg.nrrd", ".dcm"):
+        return True
+    return not is_dicom_path(source) and looks_like_labels(read_volume(source, series=series))
+
+
+def _labels(
+    source: Path, target: Path, like: Path | None, series: str | None, terminology: Path | None
+) -> Path:
+    from napari_cpclnet.imaging import (
+        ScanRef,
+        read_segmentation,
+        read_volume,
+        referenced_series,
+        write_segmentation,
+    )
+
+    if like is not None and series is None and like.is_dir():
+        from napari_cpclnet.cli_files import series_in
+
+        drawn_on = referenced_series(source)
+        series = drawn_on if any(one.id == drawn_on for one in series_in(like)) else None
+    scan = None if like is None else read_volume(like, series=series)
+    segmentation = read_segmentation(source, like=scan)
+    written = write_segmentation(
+        segmentation,
+        target,
+        source=None if like is None else ScanRef(like, series),
+        terminology=terminology,
+        algorithm="unknown, converted by napari-cpclnet",
+    )
+    _say(segmentation.name, (*segmentation.notes, *_lost_labels(segmentation, target, terminology)))
+    return written
+
+
+def _scan(source: Path, target: Path, series: str | None) -> Path:
+    from napari_cpclnet.imaging import read_volume, write_volume
+
+    volume = read_volume(source, series=series)
+    written = write_volume(volume, target)
+    _say(volume.name, (*volume.notes, *_lost_values(volume, target)))
+    return written
+
+
+def _lost_labels(segmentation: Segmentation, target: Path, terminology: Path | None) -> list[str]:
+    """What the format of the target cannot hold of a label map."""
+    from napari_cpclnet.imaging import Terminology as Codes
+    from napari_cpclnet.imaging import output_suffix
+
+    suffix = output_suffix(target)
+    lost = []
+    if suffix in (".nii.gz", ".nii", ".mha", ".png"):
+        named = {value: name for value, name in segmentation.classes.items() if name != f"label {value}"}
+        if named:
+            listed = ", ".join(f"{value} {name}" for value, name in named.items())
+            lost.append(f"{suffix} does not hold names of classes: {listed}.")
+        if segmentation.colors:
+            lost.append(f"{suffix} does not hold colours.")
+    if suffix == ".png":
+        lost.append("Pictures hold neither voxel size nor place in the patient.")
+    if suffix in (".seg.nrrd", ".dcm"):
+        codes = Codes(terminology)
+        uncoded = [name for name in segmentation.classes.values() if not codes[name].known]
+        if uncoded:
+            what = ", ".join(uncoded)
+            lost.append(f"No code is known for {what}; coded as tissue (see --terminology).")
+    return lost
+
+
+def _lost_values(volume: Volume, target: Path) -> list[str]:
+    """What the format of the target cannot hold of a scan."""
+    from napari_cpclnet.imaging import is_dicom_path, output_suffix
+
+    lost = []
+    if volume.unit:
+        lost.append(f"The file does not say that its values are {volume.modality} in {volume.unit}.")
+    if output_suffix(target) == ".png":
+        lost.append("Pictures hold neither voxel size nor place in the patient.")
+    if volume.source is not None and is_dicom_path(volume.source):
+        lost.append("The DICOM header (patient, study, acquisition) is not written.")
+    return lost
+
+
+def _say(name: str, notes: tuple[str, ...]) -> None:
+    for note in notes:
+        typer.echo(f"Note on {name}: {note}", err=True)

@@ -1,0 +1,29 @@
+"""How the command line ends when something is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from napari_cpclnet.errors import CpclnetError
+
+WRONG_INPUT = 2
+INTERRUPTED = 130
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn what a user can mend into one sentence on stderr and exit code 2, and Ctrl-C into exit code 130."""
+    try:
+        yield
+    except CpclnetError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(WRONG_INPUT) from None
+    except MemoryError:
+        typer.echo("Error: not enough memory; close other programs or crop the scan.", err=True)
+        raise typer.Exit(WRONG_INPUT) from None
+    except KeyboardInterrupt:
+        typer.echo("Interrupted.", err=True)
+        raise typer.Exit(INTERRUPTED) from None

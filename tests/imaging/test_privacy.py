@@ -1,0 +1,114 @@
+"""Nothing of a patient's identity leaves a DICOM series but for a DICOM segmentation."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from typer.testing import CliRunner
+
+from napari_cpclnet.cli import app
+from napari_cpclnet.errors import CpclnetError
+from napari_cpclnet.imaging import (
+    Geometry,
+    ScanRef,
+    Segmentation,
+    read_volume,
+    write_segmentation,
+    write_volume,
+)
+
+from .dicom_series import write_scan
+
+GRID = Geometry((4, 5, 6), (3.0, 1.0, 2.0), (-30.0, 12.0, 7.0))
+IDENTITY = {
+    "PatientName": "Zaphod^Beeblebrox",
+    "PatientID": "ZAPHOD-4711",
+    "OtherPatientIDs": "ZAPHOD-0815",
+    "PatientBirthDate": "19170203",
+    "PatientAddress": "Zaphod Street 1",
+    "AccessionNumber": "ZAPHOD99",
+    "ReferringPhysicianName": "Zaphod^Physician",
+    "InstitutionName": "Zaphod Hospital",
+    "PatientComments": "Zaphod comments",
+    "StudyID": "ZAPHOD1",
+}
+PLANTED = re.compile(rb"zaphod|beeblebrox|19170203|4711|0815", re.IGNORECASE)
+FORMATS = (".nii.gz", ".nii", ".nrrd", ".mha", ".seg.nrrd", ".png")
+
+
+def unpacked(path: Path) -> bytes:
+    """What a file holds, and what its compressed parts hold."""
+    content = path.read_bytes()
+    found = [content]
+    if content[:2] == b"\x1f\x8b":
+        found.append(gzip.decompress(content))
+    for start in (match.start() for match in re.finditer(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]", content)):
+        try:
+            found.append(zlib.decompressobj(47).decompress(content[start:]))
+        except zlib.error:
+            continue
+    return b"".join(found)
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    write_scan(tmp_path / "ct", GRID, **IDENTITY)
+    return tmp_path / "ct"
+
+
+def test_the_search_finds_what_is_planted(scan: Path, tmp_path: Path) -> None:
+    assert PLANTED.search(unpacked(next(scan.iterdir())))
+    (tmp_path / "x.gz").write_bytes(gzip.compress(b"Zaphod"))
+    assert PLANTED.search(unpacked(tmp_path / "x.gz"))
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_no_file_but_a_dicom_segmentation_names_the_patient(scan: Path, tmp_path: Path, suffix: str) -> None:
+    volume = read_volume(scan)
+    labels = np.ones(GRID.shape, np.uint8)
+    out = tmp_path / "out"
+    out.mkdir()
+    segmentation = Segmentation(labels, {1: "liver"}, volume.geometry, volume.name)
+    written = [write_segmentation(segmentation, out / f"labels{suffix}", source=ScanRef(scan))]
+    if suffix != ".seg.nrrd":
+        shown = volume.replaced(array=volume.array - volume.array.min())
+        written.append(write_volume(shown, out / f"scan{suffix}"))
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert len(files) >= len(written)
+    for path in files:
+        assert not PLANTED.search(path.name.encode())
+        assert not PLANTED.search(unpacked(path))
+    assert not PLANTED.search(repr(volume).encode())
+
+
+def test_a_dicom_segmentation_names_the_patient_as_the_standard_demands(scan: Path, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    labels = np.ones(GRID.shape, np.uint8)
+    segmentation = Segmentation(labels, {1: "liver"}, read_volume(scan).geometry, "s")
+    found = pydicom.dcmread(write_segmentation(segmentation, tmp_path / "s.dcm", source=ScanRef(scan)))
+    for keyword in ("PatientName", "PatientID", "PatientBirthDate", "AccessionNumber", "StudyID"):
+        assert found[keyword].value == IDENTITY[keyword]
+    assert "PatientAddress" not in found
+    assert "PatientComments" not in found
+
+
+@pytest.mark.parametrize("command", [["info", "{scan}"], ["convert", "{scan}", "{out}.nii.gz"]])
+def test_the_command_line_does_not_say_who_the_patient_is(scan: Path, tmp_path: Path, command) -> None:
+    words = [word.format(scan=scan, out=tmp_path / "o") for word in command]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0
+    assert not PLANTED.search(done.output.encode())
+
+
+@pytest.mark.parametrize("harm", [{"ImagePositionPatient": None}, {"SamplesPerPixel": 3}])
+def test_errors_do_not_say_who_the_patient_is(tmp_path: Path, harm) -> None:
+    write_scan(tmp_path / "ct", GRID, **(IDENTITY | harm))
+    with pytest.raises(CpclnetError) as caught:
+        read_volume(tmp_path / "ct")
+    assert not PLANTED.search(str(caught.value).encode())

@@ -1,0 +1,78 @@
+"""``segment --format``: results in every format, on the voxels of the query."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from napari_cpclnet.cli import app
+from napari_cpclnet.imaging import (
+    Geometry,
+    Segmentation,
+    list_series,
+    read_segmentation,
+    read_volume,
+    referenced_series,
+    write_segmentation,
+)
+
+from .imaging.dicom_series import write_scan
+from .test_cli import weights  # noqa: F401
+
+GRID = Geometry((4, 40, 48), (5.0, 2.0, 2.0), (-30.0, 12.0, 7.0))
+
+
+@pytest.mark.parametrize(
+    ("output_format", "name"),
+    [
+        ("seg.nrrd", "ct_labels.seg.nrrd"),
+        ("dcm", "ct_labels.dcm"),
+        ("png", "ct_labels"),
+        ("mha", "ct_labels.mha"),
+    ],
+)
+def test_painted_slices_come_out_as_painted_in_every_format(
+    tmp_path: Path,
+    weights: Path,  # noqa: F811
+    output_format: str,
+    name: str,
+) -> None:
+    if output_format == "dcm":
+        pytest.importorskip("highdicom")
+    write_scan(tmp_path / "ct", GRID)
+    labels = np.zeros(GRID.shape, np.uint8)
+    labels[2, 12:24, 10:22] = 6
+    # The mask is on finer voxels than the scan, as another program might save it.
+    fine = Geometry((4, 80, 96), (5.0, 1.0, 1.0), (-30.0, 11.5, 6.5))
+    finer = labels.repeat(2, axis=1).repeat(2, axis=2)
+    mask = write_segmentation(Segmentation(finer, {6: "liver"}, fine, "m"), tmp_path / "mask.seg.nrrd")
+    words = [
+        "segment",
+        "--support",
+        tmp_path / "ct",
+        mask,
+        "--query",
+        tmp_path / "ct",
+        "--out",
+        tmp_path / "out",
+    ]
+    words += ["--weights", weights, "--device", "cpu", "--format", output_format, "--probabilities"]
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    assert "by nearest neighbour" in done.stderr
+    written = tmp_path / "out" / name
+    assert str(written) in done.stdout
+    grey = {"seg.nrrd": "nrrd", "mha": "mha"}.get(output_format, "nii.gz")
+    assert sorted(p.name for p in written.parent.iterdir()) == sorted([name, f"ct_probability_liver.{grey}"])
+    found = read_segmentation(written, like=read_volume(tmp_path / "ct"))
+    np.testing.assert_array_equal(found.labels[2], labels[2])
+    if output_format in ("dcm", "seg.nrrd"):
+        assert found.classes == {6: "liver"}
+    if output_format == "dcm":
+        assert referenced_series(written) == list_series(tmp_path / "ct")[0].id
+    again = CliRunner().invoke(app, [str(word) for word in words])
+    assert again.exit_code == 2
+    assert "exists already" in again.stderr
