@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_cpclnet.gui.options import SegmenterMaker
+from napari_cpclnet.gui.options import Options, SegmenterMaker
 from napari_cpclnet.gui.run_bar import RunState
 from napari_cpclnet.gui.sample_data import painted_ct_and_mr
 
@@ -53,6 +53,33 @@ def test_every_scan_is_labelled_on_its_own_grid(qtbot, viewer, make_panel, direc
     for index in panel.session.painted_slices():
         np.testing.assert_array_equal(np.take(own, index, axis), np.take(labels.data, index, axis))
     assert set(np.unique(own)) <= {0, 1, 3}
+
+
+def test_the_network_can_be_adapted_to_the_painted_slices_first(qtbot, viewer, make_panel):
+    made = []
+
+    def factory(options):
+        made.append(untrained(options))
+        return made[-1]
+
+    panel = make_panel(factory)
+    ct = add_volume(viewer, make_volume("ct", shape=(8, 24, 20)))
+    labels = paint(panel, viewer)
+    panel.session.tick(ct, True)
+    panel.segment.options.adapt.setValue(2)
+    run(qtbot, panel)
+    before, after = untrained(panel.session.options).model.state_dict(), made[0].model.state_dict()
+    assert any(not before[name].equal(after[name]) for name in before)
+    own, axis = viewer.layers["ct – CPCLNet"].data, panel.session.slice_axis()
+    for index in panel.session.painted_slices():
+        np.testing.assert_array_equal(np.take(own, index, axis), np.take(labels.data, index, axis))
+
+
+def test_an_adapted_run_leaves_the_weights_of_the_next_alone():
+    maker = SegmenterMaker()
+    adapted, plain = maker(Options(device="cpu", adapt=5)), maker(Options(device="cpu"))
+    assert adapted.model is not plain.model
+    assert maker(Options(device="cpu")).model is plain.model
 
 
 @pytest.mark.parametrize("plane", ["coronal", "sagittal", "native"])

@@ -128,7 +128,14 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
             return
         yield Stage("Learning from the painted slices…")
         support = job.support.volume()
-        segmenter.set_support(_support_set(job, support))
+        painted = _support_set(job, support)
+        if job.options.adapt:
+            for step, total in _adapt(segmenter, painted, job.options.adapt):
+                if job.cancelled.is_set():
+                    yield Cancelled()
+                    return
+                yield Stage(f"Adapting to the painted slices, step {step} of {total}…")
+        segmenter.set_support(painted)
     except Exception as error:  # noqa: BLE001 - the panel must hear of everything
         yield ScanFailed(None, sentence(error))
         return
@@ -146,6 +153,13 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
             yield ScanFailed(number, sentence(error))
     if job.cancelled.is_set():
         yield Cancelled()
+
+
+def _adapt(segmenter: Any, support: Any, steps: int) -> Iterator[tuple[int, int]]:
+    from napari_cpclnet.training.adaptation import AdaptationSettings, adapt
+
+    for report in adapt(segmenter, support, AdaptationSettings(steps=steps)):
+        yield report.step, report.total
 
 
 def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> Iterator[Report]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,13 +43,15 @@ class PostProcessing:
 class Options:
     """Options of a run.
 
-    ``postprocessing=None`` means what the benchmark recommends, ``weights=None`` the bundled ones.
+    ``postprocessing=None`` means what the benchmark recommends, ``weights=None`` the bundled ones; the network is
+    trained on the painted slices for ``adapt`` steps first.
     """
 
     plane: str = "axial"
     device: str = "auto"
     postprocessing: PostProcessing | None = field(default=None)
     weights: Path | None = None
+    adapt: int = 0
 
     def settings(self) -> SegmentationSettings:
         """The same as settings of the segmentation core (imports torch: call it in a worker)."""
@@ -91,6 +94,8 @@ class SegmenterMaker:
         if model is None or kept != stamp:
             model = load_weights(path, device=device)
             self._models[device] = (stamp, model)
+        if options.adapt:  # what one run learns is not for the next
+            model = copy.deepcopy(model)
         return Segmenter(model, options.settings())
 
 

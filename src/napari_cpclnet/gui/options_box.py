@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QSizePolicy,
+    QSpinBox,
     QWidget,
 )
 from superqt import QCollapsible
@@ -46,7 +47,16 @@ class OptionsBox(QCollapsible):
         )
         form.addRow("Plane", self.plane)
         form.addRow("Device", self.device)
+        self.adapt = QSpinBox()
+        self.adapt.setRange(0, 1000)
+        self.adapt.setSingleStep(10)
+        self.adapt.setSuffix(" steps")
+        self.adapt.setSpecialValueText("off")
+        self.adapt.setToolTip(
+            "Train the network on the painted slices first; some 0.3 s a step on a CPU, 20 to 50 are plenty."
+        )
         form.addRow("Weights", self.weights)
+        form.addRow("Adapt", self.adapt)
         form.addRow("Clean up", self.post)
         self._custom = QWidget()
         self._fill_custom()
@@ -60,6 +70,7 @@ class OptionsBox(QCollapsible):
         for combo in (self.plane, self.device, self.post):
             combo.currentIndexChanged.connect(self._on_change)
         self.weights.changed.connect(self._on_change)
+        self.adapt.valueChanged.connect(self._on_change)
 
     def options(self) -> Options:
         """Options as they are set now."""
@@ -79,6 +90,7 @@ class OptionsBox(QCollapsible):
             device=self.device.currentData(),
             postprocessing=post,
             weights=self.weights.path(),
+            adapt=self.adapt.value(),
         )
 
     def _pick(self) -> str:
