@@ -298,3 +298,30 @@ def test_a_series_without_identifiers_is_refused(shared_data: Path, tmp_path: Pa
         write_segmentation(
             Segmentation(labels, {1: "a"}, geometry, "s"), tmp_path / "s.dcm", source=ScanRef(folder)
         )
+
+
+def test_an_enhanced_series_carries_a_segmentation(shared_data: Path, tmp_path: Path) -> None:
+    """Philips repeats the pixel size in every frame, and this file has lost its frame of reference."""
+    folder = shared_data / "odd_dicom" / "dicom2nifti" / "philips_enhanced" / "anatomical" / "001"
+    data = pydicom.dcmread(next(folder.glob("IM*")))
+    data.FrameOfReferenceUID = FRAME
+    data.save_as(tmp_path / "mr.dcm")
+    frames = data.PerFrameFunctionalGroupsSequence
+    cosines = np.array(frames[0].PlaneOrientationSequence[0].ImageOrientationPatient, float)
+    normal = np.cross(cosines[:3], cosines[3:])
+    rows, columns = map(float, frames[0].PixelMeasuresSequence[0].PixelSpacing)
+    places = [np.array(f.PlanePositionSequence[0].ImagePositionPatient, float) for f in frames]
+    depths = np.unique(np.round([place @ normal for place in places], 3))
+    affine = np.eye(4)
+    axes = np.stack([normal * np.diff(depths).min(), cosines[3:] * rows, cosines[:3] * columns], axis=1)
+    affine[:3, :3], affine[:3, 3] = axes[::-1], min(places, key=lambda p: p @ normal)[::-1]
+    geometry = Geometry.from_affine((len(depths), data.Rows, data.Columns), affine)
+    labels = np.zeros(geometry.shape, np.uint8)
+    labels[0, 3:9, 4:12], labels[-1, 1, 1] = 1, 2
+    path = write_segmentation(
+        Segmentation(labels, {1: "liver"}, geometry, "s"),
+        tmp_path / "s.dcm",
+        source=ScanRef(tmp_path / "mr.dcm"),
+    )
+    np.testing.assert_array_equal(read_segmentation(path, like=geometry).labels, labels)
+    assert referenced_series(path) == data.SeriesInstanceUID

@@ -7,13 +7,23 @@ import pytest
 from PIL import Image
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging import Geometry, Volume, find_scans, read_volume, write_volume
+from napari_cpclnet.imaging import (
+    Geometry,
+    Segmentation,
+    Volume,
+    find_scans,
+    read_volume,
+    write_segmentation,
+    write_volume,
+)
 
 
 def save(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_volume(Volume(np.ones((2, 3, 4), np.int16), Geometry((2, 3, 4))), path)
-    return path
+    grid = Geometry((2, 3, 4))
+    if path.name.endswith(".seg.nrrd"):
+        return write_segmentation(Segmentation(np.ones(grid.shape, np.uint8), {1: "a"}, grid), path)
+    return write_volume(Volume(np.ones(grid.shape, np.int16), grid), path)
 
 
 def test_a_folder_of_volumes_is_listed_without_its_label_maps(tmp_path: Path) -> None:

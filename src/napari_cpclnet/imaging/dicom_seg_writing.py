@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.datadict import keyword_for_tag
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import generate_uid
 
 from napari_cpclnet import __version__
 from napari_cpclnet.errors import ImageError, OutputError
 from napari_cpclnet.imaging.dicom_headers import SeriesInfo, list_series, numbers, read_header, text
+from napari_cpclnet.imaging.dicom_labels import items
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.scans import ScanRef
 from napari_cpclnet.imaging.terminology import Code, Term, Terminology
@@ -143,6 +144,7 @@ def source_headers(source: ScanRef, geometry: Geometry) -> list[FileDataset]:
         for keyword in MAY_BE_EMPTY:
             if keyword not in header:
                 setattr(header, keyword, "")
+        _share_measures(header)
         for keyword in ("FrameOfReferenceUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
             if not text(header, keyword):
                 msg = (
@@ -151,6 +153,19 @@ def source_headers(source: ScanRef, geometry: Geometry) -> list[FileDataset]:
                 )
                 raise OutputError(msg)
     return headers
+
+
+def _share_measures(header: FileDataset) -> None:
+    """Pixel size and orientation for all frames of an enhanced image, where its scanner repeats them in each."""
+    frames = items(header, "PerFrameFunctionalGroupsSequence")
+    if not frames:
+        return
+    if not items(header, "SharedFunctionalGroupsSequence"):
+        header.SharedFunctionalGroupsSequence = [Dataset()]
+    for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+        shared = header.SharedFunctionalGroupsSequence[0]
+        if keyword not in shared and keyword in frames[0]:
+            shared[keyword] = frames[0][keyword]
 
 
 def _candidates(source: ScanRef) -> list[list[FileDataset]]:

@@ -131,7 +131,8 @@ def _read_image(path: Path, classes: dict[int, str]) -> tuple[Segmentation, bool
         labels, values = (labels > 0).astype(np.uint8), [1]
     names = {value: f"label {value}" for value in values} | names
     grid = geometry or Geometry((labels.shape[0], labels.shape[1], labels.shape[2]))
-    return Segmentation(labels, names, grid, plain_name(path), colors, notes), geometry is not None
+    name = plain_name(path).removesuffix(".seg")
+    return Segmentation(labels, names, grid, name, colors, notes), geometry is not None
 
 
 def _outlines(path: Path, like: Volume | Geometry | None) -> Segmentation:
