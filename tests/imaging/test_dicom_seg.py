@@ -325,3 +325,12 @@ def test_an_enhanced_series_carries_a_segmentation(shared_data: Path, tmp_path: 
     )
     np.testing.assert_array_equal(read_segmentation(path, like=geometry).labels, labels)
     assert referenced_series(path) == data.SeriesInstanceUID
+
+
+def test_a_damaged_value_type_is_one_sentence(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    content = path.read_bytes()
+    assert content.count(b"\x08\x00\x60\x00CS") == 1
+    path.write_bytes(content.replace(b"\x08\x00\x60\x00CS", b"\x08\x00\x60\x00C}"))
+    with pytest.raises(ImageError, match=r"seg\.dcm: "):
+        read_segmentation(path, like=GRID)

@@ -76,6 +76,9 @@ def test_layers_of_slicer_are_laid_over_each_other(tmp_path: Path) -> None:
     assert back.labels[2, 2, 2] == 2
     assert np.count_nonzero(back.labels == 1) == 26
     assert any("overlap" in note for note in back.notes)
+    # A field that is no text is left out.
+    path.write_bytes(path.read_bytes().replace(b"\n\n", b"\nodd\xe9field:=1\n\n", 1))
+    np.testing.assert_array_equal(read_segmentation(path).labels, back.labels)
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,11 @@ def is_image(header: FileDataset) -> bool:
 
 
 def text(header: FileDataset, keyword: str) -> str:
-    """Value of a tag as text, empty if it is missing."""
-    value = header.get(keyword)
+    """Value of a tag as text, empty if it is missing or damaged."""
+    try:
+        value = header.get(keyword)
+    except Exception:  # noqa: BLE001  values are only decoded now, and damage can fail anywhere inside pydicom
+        return ""
     return "" if value is None else str(value).strip()
 
 
@@ -136,7 +139,7 @@ def numbers(header: Any, keyword: str, count: int) -> NDArray[np.float64] | None
     """Value of a tag as ``count`` finite numbers, or None."""
     try:
         values = np.array([float(v) for v in header.get(keyword) or ()])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, NotImplementedError):
         return None
     return values if values.shape == (count,) and bool(np.all(np.isfinite(values))) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,9 @@ def dicom_label_kind(path: Path) -> Kind | None:
     if not path.is_file() or not is_dicom(path):
         return None
     header = read_header(path)
-    kind = "" if header is None else text(header, "Modality")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd values are decoded only now
+        kind = "" if header is None else text(header, "Modality")
     return "SEG" if kind == "SEG" else "RTSTRUCT" if kind == "RTSTRUCT" else None
 
 
@@ -43,7 +46,10 @@ def referenced_series(path: str | Path) -> str | None:
     path = Path(path)
     if dicom_label_kind(path) is None:
         return None
-    return next(_series(label_header(path)), None)
+    try:
+        return next(_series(label_header(path)), None)
+    except Exception:  # noqa: BLE001  a damaged header can fail anywhere inside pydicom; reading it will tell
+        return None
 
 
 def items(dataset: Any, keyword: str) -> list[Dataset]:

@@ -52,7 +52,9 @@ def read_dicom_seg(path: Path) -> Segmentation:
     """
     header = label_header(path)
     try:
-        return _read(path, header)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd values are decoded only now
+            return _read(path, header)
     except (ImageError, GeometryError) as error:
         raise ImageError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
     except MemoryError:

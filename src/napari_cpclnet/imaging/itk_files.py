@@ -123,12 +123,16 @@ def read_itk(path: Path) -> RawImage:
     if override is not None and not geometry.isclose(override):
         notes = (*notes, "Placed by the sform of the file, which differs from its qform.")
         geometry = override
-    metadata = {}
+    return RawImage(array.reshape(geometry.shape), geometry, header_fields_of(image), notes)
+
+
+def header_fields_of(image: Any) -> dict[str, str]:
+    """Header fields of a SimpleITK image; those that are not valid UTF-8 are of no use to us."""
+    fields = {}
     for key in image.GetMetaDataKeys():
-        # Header fields that are not valid UTF-8 are of no use to us.
-        with suppress(UnicodeDecodeError, RuntimeError):
-            metadata[key] = image.GetMetaData(key)
-    return RawImage(array.reshape(geometry.shape), geometry, metadata, notes)
+        with suppress(UnicodeDecodeError, RuntimeError, TypeError):
+            fields[key] = image.GetMetaData(key)
+    return fields
 
 
 def _check_kind(path: Path, size: tuple[int, ...], components: int, pixel: str) -> None:

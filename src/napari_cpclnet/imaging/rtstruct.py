@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +58,9 @@ def read_rtstruct(path: Path, target: Geometry, name: str) -> Segmentation:
     """
     header = label_header(path)
     try:
-        regions, notes = _regions(header)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd values are decoded only now
+            regions, notes = _regions(header)
     except Exception as error:  # a damaged file can fail anywhere inside pydicom
         raise ImageError(
             f"{path}: is a damaged structure set ({type(error).__name__}); export it again."

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.errors import GeometryError, ImageError
 from napari_cpclnet.imaging.geometry import Geometry
-from napari_cpclnet.imaging.itk_files import RawImage, last_line, open_image, quiet, read_itk
+from napari_cpclnet.imaging.itk_files import (
+    RawImage,
+    header_fields_of,
+    last_line,
+    open_image,
+    quiet,
+    read_itk,
+)
 from napari_cpclnet.imaging.placing import bounding_box, merge
 from napari_cpclnet.imaging.terminology import Code, Term, Terminology
 from napari_cpclnet.imaging.volume import Segmentation
@@ -152,4 +159,4 @@ def _read_layers(path: Path) -> tuple[NDArray[Any], Geometry, dict[str, str]]:
     array = sitk.GetArrayFromImage(image)
     if array.ndim != 4 or array.dtype.kind not in "iu":
         raise ImageError(f"{path}: its layers do not hold whole numbers.")
-    return array, geometry, {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    return array, geometry, header_fields_of(image)
