@@ -80,7 +80,8 @@ def test_new_runs_keep_the_proportions_of_the_recipe(qtbot, panel, trainer, tmp_
     assert call["settings"].anatomy_steps == default.anatomy_steps // 10
     assert call["settings"].warmup == default.warmup // 10
     assert call["settings"].validate_every == 5
-    assert "learning_rate" not in call["settings"].model_fields_set  # training chooses one that suits the start
+    # training chooses a rate that suits the start
+    assert "learning_rate" not in call["settings"].model_fields_set
     assert call["resume"] is True
     assert call["start"] == bundled_weights()
     assert (call["settings"].sources.phantoms, call["settings"].sources.scans) == (1.0, 0.0)
