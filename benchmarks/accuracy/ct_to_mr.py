@@ -178,7 +178,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="four pairs in each of four directions")
     parser.add_argument("--seed", type=int, default=0, help="which support each query gets in --all")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threshold", type=float, default=0.5)
+    default = SegmentationSettings().threshold
+    parser.add_argument("--threshold", type=float, default=default)
     parser.add_argument("--postprocessing", default="{}", help="settings as JSON, to compare")
     return parser.parse_args(arguments)
 
