@@ -47,15 +47,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def settings_of(variant: str, steps: int, phantoms: int) -> TrainingSettings:
     """The recipe, shortened in proportion, without one part."""
-    recipe = TrainingSettings()
-    share = steps / recipe.steps
-    content = {
-        "steps": steps,
-        "phantoms": phantoms,
-        "anatomy_steps": max(1, round(recipe.anatomy_steps * share)),
-        "warmup": max(1, round(recipe.warmup * share)),
-        "validate_every": steps,
-    }
+    content = {**TrainingSettings().shortened(steps), "phantoms": phantoms, "validate_every": steps}
     return TrainingSettings.model_validate(content | VARIANTS[variant])
 
 

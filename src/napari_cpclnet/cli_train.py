@@ -104,11 +104,8 @@ def chosen_settings(job: TrainingJob, going_on: bool) -> TrainingSettings | None
     settings = read_settings(job.settings) if job.settings else TrainingSettings()
     changes: dict[str, object] = {}
     if job.steps is not None:
-        changes["steps"] = job.steps
-        share = job.steps / settings.steps
-        for name in ("anatomy_steps", "warmup"):
-            if name not in settings.model_fields_set and share < 1:
-                changes[name] = max(1, round(getattr(settings, name) * share))
+        chosen = settings.model_fields_set - {"steps"}
+        changes |= {name: n for name, n in settings.shortened(job.steps).items() if name not in chosen}
     if job.data_root is not None and not job.phantoms and "sources" not in settings.model_fields_set:
         changes["sources"] = {"phantoms": 0.0, "scans": 1.0}
     # the fields that were set stay known: weights to begin with override only what was not asked for

@@ -247,14 +247,16 @@ def _view(rng: np.random.Generator) -> tuple[float, float]:
     return tall, wide
 
 
-def _field(size: int, shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
+def smooth_field(
+    size: int, shape: tuple[int, ...], generator: torch.Generator, device: torch.device
+) -> Tensor:
     """Smooth noise (B, P, H, W), of standard deviation near one, from a coarse grid of `size` x `size`."""
     b, p, h, w = shape
     coarse = torch.randn(b, p, size, size, generator=generator, device=device)
     return F.interpolate(coarse, size=(h, w), mode="bicubic", align_corners=True)
 
 
-def _blur(images: Tensor, sigma: Tensor) -> Tensor:
+def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
     """Gaussian blur of images (B, P, H, W) with one standard deviation (B,) in pixels each."""
     b, p, h, w = images.shape
     offset = torch.arange(-4, 5, device=images.device, dtype=images.dtype)
@@ -294,15 +296,20 @@ def render(labels: Tensor, looks: list[Look], generator: torch.Generator) -> Ten
     )
     shape = (s * b, p, h, w)
     image, texture, strand = (tables[:, i].gather(1, flat).view(shape) for i in range(3))
-    lumps = 0.6 * _field(max(8, h // 4), shape, generator, device) + 0.5 * _field(
+    lumps = 0.6 * smooth_field(max(8, h // 4), shape, generator, device) + 0.5 * smooth_field(
         max(4, h // 10), shape, generator, device
     )
     grain = torch.randn(shape, generator=generator, device=device)
     image = image + texture * (lumps + 0.5 * grain)
     if any(k.strands.any() for k in looks):  # thin curves: where a smooth field crosses zero
-        image = image + strand * torch.exp(-((_field(max(6, h // 7), shape, generator, device) / 0.14) ** 2))
-    image = _blur(image, per_side([k.blur for k in looks]).repeat_interleave(b))
-    bias = _field(4, (s, 1, h, w), generator, device) * per_side([k.bias for k in looks])[:, None, None, None]
+        image = image + strand * torch.exp(
+            -((smooth_field(max(6, h // 7), shape, generator, device) / 0.14) ** 2)
+        )
+    image = gaussian_blur(image, per_side([k.blur for k in looks]).repeat_interleave(b))
+    bias = (
+        smooth_field(4, (s, 1, h, w), generator, device)
+        * per_side([k.bias for k in looks])[:, None, None, None]
+    )
     gain = torch.randn((s, b, 1, 1, 1), generator=generator, device=device)
     gain = torch.exp(-(gain * per_side([k.gain for k in looks])[:, None, None, None, None]).abs()).clamp(
         min=0.1

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_cpclnet.episodes.appearance import _blur, _field
+from napari_cpclnet.episodes.appearance import gaussian_blur, smooth_field
 
 _KNOTS = 8
 
@@ -89,8 +89,8 @@ def restyle(images: Tensor, styles: list[Style], generator: torch.Generator) -> 
     image = torch.lerp(images, toned, per_side([k.mixing for k in styles]))
     image = image.clamp(0, 1).pow(per_side([k.gamma for k in styles]))
     sigma = torch.tensor([k.blur for k in styles], device=device).repeat_interleave(b)
-    image = _blur(image.reshape(s * b, p, h, w), sigma).view(images.shape)
-    bias = _field(4, (s, 1, h, w), generator, device)[:, None] * per_side([k.bias for k in styles])
+    image = gaussian_blur(image.reshape(s * b, p, h, w), sigma).view(images.shape)
+    bias = smooth_field(4, (s, 1, h, w), generator, device)[:, None] * per_side([k.bias for k in styles])
     image = image * torch.exp(bias)
     noise = torch.randn(image.shape, generator=generator, device=device)
     # air of a scan has no noise worth speaking of once it is windowed

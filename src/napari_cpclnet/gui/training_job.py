@@ -84,10 +84,7 @@ class TrainingJob:
         saved = self.out / SETTINGS
         if self.checkpoint.is_file() and saved.is_file():
             return validated(read_settings(saved).model_dump() | asked, str(saved))
-        default = TrainingSettings()
-        share = min(1.0, self.steps / default.steps)
-        for name in ("anatomy_steps", "warmup"):  # a short run keeps the proportions of the recipe
-            asked[name] = max(1, round(getattr(default, name) * share))
+        asked |= TrainingSettings().shortened(self.steps)
         asked["sources"] = {"phantoms": float(self.phantoms), "scans": float(self.scans is not None)}
         return validated(asked, "Train")
 

@@ -100,3 +100,9 @@ class TrainingSettings(BaseModel):
                 "episodes and preprocessing must agree on the size of the slices and of their pixels"
             )
         return self
+
+    def shortened(self, steps: int) -> dict[str, int]:
+        """What changes for a run of `steps`: a shorter run keeps the proportions of these settings."""
+        share = min(1.0, steps / self.steps)
+        begin = {name: max(1, round(getattr(self, name) * share)) for name in ("anatomy_steps", "warmup")}
+        return {"steps": steps, **begin}
