@@ -1,15 +1,16 @@
-"""NIfTI, NRRD and MetaImage files, read through SimpleITK, whose gaps are closed here.
+"""NIfTI, NRRD and MetaImage files.
 
-SimpleITK fills a truncated NIfTI file with zeros, and its libraries print to the error stream behind Python's
-back; a user gets one sentence instead.
+NRRD and MetaImage are read through SimpleITK, whose libraries print to the error stream behind Python's back; a
+user gets one sentence instead.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +21,13 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.errors import GeometryError, ImageError
 from napari_cpclnet.imaging.geometry import Geometry
-from napari_cpclnet.imaging.nifti import check_nifti
+from napari_cpclnet.imaging.itk_headers import TRUNCATED, check_metaimage, check_nrrd
+from napari_cpclnet.imaging.nifti import nifti_phases, read_nifti
 
 READERS = {
     ".nii.gz": "NiftiImageIO",
     ".nii": "NiftiImageIO",
+    ".hdr": "NiftiImageIO",
     ".nrrd": "NrrdImageIO",
     ".nhdr": "NrrdImageIO",
     ".mha": "MetaImageIO",
@@ -78,23 +81,72 @@ def last_line(error: BaseException) -> str:
     return line.rstrip(".") or type(error).__name__
 
 
-def read_itk(path: Path) -> RawImage:
-    """Read one NIfTI, NRRD or MetaImage file.
+def phases_in(path: Path) -> int:
+    """Number of phases (time points, echoes, directions) in a NIfTI, NRRD or MetaImage file; 1 for most.
 
     Raises
     ------
     ImageError
-        If the file is empty, damaged, of another format than its name says, has more than three dimensions,
-        or holds colours or vectors.
+        If the file is empty, damaged, or of another format than its name says.
     """
-    import SimpleITK as sitk
-
     suffix = volume_suffix(path)
     _check_content(path, suffix)
-    notes: tuple[str, ...] = ()
-    override: Geometry | None = None
     if READERS[suffix] == "NiftiImageIO":
-        override, notes = check_nifti(path)
+        return nifti_phases(path)
+    return _information(path, suffix)[1]
+
+
+def read_itk(path: Path, phase: int | None = None) -> RawImage:
+    """Read one NIfTI, NRRD or MetaImage file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    phase
+        Which phase, from 0, of a file that holds several.
+
+    Returns
+    -------
+    RawImage
+        Its geometry may be sheared.
+
+    Raises
+    ------
+    ImageError
+        If the file is empty, damaged, of another format than its name says, holds colours or vectors, or several
+        phases of which none was chosen.
+    """
+    suffix = volume_suffix(path)
+    _check_content(path, suffix)
+    if READERS[suffix] == "NiftiImageIO":
+        chosen = _chosen(path, nifti_phases(path), phase)
+        array, geometry, notes = read_nifti(path, chosen)
+        return RawImage(array, geometry, notes=notes)
+    reader, n_phases, as_vector = _information(path, suffix)
+    chosen = _chosen(path, n_phases, phase)
+    size = reader.GetSize()
+    if len(size) > 3:
+        reader.SetExtractSize([*size[:3], *([0] * (len(size) - 3))])
+        reader.SetExtractIndex([0, 0, 0, *_trailing_index(size[3:], chosen)])
+    try:
+        with quiet():
+            image = reader.Execute()
+        array = _array_of(image)
+        geometry = Geometry.from_sitk(image)
+    except RuntimeError as error:
+        raise ImageError(f"{path}: {_damage(last_line(error))}") from error
+    except GeometryError as error:
+        raise ImageError(f"{path}: {error}") from error
+    if as_vector:
+        array = np.ascontiguousarray(array[..., chosen])
+    return RawImage(array.reshape(geometry.shape), geometry, header_fields_of(image))
+
+
+def _information(path: Path, suffix: str) -> tuple[Any, int, bool]:
+    """Reader that knows the header, number of phases, and whether these are components of its voxels."""
+    import SimpleITK as sitk
+
     reader = sitk.ImageFileReader()
     reader.SetImageIO(READERS[suffix])
     reader.SetFileName(os.fspath(path))
@@ -106,24 +158,45 @@ def read_itk(path: Path) -> RawImage:
             pixel = sitk.GetPixelIDValueAsString(reader.GetPixelID())
     except RuntimeError as error:
         raise ImageError(f"{path}: {_damage(last_line(error))}") from error
-    _check_kind(path, size, components, pixel)
-    # Trailing axes of one voxel carry nothing: a 4-D file of one phase is a 3-D scan.
-    if len(size) > 3:
-        reader.SetExtractSize([*size[:3], *([0] * (len(size) - 3))])
-    try:
-        with quiet():
-            image = reader.Execute()
-    except RuntimeError as error:
-        raise ImageError(f"{path}: {_damage(last_line(error))}") from error
-    array = sitk.GetArrayFromImage(image)
-    try:
-        geometry = Geometry.from_sitk(image)
-    except GeometryError as error:
-        raise ImageError(f"{path}: {error}") from error
-    if override is not None and not geometry.isclose(override):
-        notes = (*notes, "Placed by the sform of the file, which differs from its qform.")
-        geometry = override
-    return RawImage(array.reshape(geometry.shape), geometry, header_fields_of(image), notes)
+    if len(size) < 2:
+        raise ImageError(f"{path}: has {len(size)} dimension; a scan needs two or three.")
+    if "complex" in pixel:
+        raise ImageError(f"{path}: holds complex numbers; save the magnitude image.")
+    as_vector = components > 1 and _is_list(reader)
+    if components > 1 and not as_vector:
+        what = f"{components} values per voxel (colours or vectors)"
+        raise ImageError(f"{path}: holds {what}, not grey values; save one of them.")
+    return reader, components if as_vector else math.prod(size[3:]), as_vector
+
+
+def _is_list(reader: Any) -> bool:
+    """Whether the values of a voxel are phases: NRRD calls their axis a list or time, 3D Slicer's way."""
+    key = "NRRD_kinds[pixel]"
+    return reader.HasMetaDataKey(key) and reader.GetMetaData(key) in ("list", "time")
+
+
+def _chosen(path: Path, n_phases: int, phase: int | None) -> int:
+    if phase is None and n_phases > 1:
+        raise ImageError(f"{path}: holds {n_phases} phases; choose one of the series 0 to {n_phases - 1}.")
+    if phase is not None and not 0 <= phase < n_phases:
+        have = f"only the series 0 to {n_phases - 1}" if n_phases > 1 else "one scan only"
+        raise ImageError(f"{path}: holds no series {phase}, {have}.")
+    return phase or 0
+
+
+def _trailing_index(sizes: Sequence[int], phase: int) -> list[int]:
+    """Position of a phase in the axes behind the third, the first of which runs fastest."""
+    index = []
+    for size in sizes:
+        index.append(phase % size)
+        phase //= size
+    return index
+
+
+def _array_of(image: Any) -> NDArray[Any]:
+    import SimpleITK as sitk
+
+    return np.asarray(sitk.GetArrayFromImage(image))
 
 
 def header_fields_of(image: Any) -> dict[str, str]:
@@ -133,22 +206,6 @@ def header_fields_of(image: Any) -> dict[str, str]:
         with suppress(UnicodeDecodeError, RuntimeError, TypeError):
             fields[key] = image.GetMetaData(key)
     return fields
-
-
-def _check_kind(path: Path, size: tuple[int, ...], components: int, pixel: str) -> None:
-    if len(size) < 2:
-        raise ImageError(f"{path}: has {len(size)} dimension; a scan needs two or three.")
-    phases = int(np.prod(size[3:])) if len(size) > 3 else 1
-    if phases > 1:
-        msg = (
-            f"{path}: has {len(size)} dimensions with {phases} phases; save the phase you want as a 3-D file."
-        )
-        raise ImageError(msg)
-    if components > 1:
-        what = f"{components} values per voxel (colours or vectors)"
-        raise ImageError(f"{path}: holds {what}, not grey values; save one of them.")
-    if "complex" in pixel:
-        raise ImageError(f"{path}: holds complex numbers; save the magnitude image.")
 
 
 def _check_content(path: Path, suffix: str) -> None:
@@ -164,16 +221,18 @@ def _check_content(path: Path, suffix: str) -> None:
         raise ImageError(f"{path}: is no NRRD image, whatever its name says.")
     if READERS[suffix] == "MetaImageIO" and b"NDims" not in start:
         raise ImageError(f"{path}: is no MetaImage, whatever its name says.")
+    if READERS[suffix] == "NrrdImageIO":
+        check_nrrd(path)
+    elif READERS[suffix] == "MetaImageIO":
+        check_metaimage(path)
 
 
 def _damage(reason: str) -> str:
-    if "bzip2" in reason:
-        return "is a bzip2-compressed NRRD, which cannot be read; save it with gzip or raw encoding."
     if "domain axes" in reason:
         return "has more than three dimensions; save the phase you want as a 3-D file."
     # MetaImage only says "Reason:" and whatever error number the system had last.
     if any(word in reason for word in ("bytes but received", "fread", "Reason:")):
-        return "is truncated: it ends before all voxels are there; copy or export it again."
+        return TRUNCATED
     return f"is damaged or cannot be read ({reason})."
 
 

@@ -19,6 +19,7 @@ from napari_cpclnet.imaging.pictures import is_picture, read_picture, read_stack
 from napari_cpclnet.imaging.placing import place
 from napari_cpclnet.imaging.reading import finite, pictures_in, plain_name, unknown_kind
 from napari_cpclnet.imaging.rtstruct import read_rtstruct
+from napari_cpclnet.imaging.shear import SHEAR, shear_of, straighten
 from napari_cpclnet.imaging.slicer import read_segments
 from napari_cpclnet.imaging.volume import Segmentation, Volume
 
@@ -122,6 +123,12 @@ def _read_image(path: Path, classes: dict[int, str]) -> tuple[Segmentation, bool
     else:
         raise ImageError(unknown_kind(path))
     labels = _whole_numbers(path, array)
+    if geometry is not None and shear_of(geometry) > SHEAR:
+        try:
+            labels, geometry = straighten(labels, geometry, labels=True)
+        except GeometryError as error:
+            raise ImageError(f"{path}: {error}") from error
+        notes = (*notes, "Its voxel grid is sheared: brought to a regular grid by nearest neighbour.")
     values = [int(v) for v in np.unique(labels) if v != 0]
     if len(values) > MOST_LABELS:
         raise ImageError(

@@ -1,139 +1,169 @@
-"""What must be known of a NIfTI file before SimpleITK reads it: is it whole, and which placement counts.
+"""NIfTI files, version 1 and 2, in one pass and one phase at a time.
 
-The layout of the header is that of the NIfTI-1.1 standard (nifti1.h).
+Read here rather than by SimpleITK, which fills truncated files with zeros, sets NaN to zero, prefers the qform, and
+knows neither NIfTI-2 nor phases.
 """
 
 from __future__ import annotations
 
 import gzip
-import struct
-import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import GeometryError, ImageError
 from napari_cpclnet.imaging.geometry import Geometry
+from napari_cpclnet.imaging.nifti_header import NiftiHeader, read_nifti_header, unpacked
+from napari_cpclnet.imaging.shear import SHEAR, shear_of
 
-HEADER = 348
 # World axes of NIfTI are right, anterior, superior: the first two point against ours.
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-FLOATS = {16: "f4", 64: "f8"}
 UNITS_TO_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
-# Cosine between two axes from which a grid counts as sheared: half a voxel in 500.
-SHEAR = 1e-3
+BLOCK = 1 << 22
 
 
-def check_nifti(path: Path) -> tuple[Geometry | None, tuple[str, ...]]:
-    """Check that a NIfTI-1 file is whole; its sform as geometry (None if it has no usable one), and notes.
+def nifti_phases(path: Path) -> int:
+    """Number of phases (or other volumes) in a NIfTI file."""
+    return read_nifti_header(path).sizes[3]
+
+
+def read_nifti(path: Path, phase: int = 0) -> tuple[NDArray[Any], Geometry, tuple[str, ...]]:
+    """Read one phase of a NIfTI file.
+
+    Parameters
+    ----------
+    path
+        ``.nii``, ``.nii.gz``, or the ``.hdr`` of a pair.
+    phase
+        Which of `nifti_phases`.
+
+    Returns
+    -------
+    tuple
+        Array (z, y, x) of the stored type, or of floats if it was rescaled; geometry, which may be sheared; notes.
 
     Raises
     ------
     ImageError
-        If it is no NIfTI-1 file, is truncated, holds NaN or infinite values, or its voxel grid is sheared.
+        If it is no NIfTI file, is truncated or damaged.
     """
-    header = _header(path)
-    order = "<" if struct.unpack("<i", header[:4])[0] == HEADER else ">"
-    dims = struct.unpack(order + "8h", header[40:56])
-    sizes = [max(n, 1) for n in dims[1 : dims[0] + 1]] if 1 <= dims[0] <= 7 else []
-    bits = struct.unpack(order + "h", header[72:74])[0]
-    offset = int(struct.unpack(order + "f", header[108:112])[0])
-    if not sizes or bits <= 0:
-        raise ImageError(f"{path}: has a damaged NIfTI header (dimensions {dims[0]}, bits per voxel {bits}).")
-    expected = offset + (int(np.prod(sizes, dtype=np.int64)) * bits + 7) // 8
-    if header[344:348] == b"n+1\0" and not _is_whole(path, expected):
-        raise ImageError(
-            f"{path}: is truncated: it ends before all voxels are there; copy or export it again."
-        )
-    kind = FLOATS.get(struct.unpack(order + "h", header[70:72])[0])
-    if kind and header[344:348] == b"n+1\0":
-        _check_finite(path, np.dtype(order + kind), offset, expected)
-    return _placement(path, header, order, (*sizes, 1, 1)[:3])
+    header = read_nifti_header(path)
+    geometry, notes = _placement(header)
+    stored = _values(header, phase)
+    array = stored.reshape(geometry.shape)
+    if (header.slope, header.inter) == (1.0, 0.0):
+        return array.astype(array.dtype.newbyteorder("="), copy=False), geometry, notes
+    # 24 bits of a float32 hold every 16-bit integer; wider ones need more.
+    narrow = array.dtype.itemsize <= 2 or array.dtype.newbyteorder("=") == np.float32
+    kind = np.dtype(np.float32 if narrow else np.float64)
+    with np.errstate(over="ignore"):  # infinite values are refused by whoever asked for a scan
+        scaled = np.multiply(array, kind.type(header.slope), dtype=kind)
+        return np.add(scaled, kind.type(header.inter), dtype=kind), geometry, notes
 
 
-def _header(path: Path) -> bytes:
+def _values(header: NiftiHeader, phase: int) -> NDArray[Any]:
+    with unpacked(header.data) as stream:
+        _skip(header, stream, header.offset + phase * header.phase_bytes)
+        values = bytearray(header.phase_bytes)
+        view, done = memoryview(values), 0
+        while done < len(values):
+            block = stream.read(min(BLOCK, len(values) - done))
+            if not block:
+                raise _truncated(header)
+            view[done : done + len(block)] = block
+            done += len(block)
+        if phase == header.sizes[3] - 1:
+            stream.read(1)  # at its end, gzip compares the checksum
+    return np.frombuffer(values, header.dtype)
+
+
+def _skip(header: NiftiHeader, stream: BinaryIO | gzip.GzipFile, count: int) -> None:
+    if not isinstance(stream, gzip.GzipFile):
+        stream.seek(count)
+        return
+    while count > 0:
+        block = stream.read(min(BLOCK, count))
+        if not block:
+            raise _truncated(header)
+        count -= len(block)
+
+
+def _truncated(header: NiftiHeader) -> ImageError:
+    return ImageError(
+        f"{header.data}: is truncated: it ends before all voxels are there; copy or export it again."
+    )
+
+
+def _placement(header: NiftiHeader) -> tuple[Geometry, tuple[str, ...]]:
+    """Geometry by the sform, else the qform, else the voxel sizes; a sheared sform only if there is no qform."""
+    by_sform = _from_ras(header, _sform(header), "sform") if header.sform > 0 else None
     try:
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if zipped else path.open("rb") as stream:
-            header = bytes(stream.read(HEADER))
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ImageError(f"{path}: is truncated or damaged gzip data; copy or export it again.") from error
-    if len(header) >= 4 and struct.unpack("<i", header[:4])[0] in (540, 469893120):
-        raise ImageError(f"{path}: is a NIfTI-2 file, which cannot be read; convert it to NIfTI-1.")
-    if len(header) < HEADER or header[344:348] not in (b"n+1\0", b"ni1\0"):
-        raise ImageError(f"{path}: is no NIfTI image, whatever its name says.")
-    return header
+        by_qform = _from_ras(header, _qform(header), "qform") if header.qform > 0 else None
+    except ImageError:
+        if by_sform is None:
+            raise
+        by_qform = None
+    if by_sform is not None and shear_of(by_sform) > SHEAR and by_qform is not None:
+        return by_qform, ("Placed by the qform of the file, because its sform is sheared.",)
+    if by_sform is not None:
+        differs = by_qform is not None and not by_sform.isclose(by_qform)
+        note = "Placed by the sform of the file, which differs from its qform."
+        return by_sform, (note,) if differs else ()
+    if by_qform is not None:
+        return by_qform, ()
+    note = "The file does not say how the scan lies in the patient; its axes are taken as they come."
+    affine = np.diag([*_spacing(header), 1.0])
+    return _from_lps(header, affine, "voxel size"), (note,)
 
 
-def _is_whole(path: Path, expected: int) -> bool:
-    with path.open("rb") as raw:
-        if raw.read(2) != b"\x1f\x8b":
-            return path.stat().st_size >= expected
-        # The trailer of gzip holds the unpacked size modulo 2**32; a truncated file has none.
-        raw.seek(-4, 2)
-        if struct.unpack("<I", raw.read(4))[0] == expected % 2**32:
-            return True
-    try:
-        with gzip.open(path) as stream:
-            total = 0
-            while block := stream.read(1 << 22):
-                total += len(block)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        return False
-    return total >= expected
+def _from_ras(header: NiftiHeader, affine: NDArray[np.float64], name: str) -> Geometry:
+    return _from_lps(header, RAS_TO_LPS @ affine, name)
 
 
-def _check_finite(path: Path, dtype: np.dtype[Any], offset: int, end: int) -> None:
-    """Look for NaN and infinite values before the NIfTI library sets them to zero in silence."""
-    with path.open("rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if zipped else path.open("rb") as stream:
-        stream.read(offset)
-        left = end - offset
-        while left > 0 and (block := stream.read(min(left, 1 << 22))):
-            left -= len(block)
-            values = np.frombuffer(block[: len(block) // dtype.itemsize * dtype.itemsize], dtype)
-            if not np.all(np.isfinite(values)):
-                word = "NaN" if np.any(np.isnan(values)) else "infinite values"
-                raise ImageError(f"{path}: contains {word}; replace these voxels by a number.")
-
-
-def _placement(
-    path: Path, header: bytes, order: str, sizes: tuple[int, ...]
-) -> tuple[Geometry | None, tuple[str, ...]]:
-    qform, sform = struct.unpack(order + "2h", header[252:256])
-    if qform <= 0 and sform <= 0:
-        return None, (
-            "The file does not say how the scan lies in the patient; its axes are taken as they come.",
-        )
-    if sform <= 0:
-        return None, ()
-    affine = np.eye(4)
-    affine[:3] = np.reshape(struct.unpack(order + "12f", header[280:328]), (3, 4))
+def _from_lps(header: NiftiHeader, affine: NDArray[np.float64], name: str) -> Geometry:
     if not np.all(np.isfinite(affine)):
-        raise ImageError(f"{path}: its sform matrix contains NaN; export it again.")
-    affine = RAS_TO_LPS @ affine
-    affine[:3] *= UNITS_TO_MM.get(header[123] & 7, 1.0)
-    shear = _shear(affine)
-    if shear > SHEAR and qform > 0:
-        return None, ("Placed by the qform of the file, because its sform is sheared.",)
-    if shear > SHEAR:
-        msg = f"{path}: its voxel grid is sheared (axes not at right angles); resample it to a regular grid."
-        raise ImageError(msg)
-    shape = (int(sizes[2]), int(sizes[1]), int(sizes[0]))
+        raise ImageError(f"{header.path}: its {name} contains NaN; export it again.")
+    affine[:3] *= UNITS_TO_MM.get(header.units, 1.0)
+    x, y, z, _ = header.sizes
     swap = [2, 1, 0, 3]
     try:
-        return Geometry.from_affine(shape, affine[np.ix_(swap, swap)]), ()
+        return Geometry.from_affine((z, y, x), affine[np.ix_(swap, swap)])
     except GeometryError as error:
-        raise ImageError(f"{path}: {error}") from error
+        raise ImageError(f"{header.path}: its {name} is damaged: {error}") from error
 
 
-def _shear(affine: NDArray[np.float64]) -> float:
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.all(lengths > 0):
-        return 1.0
-    axes = affine[:3, :3] / lengths
-    return float(np.abs(axes.T @ axes - np.eye(3)).max())
+def _spacing(header: NiftiHeader) -> list[float]:
+    return [abs(size) or 1.0 for size in header.pixdim[1:4]]
+
+
+def _sform(header: NiftiHeader) -> NDArray[np.float64]:
+    affine = np.eye(4)
+    affine[:3] = np.reshape(header.srow, (3, 4))
+    return affine
+
+
+def _qform(header: NiftiHeader) -> NDArray[np.float64]:
+    """Matrix of the quaternion, as nifti1.h computes it."""
+    b, c, d, *origin = header.quatern
+    rest = 1.0 - (b * b + c * c + d * d)
+    if rest < 1e-7:  # a half turn, up to rounding
+        length = np.sqrt(b * b + c * c + d * d) or 1.0
+        a, b, c, d = 0.0, b / length, c / length, d / length
+    else:
+        a = np.sqrt(rest)
+    rotation = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    spacing = np.array(_spacing(header))
+    if header.pixdim[0] < 0:
+        spacing[2] = -spacing[2]
+    affine = np.eye(4)
+    affine[:3, :3] = rotation * spacing
+    affine[:3, 3] = origin
+    return affine

@@ -9,15 +9,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.errors import ImageError
+from napari_cpclnet.errors import GeometryError, ImageError
 from napari_cpclnet.imaging.dicom import read_dicom_file, read_dicom_folder
 from napari_cpclnet.imaging.dicom_headers import is_dicom
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.itk_files import READERS, RawImage, open_image, read_itk, volume_suffix
 from napari_cpclnet.imaging.modality import detect_modality, name_hint, unit_of
 from napari_cpclnet.imaging.pictures import PICTURES, is_picture, natural_key, read_picture, read_stack
+from napari_cpclnet.imaging.shear import SHEAR, shear_of, straighten
 from napari_cpclnet.imaging.volume import MODALITIES, Modality, Volume
 
+# Formats of other programs, told by their suffix so that the way out can be named.
+FOREIGN = {
+    ".mnc": "a MINC file",
+    ".mgz": "a FreeSurfer file",
+    ".mgh": "a FreeSurfer file",
+    ".head": "an AFNI file",
+    ".brik": "an AFNI file",
+    ".par": "a Philips PAR/REC file",
+    ".rec": "a Philips PAR/REC file",
+    ".v": "an ECAT file",
+}
 LABEL_NAME = re.compile(r"(^|[_\-. ])(labels?|seg|segmentation|masks?)$", re.IGNORECASE)
 
 
@@ -50,7 +62,8 @@ def read_volume(path: str | Path, *, series: str | None = None, modality: Modali
         NIfTI, NRRD, MetaImage, DICOM or picture file, a DICOM folder, or a folder of pictures that are the
         slices of one scan.
     series
-        SeriesInstanceUID to read of a DICOM folder; needed if it holds several.
+        Which one, if there are several: the id of a series of a DICOM folder (see `list_series`), or the number,
+        from 0, of a phase of a file with four dimensions.
     modality
         Overrides what the tags, the values or the file name say.
 
@@ -67,12 +80,12 @@ def read_volume(path: str | Path, *, series: str | None = None, modality: Modali
     path = Path(path)
     if modality is not None and modality not in MODALITIES:
         raise ImageError(f"Modality {modality!r} is none of {', '.join(MODALITIES)}.")
-    if series is not None and not path.is_dir():
-        raise ImageError(f"{path}: a series can only be chosen in a DICOM folder.")
+    if series is not None and not path.is_dir() and not volume_suffix(path):
+        raise ImageError(f"{path}: a series can only be chosen in a DICOM folder or a 4-D file.")
     if path.is_dir():
         volume = _read_folder(path, series)
     elif volume_suffix(path):
-        volume = _from_raw(path, read_itk(path))
+        volume = _from_raw(path, _straight(path, read_itk(path, phase_number(path, series))), series)
     elif is_picture(path):
         volume = _from_pictures(path, read_picture(path))
     elif path.suffix.lower() in (".dcm", ".ima") or path.name.upper() == "DICOMDIR" or is_dicom(path):
@@ -102,9 +115,33 @@ def _read_folder(folder: Path, series: str | None) -> Volume:
     raise ImageError(f"{folder}: holds neither DICOM slices nor pictures.")
 
 
-def _from_raw(path: Path, raw: RawImage) -> Volume:
+def phase_number(path: Path, series: str | None) -> int | None:
+    """Number of a phase from its id; ImageError if it is none."""
+    if series is None:
+        return None
+    if not re.fullmatch(r"\d{1,9}", series):
+        raise ImageError(
+            f"{path}: has no series {series}; phases of a 4-D file are chosen by number, from 0."
+        )
+    return int(series)
+
+
+def _straight(path: Path, raw: RawImage) -> RawImage:
+    """Grey values on a grid of right angles."""
+    if shear_of(raw.geometry) <= SHEAR:
+        return raw
+    try:
+        array, geometry = straighten(finite(path, raw.array), raw.geometry)
+    except GeometryError as error:
+        raise ImageError(f"{path}: {error}") from error
+    note = "Its voxel grid is sheared (axes not at right angles): resampled to a regular grid."
+    return RawImage(array, geometry, raw.metadata, (*raw.notes, note))
+
+
+def _from_raw(path: Path, raw: RawImage, series: str | None) -> Volume:
     name = plain_name(path)
     modality, unit, notes = _guess(raw.array, name_hint(name))
+    name = name if series is None else f"{name} {series}"
     return Volume(raw.array, raw.geometry, modality, unit, name, path, notes=(*raw.notes, *notes))
 
 
@@ -158,5 +195,11 @@ def unknown_kind(path: Path) -> str:
     """Sentence about a file that is none of those we read; ImageError if it cannot be opened at all."""
     with open_image(path):
         pass
+    name = path.name.lower().removesuffix(".gz")
+    kind = next((kind for suffix, kind in FOREIGN.items() if name.endswith(suffix)), "")
+    if kind:
+        return f"{path}: is {kind}, which this program does not read; convert it to NIfTI."
+    if name.endswith((".img", ".raw")):
+        return f"{path}: holds voxels without a header; open the header file beside it (.hdr, .nhdr or .mhd)."
     known = ", ".join([*READERS, ".dcm", *PICTURES])
     return f"{path}: is no image this program reads; it reads {known}."

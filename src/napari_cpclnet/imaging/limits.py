@@ -1,0 +1,49 @@
+"""What a file may ask for: refuse sizes that cannot be true or do not fit, before memory is taken."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_cpclnet.errors import ImageError
+
+# Deflate (gzip, zlib) cannot pack better than 1032 to 1.
+DEFLATE_RATIO = 1032
+# Assumed where the system does not tell its memory.
+USUAL_MEMORY = 32 << 30
+
+
+def machine_memory() -> int:
+    """Bytes of memory of this machine, or a usual amount where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return USUAL_MEMORY
+
+
+def check_memory(path: str | Path, shape: Sequence[int], itemsize: int) -> None:
+    """Refuse an image that does not fit into the memory of the machine.
+
+    Parameters
+    ----------
+    path
+        Names the file in the message.
+    shape
+        Number of values along each axis; Python integers, which do not overflow.
+    itemsize
+        Bytes per value.
+
+    Raises
+    ------
+    ImageError
+        If the image is larger than the memory.
+    """
+    needed, there = math.prod(int(n) for n in shape) * itemsize, machine_memory()
+    if needed > there:
+        size = " x ".join(str(int(n)) for n in shape)
+        raise ImageError(
+            f"{path}: says it has {size} voxels ({needed / 2**30:.3g} GiB), more than this machine's memory "
+            f"({there / 2**30:.3g} GiB); the header is damaged, or a smaller part must be saved."
+        )
