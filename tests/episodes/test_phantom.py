@@ -13,6 +13,7 @@ from napari_cpclnet.episodes.phantom import (
     TARGETS,
     Phantom,
     PhantomSettings,
+    make_legs,
     make_phantom,
 )
 
@@ -38,7 +39,7 @@ def in_most(values: list[bool]) -> bool:
 
 def test_the_table_is_small_and_starts_with_air() -> None:
     assert STRUCTURES["air"] == 0
-    assert len(STRUCTURES) < 48
+    assert len(STRUCTURES) < 50
     assert sorted(STRUCTURES.values()) == list(range(len(STRUCTURES)))
 
 
@@ -149,3 +150,23 @@ def test_a_curve_passes_through_its_control_points() -> None:
     path = curve(control, 2.0)
     gaps = np.linalg.norm(path[:, None] - control[None], axis=2).min(0)
     assert np.all(gaps < 1e-9)
+
+
+def test_legs_are_reproducible_and_have_what_legs_have() -> None:
+    small = PhantomSettings(shape=(52, 64, 72), spacing=(8.0, 6.0, 6.0))
+    one, two = (make_legs(np.random.default_rng(5), small) for _ in range(2))
+    assert np.array_equal(one.labels, two.labels)
+    counts = []
+    for seed in range(8):
+        legs = make_legs(np.random.default_rng(seed), small)
+        assert np.isnan(legs.level).all() and legs.level.shape == (52,)
+        assert 2000 < millilitres(legs, "wall muscle") + millilitres(legs, "back muscle") < 25_000
+        assert not legs.mask("liver").any()
+        bone = legs.mask("ribs") | legs.mask("vertebrae")
+        middle = bone[40]  # a thigh, or the calf of a knee far up
+        counts.append(ndi.label(ndi.binary_closing(middle, iterations=2))[1])
+        flesh = legs.mask("wall muscle") | legs.mask("back muscle") | bone
+        # bone lies in flesh, flesh in fat, fat in skin: nothing but skin touches the air
+        beside_air = ndi.binary_dilation(legs.labels == 0) & (legs.labels > 0)
+        assert (flesh & beside_air)[1:-1].sum() < 0.1 * beside_air.sum()
+    assert {1, 2} <= set(counts)  # a single leg, and two

@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_cpclnet.episodes import sampling
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 from napari_cpclnet.episodes.appearance import Look
-from napari_cpclnet.episodes.sampling import EpisodeBatch, EpisodeSettings, PhantomEpisodes
+from napari_cpclnet.episodes.sampling import EpisodeBatch, EpisodeSettings, PhantomEpisodes, Side
 from napari_cpclnet.episodes.stack import PhantomStack
 from napari_cpclnet.episodes.targets import FREQUENCY, NAMES, membership
 
@@ -129,7 +129,8 @@ def test_the_picture_shows_the_labels(source: PhantomEpisodes) -> None:
 
 
 def test_neighbour_channels_show_other_slices_of_the_same_place(source: PhantomEpisodes) -> None:
-    planes = source._planes([0, 1], np.array([[20, 25], [20, 51]]), np.random.default_rng(1))
+    sides = [Side(0, np.array([20, 25])), Side(1, np.array([20, 51]))]
+    planes = source._planes(sides, np.random.default_rng(1))
     assert torch.equal(planes[0, 1, 1], source.labels[0, 25]) and torch.equal(
         planes[1, 1, 1], source.labels[1, 51]
     )
@@ -191,10 +192,11 @@ def test_every_frequent_class_is_asked_for(source: PhantomEpisodes) -> None:
     asked = np.zeros(len(NAMES))
     rng = np.random.default_rng(0)
     for _ in range(200):
-        chosen, (patient, support), (other, query) = source._plan(rng, 3)
-        assert (source.area[patient][support][:, chosen[0]] >= 24).any()
-        assert len(support) == 3 and len(query) == 4 and 0 <= other < 4
-        assert query.min() >= 0 and query.max() < source.labels.shape[1]
+        chosen, support, query = source._plan(rng, 3)
+        seen = source.area[support.patient][support.slices][:, chosen[0]] >= 24
+        assert seen.any() or (chosen[0] == NAMES.index("mass") and support.mass is not None)
+        assert len(support.slices) == 3 and len(query.slices) == 4 and 0 <= query.patient < 4
+        assert query.slices.min() >= 0 and query.slices.max() < source.labels.shape[1]
         asked[chosen] += 1
     for name in ("liver", "spleen", "right kidney", "left kidney", "stomach"):
         assert asked[NAMES.index(name)] > 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return Phantom(labels, {}, (1, 1, 1), level)
 
     monkeypatch.setattr(stack, "make_phantom", tiny)
+    monkeypatch.setattr(
+        stack, "make_legs", lambda rng: replace(tiny(rng), level=np.full(6, np.nan, np.float32))
+    )
     monkeypatch.setattr(stack, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
     return made
 
@@ -48,6 +52,11 @@ def test_a_longer_stack_begins_with_the_shorter_one(quick: list[int], tmp_path: 
     assert torch.equal(make_stack(2, 5, tmp_path / "b").labels, short.labels)
     assert not torch.equal(make_stack(2, 6, tmp_path / "c").labels, short.labels)
     assert len({phantom.numpy().tobytes() for phantom in long.labels}) == 4
+
+
+def test_every_tenth_phantom_shows_legs(quick: list[int], tmp_path: Path) -> None:
+    levels = make_stack(21, 5, tmp_path / "a").levels
+    assert levels.isnan().all(1).nonzero().flatten().tolist() == [9, 19]
 
 
 def test_a_file_with_fewer_phantoms_is_refused(quick: list[int], tmp_path: Path) -> None:

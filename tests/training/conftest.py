@@ -20,6 +20,7 @@ TINY: dict[str, Any] = {
     "warmup": 2,
     "validate_every": 2,
     "validation_batches": 1,
+    "sources": {"shapes": 0.0},
     "episodes": {
         "size": 64,
         "episodes": 1,

@@ -243,4 +243,4 @@ def test_a_damaged_checkpoint_is_named(folder: Folder, tiny: Tiny) -> None:
 
 def test_nothing_to_learn_from_is_an_error(tmp_path: Path, tiny: Tiny) -> None:
     with pytest.raises(SettingsError, match="nothing to learn from"):
-        run(tiny(sources={"phantoms": 0}), tmp_path / "out")
+        run(tiny(sources={"phantoms": 0, "shapes": 0}), tmp_path / "out")

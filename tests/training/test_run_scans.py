@@ -17,7 +17,7 @@ from napari_cpclnet.training import PreparationReport, StepReport, TrainingSetti
 
 Folder = Callable[[str], Path]
 Tiny = Callable[..., TrainingSettings]
-SCANS = {"phantoms": 0.0, "scans": 1.0}
+SCANS = {"phantoms": 0.0, "shapes": 0.0, "scans": 1.0}
 
 
 def body(seed: int, shape: tuple[int, int, int]) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_pictures_and_volumes_are_learned_from(data: Path, folder: Folder, tiny:
 
 
 def test_a_run_on_scans_goes_on_without_naming_them_again(data: Path, folder: Folder, tiny: Tiny) -> None:
-    settings = tiny(sources={"phantoms": 1.0, "scans": 1.0}, steps=6)
+    settings = tiny(sources={"phantoms": 1.0, "shapes": 0.0, "scans": 1.0}, steps=6)
     whole, stopped = folder("whole"), folder("stopped")
     seen = [r for r in train(settings, whole, data_root=data, device="cpu") if isinstance(r, StepReport)]
     assert all("anatomy" in r.losses for r in seen[:2])  # the encoder alone learns from phantoms alone

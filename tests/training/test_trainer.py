@@ -17,7 +17,7 @@ from napari_cpclnet.errors import DeviceError, WeightsError
 from napari_cpclnet.model import Descriptors, Features, load_weights, save_weights
 from napari_cpclnet.model.cpclnet import Answer
 from napari_cpclnet.training import StepReport, Trainer, TrainingSettings
-from napari_cpclnet.training.sources import phantom_source
+from napari_cpclnet.training.sources import phantom_source, shape_source
 
 CPU = torch.device("cpu")
 TINY = {
@@ -241,9 +241,9 @@ def test_a_precision_that_the_device_lacks_is_an_error(phantom_stack: PhantomSta
 
 
 def test_queries_are_segmented_with_levels_near_the_truth(phantom_stack: PhantomStack) -> None:
-    trainer = on_phantoms(tiny(line_levels=1.0, line_error=0.01), phantom_stack)
+    trainer = on_phantoms(tiny(line_levels=1.0, line_error=0.01, unknown_levels=0.0), phantom_stack)
     batch = trainer._draw(few_shot=True)
-    levels = trainer._line_levels(batch)
+    levels = trainer._levels(batch)
     assert levels is not None
     assert batch.support_levels is not None
     assert batch.query_levels is not None
@@ -262,5 +262,46 @@ def test_queries_are_segmented_with_levels_near_the_truth(phantom_stack: Phantom
 
 
 def test_the_networks_own_levels_serve_where_none_are_given(phantom_stack: PhantomStack) -> None:
-    trainer = on_phantoms(tiny(line_levels=0.0), phantom_stack)
-    assert trainer._line_levels(trainer._draw(few_shot=True)) is None
+    trainer = on_phantoms(tiny(line_levels=0.0, unknown_levels=0.0), phantom_stack)
+    assert trainer._levels(trainer._draw(few_shot=True)) is None
+
+
+def test_some_batches_are_segmented_without_levels(phantom_stack: PhantomStack) -> None:
+    trainer = on_phantoms(tiny(unknown_levels=1.0), phantom_stack)
+    levels = trainer._levels(trainer._draw(few_shot=True))
+    assert levels is not None
+    assert levels.isnan().all()
+    report = steps(trainer, 1)[0]
+    assert all(math.isfinite(v) for v in report.losses.values())
+
+
+def test_legs_teach_no_level(phantom_stack: PhantomStack) -> None:
+    legs = PhantomStack(
+        phantom_stack.labels, torch.full_like(phantom_stack.levels, torch.nan), phantom_stack.spacing
+    )
+    report = steps(on_phantoms(tiny(), legs), 1)[0]
+    assert report.losses["level"] == 0.0
+    assert all(math.isfinite(v) for v in report.losses.values())
+
+
+def test_fresh_heads_learn_by_themselves_while_trained_weights_warm_up(phantom_stack: PhantomStack) -> None:
+    start = on_phantoms(tiny(), phantom_stack).model
+    source = phantom_source(phantom_stack, tiny(), torch.device("cpu"))
+    loss = {**dict.fromkeys(("level", "consistency", "align"), 0.0), "anatomy": 1.0}
+    trainer = Trainer(tiny(loss=loss, warmup=3), [source], torch.device("cpu"), start)
+    assert trainer.naming_steps == 3 and trainer.anatomy_steps == 0
+    batch = trainer._draw(few_shot=True)
+    for naming in (True, False):
+        trainer.objective.zero_grad()
+        losses, _ = trainer.objective(vars(batch), False, None, naming)
+        losses["anatomy"].backward()
+        assert trainer.heads.grid.weight.grad is not None
+        assert (trainer.model.pfe.embed.weight.grad is None) == naming
+
+
+def test_random_shapes_can_be_learned_from(phantom_stack: PhantomStack) -> None:
+    settings = tiny(sources={"phantoms": 0.0, "shapes": 1.0})
+    trainer = Trainer(settings, [shape_source(settings, torch.device("cpu"))], torch.device("cpu"))
+    report = list(trainer.run())[-1]
+    assert "anatomy" not in report.losses and "level" not in report.losses
+    assert report.losses["segmentation"] > 0 and 0 <= report.validation["dice"] <= 1

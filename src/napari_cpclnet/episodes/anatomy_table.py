@@ -50,10 +50,13 @@ _NAMES: tuple[str, ...] = (
     "bladder",
     "free fluid",
     "couch",
+    "mass",
+    "mass core",
 )
 # One label may serve several structures that look alike on every scanner: "vertebra" includes the arches,
 # "cartilage" discs and costal cartilage, "rib" sternum and arm bones, "pelvic bone" sacrum and femoral heads,
-# "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac and arm muscles.
+# "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac and arm muscles. Masses are in no phantom:
+# an episode grows them where it likes.
 
 STRUCTURES: dict[str, int] = {name: index for index, name in enumerate(_NAMES)}
 """Label value of every structure; the same for all phantoms, 0 is air."""
@@ -95,5 +98,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "subcutaneous fat": ("subcutaneous fat",),
     "visceral fat": ("visceral fat",),
     "free fluid": ("free fluid",),
+    "mass": ("mass", "mass core"),
 }
 """Classes an episode can ask for and the structures they are made of."""

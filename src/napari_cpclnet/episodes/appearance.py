@@ -27,7 +27,7 @@ _NATIVE_HU = {
     "right kidney medulla": 30, "left kidney cortex": 32, "left kidney medulla": 30, "pancreas": 42,
     "stomach wall": 40, "duodenum": 38, "small bowel wall": 40, "colon wall": 38, "aorta": 42, "vena cava": 40,
     "portal vein": 40, "mesenteric vessel": 40, "heart wall": 42, "heart blood": 42, "right adrenal": 30,
-    "left adrenal": 30, "renal sinus": -40,
+    "left adrenal": 30, "renal sinus": -40, "mass": 40,
 }  # fmt: skip
 """HU before contrast; the tissue table of `render` gives the portal venous phase."""
 
@@ -41,7 +41,7 @@ _T1 = {
     "portal vein": 0.18, "mesenteric vessel": 0.18, "vertebra": 0.55, "spinal canal": 0.25, "rib": 0.45,
     "cartilage": 0.3, "heart wall": 0.38, "heart blood": 0.18, "oesophagus": 0.36, "pelvic bone": 0.6,
     "pelvic organ": 0.35, "bladder": 0.12, "free fluid": 0.12, "lung": 0.04, "air": 0.0, "couch": 0.0,
-    "stomach gas": 0.0, "bowel gas": 0.0,
+    "stomach gas": 0.0, "bowel gas": 0.0, "mass": 0.33, "mass core": 0.22,
 }  # fmt: skip
 
 _FAT_INDEX = [STRUCTURES["subcutaneous fat"], STRUCTURES["visceral fat"]]
@@ -157,10 +157,7 @@ def _mr(rng: np.random.Generator) -> Table:
             values[_INDEX["liver"]] *= rng.uniform(0.4, 1.0)
             for names in (("spleen",), ("right kidney cortex", "right kidney medulla")):
                 values[[_INDEX[n] for n in names]] *= rng.uniform(0.9, 1.5)
-        if rng.random() < 0.25:  # iron: liver, and mostly spleen, darker than muscle
-            values[_INDEX["liver"]] = rng.uniform(0.02, 0.18)
-            if rng.random() < 0.7:
-                values[_INDEX["spleen"]] = rng.uniform(0.02, 0.2)
+        iron = rng.random() < 0.35
     else:
         values = _TABLES["t1"].copy()
         if rng.random() < 0.4:  # fat-suppressed
@@ -168,9 +165,18 @@ def _mr(rng: np.random.Generator) -> Table:
         if rng.random() < 0.4:  # with contrast agent
             for name in _ENHANCING:
                 values[_INDEX[name]] += rng.uniform(0.2, 0.6)
+        iron = rng.random() < 0.12
+    if iron:  # liver, and mostly spleen, darker than muscle, at times as dark as lung
+        values[_INDEX["liver"]] = rng.uniform(0.02, 0.18)
+        if rng.random() < 0.7:
+            values[_INDEX["spleen"]] = rng.uniform(0.02, 0.2)
+        if rng.random() < 0.6:
+            values[[_INDEX["liver vessel"], _INDEX["portal vein"]]] = rng.uniform(0.2, 0.9)
+    if rng.random() < 0.5:
+        values[_INDEX["mass"]] = rng.uniform(0.2, 1.0)
     values = values * np.exp(rng.normal(0, 0.22, COUNT)) + rng.normal(0, 0.02, COUNT)
     for name in ("aorta", "vena cava", "portal vein", "liver vessel", "heart blood", "mesenteric vessel"):
-        if rng.random() < 0.35:  # flow: dark or bright
+        if rng.random() < 0.3:  # flow: dark or bright
             values[_INDEX[name]] = rng.uniform(0, 1)
     for name in _CONTENTS:
         if rng.random() < 0.5:
@@ -180,6 +186,7 @@ def _mr(rng: np.random.Generator) -> Table:
 
 def _pet(rng: np.random.Generator) -> Table:
     values = _TABLES["suv"] * np.exp(rng.normal(0, 0.35, COUNT)) / rng.uniform(3, 10)
+    values[_INDEX["mass"]] *= np.exp(rng.normal(0, 0.6))
     return np.asarray(np.clip(values, 0, 1.2), np.float32)
 
 
@@ -241,7 +248,9 @@ def same_scanner(look: Look, rng: np.random.Generator) -> Look:
 
 
 def _view(rng: np.random.Generator) -> tuple[float, float]:
-    """Field of view; a third of the scans cut the body at the sides or at front and back."""
+    """Field of view; a third of the scans cut the body at the sides or at front and back, a few to a small window."""
+    if rng.random() < 0.06:
+        return float(rng.uniform(0.3, 0.6)), float(rng.uniform(0.3, 0.6))
     tall = float(rng.uniform(0.6, 1.0)) if rng.random() < 0.15 else 2.0
     wide = float(rng.uniform(0.6, 1.0)) if rng.random() < 0.35 else 2.0
     return tall, wide

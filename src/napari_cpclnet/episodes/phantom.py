@@ -1,4 +1,4 @@
-"""Procedural label volumes of the human trunk, the only anatomy the network is trained on.
+"""Procedural label volumes of the human body, the only anatomy the network is trained on.
 
 Every structure is an implicit depth function in the millimetres of one body, roughened by smooth noise; where
 two organs compete for a voxel the one that is deeper there wins, so that neighbours touch without overlap.
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from napari_cpclnet.episodes import anatomy_body, anatomy_gut, anatomy_pelvis, anatomy_solid
+from napari_cpclnet.episodes import anatomy_body, anatomy_gut, anatomy_limb, anatomy_pelvis, anatomy_solid
 from napari_cpclnet.episodes.anatomy_canvas import Canvas
 from napari_cpclnet.episodes.anatomy_table import MERGES, STRUCTURES, TARGETS
 
-__all__ = ["MERGES", "STRUCTURES", "TARGETS", "Phantom", "PhantomSettings", "make_phantom"]
+__all__ = ["MERGES", "STRUCTURES", "TARGETS", "Phantom", "PhantomSettings", "make_legs", "make_phantom"]
 
 
 class PhantomSettings(BaseModel):
@@ -36,13 +36,14 @@ class PhantomSettings(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """A labelled trunk; z runs from inferior to superior, y from front to back, x from right to left."""
+    """A labelled trunk, or legs; z runs from inferior to superior, y from front to back, x from right to left."""
 
     labels: NDArray[np.uint8]
     structures: dict[str, int]
     spacing: tuple[float, float, float]
     level: NDArray[np.float32]
-    """(Z,) height in the body of every slice: 0 at the iliac crest, 1 at the dome of the liver, linear outside."""
+    """(Z,) height in the body of every slice: 0 at the iliac crest, 1 at the dome of the liver, linear outside; nan in
+    legs."""
 
     def mask(self, target: str) -> NDArray[np.bool_]:
         """Voxels of a class of `TARGETS` or a single structure."""
@@ -86,4 +87,22 @@ def make_phantom(rng: np.random.Generator, settings: PhantomSettings | None = No
         anatomy_pelvis.free_fluid(c, frame.cavity)
     anatomy_pelvis.outside(c, build)
     level = ((c.flat[0]) / build.dome).astype(np.float32)
+    return Phantom(labels=c.labels, structures=dict(STRUCTURES), spacing=settings.spacing, level=level)
+
+
+def make_legs(rng: np.random.Generator, settings: PhantomSettings | None = None) -> Phantom:
+    """Draw the legs of a random adult, or one of them, from the groin or the thigh downwards.
+
+    The result depends on the state of `rng` and the settings only.
+    """
+    settings = settings or PhantomSettings()
+    extent = [n * h for n, h in zip(settings.shape, settings.spacing, strict=True)]
+    middle = (
+        0.5 * extent[0],
+        0.5 * extent[1] + float(rng.normal(0, 15)),
+        0.5 * extent[2] + float(rng.normal(0, 15)),
+    )
+    c = Canvas(rng, settings.shape, settings.spacing, middle, settings.deformation)
+    anatomy_limb.legs(c)
+    level = np.full(settings.shape[0], np.nan, np.float32)
     return Phantom(labels=c.labels, structures=dict(STRUCTURES), spacing=settings.spacing, level=level)

@@ -82,6 +82,8 @@ TISSUES: dict[str, Tissue] = {
     "bladder": Tissue(6, 1.00, 14.0, 0.3),
     "free fluid": Tissue(12, 1.00, 0.6, 0.3),
     "couch": Tissue(-180, 0.0, 0.0, 0.5),
+    "mass": Tissue(78, 0.60, 6.0, 1.5),
+    "mass core": Tissue(20, 0.85, 0.8, 1.0),
 }
 
 _SPREAD = {"CT": 6.0, "MR": 0.025, "PT": 0.12}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,13 +11,21 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from napari_cpclnet.episodes.appearance import field_of_view, random_look, render, same_scanner
+from napari_cpclnet.episodes.appearance import Look, field_of_view, random_look, render, same_scanner
+from napari_cpclnet.episodes.masses import Mass, random_mass
 from napari_cpclnet.episodes.source import EpisodeBatch
-from napari_cpclnet.episodes.targets import FREQUENCY, membership
+from napari_cpclnet.episodes.targets import FREQUENCY, NAMES, membership
 from napari_cpclnet.episodes.warp import random_grid
 
 _SEEN = 24
 """Voxels of a class that a slice must hold for the class to count as present when slices are chosen."""
+
+_SAME_PART = 0.9
+"""How often a patient shown in the other part of the body, trunk or legs, is replaced by one shown in the same."""
+
+_MASS = NAMES.index("mass")
+_MASS_ASKED = 0.6
+"""How often a support patient's mass is what the episode asks for."""
 
 
 class EpisodeSettings(BaseModel):
@@ -43,39 +53,51 @@ class EpisodeSettings(BaseModel):
     anywhere: float = Field(
         default=0.3, ge=0, le=1, description="Share of query slices from anywhere in the body."
     )
+    masses: float = Field(default=0.25, ge=0, le=1, description="Share of patients with a tumour somewhere.")
 
 
-class PhantomEpisodes:
-    """Draws batches of episodes from a stack of phantoms.
+@dataclass(frozen=True, eq=False)
+class Side:
+    """What one side of an episode shows: slices of a patient, who may have a mass."""
+
+    patient: int
+    slices: NDArray[np.int64]
+    mass: Mass | None = None
+
+
+class LabelEpisodes:
+    """Draws batches of episodes from labelled volumes.
 
     Parameters
     ----------
     labels : Tensor of uint8, shape (P, Z, Y, X)
-        Phantoms, z to superior, y to posterior, x to the patient's left.
-    levels : Tensor, shape (P, Z)
-        Level in the body of every slice.
     spacing : tuple of float
-        Of the phantoms, (z, y, x) in mm.
-    settings : EpisodeSettings, optional
+        Of the volumes, (z, y, x) in mm.
+    members : ndarray of bool, shape (classes, structures)
+        Which label belongs to which class.
+    frequency : ndarray, shape (classes,)
+        How often a class is asked for, relative to the others.
+    settings : EpisodeSettings
     """
 
     def __init__(
         self,
         labels: Tensor,
-        levels: Tensor,
         spacing: tuple[float, float, float],
-        settings: EpisodeSettings | None = None,
+        members: NDArray[np.bool_],
+        frequency: NDArray[np.float64],
+        settings: EpisodeSettings,
     ) -> None:
-        self.settings = settings or EpisodeSettings()
+        self.settings = settings
         self.labels = labels
-        self.levels = levels
         self.spacing = spacing
-        self.members = torch.from_numpy(membership()).to(labels.device)
+        self.members = torch.from_numpy(members).to(labels.device)
+        self.frequency = frequency
         table = self.members.T.float()
         counts = []
-        for phantom in labels:
+        for volume in labels:
             histogram = torch.stack(
-                [torch.bincount(z.flatten().long(), minlength=len(table)) for z in phantom]
+                [torch.bincount(z.flatten().long(), minlength=len(table)) for z in volume]
             )
             counts.append(histogram.float() @ table)
         # area[p, z, c]: pixels of each class in each slice
@@ -87,41 +109,66 @@ class PhantomEpisodes:
         shots = int(rng.choice(s.shots, p=np.array(s.shot_weights) / sum(s.shot_weights)))
         plans = [self._plan(rng, shots) for _ in range(s.episodes)]
         classes = torch.tensor(np.stack([p[0] for p in plans]), device=self.labels.device)
-        sides = []
-        looks = [random_look(rng) for _ in plans]
-        others = [same_scanner(k, rng) if rng.random() < s.same_scanner else random_look(rng) for k in looks]
-        for column, side_looks in ((1, looks), (2, others)):
-            patients = [p[column][0] for p in plans]
-            slices = np.stack([p[column][1] for p in plans])
-            planes = self._planes(patients, slices, rng)
+        looks = [self._look(rng) for _ in plans]
+        others = [same_scanner(k, rng) if rng.random() < s.same_scanner else self._look(rng) for k in looks]
+        supports, queries = [p[1] for p in plans], [p[2] for p in plans]
+        pictures = []
+        for sides, side_looks in ((supports, looks), (queries, others)):
+            planes = self._planes(sides, rng)
             planes = self._warp(planes, rng, generator)
             planes = (
                 planes * field_of_view(side_looks, planes.shape[-2], planes.shape[-1], planes.device).long()
             )
             images = render(planes, side_looks, generator)
             middle = planes[:, :, 1]
-            levels = self.levels[torch.tensor(patients)[:, None], torch.from_numpy(slices)]
             member = self.members[classes]  # (E, classes, structures)
             index = middle.flatten(1)[:, None].expand(-1, member.shape[1], -1)
             masks = member.gather(2, index).view(*member.shape[:2], *middle.shape[1:]).float()
-            sides.append((images, masks, middle, levels.to(images.device)))
-        (si, sm, sl, sv), (qi, qm, ql, qv) = sides
-        return EpisodeBatch(si, sm, qi, qm.transpose(1, 2).contiguous(), sl, ql, sv, qv)
+            pictures.append((images, masks, middle))
+        (si, sm, sl), (qi, qm, ql) = pictures
+        levels = self._levels(supports), self._levels(queries)
+        return EpisodeBatch(si, sm, qi, qm.transpose(1, 2).contiguous(), sl, ql, *levels)
 
-    def _plan(
-        self, rng: np.random.Generator, shots: int
-    ) -> tuple[NDArray[np.int64], tuple[int, NDArray[np.int64]], tuple[int, NDArray[np.int64]]]:
-        """Classes, (patient, slices) of the support, (patient, slices) of the query."""
+    def _look(self, rng: np.random.Generator) -> Look:
+        return random_look(rng)
+
+    def _levels(self, sides: list[Side]) -> Tensor | None:
+        """Level in the body of every slice, if there is such a thing."""
+        return None
+
+    def _patients(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Whom the support and the query show."""
+        patient = int(rng.integers(len(self.labels)))
+        same = rng.random() < self.settings.same_patient
+        return patient, patient if same else int(rng.integers(len(self.labels)))
+
+    def _masses(
+        self, rng: np.random.Generator, patient: int, other: int
+    ) -> tuple[Mass | None, Mass | None, int | None]:
+        """A mass for either patient, and the class that must be asked for, if one must."""
+        return None, None, None
+
+    def _seen(self, patient: int, mass: Mass | None) -> NDArray[np.bool_]:
+        """(Z, classes): whether a slice shows a class."""
+        seen: NDArray[np.bool_] = self.area[patient] >= _SEEN
+        return seen
+
+    def _plan(self, rng: np.random.Generator, shots: int) -> tuple[NDArray[np.int64], Side, Side]:
+        """Classes, support, query."""
         s = self.settings
-        count, depth = self.area.shape[:2]
+        depth = self.area.shape[1]
         while True:
-            patient = int(rng.integers(count))
-            seen = self.area[patient] >= _SEEN
-            weights = FREQUENCY * (seen.sum(0) >= 2)
-            first = int(rng.choice(len(weights), p=weights / weights.sum()))
+            patient, other = self._patients(rng)
+            mass, other_mass, asked = self._masses(rng, patient, other)
+            seen = self._seen(patient, mass)
+            weights = self.frequency * (seen.sum(0) >= 2)
+            if asked is None and not weights.any():
+                continue
+            first = int(rng.choice(len(weights), p=weights / weights.sum())) if asked is None else asked
             extent = np.flatnonzero(seen[:, first])
             if shots == 1 and rng.random() < 0.5:
-                support = np.array([int(self.area[patient, :, first].argmax())])
+                largest = int(self.area[patient, :, first].argmax())
+                support = np.array([largest if seen[largest, first] else int(extent[len(extent) // 2])])
             else:
                 jitter = rng.uniform(0.1, 0.9, shots)
                 place = ((np.arange(shots) + jitter) / shots * len(extent)).astype(int)
@@ -134,7 +181,7 @@ class PhantomEpisodes:
             shown = seen[support].any(0)
             if not shown[first]:
                 continue
-            rest = FREQUENCY * shown
+            rest = self.frequency * shown
             rest[first] = 0
             extra = min(s.classes - 1, int((rest > 0).sum()))
             chosen = (
@@ -143,15 +190,16 @@ class PhantomEpisodes:
                 else [first]
             )
             chosen += [first] * (s.classes - len(chosen))
-            other = patient if rng.random() < s.same_patient else int(rng.integers(count))
-            query = self._query_slices(rng, other, chosen)
-            return np.array(chosen), (patient, support), (other, query)
+            query = self._query_slices(rng, self._seen(other, other_mass), chosen)
+            return np.array(chosen), Side(patient, support, mass), Side(other, query, other_mass)
 
-    def _query_slices(self, rng: np.random.Generator, patient: int, classes: list[int]) -> NDArray[np.int64]:
-        depth = self.area.shape[1]
+    def _query_slices(
+        self, rng: np.random.Generator, seen: NDArray[np.bool_], classes: list[int]
+    ) -> NDArray[np.int64]:
+        depth = len(seen)
         slices = []
         for i in range(self.settings.queries):
-            extent = np.flatnonzero(self.area[patient, :, classes[i % len(classes)]] >= _SEEN)
+            extent = np.flatnonzero(seen[:, classes[i % len(classes)]])
             if len(extent) == 0 or rng.random() < self.settings.anywhere:
                 slices.append(int(rng.integers(depth)))
             else:  # the organ's range and a little beyond, where false positives are born
@@ -159,14 +207,15 @@ class PhantomEpisodes:
                 slices.append(int(np.clip(rng.integers(low, high), 0, depth - 1)))
         return np.array(slices)
 
-    def _planes(self, patients: list[int], slices: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+    def _planes(self, sides: list[Side], rng: np.random.Generator) -> Tensor:
         """Label planes (E, B, 3, Y, X): the neighbours lie 4 to 12 mm away, or are the slice itself."""
         depth = self.labels.shape[1]
         planes = []
-        for patient, rows in zip(patients, slices, strict=True):
+        for side in sides:
             step = max(1, round(float(rng.uniform(4, 12)) / self.spacing[0])) if rng.random() < 0.9 else 0
-            index = np.clip(rows[:, None] + step * np.array([-1, 0, 1]), 0, depth - 1)
-            planes.append(self.labels[patient][torch.from_numpy(index).to(self.labels.device)])
+            index = np.clip(side.slices[:, None] + step * np.array([-1, 0, 1]), 0, depth - 1)
+            cut = self.labels[side.patient][torch.from_numpy(index).to(self.labels.device)]
+            planes.append(cut if side.mass is None else side.mass.grow(cut, index, self.spacing))
         return torch.stack(planes)
 
     def _warp(self, planes: Tensor, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
@@ -180,3 +229,59 @@ class PhantomEpisodes:
             planes.reshape(e * b, p, h, w).float(), grid, mode="nearest", align_corners=False
         )
         return warped.view(e, b, p, s.size, s.size).long()
+
+
+class PhantomEpisodes(LabelEpisodes):
+    """Draws batches of episodes from a stack of phantoms.
+
+    Parameters
+    ----------
+    labels : Tensor of uint8, shape (P, Z, Y, X)
+        Phantoms, z to superior, y to posterior, x to the patient's left.
+    levels : Tensor, shape (P, Z)
+        Level in the body of every slice; nan in legs.
+    spacing : tuple of float
+        Of the phantoms, (z, y, x) in mm.
+    settings : EpisodeSettings, optional
+    """
+
+    def __init__(
+        self,
+        labels: Tensor,
+        levels: Tensor,
+        spacing: tuple[float, float, float],
+        settings: EpisodeSettings | None = None,
+    ) -> None:
+        super().__init__(labels, spacing, membership(), FREQUENCY, settings or EpisodeSettings())
+        self.levels = levels
+        self._legs = levels.isnan().all(1).cpu().numpy()
+
+    def _patients(self, rng: np.random.Generator) -> tuple[int, int]:
+        patient, other = super()._patients(rng)
+        if self._legs[patient] != self._legs[other] and rng.random() < _SAME_PART:
+            other = int(rng.choice(np.flatnonzero(self._legs == self._legs[patient])))
+        return patient, other
+
+    def _levels(self, sides: list[Side]) -> Tensor:
+        patients = torch.tensor([side.patient for side in sides])[:, None]
+        return self.levels[patients, torch.from_numpy(np.stack([side.slices for side in sides]))]
+
+    def _masses(
+        self, rng: np.random.Generator, patient: int, other: int
+    ) -> tuple[Mass | None, Mass | None, int | None]:
+        share = self.settings.masses
+
+        def draw(whose: int, share: float) -> Mass | None:
+            return random_mass(rng, self.labels[whose], self.spacing) if rng.random() < share else None
+
+        mass = draw(patient, share)
+        asked = _MASS if mass is not None and rng.random() < _MASS_ASKED else None
+        if patient == other and rng.random() < 0.5:  # the same one, seen by another scanner
+            return mass, mass, asked
+        return mass, draw(other, share if asked is None else 1 - self.settings.anywhere), asked
+
+    def _seen(self, patient: int, mass: Mass | None) -> NDArray[np.bool_]:
+        seen = super()._seen(patient, mass)
+        if mass is not None:
+            seen[:, _MASS] = mass.slices(len(seen), self.spacing[0])
+        return seen

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from napari_cpclnet.episodes.phantom import PhantomSettings, make_phantom
+from napari_cpclnet.episodes.phantom import PhantomSettings, make_legs, make_phantom
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.whole_file import whole_file
 
@@ -29,6 +29,7 @@ class PhantomStack:
     ----------
     labels : Tensor of uint8, shape (P, Z, Y, X)
     levels : Tensor, shape (P, Z)
+        nan in legs.
     spacing : tuple of float
         (z, y, x) in mm.
     """
@@ -38,8 +39,13 @@ class PhantomStack:
     spacing: tuple[float, float, float]
 
 
+LEGS_EVERY = 10
+"""Of so many phantoms, the last shows legs; the others are trunks."""
+
+
 def _one(seed: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    phantom = make_phantom(np.random.default_rng(seed))
+    make = make_legs if seed[1] % LEGS_EVERY == LEGS_EVERY - 1 else make_phantom
+    phantom = make(np.random.default_rng(seed))
     return phantom.labels, phantom.level
 
 

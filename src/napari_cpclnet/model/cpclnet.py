@@ -29,7 +29,7 @@ class Descriptors:
     prototypes : Prototypes
     statistics : LatentStatistics
     levels : Tensor, shape (..., classes, 2)
-        Lowest and highest level in the body of the support slices that show the class.
+        Lowest and highest level in the body of the support slices that show the class; nan where unknown.
     present : Tensor of bool, shape (..., classes)
         Whether any support slice shows the class; the answer is empty where not.
     """
@@ -110,10 +110,12 @@ class CPCLNet(nn.Module):
         statistics = self.cmda.statistics(tokens, torch.cat([c.flatten(1) for c in cells], 1))
         shows = torch.cat([c.flatten(2).amax(2) > 0 for c in cells], 1)  # (classes, K)
         level = torch.cat([f.level for f in features]).detach().expand_as(shows)
-        lowest = torch.where(shows, level, torch.inf).amin(1)
-        highest = torch.where(shows, level, -torch.inf).amax(1)
+        known = shows & level.isfinite()
+        lowest = torch.where(known, level, torch.inf).amin(1)
+        highest = torch.where(known, level, -torch.inf).amax(1)
+        levels = torch.where(known.any(1)[:, None], torch.stack([lowest, highest], 1), torch.nan)
         present = shows.any(1)
-        levels = torch.where(present[:, None], torch.stack([lowest, highest], 1), 0.0)
+        levels = torch.where(present[:, None], levels, 0.0)
         return Descriptors(prototypes, statistics, levels, present)
 
     def segment(self, query: Features, support: Descriptors) -> Answer:
@@ -145,6 +147,7 @@ class CPCLNet(nn.Module):
         low, high = support.levels.expand(b, -1, -1).unbind(2)
         own = query.level.detach()[:, None]
         relation = torch.stack([own - high, low - own, high - low], 2).clamp(-2, 2).flatten(0, 1)
+        relation = torch.where(relation.isnan().any(1, keepdim=True), 0.0, relation)
         logits = self.decoder(summary, relation, refined, query.skip).unflatten(0, (b, classes))
         # A class that no support slice shows is nowhere.
         absent = ~support.present.expand(b, -1)[..., None, None]

@@ -78,7 +78,7 @@ class Decoder(nn.Module):
         ----------
         summary : Tensor, shape (B * classes, maps, h, w)
         level : Tensor, shape (B * classes, 3)
-            How the query's level in the body relates to the support's, the same for every pixel.
+            How the query's level in the body relates to the support's, the same for every pixel; 0 where unknown.
         refined : Tensor, shape (B * classes, C, h, w)
         skip : Tensor, shape (B, S, 2h, 2w)
             Shared by the classes of a query.

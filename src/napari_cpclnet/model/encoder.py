@@ -31,7 +31,8 @@ class Features:
     skip : Tensor, shape (B, S, H / 2, W / 2)
         Fine features for the decoder.
     level : Tensor, shape (B,)
-        Estimated level of the slice in the body: 0 at the iliac crest, 1 at the dome of the liver.
+        Estimated level of the slice in the body: 0 at the iliac crest, 1 at the dome of the liver. Whoever knows better
+        may replace it; nan stands for a slice that lies on no such scale, as that of a limb.
     """
 
     grid: Tensor

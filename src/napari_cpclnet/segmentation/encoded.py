@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_cpclnet.segmentation.levels import LevelLine, positions_mm, scan_line
+from napari_cpclnet.segmentation.levels import LevelLine, positions_mm, scan_line, too_short
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
@@ -57,11 +57,18 @@ class EncodedScan:
         return scan_line(self.volume, self.grid, estimate)
 
     def features(self, indices: Sequence[int]) -> list[Features | None]:
-        """Features of single slices, their levels from the scan's line; None where a slice shows nothing."""
+        """Features of single slices; None where a slice shows nothing.
+
+        Their levels come from the scan's line, or are unknown where there is none, as in a limb or another plane than
+        axial. An axial scan too short for a line keeps the network's own estimates.
+        """
         found = self._raw(indices)
-        if self.line is None:
+        if self.line is not None:
+            levels = self.line.at(positions_mm(self.volume, self.grid, indices))
+        elif self.grid.plane == "axial" and too_short(self.volume, self.grid):
             return found
-        levels = self.line.at(positions_mm(self.volume, self.grid, indices))
+        else:
+            levels = np.full(len(indices), np.nan, np.float32)
         return [
             None if f is None else replace(f, level=torch.full_like(f.level, float(level)))
             for f, level in zip(found, levels, strict=True)

@@ -53,7 +53,11 @@ class Objective(nn.Module):
         self.weights = weights
 
     def forward(
-        self, tensors: dict[str, Tensor | None], few_shot: bool, line_levels: Tensor | None = None
+        self,
+        tensors: dict[str, Tensor | None],
+        few_shot: bool,
+        levels: Tensor | None = None,
+        naming: bool = False,
     ) -> tuple[dict[str, Tensor], Tensor]:
         """All terms of the loss, with ``total``, and the soft Dice of the queries that show their class.
 
@@ -64,8 +68,11 @@ class Objective(nn.Module):
             left out.
         few_shot : bool
             Whether the queries are segmented; else the encoder alone learns, and the Dice is nan.
-        line_levels : Tensor, shape (E * (K + Q),), optional
-            Levels of all slices, the supports' first, that the queries are segmented with instead of the network's own.
+        levels : Tensor, shape (E * (K + Q),), optional
+            Levels of all slices, the supports' first, that the queries are segmented with instead of the network's own;
+            nan is unknown.
+        naming : bool
+            Whether naming teaches the helper heads alone, and the encoder nothing.
         """
         batch = EpisodeBatch(**tensors)  # type: ignore[arg-type]
         weights = self.weights.model_dump()
@@ -74,18 +81,23 @@ class Objective(nn.Module):
         losses = dict.fromkeys(("segmentation", *weights), images.new_zeros(()))
         if batch.support_labels is not None and batch.query_labels is not None:
             labels = torch.cat([batch.support_labels.flatten(0, 1), batch.query_labels.flatten(0, 1)])
-            losses["anatomy"] = self.heads(features, labels)
+            known = features
+            if naming:
+                known = replace(features, grid=features.grid.detach(), skip=features.skip.detach())
+            losses["anatomy"] = self.heads(known, labels)
         else:
             del losses["anatomy"]
         if batch.support_levels is not None and batch.query_levels is not None:
-            levels = torch.cat([batch.support_levels.flatten(), batch.query_levels.flatten()])
-            losses["level"] = F.smooth_l1_loss(features.level, levels, beta=0.1)
+            true = torch.cat([batch.support_levels.flatten(), batch.query_levels.flatten()])
+            on_scale = true.isfinite()
+            error = F.smooth_l1_loss(features.level, true.nan_to_num(), beta=0.1, reduction="none")
+            losses["level"] = (error * on_scale).sum() / on_scale.sum().clamp(min=1)
         else:
             del losses["level"]
         dice = images.new_tensor(math.nan)
         if few_shot:
-            if line_levels is not None:
-                features = replace(features, level=line_levels)
+            if levels is not None:
+                features = replace(features, level=levels)
             terms, dice = self._few_shot_losses(features, batch)
             losses |= terms
         total = losses["segmentation"]

@@ -33,7 +33,7 @@ from napari_cpclnet.training.journal import Journal, Pace
 from napari_cpclnet.training.pictures import write_picture
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.training.settings_file import read_settings, validated, write_settings
-from napari_cpclnet.training.sources import Source, phantom_source, scan_source
+from napari_cpclnet.training.sources import Source, phantom_source, scan_source, shape_source
 from napari_cpclnet.training.trainer import StepReport, Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -260,6 +260,8 @@ def _sources(
         for done in making_stack(count, settings.seed, path):
             yield PreparationReport("Making phantoms", done, count)
         sources.append(phantom_source(read_stack(count, path), settings, device))
+    if settings.sources.shapes > 0:
+        sources.append(shape_source(settings, device))
     if data_root is not None and settings.sources.scans > 0:
         refs = find_scans(data_root)
         found: list[ScanFile] = []

@@ -39,6 +39,9 @@ class SourceWeights(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     phantoms: float = Field(default=1.0, ge=0, description="Procedural phantoms; 0 makes none.")
+    shapes: float = Field(
+        default=0.15, ge=0, description="Random smooth shapes, which teach matching without any anatomy."
+    )
     scans: float = Field(
         default=1.0, ge=0, description="Unlabelled scans of a data folder; counts only where one is given."
     )
@@ -57,7 +60,8 @@ class TrainingSettings(BaseModel):
         default=1500,
         ge=0,
         description="Steps at the start in which the encoder alone learns, by naming structures; they cost a third. "
-        "None without phantoms, and none where training begins with weights.",
+        "None without phantoms, and none where training begins with weights: there, the warm-up teaches the naming "
+        "alone what the encoder knows.",
     )
     warmup: int = Field(default=100, ge=1, description="Steps in which the learning rate rises.")
     decay: float = Field(
@@ -79,6 +83,12 @@ class TrainingSettings(BaseModel):
         le=1,
         description="Share of batches segmented with the true levels of the slices, give or take a little, as a line "
         "through a scan gives them; the network's own estimates in the others.",
+    )
+    unknown_levels: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of batches segmented without levels, as scans on no line are; others may have none.",
     )
     line_error: float = Field(default=0.04, ge=0, description="Standard deviation of such a level's error.")
     precision: Precision = Field(

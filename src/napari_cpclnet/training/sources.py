@@ -11,6 +11,7 @@ import torch
 from napari_cpclnet.episodes.sampling import EpisodeSettings, PhantomEpisodes
 from napari_cpclnet.episodes.scan_files import ScanFile
 from napari_cpclnet.episodes.scans import ScanEpisodes
+from napari_cpclnet.episodes.shapes import ShapeEpisodes
 from napari_cpclnet.episodes.source import EpisodeSource
 from napari_cpclnet.episodes.stack import PhantomStack
 from napari_cpclnet.errors import ImageError
@@ -27,7 +28,7 @@ class Source:
     Attributes
     ----------
     name : str
-        "phantoms" or "scans".
+        "phantoms", "shapes" or "scans".
     train, held_out : EpisodeSource
         `held_out` shows nothing that `train` shows.
     weight : float
@@ -62,6 +63,17 @@ def phantom_source(stack: PhantomStack, settings: TrainingSettings, device: torc
         settings.sources.phantoms,
         anatomy=True,
         origin="procedural phantoms of this package (BSD-3-Clause)",
+    )
+
+
+def shape_source(settings: TrainingSettings, device: torch.device) -> Source:
+    """Random smooth shapes; every batch has its own, so that nothing needs to be held back."""
+    return Source(
+        "shapes",
+        ShapeEpisodes(settings.episodes, device),
+        ShapeEpisodes(judged_by(settings.episodes), device),
+        settings.sources.shapes,
+        origin="random smooth shapes of this package (BSD-3-Clause)",
     )
 
 

@@ -94,6 +94,8 @@ class Trainer:
         self.generator = torch.Generator(device).manual_seed(settings.seed)
         named = any(source.anatomy for source in self.sources)
         self.anatomy_steps = settings.anatomy_steps if named and start is None else 0
+        # fresh heads on trained weights would tear at the encoder before they name anything
+        self.naming_steps = settings.warmup if start is not None else 0
         self.step = 0
 
     def learning_rate(self, step: int) -> float:
@@ -113,8 +115,9 @@ class Trainer:
             self.objective.train()
             few_shot = self.step >= self.anatomy_steps
             batch = self._draw(few_shot)
-            levels = self._line_levels(batch) if few_shot else None
-            losses, dice = self._wrapped(vars(batch), few_shot, levels)
+            levels = self._levels(batch) if few_shot else None
+            naming = self.step < self.naming_steps
+            losses, dice = self._wrapped(vars(batch), few_shot, levels, naming)
             self._stepper.zero_grad()
             self._fabric.backward(losses["total"])
             self._fabric.clip_gradients(
@@ -141,10 +144,15 @@ class Trainer:
             chosen = sources[int(self.rng.choice(len(sources), p=weights / weights.sum()))]
         return chosen.train.batch(self.rng, self.generator)
 
-    def _line_levels(self, batch: EpisodeBatch) -> Tensor | None:
-        """Levels as good as those of a line through a scan, or None where the network's own are to do."""
-        if batch.support_levels is None or batch.query_levels is None:
-            return None
+    def _levels(self, batch: EpisodeBatch) -> Tensor | None:
+        """Levels of all slices to segment with, or None where the network's own are to do.
+
+        Unknown ones (nan), or as good as those of a line through a scan.
+        """
+        unknown = self.rng.random() < self.settings.unknown_levels
+        if unknown or batch.support_levels is None or batch.query_levels is None:
+            slices = len(batch.support) * (batch.support.shape[1] + batch.query.shape[1])
+            return torch.full((slices,), torch.nan, device=batch.support.device)
         if self.rng.random() >= self.settings.line_levels:
             return None
         levels = torch.cat([batch.support_levels.flatten(), batch.query_levels.flatten()])
@@ -180,7 +188,8 @@ class Trainer:
         facts : dict, optional
             What else belongs to the run and can be written as JSON.
         """
-        facts = {**(facts or {}), "step": self.step, "anatomy_steps": self.anatomy_steps}
+        own = {name: getattr(self, name) for name in ("step", "anatomy_steps", "naming_steps")}
+        facts = {**(facts or {}), **own}
         save_checkpoint(path, self._modules, self.optimiser, self.rng, self.generator, facts)
 
     def resume(self, path: Path) -> dict[str, Any]:
@@ -193,7 +202,8 @@ class Trainer:
         """
         facts = load_checkpoint(path, self._modules, self.optimiser, self.rng, self.generator)
         self.step = int(facts["step"])
-        self.anatomy_steps = int(facts.get("anatomy_steps", self.anatomy_steps))
+        for name in ("anatomy_steps", "naming_steps"):
+            setattr(self, name, int(facts.get(name, getattr(self, name))))
         return facts
 
     @property
