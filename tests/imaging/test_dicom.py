@@ -77,14 +77,11 @@ def test_a_slope_per_slice_is_not_truncated(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("heights", "sentence"),
     [
-        ([0, 5, 10, 20], r"1 slice is missing \(a gap of 10 mm after slice 3 of 4, else 5 mm\)"),
-        ([0, 5, 20, 25, 30], "2 slices are missing"),
-        ([0, 5, 10, 16.3, 21], "unevenly spaced"),
         ([0, 5, 5, 10], "has 4 slices at 3 positions"),
         ([5, 5, 5], "has 3 slices at 1 position "),
     ],
 )
-def test_slices_that_form_no_even_stack_are_refused(tmp_path: Path, heights, sentence: str) -> None:
+def test_slices_at_one_position_are_refused(tmp_path: Path, heights, sentence: str) -> None:
     write_series(tmp_path, heights)
     with pytest.raises(ImageError, match=sentence):
         read_volume(tmp_path)
@@ -93,24 +90,6 @@ def test_slices_that_form_no_even_stack_are_refused(tmp_path: Path, heights, sen
 def test_positions_rounded_to_a_tenth_of_a_millimetre_are_even(tmp_path: Path) -> None:
     write_series(tmp_path, np.round(np.arange(40) * 3.27, 1))
     assert read_volume(tmp_path).geometry.spacing[0] == pytest.approx(3.27, abs=0.01)
-
-
-def test_a_gantry_tilt_is_refused_with_its_angle(tmp_path: Path) -> None:
-    tilted = (1, 0, 0, 0, np.cos(np.radians(15)), -np.sin(np.radians(15)))
-    write_series(tmp_path, [0, 5, 10], orientation=tilted)
-    with pytest.raises(ImageError, match=r"gantry tilt of 15\.0 degrees"):
-        read_volume(tmp_path)
-
-
-def test_mixed_orientations_and_sizes_are_refused(tmp_path: Path) -> None:
-    write_series(tmp_path / "a", [0, 5, 10])
-    write_slice(tmp_path / "a" / "localizer.dcm", (0, 0, 0), orientation=(1, 0, 0, 0, 0, -1))
-    with pytest.raises(ImageError, match="slices of 2 orientations"):
-        read_volume(tmp_path / "a")
-    write_series(tmp_path / "b", [0, 5])
-    write_slice(tmp_path / "b" / "x.dcm", (0, 0, 10), Rows=5, PixelData=bytes(50))
-    with pytest.raises(ImageError, match="differ in size"):
-        read_volume(tmp_path / "b")
 
 
 def test_several_series_must_be_chosen_from(tmp_path: Path) -> None:

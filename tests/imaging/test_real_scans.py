@@ -53,15 +53,43 @@ def test_labels_stored_as_float64_are_labels(shared_data: Path) -> None:
 @pytest.mark.parametrize(
     ("series", "sentence"),
     [
-        ("gantrytilting/001", "gantry tilt"),
-        ("sliceincrement/001", "1 slice is missing"),
-        ("sliceorientation/001", "2 orientations"),
+        ("sliceorientation/001", "2 stacks of slices of different orientations"),
         ("notavolume/001", "4 slices at 1 position"),
     ],
 )
 def test_series_that_simpleitk_misreads_are_refused(shared_data: Path, series: str, sentence: str) -> None:
     with pytest.raises(ImageError, match=sentence):
         read_volume(shared_data / "odd_dicom/dicom2nifti/failing" / series)
+
+
+@pytest.mark.parametrize(
+    ("series", "shape", "sentences"),
+    [
+        ("gantrytilting/001", (4, 521, 512), ["a gantry tilt of 14.0 degrees"]),
+        ("sliceincrement/001", (5, 512, 512), ["1 slice is missing"]),
+        ("sliceincrement/002", (5, 514, 512), ["1 slice is missing", "a gantry tilt of 15.5 degrees"]),
+    ],
+)
+def test_series_that_simpleitk_misreads_are_repaired_and_said(
+    shared_data: Path, series: str, shape: tuple[int, ...], sentences: list[str]
+) -> None:
+    folder = shared_data / "odd_dicom/dicom2nifti/failing" / series
+    volume = read_volume(folder)
+    assert volume.array.shape == shape
+    assert len(volume.notes) == len(sentences)
+    assert all(sentence in note for sentence, note in zip(sentences, volume.notes, strict=True))
+    # The corner of each slice that was scanned lies at its position, and has its value.
+    for path in folder.iterdir():
+        data = dcmread(path)
+        corner = np.array(data.ImagePositionPatient, float)[::-1]
+        place = volume.geometry.world_to_index(corner)
+        assert place == pytest.approx(np.round(place, 3), abs=0.02)
+        z, y, x = (float(v) for v in place)
+        below, part = int(y), y - int(y)
+        found = volume.array[round(z), below + 1, round(x)]
+        stored = data.pixel_array.astype(float) * data.RescaleSlope + data.RescaleIntercept
+        expected = stored[1, 0] if part < 1e-3 else (1 - part) * stored[1, 0] + part * stored[0, 0]
+        assert found == pytest.approx(expected, abs=2.0)
 
 
 @pytest.mark.parametrize("encoding", ["compressed", "compressed_rle", "compressed_jpegls", "compressed_jpeg"])

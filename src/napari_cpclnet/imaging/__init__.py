@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from napari_cpclnet.imaging.dicom_headers import SeriesInfo, list_series
+from napari_cpclnet.imaging.dicom import read_series
 from napari_cpclnet.imaging.dicom_labels import dicom_label_kind, is_dicom_path, referenced_series
+from napari_cpclnet.imaging.dicom_series import Listing, SeriesInfo, list_series, survey
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.labels import holds_segments, looks_like_labels, read_segmentation
 from napari_cpclnet.imaging.modality import detect_modality
@@ -17,6 +18,7 @@ __all__ = [
     "MODALITIES",
     "OUTPUTS",
     "Geometry",
+    "Listing",
     "Modality",
     "ScanRef",
     "Segmentation",
@@ -32,9 +34,11 @@ __all__ = [
     "looks_like_labels",
     "output_suffix",
     "read_segmentation",
+    "read_series",
     "read_volume",
     "referenced_series",
     "seed_pairs",
+    "survey",
     "write_segmentation",
     "write_volume",
 ]

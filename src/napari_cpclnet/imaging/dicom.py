@@ -2,52 +2,49 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging.dicom_headers import (
-    describe,
-    headers_in,
-    is_image,
-    read_header,
-    sort_slices,
-    text,
-)
-from napari_cpclnet.imaging.itk_files import last_line, open_image, quiet
+from napari_cpclnet.imaging.dicom_geometry import Stack, stack_of
+from napari_cpclnet.imaging.dicom_headers import is_image, read_header, sequence, text
+from napari_cpclnet.imaging.dicom_pixels import recent, rescaled, slice_of
+from napari_cpclnet.imaging.dicom_series import SeriesInfo, survey
+from napari_cpclnet.imaging.itk_files import open_image
 from napari_cpclnet.imaging.modality import detect_modality
 from napari_cpclnet.imaging.suv import suv_factor
 from napari_cpclnet.imaging.volume import Volume
 
+# Of a folder of hundreds of series an error names the first ones; `info` lists them all.
+MOST_NAMED = 12
+AIR_HU = -1024.0
+
 
 def read_dicom_folder(folder: Path, series: str | None) -> Volume | None:
     """Read one series of a folder, to be chosen if there are several; None if the folder has no DICOM."""
-    groups = headers_in(folder)
-    found = describe(groups)
+    listing = survey(folder)
+    found = listing.series
     if not found:
         return None
-    if series is None and len(found) > 1:
-        listed = "; ".join(
-            f"{info.id} ({info.modality}, {info.n_files} files, {info.description})" for info in found
-        )
-        raise ImageError(f"{folder}: holds {len(found)} DICOM series, choose one of: {listed}.")
-    chosen = next((info for info in found if series is None or info.id == series), None)
-    if chosen is None:
-        listed = ", ".join(info.id for info in found)
-        raise ImageError(f"{folder}: holds no DICOM series {series}, only {listed}.")
-    where = f"{folder} (series {chosen.description or chosen.id})" if len(found) > 1 else str(folder)
-    headers = [header for _, header in groups[chosen.id]]
-    return _read(where, list(chosen.files), headers, chosen.description or folder.name, folder)
+    if series is not None:
+        known = (*found, *listing.localisers)
+        found = tuple(one for one in known if series in (one.id, one.id.partition("#")[0]))
+        if not found:
+            raise ImageError(f"{folder}: holds no DICOM series {series}, only {_named(known, brief=True)}.")
+    if len(found) > 1:
+        raise ImageError(f"{folder}: holds {len(found)} {_kind(found)}, choose one of: {_named(found)}.")
+    (chosen,) = found
+    where = f"{folder} (series {chosen.description or chosen.id})" if len(listing.series) > 1 else str(folder)
+    return read_series(chosen, where=where, source=folder)
 
 
 def read_dicom_file(path: Path) -> Volume:
-    """Read one DICOM file as a volume of one slice."""
+    """Read one DICOM file: a slice, or the frames of an enhanced image."""
     with open_image(path):
         pass
     if path.name.upper() == "DICOMDIR":
@@ -58,75 +55,130 @@ def read_dicom_file(path: Path) -> Volume:
     if not is_image(header):
         kind = text(header, "Modality") or "a DICOM object"
         raise ImageError(f"{path}: is {kind} without grey values, not a scan; open the images it belongs to.")
-    return _read(str(path), [path], [header], path.stem, path)
+    listing = survey(path)
+    found = listing.series or listing.localisers
+    if len(found) > 1:
+        where = f"open its folder {path.parent} and choose one"
+        raise ImageError(f"{path}: holds {len(found)} {_kind(found)}, {where}: {_named(found)}.")
+    if not found:
+        raise ImageError(f"{path}: is no DICOM file, or its header is damaged.")
+    return read_series(found[0], where=str(path), source=path, name=path.stem)
 
 
-def _read(where: str, files: list[Path], headers: list[FileDataset], name: str, source: Path) -> Volume:
-    for path, header in zip(files, headers, strict=True):
-        _check_pixels(path, header)
-    order, geometry, notes = sort_slices(where, files, headers)
-    files, headers = [files[i] for i in order], [headers[i] for i in order]
-    array = _pixels(where, files)
-    if array.shape != geometry.shape:
-        raise ImageError(
-            f"{where}: its pixels have shape {array.shape}, but its header says {geometry.shape}."
-        )
-    modality, unit = detect_modality(array, dicom_modality=text(headers[0], "Modality"))
-    if modality == "CT" and text(headers[0], "RescaleType") not in ("", "HU"):
+def read_series(
+    info: SeriesInfo,
+    *,
+    lazy: bool = False,
+    where: str | None = None,
+    source: Path | None = None,
+    name: str | None = None,
+) -> Volume:
+    """Read a series as `list_series` found it.
+
+    Parameters
+    ----------
+    info
+        The series.
+    lazy
+        Leave the pixels in the files: the array of the volume is one of dask, which decodes a slice when it is looked
+        at.
+    where
+        Names the series in error messages; default: its folder.
+    source, name
+        Of the volume; default: folder and description of the series.
+
+    Raises
+    ------
+    ImageError
+        If its slices form no volume, or their pixels cannot be decoded.
+    """
+    where = where or str(info.folder)
+    stack = stack_of(where, info.frames)
+    # The tracer is described in tags that only PET has; of other series the few tags of the frames are enough.
+    header = read_header(stack.frames[0].path)
+    if header is None:
+        raise ImageError(f"{stack.frames[0].path}: is no DICOM file, or its header is damaged.")
+    repairs = info.notes[: len(info.notes) - len(stack.notes)]
+    modality, unit = detect_modality(np.empty(0), dicom_modality=text(header, "Modality"))
+    notes = (*repairs, *stack.notes, *_scale_notes(stack))
+    kind = _rescale_type(header)
+    if modality == "CT" and kind not in ("", "HU", "HU_MOD"):
         unit = ""
-        notes = (*notes, f"The CT values are of type {text(headers[0], 'RescaleType')}, not HU.")
+        notes = (*notes, f"The CT values are of type {kind}, not HU.")
+    factor = 1.0
     if modality == "PT":
+        paths = dict.fromkeys(frame.path for frame in stack.frames)
+        headers = [found for path in paths if (found := read_header(path)) is not None]
         factor, unit, suv_notes = suv_factor(headers)
-        array *= np.float32(factor)
         notes = (*notes, *suv_notes)
+    fill = AIR_HU if modality == "CT" else 0.0
+    array = (_lazy_array if lazy else _array)(stack, np.float32(factor), fill)
     return Volume(
-        array, geometry, modality, unit, name, source, calibrated="PixelSpacing" in headers[0], notes=notes
+        array,
+        stack.geometry,
+        modality,
+        unit,
+        name or info.name,
+        source or info.folder,
+        calibrated=stack.frames[0].pixel is not None,
+        notes=notes,
     )
 
 
-def _check_pixels(path: Path, header: FileDataset) -> None:
-    if int(header.get("SamplesPerPixel") or 1) > 1:
-        raise ImageError(f"{path}: holds colours, not grey values; choose the original series.")
+def _array(stack: Stack, factor: np.float32, fill: float) -> Any:
+    load = recent(rescaled)
+    # The first slice is decoded before memory for all is taken: a damaged header may promise any size.
+    first = slice_of(stack, 0, load, fill)
+    array = np.empty(stack.geometry.shape, np.float32)
+    array[0] = first
+    for index in range(1, len(array)):
+        array[index] = slice_of(stack, index, load, fill)
+    if factor != 1:
+        array *= factor
+    return array
+
+
+def _lazy_array(stack: Stack, factor: np.float32, fill: float) -> Any:
     try:
-        frames = int(header.get("NumberOfFrames") or 1)
-    except ValueError:
-        frames = 1
-    if frames > 1:
-        msg = (
-            f"{path}: is a multi-frame DICOM file of {frames} frames, which cannot be read; "
-            "convert it to NIfTI (for example with dcm2niix)."
-        )
-        raise ImageError(msg)
-
-
-def _pixels(where: str, files: Sequence[Path]) -> NDArray[Any]:
-    """Rescaled pixels (z, y, x) in float32: the default pixel type truncates slopes that differ per slice."""
-    import SimpleITK as sitk
-
-    reader: Any = sitk.ImageSeriesReader() if len(files) > 1 else sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetOutputPixelType(sitk.sitkFloat32)
-    if len(files) > 1:
-        reader.SetFileNames([os.fspath(path) for path in files])
-    else:
-        reader.SetFileName(os.fspath(files[0]))
-    try:
-        with quiet():
-            image = reader.Execute()
-    except RuntimeError as error:
-        culprit = _first_unreadable(files) if len(files) > 1 else where
-        msg = (
-            f"{culprit}: its pixels are truncated, damaged or in an unknown compression ({last_line(error)})."
-        )
+        da: Any = import_module("dask.array")
+    except ImportError as error:
+        msg = "Opening a large series slice by slice needs the package dask: pip install 'dask[array]'."
         raise ImageError(msg) from error
-    array = np.asarray(sitk.GetArrayFromImage(image))
-    return array if array.ndim == 3 else array[np.newaxis]
+
+    def block(block_info: Any = None) -> Any:
+        index = block_info[None]["array-location"][0][0]
+        return slice_of(stack, index, rescaled, fill)[np.newaxis] * factor
+
+    shape = stack.geometry.shape
+    chunks = ((1,) * shape[0], (shape[1],), (shape[2],))
+    return da.map_blocks(block, chunks=chunks, dtype=np.float32, meta=np.empty((0, 0, 0), np.float32))
 
 
-def _first_unreadable(files: Sequence[Path]) -> Path:
-    for path in files:
-        try:
-            _pixels(str(path), [path])
-        except ImageError:
-            return path
-    return files[0].parent
+def _scale_notes(stack: Stack) -> tuple[str, ...]:
+    if any(frame.slope == 0 for frame in stack.frames):
+        return ("RescaleSlope is 0 in some slices; their stored values are kept.",)
+    return ()
+
+
+def _rescale_type(header: FileDataset) -> str:
+    places = [*sequence(header, "SharedFunctionalGroupsSequence")]
+    places += sequence(header, "PerFrameFunctionalGroupsSequence")[:1]
+    groups = [inner for place in places for inner in sequence(place, "PixelValueTransformationSequence")]
+    return next((kind for place in (*groups, header) if (kind := text(place, "RescaleType"))), "")
+
+
+def _kind(found: Sequence[SeriesInfo]) -> str:
+    if len({one.id.partition("#")[0] for one in found}) > 1:
+        return "DICOM series"
+    if all(one.part.startswith("phase") for one in found):
+        return "phases"
+    return "stacks of slices of different orientations or sizes"
+
+
+def _named(found: Sequence[SeriesInfo], *, brief: bool = False) -> str:
+    said = []
+    for one in found[:MOST_NAMED]:
+        described = ", ".join(filter(None, (one.description, one.part)))
+        said.append(one.id if brief else f"{one.id} ({one.modality}, {one.n_files} files, {described})")
+    more = f"and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return (", " if brief else "; ").join([*said, *filter(None, [more])])

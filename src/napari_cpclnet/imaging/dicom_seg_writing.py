@@ -15,8 +15,9 @@ from pydicom.uid import generate_uid
 
 from napari_cpclnet import __version__
 from napari_cpclnet.errors import ImageError, OutputError
-from napari_cpclnet.imaging.dicom_headers import SeriesInfo, list_series, numbers, read_header, text
+from napari_cpclnet.imaging.dicom_headers import numbers, read_header, text
 from napari_cpclnet.imaging.dicom_labels import items
+from napari_cpclnet.imaging.dicom_series import SeriesInfo, list_series
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.scans import ScanRef
 from napari_cpclnet.imaging.terminology import Code, Term, Terminology

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging.dicom_headers import describe, headers_in, is_dicom
+from napari_cpclnet.imaging.dicom_series import SeriesInfo, survey
 from napari_cpclnet.imaging.itk_files import volume_suffix
 from napari_cpclnet.imaging.modality import name_hint
 from napari_cpclnet.imaging.pictures import is_picture, natural_key
@@ -35,7 +36,7 @@ class ScanRef:
     path
         File or folder.
     series
-        SeriesInstanceUID if the folder is DICOM.
+        Id of the series, as `list_series` of the folder gives it, if the folder is DICOM.
     name
         Shown to the user.
     """
@@ -63,7 +64,10 @@ def find_scans(path: str | Path) -> list[ScanRef]:
         raise ImageError(f"{path}: does not exist.")
     if not path.is_dir():
         return [ScanRef(path, None, plain_name(path))]
-    found = list(_scans_in(path))
+    of_folder: dict[Path, list[SeriesInfo]] = defaultdict(list)
+    for info in survey(path).series:
+        of_folder[info.folder].append(info)
+    found = list(_scans_in(path, of_folder, set()))
     if not found:
         raise ImageError(f"{path}: holds no scan (DICOM, NIfTI, NRRD, MetaImage or pictures).")
     return found
@@ -100,11 +104,18 @@ def seed_pairs(data_root: str | Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _scans_in(folder: Path) -> Iterator[ScanRef]:
+def _scans_in(
+    folder: Path, of_folder: dict[Path, list[SeriesInfo]], seen: set[tuple[int, int]]
+) -> Iterator[ScanRef]:
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:  # a link to a folder above
+        return
+    seen.add((status.st_dev, status.st_ino))
     entries = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=natural_key)
-    if any(p.is_file() and not volume_suffix(p) and not is_picture(p) and is_dicom(p) for p in entries):
-        for info in describe(headers_in(folder)):
-            yield ScanRef(folder, info.id, info.description or folder.name)
+    for info in of_folder.get(folder, ()):
+        # Seen from its own folder, the series does not carry the name of that folder.
+        series, number, part = info.id.partition("#")
+        yield ScanRef(folder, series.partition("@")[0] + number + part, info.name)
     for path in entries:
         if _is_file(path) and volume_suffix(path) and not is_label_name(path):
             yield ScanRef(path, None, plain_name(path))
@@ -116,7 +127,7 @@ def _scans_in(folder: Path) -> Iterator[ScanRef]:
         yield ScanRef(folder, None, folder.name)
     for path in entries:
         if path.is_dir() and path.name.lower() not in LABEL_FOLDERS:
-            yield from _scans_in(path)
+            yield from _scans_in(path, of_folder, seen)
 
 
 def _is_seed_folder(folder: Path, pictures: list[Path]) -> bool:
