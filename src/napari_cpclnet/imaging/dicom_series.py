@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,12 +97,23 @@ class Listing:
     localisers
         Overviews for planning, left out where there are scans.
     skipped
-        What was left out, one sentence each.
+        What else was left out, one sentence each.
     """
 
     series: tuple[SeriesInfo, ...]
     localisers: tuple[SeriesInfo, ...] = ()
     skipped: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What was left out, the localisers too, one sentence each."""
+        slices: dict[str, int] = defaultdict(int)
+        for one in self.localisers:
+            slices[", ".join(filter(None, (one.description, one.modality)))] += one.n_slices
+        overviews = (
+            f"Left out as a localiser: {name} ({n} slice{'s'[: n != 1]})." for name, n in slices.items()
+        )
+        return (*self.skipped, *overviews)
 
 
 @dataclass
@@ -134,10 +145,14 @@ def list_series(folder: str | Path) -> list[SeriesInfo]:
     return list(found)
 
 
-def survey(path: Path) -> Listing:
-    """What a folder and its subfolders hold, or one file; nothing where there is no DICOM image."""
+def survey(path: Path | Sequence[Path]) -> Listing:
+    """What a folder and its subfolders hold, or a file, or some files; nothing where there is no DICOM image."""
     groups: dict[str, _Group] = {}
-    for file in walk(path) if path.is_dir() else (path,):
+    if isinstance(path, Path):
+        files = walk(path) if path.is_dir() else iter([path])
+    else:
+        files, path = iter(path), Path(os.path.commonpath([file.parent for file in path]))
+    for file in files:
         if not is_dicom(file):
             continue
         header = read_header(file, KEYWORDS)
@@ -160,11 +175,6 @@ def survey(path: Path) -> Listing:
             target.extend(_infos(base, group, frames if overview else scans, notes))
     if not series:
         return Listing(_sorted(localisers), (), tuple(skipped))
-    slices: dict[str, int] = defaultdict(int)
-    for one in localisers:
-        slices[", ".join(filter(None, (one.description, one.modality)))] += one.n_slices
-    for name, n in slices.items():
-        skipped.append(f"Left out as a localiser: {name} ({n} slice{'s'[: n != 1]}).")
     return Listing(_sorted(series), _sorted(localisers), tuple(skipped))
 
 
