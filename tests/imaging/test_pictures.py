@@ -126,3 +126,24 @@ def test_a_layout_without_masks_is_named(tmp_path: Path) -> None:
     save(tmp_path / "masks" / "CT_002.png", GREY)
     with pytest.raises(ImageError, match="no file in images has a mask"):
         seed_pairs(tmp_path)
+
+
+def test_a_damaged_tiff_is_refused_without_a_word_on_the_error_stream(tmp_path: Path, capfd) -> None:
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, np.ones((4, 30, 40), np.uint8), photometric="minisblack")
+    whole = bytearray(path.read_bytes())
+    whole[10:24] = b"\xff" * 14  # the first tags
+    path.write_bytes(whole)
+    with pytest.raises(ImageError):
+        read_volume(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_tiff_that_promises_too_much_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "huge.tif"
+    tifffile.imwrite(path, np.ones((30, 40), np.uint8), photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tiff.pages[0].tags["ImageWidth"].overwrite(1_000_000)
+        tiff.pages[0].tags["ImageLength"].overwrite(1_000_000)
+    with pytest.raises(ImageError, match="is truncated"):
+        read_volume(path)

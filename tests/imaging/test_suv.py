@@ -6,7 +6,6 @@ from pydicom.dataset import Dataset
 
 from napari_cpclnet.imaging.suv import suv_factor
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR")  # damage on purpose
 
 

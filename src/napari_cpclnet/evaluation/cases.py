@@ -19,6 +19,7 @@ import yaml
 
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.imaging import MODALITIES, Modality, Segmentation, Volume, read_segmentation, read_volume
+from napari_cpclnet.yaml_text import NotYamlError, yaml_checked
 
 COLUMNS = ("patient", "modality", "image", "label", "classes")
 OPTIONAL_COLUMNS = ("side",)
@@ -147,12 +148,12 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _yaml_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise SettingsError(f"{where}: is no YAML ({getattr(error, 'problem', error)}).") from error
+        with yaml_checked():
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+            values = yaml.safe_load(text)
+    except NotYamlError as error:
+        where = f"{path}, line {error.line}" if error.line else str(path)
+        raise SettingsError(f"{where}: is no YAML ({error.problem}).") from error
     if root is None:
         return
     if not isinstance(values, list) or not isinstance(root, yaml.SequenceNode):

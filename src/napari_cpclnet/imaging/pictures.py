@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.itk_files import open_image
+from napari_cpclnet.imaging.limits import check_memory
 
+# Deflate packs 1032 to 1 at best; the rarer encodings of TIFF more, but never a real scan.
+BEST_TIFF_RATIO = 5000
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
 
@@ -46,7 +51,7 @@ def read_picture(path: Path, *, as_labels: bool = False) -> NDArray[Any]:
     with open_image(path):
         pass
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _unlogged("tifffile"):
             warnings.simplefilter("ignore")
             array = _tiff(path) if path.suffix.lower() in (".tif", ".tiff") else _pillow(path, as_labels)
     except ImageError:
@@ -79,10 +84,23 @@ def read_stack(paths: Sequence[Path], *, as_labels: bool = False) -> NDArray[Any
     return np.concatenate(slices)
 
 
+@contextmanager
+def _unlogged(name: str) -> Iterator[None]:
+    """Keep what a library logs about damaged files from the user's error stream; the exceptions tell."""
+    logger = logging.getLogger(name)
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def _pillow(path: Path, as_labels: bool) -> NDArray[Any]:
     from PIL import Image
 
     with Image.open(path) as image:
+        check_memory(path, image.size, 4)
         if image.mode in ("P", "PA") and not as_labels:
             array = np.asarray(image.convert("RGBA"))
         else:
@@ -97,6 +115,10 @@ def _tiff(path: Path) -> NDArray[Any]:
         if len(tiff.series) > 1:
             raise ImageError(f"{path}: holds {len(tiff.series)} images of different kinds; save one of them.")
         series = tiff.series[0]
+        plain = series.keyframe.compression == 1
+        if series.nbytes > path.stat().st_size * (1 if plain else BEST_TIFF_RATIO):
+            raise ImageError(f"{path}: is truncated: it ends before all pixels are there; export it again.")
+        check_memory(path, series.shape, series.dtype.itemsize)
         array, axes = np.asarray(series.asarray()), str(series.axes)
     if "S" in axes:
         array = _grey(path, np.moveaxis(array, axes.index("S"), -1))

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.yaml_text import NotYamlError, yaml_checked
 
 BUNDLED = Path(__file__).with_name("terminology.yaml")
 
@@ -97,12 +98,13 @@ def _bundled_categories() -> dict[str, Code]:
 
 def _load(path: Path, categories: dict[str, Code]) -> Table:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with yaml_checked():
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(
             f"{path}: the terminology cannot be opened ({error.strerror or error})."
         ) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except NotYamlError as error:
         raise SettingsError(f"{path}: the terminology is no YAML file.") from error
     try:
         categories = categories | {

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.whole_file import whole_file
+from napari_cpclnet.yaml_text import NotYamlError, yaml_checked
 
 _WIDTH = 100
 
@@ -27,13 +28,14 @@ def read_settings(path: Path) -> TrainingSettings:
         If the file is missing, is no YAML, or names a setting or a value that does not exist.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        with yaml_checked():
+            content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path}: the settings cannot be read ({getattr(error, 'strerror', None) or 'it is no text'})."
         raise SettingsError(msg) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
+    except NotYamlError as error:
+        where = f" in line {error.line}" if error.line else ""
         raise SettingsError(f"{path}: is no YAML; there is a mistake{where}.") from error
     if content is None:
         content = {}

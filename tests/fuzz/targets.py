@@ -1,0 +1,147 @@
+"""What is fuzzed: each target takes any bytes as a file, and may answer with a result or with one sentence.
+
+Anything else - another exception, a sentence of two lines, a hang, memory beyond what the bytes can hold - is a
+finding. The first byte chooses among the forms a target knows (packed or not, suffix), so that a fuzzer reaches
+all of them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from napari_cpclnet.errors import CpclnetError
+from napari_cpclnet.imaging import Geometry, Terminology, Volume, list_series, read_segmentation, read_volume
+
+GRID = Geometry((3, 8, 9), (3.0, 2.0, 2.0))
+
+
+def workplace() -> Path:
+    """Folder of the files that are tried; in memory where there is such a place."""
+    memory = Path("/dev/shm")
+    base = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
+    return Path(tempfile.mkdtemp(prefix="fuzz_", dir=base))
+
+
+class Targets:
+    """The targets, which share a folder.
+
+    Parameters
+    ----------
+    folder
+        Empty folder for the files that are tried.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # For headers that keep their voxels in a file of their own.
+        (folder / "data.raw").write_bytes(bytes(range(240)) * 2)
+        self.by_name: dict[str, Callable[[bytes], None]] = {
+            "nifti": self.nifti,
+            "nrrd": self.nrrd,
+            "metaimage": self.metaimage,
+            "dicom": self.dicom,
+            "dicom_seg": self.dicom_seg,
+            "rtstruct": self.rtstruct,
+            "picture": self.picture,
+            "terminology": self.terminology,
+            "cases": self.cases,
+            "settings": self.settings,
+            "support": self.support,
+        }
+
+    def nifti(self, data: bytes) -> None:
+        form = data[:1] or b"\0"
+        if form[0] % 4 == 1:
+            path = self._file("scan.nii.gz", gzip.compress(data[1:], 1))
+        elif form[0] % 4 == 2:
+            path = self._file("scan.hdr", data[1:])
+        else:
+            path = self._file(("scan.nii.gz", "", "", "scan.nii")[form[0] % 4], data[1:])
+        self._read_both(path)
+
+    def nrrd(self, data: bytes) -> None:
+        names = ("scan.nrrd", "scan.nhdr", "scan.seg.nrrd")
+        self._read_both(self._file(names[(data[:1] or b"\0")[0] % 3], data[1:]))
+
+    def metaimage(self, data: bytes) -> None:
+        self._read_both(self._file(("scan.mha", "scan.mhd")[(data[:1] or b"\0")[0] % 2], data[1:]))
+
+    def picture(self, data: bytes) -> None:
+        suffix = ("png", "tif", "jpg", "bmp")[(data[:1] or b"\0")[0] % 4]
+        self._read_both(self._file(f"scan.{suffix}", data[1:]))
+
+    def dicom(self, data: bytes) -> None:
+        folder = self.folder / "series"
+        folder.mkdir(exist_ok=True)
+        path = folder / "slice.dcm"
+        path.write_bytes(data)
+        one_sentence(lambda: _check(read_volume(path)))
+        one_sentence(lambda: [_check(read_volume(folder, series=one.id)) for one in list_series(folder)])
+
+    def dicom_seg(self, data: bytes) -> None:
+        path = self._file("labels.dcm", data)
+        one_sentence(lambda: read_segmentation(path))
+        one_sentence(lambda: read_segmentation(path, like=GRID))
+
+    def rtstruct(self, data: bytes) -> None:
+        path = self._file("outlines.dcm", data)
+        one_sentence(lambda: read_segmentation(path, like=GRID))
+
+    def terminology(self, data: bytes) -> None:
+        path = self._file("terms.yaml", data)
+        one_sentence(lambda: Terminology(path)["liver"])
+
+    def cases(self, data: bytes) -> None:
+        from napari_cpclnet.evaluation.cases import read_cases
+
+        path = self._file(("cases.csv", "cases.yaml")[(data[:1] or b"\0")[0] % 2], data[1:])
+        one_sentence(lambda: read_cases(path))
+
+    def settings(self, data: bytes) -> None:
+        from napari_cpclnet.training.settings_file import read_settings
+
+        path = self._file("settings.yaml", data)
+        one_sentence(lambda: read_settings(path), lines=None)
+
+    def support(self, data: bytes) -> None:
+        from napari_cpclnet.segmentation import SupportSet
+
+        path = self._file("support.safetensors", data)
+        one_sentence(lambda: SupportSet.load(path))
+
+    def _file(self, name: str, data: bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(data)
+        return path
+
+    def _read_both(self, path: Path) -> None:
+        one_sentence(lambda: _check(read_volume(path)))
+        one_sentence(lambda: _check(read_volume(path, series="1")))
+        one_sentence(lambda: read_segmentation(path, like=GRID))
+
+
+def one_sentence(action: Callable[[], object], lines: int | None = 1) -> None:
+    """Run an action, and allow it to fail with one sentence of our own."""
+    try:
+        action()
+    except CpclnetError as error:
+        message = str(error)
+        assert message.strip()
+        assert lines is None or message.count("\n") < lines, message
+
+
+def _check(volume: Volume) -> None:
+    """What every scan must be, whatever file it came from."""
+    assert volume.array.shape == volume.geometry.shape
+    assert volume.array.ndim == 3 and volume.array.size > 0
+    if volume.array.dtype.kind == "f":
+        assert np.all(np.isfinite(volume.array))
+    with suppress(np.linalg.LinAlgError):
+        assert np.all(np.isfinite(volume.geometry.affine))
