@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cpclnet.cli_files import series_in
 from napari_cpclnet.errors import CpclnetError
 
 if TYPE_CHECKING:
-    from napari_cpclnet.imaging import Geometry, Volume
+    from napari_cpclnet.imaging import Geometry, Listing, Volume
 
 _WIDTH = 18
 _ENDS = (("inferior", "superior"), ("anterior", "posterior"), ("right", "left"))
@@ -28,16 +27,19 @@ def describe(path: Path) -> Iterator[str]:
     if path.suffix == ".safetensors":
         yield from _weights_lines(path)
         return
-    from napari_cpclnet.imaging import find_scans, read_volume
+    from napari_cpclnet.imaging import find_scans, read_volume, survey
 
-    series = series_in(path)
-    if series:
-        yield _line("DICOM series", str(len(series)))
-        for one in series:
-            description = f", {one.description}" if one.description else ""
-            yield f"  {one.id}: {one.modality}, {one.n_files} files{description}"
-    scans = find_scans(path)
-    if len(scans) == 1:
+    if path.name.upper() == "DICOMDIR":  # the index of a disc stands for the folder it lies in
+        path = path.parent
+    listing = survey(path) if path.is_dir() else None
+    if listing is not None and listing.series:
+        yield from _series_lines(path, listing)
+        if len(listing.series) > 1:
+            yield "Details of one: give the folder in which it lies alone, or convert it with --series ID."
+    scans = [
+        scan for scan in find_scans(path) if listing is None or len(listing.series) < 2 or not scan.series
+    ]
+    if len(scans) == 1 and (listing is None or len(listing.series) < 2):
         yield from _scan_lines(read_volume(scans[0].path, series=scans[0].series))
         return
     for scan in scans:
@@ -47,6 +49,32 @@ def describe(path: Path) -> Iterator[str]:
             yield from _scan_lines(read_volume(scan.path, series=scan.series))
         except CpclnetError as error:  # one bad file must not hide the others
             yield _line("problem", str(error))
+
+
+def _series_lines(path: Path, listing: Listing) -> Iterator[str]:
+    """Table of the series of a folder, from their headers alone, and below it what is wrong with them."""
+    from napari_cpclnet.imaging import unit_and_notes
+
+    yield _line("DICOM series", str(len(listing.series)))
+    table = [("", "modality", "slices", "size (z, y, x)", "spacing (mm)", "unit", "date", "description")]
+    below = []
+    for number, one in enumerate(listing.series, start=1):
+        unit, notes = ("", one.notes) if one.problem else unit_and_notes(one)
+        size = "" if one.shape is None else _product(one.shape, "{}")
+        spacing = "" if one.spacing is None else _product(one.spacing, "{:.4g}")
+        name = ", ".join(filter(None, (one.description, one.part)))
+        table.append((str(number), one.modality, str(one.n_slices), size, spacing, unit, one.date, name))
+        folder = one.folder.relative_to(path).as_posix()
+        below.append(f"  {number}: {one.id}" + (f" in {folder}" if folder != "." else ""))
+        below.extend(f"     {note}" for note in notes)
+        if one.problem:
+            below.append(f"     Cannot be opened: {one.problem}")
+    widths = [max(len(row[place]) for row in table) for place in range(len(table[0]))]
+    for row in table:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from below
+    for sentence in listing.left_out:
+        yield f"  {sentence}"
 
 
 def _scan_lines(volume: Volume) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SLOPE = 1 / 32  # of the stored values: rounding is a 64th
@@ -73,3 +73,32 @@ def assert_in_place(volume) -> None:
     error = error[np.isfinite(error)]
     assert np.quantile(error, 0.85) < 0.05
     assert error.max() < 1.2
+
+
+def enhanced(
+    places, *, slopes=None, size=(12, 14), pixel=(2.0, 1.5), orientation=UPRIGHT, contents=None
+) -> Dataset:
+    """Enhanced image of the patient: one frame per place, each with its slope; ``contents`` per frame."""
+    data = base("1.2.9", EnhancedCTImageStorage)
+    data.Rows, data.Columns = size
+    data.NumberOfFrames = len(places)
+    shared, measures, plane = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = list(pixel), 3.0
+    plane.ImageOrientationPatient = [f"{v:.10g}" for v in orientation]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+    data.SharedFunctionalGroupsSequence = [shared]
+    data.PerFrameFunctionalGroupsSequence = []
+    slopes = slopes or [SLOPE] * len(places)
+    for number, (place, slope) in enumerate(zip(places, slopes, strict=True)):
+        frame, position, scale, content = Dataset(), Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient = [f"{v:.10g}" for v in place]
+        scale.RescaleSlope, scale.RescaleIntercept, scale.RescaleType = slope, 0, "HU"
+        content.InStackPositionNumber = number + 1
+        for keyword, value in (contents[number] if contents else {}).items():
+            setattr(content, keyword, value)
+        frame.PlanePositionSequence, frame.PixelValueTransformationSequence = [position], [scale]
+        frame.FrameContentSequence = [content]
+        data.PerFrameFunctionalGroupsSequence.append(frame)
+    pictures = [stored(p, orientation, size, pixel, s) for p, s in zip(places, slopes, strict=True)]
+    data.PixelData = np.stack(pictures).tobytes()
+    return data

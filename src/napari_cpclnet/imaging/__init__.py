@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_cpclnet.imaging.dicom import read_series
+from napari_cpclnet.imaging.dicom import read_series, unit_and_notes
 from napari_cpclnet.imaging.dicom_labels import dicom_label_kind, is_dicom_path, referenced_series
 from napari_cpclnet.imaging.dicom_series import Listing, SeriesInfo, list_series, survey, walk
 from napari_cpclnet.imaging.geometry import Geometry
@@ -39,6 +39,7 @@ __all__ = [
     "referenced_series",
     "seed_pairs",
     "survey",
+    "unit_and_notes",
     "walk",
     "write_segmentation",
     "write_volume",

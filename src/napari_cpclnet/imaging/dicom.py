@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from napari_cpclnet.imaging.dicom_series import SeriesInfo, survey
 from napari_cpclnet.imaging.itk_files import open_image
 from napari_cpclnet.imaging.modality import detect_modality
 from napari_cpclnet.imaging.suv import suv_factor
-from napari_cpclnet.imaging.volume import Volume
+from napari_cpclnet.imaging.volume import Modality, Volume
 
 # Of a folder of hundreds of series an error names the first ones; `info` lists them all.
 MOST_NAMED = 12
@@ -94,35 +95,62 @@ def read_series(
     """
     where = where or str(info.folder)
     stack = stack_of(where, info.frames)
-    # The tracer is described in tags that only PET has; of other series the few tags of the frames are enough.
+    meaning = _meaning(info, stack)
+    fill = AIR_HU if meaning.modality == "CT" else 0.0
+    array = (_lazy_array if lazy else _array)(stack, np.float32(meaning.factor), fill)
+    return Volume(
+        array,
+        stack.geometry,
+        meaning.modality,
+        meaning.unit,
+        name or info.name,
+        source or info.folder,
+        calibrated=stack.frames[0].pixel is not None,
+        notes=meaning.notes,
+    )
+
+
+def unit_and_notes(info: SeriesInfo) -> tuple[str, tuple[str, ...]]:
+    """Unit of a series, and all that `read_series` would note, without decoding a pixel.
+
+    Raises
+    ------
+    ImageError
+        If its slices form no volume.
+    """
+    meaning = _meaning(info, stack_of(str(info.folder), info.frames))
+    return meaning.unit, meaning.notes
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    """What the values of a series are, once multiplied by the factor."""
+
+    modality: Modality
+    unit: str
+    factor: float
+    notes: tuple[str, ...]
+
+
+def _meaning(info: SeriesInfo, stack: Stack) -> _Meaning:
     header = read_header(stack.frames[0].path)
     if header is None:
         raise ImageError(f"{stack.frames[0].path}: is no DICOM file, or its header is damaged.")
-    repairs = info.notes[: len(info.notes) - len(stack.notes)]
+    left_out = info.notes[: len(info.notes) - len(stack.notes)]
+    notes = (*left_out, *stack.notes, *_scale_notes(stack))
     modality, unit = detect_modality(np.empty(0), dicom_modality=text(header, "Modality"))
-    notes = (*repairs, *stack.notes, *_scale_notes(stack))
     kind = _rescale_type(header)
     if modality == "CT" and kind not in ("", "HU", "HU_MOD"):
         unit = ""
         notes = (*notes, f"The CT values are of type {kind}, not HU.")
     factor = 1.0
     if modality == "PT":
+        # The tracer is described in tags that only PET has; of other series the few tags of the frames are enough.
         paths = dict.fromkeys(frame.path for frame in stack.frames)
         headers = [found for path in paths if (found := read_header(path)) is not None]
         factor, unit, suv_notes = suv_factor(headers)
         notes = (*notes, *suv_notes)
-    fill = AIR_HU if modality == "CT" else 0.0
-    array = (_lazy_array if lazy else _array)(stack, np.float32(factor), fill)
-    return Volume(
-        array,
-        stack.geometry,
-        modality,
-        unit,
-        name or info.name,
-        source or info.folder,
-        calibrated=stack.frames[0].pixel is not None,
-        notes=notes,
-    )
+    return _Meaning(modality, unit, factor, notes)
 
 
 def _array(stack: Stack, factor: np.float32, fill: float) -> Any:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from napari_cpclnet.errors import ImageError
@@ -22,6 +21,9 @@ from napari_cpclnet.imaging.dicom_headers import (
     texts,
     value_of,
 )
+
+# Values by keyword, as `dicom_headers.plain` gives them.
+Header = dict[str, Any]
 
 # What tells the phases of a series apart, in the order in which a reader of scans would name them: the group of
 # an enhanced frame in which it stands, and how to say it. The last ones only serve where nothing better does.
@@ -54,7 +56,7 @@ _KEPT = """
     SpacingBetweenSlices ImagePositionPatient ImageOrientationPatient RescaleSlope RescaleIntercept
     RescaleType SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
 """
-KEYWORDS = (*(keyword for keyword, (group, _) in TRAITS.items() if not group), *_KEPT.split())
+KEYWORDS = (*TRAITS, *_KEPT.split())
 # No scanner makes larger pictures; a damaged size must not ask for any amount of memory.
 MOST_PIXELS = 1 << 28
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -119,7 +121,7 @@ class Frame:
         return any(value.upper() in _LOCALISER_TYPES for value in self.image_type)
 
 
-def frames_of(path: Path, header: FileDataset) -> list[Frame]:
+def frames_of(path: Path, header: Header) -> list[Frame]:
     """Frames of an image file.
 
     A file whose frames cannot be told from its header is one frame with a refusal.
@@ -132,7 +134,7 @@ def frames_of(path: Path, header: FileDataset) -> list[Frame]:
     return [_frame(path, header, item, index, n_frames, "") for index, item in enumerate(items)]
 
 
-def _refusal(path: Path, header: FileDataset, n_frames: int, described: int) -> str:
+def _refusal(path: Path, header: Header, n_frames: int, described: int) -> str:
     colours = count(header, "SamplesPerPixel") > 1
     if colours or text(header, "PhotometricInterpretation") not in ("", "MONOCHROME1", "MONOCHROME2"):
         return "holds colours, not grey values; choose the original series."
@@ -149,7 +151,7 @@ def _refusal(path: Path, header: FileDataset, n_frames: int, described: int) -> 
     return _too_small(path, header, n_frames)
 
 
-def _too_small(path: Path, header: FileDataset, n_frames: int) -> str:
+def _too_small(path: Path, header: Header, n_frames: int) -> str:
     """Whether the file is smaller than the pixels its header promises; damage must not ask for memory."""
     try:
         size = path.stat().st_size
@@ -165,24 +167,24 @@ def _too_small(path: Path, header: FileDataset, n_frames: int) -> str:
     return ""
 
 
-def is_compressed(header: FileDataset) -> bool:
+def is_compressed(header: Header) -> bool:
     """Whether the pixels are compressed, or the whole file is."""
     return syntax_of(header) not in ("", *NATIVE)
 
 
-def syntax_of(header: FileDataset) -> str:
+def syntax_of(header: Header) -> str:
     """TransferSyntaxUID, empty if it is missing."""
-    return text(getattr(header, "file_meta", Dataset()), "TransferSyntaxUID")
+    return text(header, "TransferSyntaxUID")
 
 
-def _mirror(header: FileDataset) -> float | None:
+def _mirror(header: Header) -> float | None:
     if text(header, "PhotometricInterpretation") != "MONOCHROME1" or text(header, "Modality") in MEASURED:
         return None
     bits = count(header, "BitsStored") or count(header, "BitsAllocated")
     return -1.0 if count(header, "PixelRepresentation") else float((1 << min(bits, 32)) - 1)
 
 
-def _frame(path: Path, header: FileDataset, item: Any, index: int, n_frames: int, refusal: str) -> Frame:
+def _frame(path: Path, header: Header, item: Any, index: int, n_frames: int, refusal: str) -> Frame:
     def group(keyword: str) -> Iterator[Any]:
         """Places of a value: the frame's own group, the shared one, and the header, as classic images have it."""
         if item is not header:
@@ -233,12 +235,10 @@ def _frame(path: Path, header: FileDataset, item: Any, index: int, n_frames: int
     )
 
 
-def _traits(header: FileDataset, item: Any) -> Iterator[tuple[str, str]]:
+def _traits(header: Header, item: Any) -> Iterator[tuple[str, str]]:
     for keyword, (group, _) in TRAITS.items():
-        if not group:
+        if not group or item is header:
             values = texts_of(header, keyword)
-        elif item is header:
-            continue
         else:
             names = _FRAME_TYPES if group == "*" else (group,)
             values = next(
@@ -253,6 +253,8 @@ def texts_of(dataset: Any, keyword: str) -> str:
     value = value_of(dataset, keyword)
     if value is None or isinstance(value, bytes):
         return ""
+    if isinstance(value, int | float):
+        return f"{value:.6g}" if value % 1 else str(int(value))
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         return str(value).strip()
     return "/".join(str(one).strip() for one in value)

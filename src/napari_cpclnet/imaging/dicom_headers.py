@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
 
@@ -53,13 +54,32 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
-def is_image(header: FileDataset) -> bool:
+def is_image(header: Any) -> bool:
     """Whether a DICOM object is a scan: it has pixels, and is no segmentation or dose."""
     return count(header, "Rows") > 0 and text(header, "Modality") not in NO_SCANS
 
 
+def plain(header: FileDataset) -> dict[str, Any]:
+    """Values of a header by keyword, and its TransferSyntaxUID; those that are damaged are not in it.
+
+    Looking up a tag in a dataset takes longer than reading it, which counts where there are thousands of files.
+    """
+    values: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for place in (header, getattr(header, "file_meta", Dataset())):
+            for tag in list(place.keys()):
+                try:
+                    values[keyword_for_tag(tag)] = place[tag].value
+                except Exception:  # noqa: BLE001  values are only decoded now, and damage can fail anywhere
+                    continue
+    return values
+
+
 def value_of(dataset: Any, keyword: str) -> Any:
     """Value of a tag, or None if it is missing or damaged."""
+    if isinstance(dataset, dict):
+        return dataset.get(keyword)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

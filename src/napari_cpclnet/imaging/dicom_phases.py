@@ -24,6 +24,8 @@ def stacks(frames: Sequence[Frame]) -> tuple[list[Part], tuple[str, ...]]:
     list of (label, frames), tuple of str
         The label is empty where there is one stack only.
     """
+    if any(frame.refusal for frame in frames):  # a damaged slice is no localiser to be left out
+        return [("", list(frames))], ()
     found: list[list[Frame]] = []
     for frame in frames:
         fitting = next((stack for stack in found if _fits(stack[0], frame)), None)

@@ -9,12 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydicom.dataset import FileDataset
-
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging.dicom_frames import KEYWORDS, Frame, frames_of
+from napari_cpclnet.imaging.dicom_frames import KEYWORDS, Frame, Header, frames_of
 from napari_cpclnet.imaging.dicom_geometry import stack_of
-from napari_cpclnet.imaging.dicom_headers import is_dicom, is_image, read_header, text
+from napari_cpclnet.imaging.dicom_headers import is_dicom, is_image, plain, read_header, text
 from napari_cpclnet.imaging.dicom_phases import Part, phases, stacks
 
 NO_SERIES_ID = "no-series-id"
@@ -111,7 +109,8 @@ class Listing:
         for one in self.localisers:
             slices[", ".join(filter(None, (one.description, one.modality)))] += one.n_slices
         overviews = (
-            f"Left out as a localiser: {name} ({n} slice{'s'[: n != 1]})." for name, n in slices.items()
+            f"Left out as a localiser: {name} ({n} slice{'s'[: n != 1]})."
+            for name, n in sorted(slices.items())
         )
         return (*self.skipped, *overviews)
 
@@ -155,9 +154,9 @@ def survey(path: Path | Sequence[Path]) -> Listing:
     for file in files:
         if not is_dicom(file):
             continue
-        header = read_header(file, KEYWORDS)
-        if header is not None and is_image(header):
-            _group_of(groups, file, header).frames.extend(frames_of(file, header))
+        found = read_header(file, KEYWORDS)
+        if found is not None and is_image(header := plain(found)):
+            _group_of(groups, header).frames.extend(frames_of(file, header))
     series: list[SeriesInfo] = []
     localisers: list[SeriesInfo] = []
     skipped: list[str] = []
@@ -197,7 +196,7 @@ def walk(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _group_of(groups: dict[str, _Group], file: Path, header: FileDataset) -> _Group:
+def _group_of(groups: dict[str, _Group], header: Header) -> _Group:
     uid = text(header, "SeriesInstanceUID") or NO_SERIES_ID
     if uid not in groups:
         day = next(
