@@ -342,6 +342,14 @@ def train(
         typer.Option(metavar="FILE|bundled", help="Weights to begin with. Default: random ones."),
     ] = None,
     device: Device = "auto",
+    devices: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="CUDA devices, or processes on the CPU, that train together, each on its own batches.",
+        ),
+    ] = 1,
 ) -> None:
     """Train the network without labels, on your own scans, on phantoms, or on both.
 
@@ -351,7 +359,8 @@ def train(
     with user_errors():
         from napari_cpclnet.cli_train import TrainingJob, run_train
 
-        if not run_train(TrainingJob(data_root, phantoms, out, resume, settings, steps, start, device)):
+        job = TrainingJob(data_root, phantoms, out, resume, settings, steps, start, device, devices)
+        if not run_train(job):
             raise typer.Exit(INTERRUPTED)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import signal
 from collections.abc import Generator, Iterator
@@ -34,6 +35,7 @@ class TrainingJob:
     steps: int | None
     start: str | None
     device: str
+    devices: int = 1
 
 
 def run_train(job: TrainingJob) -> bool:
@@ -66,8 +68,11 @@ def run_train(job: TrainingJob) -> bool:
         data_root=job.data_root,
         resume=job.resume,
         device=job.device,
+        devices=job.devices,
         start=bundled_weights() if job.start == "bundled" else Path(job.start) if job.start else None,
     )
+    if job.devices > 1 and int(os.environ.get("LOCAL_RANK", "0")):
+        return _follow(reports)
     with _stop_on_ctrl_c() as stopping, _progress() as progress:
         _Screen(progress).show(reports, stopping)
     if stopping:
@@ -78,6 +83,17 @@ def run_train(job: TrainingJob) -> bool:
             typer.echo("Stopped before the first step; there is nothing to go on from.", err=True)
         return False
     typer.echo(f"Weights: {job.out / 'models' / 'best_model.safetensors'}")
+    return True
+
+
+def _follow(reports: Generator[TrainingReport, None, None]) -> bool:
+    """Train along in a further process of several devices: the first one shows, writes and decides when to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for _ in reports:
+            pass
+    except RuntimeError:  # the first process is gone, and says why
+        raise typer.Exit(1) from None
     return True
 
 

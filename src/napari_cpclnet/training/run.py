@@ -29,6 +29,7 @@ from napari_cpclnet.errors import ImageError, OutputError, SettingsError, Weight
 from napari_cpclnet.imaging import find_scans
 from napari_cpclnet.model import CPCLNet, choose_device, load_weights, save_weights
 from napari_cpclnet.training.checkpoint import read_facts
+from napari_cpclnet.training.fabric import make_fabric
 from napari_cpclnet.training.journal import Journal, Pace
 from napari_cpclnet.training.pictures import write_picture
 from napari_cpclnet.training.settings import TrainingSettings
@@ -97,6 +98,7 @@ def train(
     data_root: Path | None = None,
     resume: bool = False,
     device: str = "auto",
+    devices: int = 1,
     start: Path | None = None,
 ) -> Generator[TrainingReport, None, None]:
     """Train, and write everything that comes of it to a folder.
@@ -117,6 +119,9 @@ def train(
         Go on with the run in `out`, if there is one.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    devices : int
+        CUDA devices, or processes on the CPU, that train together, each on batches of its own. More than one is for
+        commands only: every further process runs the same command again, and yields nothing.
     start : Path, optional
         Weights to begin with; the network and its preprocessing are theirs.
 
@@ -153,11 +158,23 @@ def train(
             settings = _fitting(settings, begun, str(start))
     if going_on and data_root is None:
         data_root = _data_root_of(checkpoint)
-    sources = yield from _sources(settings, out, data_root, chosen)
-    trainer = Trainer(settings, sources, chosen, begun)
+    fabric = make_fabric(chosen, settings.precision, devices)
+    chosen = fabric.device
+    if fabric.is_global_zero:
+        sources = yield from _sources(settings, out, data_root, chosen)
+        fabric.barrier()
+    else:
+        fabric.barrier()  # what the sources are read from is made by the first process
+        sources = _consumed(_sources(settings, out, data_root, chosen))
+    trainer = Trainer(settings, sources, chosen, begun, fabric)
     facts: dict[str, Any] = {"started_from": begun.metadata["hash"] if begun else None}
     if going_on:
         facts = trainer.resume(checkpoint)
+    fabric.barrier()
+    if not fabric.is_global_zero:
+        for _ in trainer.run():
+            pass
+        return
     if data_root is not None:
         facts["data_root"] = str(data_root.resolve())
     run = _Run(out, trainer, facts)
@@ -281,6 +298,16 @@ def _sources(
             "There is nothing to learn from: give a folder of scans, or phantoms a weight above 0."
         )
     return sources
+
+
+def _consumed(sources: Generator[PreparationReport, None, list[Source]]) -> list[Source]:
+    """What a generator returns, without what it yields."""
+    while True:
+        try:
+            next(sources)
+        except StopIteration as end:
+            found: list[Source] = end.value
+            return found
 
 
 def _data_root_of(checkpoint: Path) -> Path | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from napari_cpclnet.episodes.source import EpisodeBatch
@@ -63,6 +64,9 @@ class Trainer:
     device : torch.device
     start : CPCLNet, optional
         Weights to begin with, of the network that the settings describe; random ones where missing.
+    fabric : Fabric, optional
+        For several devices: every process has a trainer, all draw batches of their own and have the same weights, and
+        only the first judges them.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Trainer:
         sources: Sequence[Source],
         device: torch.device,
         start: CPCLNet | None = None,
+        fabric: Fabric | None = None,
     ) -> None:
         self.settings = settings
         self.device = device
@@ -88,7 +93,7 @@ class Trainer:
             weight_decay=settings.weight_decay,
             betas=(0.9, 0.98),
         )
-        self._fabric = make_fabric(device, settings.precision)
+        self._fabric = fabric or make_fabric(device, settings.precision)
         self._wrapped, self._stepper = self._fabric.setup(self.objective, self.optimiser)
         self.rng = np.random.default_rng(settings.seed)
         self.generator = torch.Generator(device).manual_seed(settings.seed)
@@ -108,8 +113,19 @@ class Trainer:
         return s.learning_rate * min(1.0, (begun + 1) / s.warmup) * fall
 
     def run(self) -> Iterator[StepReport]:
-        """Train from the present step to the last one, one report per step."""
-        while self.step < self.settings.steps:
+        """Train from the present step to the last one, one report per step.
+
+        With several devices, closing it in the first process ends it in all of them.
+        """
+        try:
+            yield from self._steps()
+        except GeneratorExit:
+            self._go_on(False)
+            raise
+
+    def _steps(self) -> Iterator[StepReport]:
+        while self.step < self.settings.steps and self._go_on(True):
+            self._part_ways()
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate(self.step)
             self.objective.train()
@@ -132,8 +148,24 @@ class Trainer:
                 self.settings.steps,
                 {k: float(v.detach()) for k, v in losses.items()},
                 float(dice),
-                self.validate() if due else {},
+                self.validate() if due and self._fabric.is_global_zero else {},
             )
+
+    def _go_on(self, asked: bool) -> bool:
+        """What the first process asks for; all processes must call this."""
+        if self._fabric.world_size == 1:
+            return asked
+        flag = torch.tensor([int(asked)], device=self._fabric.device)
+        torch.distributed.broadcast(flag, 0)
+        return bool(flag.item())
+
+    def _part_ways(self) -> None:
+        """Give every process but the first its own randomness, which no checkpoint needs to hold."""
+        rank = self._fabric.global_rank
+        if rank:
+            seeds = np.random.SeedSequence([self.settings.seed, rank, self.step])
+            self.rng = np.random.default_rng(seeds)
+            self.generator.manual_seed(int(seeds.generate_state(1)[0]))
 
     def _draw(self, few_shot: bool) -> EpisodeBatch:
         """The next batch; only from sources that name structures while the encoder alone learns."""
@@ -189,7 +221,8 @@ class Trainer:
             What else belongs to the run and can be written as JSON.
         """
         own = {name: getattr(self, name) for name in ("step", "anatomy_steps", "naming_steps")}
-        facts = {**(facts or {}), **own}
+        # fp16 scales its losses, by a factor that it finds as it goes
+        facts = {**(facts or {}), **own, "precision": self._fabric.strategy.precision.state_dict()}
         save_checkpoint(path, self._modules, self.optimiser, self.rng, self.generator, facts)
 
     def resume(self, path: Path) -> dict[str, Any]:
@@ -201,6 +234,7 @@ class Trainer:
             If the file is damaged or belongs to a run with another network.
         """
         facts = load_checkpoint(path, self._modules, self.optimiser, self.rng, self.generator)
+        self._fabric.strategy.precision.load_state_dict(facts.get("precision", {}))
         self.step = int(facts["step"])
         for name in ("anatomy_steps", "naming_steps"):
             setattr(self, name, int(facts.get(name, getattr(self, name))))
