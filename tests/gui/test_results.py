@@ -77,7 +77,7 @@ def test_an_edited_result_is_kept_and_a_new_layer_made(viewer):
 def test_a_result_chosen_as_support_is_kept(viewer):
     job, session = make_job(viewer)
     first = finished(ResultLayers(viewer, job))
-    assert ResultLayers(viewer, job, keep=first).begin(0) is not first
+    assert ResultLayers(viewer, job, keep=[first]).begin(0) is not first
     assert session.support_labels is not first
 
 
@@ -90,9 +90,10 @@ def test_a_painted_layer_with_the_name_of_a_result_is_kept(viewer):
 
 
 def test_results_have_the_colours_of_the_support(viewer):
-    job, session = make_job(viewer)
-    session.support_labels.new_colormap(seed=7)
-    layer = ResultLayers(viewer, job, keep=session.support_labels).begin(0)
+    _, session = make_job(viewer)
+    session.set_class_color(2, (10, 200, 30))
+    layer = ResultLayers(viewer, session.job()).begin(0)
+    np.testing.assert_allclose(layer.colormap.map(2)[:3] * 255, (10, 200, 30), atol=0.5)
     np.testing.assert_allclose(layer.colormap.map(2), session.support_labels.colormap.map(2))
 
 
@@ -108,7 +109,7 @@ def test_two_dimensional_images_get_two_dimensional_results(viewer):
     session = Session(viewer)
     session.forget_removed()
     session.new_support_labels().data[2:5, 2:5] = 1
-    session.tick(scan, True)
+    session.tick_query(scan, True)
     layer = finished(ResultLayers(viewer, session.job()), value=1)
     assert layer.ndim == 2
     assert layer.data.all()

@@ -59,7 +59,7 @@ def test_volumes_are_those_of_the_voxels(qtbot, viewer, make_panel):
 def test_support_scan_as_query_keeps_its_painted_slices(qtbot, viewer, make_panel):
     panel = make_panel(factory())
     viewer.layers.events.inserted.connect(
-        lambda event: event.value.name == "ct" and panel.session.tick(event.value, True)
+        lambda event: event.value.name == "ct" and panel.session.tick_query(event.value, True)
     )
     start(panel, viewer, "ct")
     wait_ready(qtbot, panel)

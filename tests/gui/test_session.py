@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.classes import add_class, class_names, name_class
+from napari_cpclnet.gui.classes import class_names
 from napari_cpclnet.gui.layers import copied_transform, same_grid
 from napari_cpclnet.gui.options import Options
 from napari_cpclnet.gui.session import Session
@@ -47,25 +47,26 @@ def test_new_labels_lie_on_the_support_scan_and_can_be_painted(session, viewer):
 def test_job_is_a_snapshot(session, viewer):
     ready(session, viewer)
     job = session.job()
-    before = job.labels.copy()
+    (part,) = job.supports
+    before = part.labels.copy()
     paint(session, 0, value=3)
-    np.testing.assert_array_equal(job.labels, before)
-    assert job.slices == (2, 5)
+    np.testing.assert_array_equal(part.labels, before)
+    assert part.slices == (2, 5)
     assert [query.scan.name for query in job.queries] == ["mr"]
 
 
 def test_class_names_travel_with_the_job(session, viewer):
     ready(session, viewer)
-    name_class(session.support_labels, 1, "liver")
-    assert add_class(session.support_labels) == 2
+    session.rename_class(1, "liver")
+    assert session.add_class() == 2
     paint(session, 2, value=2)
     assert session.job().classes == {2: "label 2", 1: "liver"}
 
 
 def test_support_scan_may_be_its_own_query(session, viewer):
     ready(session, viewer)
-    session.tick(session.support_scan, True)
-    assert [query.is_support for query in session.job().queries] == [True, False]
+    session.tick_query(session.support_scan, True)
+    assert [query.part for query in session.job().queries] == [0, None]
 
 
 def test_run_starts_with_the_slice_in_view(session, viewer):
@@ -88,7 +89,7 @@ def test_slices_are_counted_along_the_plane(session, viewer):
         (lambda s, v: v.layers.clear(), "Open a scan"),
         (lambda s, v: v.layers.remove(s.support_labels), "New support labels"),
         (lambda s, v: s.support_labels.data.fill(0), "Nothing is painted"),
-        (lambda s, v: s.tick(v.layers["mr"], False), "Tick at least one scan"),
+        (lambda s, v: s.tick_query(v.layers["mr"], False), "Tick at least one scan"),
         (lambda s, v: setattr(s.support_labels, "translate", (9, 9, 9)), "does not lie on the voxels"),
     ],
     ids=["no scan", "no labels", "no paint", "no query", "moved labels"],

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from napari_cpclnet.gui.class_book import Color
 from napari_cpclnet.gui.fit_rows import fit_rows
 
 VALUE, NAME, SLICES = range(3)
@@ -23,7 +23,7 @@ class ClassRow:
     value: int
     name: str
     slices: int
-    colour: np.ndarray | None
+    color: Color
 
 
 class ClassTable(QTableWidget):
@@ -60,7 +60,7 @@ class ClassTable(QTableWidget):
         with QSignalBlocker(self):
             self.setRowCount(len(rows))
             for number, row in enumerate(rows):
-                self.setItem(number, VALUE, _fixed(str(row.value), swatch(row.colour), row.value))
+                self.setItem(number, VALUE, _fixed(str(row.value), swatch(row.color), row.value))
                 self.setItem(number, NAME, QTableWidgetItem(row.name))
                 self.setItem(number, SLICES, _fixed(str(row.slices) if row.slices else "–"))
                 if row.value == selected:
@@ -75,10 +75,10 @@ class ClassTable(QTableWidget):
             self.renamed.emit(self._value(item.row()), item.text())
 
 
-def swatch(colour: np.ndarray | None) -> QIcon:
+def swatch(color: Color) -> QIcon:
     """Small square in a label's colour."""
     pixmap = QPixmap(14, 14)
-    pixmap.fill(QColor(0, 0, 0, 0) if colour is None else QColor.fromRgbF(*(float(c) for c in colour[:3])))
+    pixmap.fill(QColor(*color))
     icon = QIcon(pixmap)
     icon.addPixmap(pixmap, QIcon.Mode.Selected)  # Qt would tint it, and a wrong colour is worse than none
     return icon

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_cpclnet.gui.layers import KEY, class_features, note
+import numpy as np
+
+from napari_cpclnet.gui.class_book import default_name
+from napari_cpclnet.gui.layers import KEY, class_features, label_colormap, note
 
 if TYPE_CHECKING:
-    import numpy as np
     from napari.layers import Labels
+
+    from napari_cpclnet.gui.class_book import Color
 
 
 def class_names(labels: Labels) -> dict[int, str]:
@@ -18,32 +22,35 @@ def class_names(labels: Labels) -> dict[int, str]:
 
 def class_name(labels: Labels, value: int) -> str:
     """Name of one label value; ``label 3`` where the user gave none."""
-    return class_names(labels).get(value, f"label {value}")
-
-
-def name_class(labels: Labels, value: int, name: str) -> None:
-    """Give a label value a name; an empty name takes it back to the default."""
-    names = class_names(labels)
-    names[value] = name.strip() or f"label {value}"
-    set_class_names(labels, names)
+    return class_names(labels).get(value, default_name(value))
 
 
 def set_class_names(labels: Labels, names: dict[int, str]) -> None:
     """Replace all names."""
     names = dict(sorted(names.items()))
-    labels.metadata = {**labels.metadata, KEY: {**note(labels), "classes": names}}
+    if names != class_names(labels):
+        labels.metadata = {**labels.metadata, KEY: {**note(labels), "classes": names}}
     if class_features(names) != labels.features.to_dict(orient="list"):
         labels.features = class_features(names)
 
 
-def add_class(labels: Labels) -> int:
-    """Name the next free label value and select it for painting; returns the value."""
-    value = max(class_names(labels), default=0) + 1
-    name_class(labels, value, f"label {value}")
-    labels.selected_label = value
-    return value
+def set_class_colors(labels: Labels, colors: dict[int, Color]) -> None:
+    """Draw label values in these colours."""
+    if any(class_color(labels, value) != color for value, color in colors.items()):
+        labels.colormap = label_colormap(colors)
 
 
-def class_colour(labels: Labels, value: int) -> np.ndarray | None:
-    """RGBA in [0, 1] in which napari draws a label value."""
-    return labels.colormap.map(value)
+def class_color(labels: Labels, value: int) -> Color:
+    """Red, green and blue (0 to 255) in which napari draws a label value."""
+    red, green, blue = (round(255 * float(part)) for part in labels.colormap.map(value)[:3])
+    return red, green, blue
+
+
+def renumber(labels: Labels, moved: dict[int, int]) -> None:
+    """Give label values other numbers; the undo history does not know of it."""
+    data = np.asarray(labels.data)
+    highest = max(moved.values())
+    new = data.astype(np.promote_types(data.dtype, np.min_scalar_type(highest)))
+    for value, other in moved.items():
+        new[data == value] = other
+    labels.data = new

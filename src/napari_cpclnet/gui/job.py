@@ -16,41 +16,62 @@ import numpy as np
 from napari_cpclnet.errors import CpclnetError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari.layers import Image
 
+    from napari_cpclnet.gui.class_book import Color
     from napari_cpclnet.gui.layers import LayerScan
     from napari_cpclnet.gui.options import Options, SegmenterFactory, SegmenterLike
-    from napari_cpclnet.imaging import Volume
+    from napari_cpclnet.gui.queries import FileScan
+    from napari_cpclnet.imaging import Segmentation, Volume
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Query:
-    """A scan to label. ``layer`` is only for the GUI thread, ``scan`` for the worker."""
+class SupportPart:
+    """What is painted on one scan.
 
-    layer: Image
+    ``labels`` (z, y, x) is a copy of the painted slices, ``slices``, which are the only ones that are used;
+    ``absent`` are slices without any of the classes.
+    """
+
     scan: LayerScan
-    axis: int
-    start_slice: int
-    is_support: bool = False
+    labels: np.ndarray
+    slices: tuple[int, ...]
+    absent: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A scan to label, open or in a file.
+
+    ``layer`` is only for the GUI thread and None for a file, ``scan`` for the worker; ``part``: the number of the
+    support part on the same scan, if there is one; ``save_to``: the file to write the result to, if it is to be saved.
+    """
+
+    scan: LayerScan | FileScan
+    layer: Image | None = None
+    axis: int = 0
+    start_slice: int | None = None
+    part: int | None = None
+    save_to: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
     """Everything of one run.
 
-    ``labels`` (z, y, x) is a copy of the painted slices, ``slices``, which are the only ones that are used.
     ``cancelled`` and ``skipped`` (numbers of queries) may be set from any thread and are looked at after each
     slice.
     """
 
-    support: LayerScan
-    labels: np.ndarray
-    slices: tuple[int, ...]
+    supports: tuple[SupportPart, ...]
     classes: dict[int, str]
     queries: tuple[Query, ...]
     options: Options
+    colors: dict[int, Color] = field(default_factory=dict)
     cancelled: threading.Event = field(default_factory=threading.Event)
     skipped: set[int] = field(default_factory=set)
 
@@ -88,13 +109,17 @@ class SliceDone:
 
 @dataclass(frozen=True, eq=False)
 class ScanDone:
-    """Final labels (z, y, x), their checksum, ml per label value and seconds of query number ``query``."""
+    """Final labels (z, y, x), their checksum, ml per label value and seconds of query number ``query``.
+
+    ``saved``: the file (or folder of pictures) they were written to, if any.
+    """
 
     query: int
     labels: np.ndarray
     checksum: int
     millilitres: dict[int, float]
     seconds: float
+    saved: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -127,8 +152,8 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
             yield Cancelled()
             return
         yield Stage("Learning from the painted slices…")
-        support = job.support.volume()
-        painted = _support_set(job, support)
+        volumes = [part.scan.volume() for part in job.supports]
+        painted = _support_set(job, volumes)
         if job.options.adapt:
             for step, total in _adapt(segmenter, painted, job.options.adapt):
                 if job.cancelled.is_set():
@@ -147,7 +172,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
             return
         yield Stage(f"Reading {query.scan.name}…")
         try:
-            volume = support if query.is_support else query.scan.volume()
+            volume = query.scan.volume() if query.part is None else volumes[query.part]
             yield from _label(job, number, volume, segmenter)
         except Exception as error:  # noqa: BLE001
             yield ScanFailed(number, sentence(error))
@@ -164,7 +189,8 @@ def _adapt(segmenter: Any, support: Any, steps: int) -> Iterator[tuple[int, int]
 
 def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> Iterator[Report]:
     started = time.perf_counter()
-    with closing(segmenter.predict(volume, start_slice=job.queries[number].start_slice)) as slices:  # type: ignore[type-var]
+    query = job.queries[number]
+    with closing(segmenter.predict(volume, start_slice=query.start_slice)) as slices:  # type: ignore[type-var]
         for result in slices:
             if job.cancelled.is_set() or number in job.skipped:
                 return
@@ -176,15 +202,34 @@ def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> I
     found = final.volume_ml()
     millilitres = {value: found.get(value, 0.0) for value in job.classes}
     labels = np.ascontiguousarray(final.labels, dtype=job.dtype)
-    yield ScanDone(number, labels, checksum(labels), millilitres, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    saved, failed = None, ""
+    try:
+        saved = _save(job, query, final)
+    except (CpclnetError, OSError) as error:  # the labels are there all the same
+        failed = sentence(error)
+    yield ScanDone(number, labels, checksum(labels), millilitres, seconds, saved)
+    if failed:
+        yield ScanFailed(number, failed)
 
 
-def _support_set(job: Job, volume: Volume) -> Any:
+def _support_set(job: Job, volumes: list[Volume]) -> Any:
     from napari_cpclnet.segmentation import SupportSet
 
     support = SupportSet(classes=job.classes)
-    support.add(volume, job.labels, slices=job.slices, plane=job.options.plane)
+    for part, volume in zip(job.supports, volumes, strict=True):
+        support.add(volume, part.labels, slices=part.slices, plane=job.options.plane, absent=part.absent)
     return support
+
+
+def _save(job: Job, query: Query, final: Segmentation) -> Path | None:
+    if query.save_to is None:
+        return None
+    from napari_cpclnet.imaging import write_segmentation
+
+    query.save_to.parent.mkdir(parents=True, exist_ok=True)
+    named = final.replaced(classes=job.classes, colors=job.colors, name=query.scan.name)
+    return write_segmentation(named, query.save_to, source=query.scan.series)
 
 
 def describe(segmenter: SegmenterLike, options: Options) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from napari_cpclnet.errors import GeometryError, ImageError
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
 
-    from napari_cpclnet.imaging import Geometry, Segmentation, Volume
+    from napari_cpclnet.imaging import Geometry, ScanRef, Segmentation, Volume
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -175,6 +176,14 @@ class LayerScan:
         if reason := refusal(layer):
             raise ImageError(reason)
         return cls(layer.data, geometry_of(layer), layer.name, is_calibrated(layer), dict(note(layer)))
+
+    @property
+    def series(self) -> ScanRef | None:
+        """The DICOM series it was opened from, or None."""
+        from napari_cpclnet.imaging import ScanRef, is_dicom_path
+
+        source = self.noted.get("source")
+        return ScanRef(Path(source), None, self.name) if source and is_dicom_path(Path(source)) else None
 
     def volume(self) -> Volume:
         """Load the array (it may be lazy) and find out the modality where nobody noted it."""

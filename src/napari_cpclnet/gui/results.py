@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Labels
 
-from napari_cpclnet.gui.classes import set_class_names
+from napari_cpclnet.gui.classes import set_class_colors, set_class_names
 from napari_cpclnet.gui.job import checksum
 from napari_cpclnet.gui.layers import KEY, copied_transform, note, same_grid
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from napari.components import ViewerModel
     from napari.layers import Layer
 
@@ -37,14 +39,12 @@ class ResultLayers:
     screen and is called by a timer.
     """
 
-    def __init__(self, viewer: ViewerModel, job: Job, keep: Labels | None = None) -> None:
+    def __init__(self, viewer: ViewerModel, job: Job, keep: Collection[Labels] = ()) -> None:
         self.viewer = viewer
         self.job = job
         self._keep = keep
         self._layers: dict[int, Labels] = {}
         self._stale: set[int] = set()
-        # A label value looks the same on the support and on every result.
-        self._colormap = None if keep is None else keep.colormap.model_copy(deep=True)
 
     def layer(self, number: int) -> Labels | None:
         """Result layer of query ``number`` while it is in the viewer."""
@@ -61,8 +61,8 @@ class ResultLayers:
         else:
             layer.data[...] = 0
         set_class_names(layer, self.job.classes)
-        if self._colormap is not None:
-            layer.colormap = self._colormap
+        # A label value looks the same on the supports and on every result.
+        set_class_colors(layer, self.job.colors)
         layer.editable = False  # a stroke would be overwritten by the slices that still come
         self._layers[number] = layer
         layer.refresh()
@@ -126,7 +126,7 @@ class ResultLayers:
         for layer in self.viewer.layers:
             if (
                 isinstance(layer, Labels)
-                and layer is not self._keep
+                and layer not in self._keep
                 and is_result(layer)
                 and layer.name.startswith(query.scan.name + SUFFIX)
                 and layer.data.dtype == dtype

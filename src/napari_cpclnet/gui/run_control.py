@@ -58,12 +58,15 @@ class RunControl(QObject):
             self.bar.show_message(str(error), error=True)
             return
         self._failures, self._finished_scans, self._seconds, self._cancelled = [], 0, 0.0, False
-        self._results = ResultLayers(self.session.viewer, job, keep=self.session.support_labels)
+        self._results = ResultLayers(
+            self.session.viewer, job, [pair.labels for pair in self.session.supports]
+        )
         self.table.clear_rows()
         self.bar.show_message("")
         self.bar.set_state(RunState.RUNNING)
-        if not any(query.layer.visible for query in job.queries):
-            show_scan(self.session.viewer, job.queries[0].layer)
+        layers = [query.layer for query in job.queries if query.layer is not None]
+        if layers and not any(layer.visible for layer in layers):
+            show_scan(self.session.viewer, layers[0])
         self.session.foreground.add("Segment")
         self.runner.start(job, self.session.make_segmenter)
         self._timer.start(REFRESH_MS[2])
@@ -84,7 +87,7 @@ class RunControl(QObject):
             self.bar.set_network(report.device, report.weights)
         elif isinstance(report, SliceDone):
             self.bar.show_slices(report.done, report.total, self._which(report.query))
-            if not results.write(report):
+            if job.queries[report.query].layer is not None and not results.write(report):
                 self._skip(report.query)
         elif isinstance(report, ScanDone):
             self._show_scan(job, results, report)
@@ -94,7 +97,7 @@ class RunControl(QObject):
             self._cancelled = True
 
     def _show_scan(self, job: Job, results: ResultLayers, report: ScanDone) -> None:
-        if not results.finish(report):
+        if job.queries[report.query].layer is not None and not results.finish(report):
             self._skip(report.query)
             return
         self._finished_scans += 1

@@ -87,7 +87,7 @@ class SegmentTab(QWidget):
         self.scroll.verticalScrollBar().rangeChanged.connect(self._show_results)
         self.support.changed.connect(self.refresh)
         self.support.message.connect(lambda text, error: self.bar.show_message(text, error=error))
-        self.queries.ticked.connect(self.session.tick)
+        self.queries.ticked.connect(self.session.tick_query)
         self.queries.picked.connect(self._show)
         self.options.changed.connect(self._set_options)
         self.control.runner.finished.connect(self._on_run_finished)

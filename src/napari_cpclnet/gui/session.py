@@ -7,13 +7,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels
+from napari.utils.colormaps import DirectLabelColormap
+from psygnal import Signal
 
 from napari_cpclnet.errors import CpclnetError, GeometryError, SupportError
-from napari_cpclnet.gui.classes import class_name, set_class_names
-from napari_cpclnet.gui.job import Job, Query
+from napari_cpclnet.gui.class_book import ClassBook, default_name
+from napari_cpclnet.gui.classes import (
+    class_color,
+    class_name,
+    class_names,
+    renumber,
+    set_class_colors,
+    set_class_names,
+)
+from napari_cpclnet.gui.editing import copy_class, erase_slice
+from napari_cpclnet.gui.job import Job
+from napari_cpclnet.gui.job_making import make_queries, support_parts
 from napari_cpclnet.gui.layers import (
     KEY,
-    LayerScan,
     copied_transform,
     geometry_of,
     is_calibrated,
@@ -23,10 +34,11 @@ from napari_cpclnet.gui.layers import (
     slice_axis,
 )
 from napari_cpclnet.gui.options import Options, SegmenterFactory, SegmenterMaker
-from napari_cpclnet.gui.painted import PaintedSlices
+from napari_cpclnet.gui.painted import label_values
+from napari_cpclnet.gui.queries import QueryBook, QuerySource
 from napari_cpclnet.gui.results import is_result
+from napari_cpclnet.gui.supports import SupportEntry, SupportPair, Supports
 from napari_cpclnet.gui.training_job import TrainFunction, train_for_real
-from napari_cpclnet.gui.view import slice_in_view
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,11 +46,12 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from napari_cpclnet.gui.class_book import Color
     from napari_cpclnet.imaging import Segmentation
 
 
 class Session:
-    """Support scan, its labels, the scans to label and the options of the next run.
+    """Classes, painted slices of any number of scans, the scans to label and the options of the next run.
 
     Parameters
     ----------
@@ -48,7 +61,18 @@ class Session:
         Builds a Segmenter from options, in the worker thread; default: the network with the options' weights.
     train
         Trains, as `napari_cpclnet.training.train` does, which is the default.
+
+    Attributes
+    ----------
+    book
+        Classes of the whole session. Change it through the session, which tells the layers.
+    queries
+        Files to label, ticks and states of all scans to label.
+    changed
+        Signal without arguments: classes, ticks, absent marks or the active pair changed. Strokes are not told.
     """
+
+    changed = Signal()
 
     def __init__(
         self,
@@ -62,18 +86,20 @@ class Session:
         self.options = Options()
         # Tabs whose run wants the machine now; training waits for them.
         self.foreground: set[str] = set()
+        self.book = ClassBook()
+        self.queries = QueryBook()
         self.support_scan: Image | None = None
-        self.support_labels: Labels | None = None
-        self._unticked: set[int] = set()
-        self._ticked: set[int] = set()
-        self._painted = PaintedSlices()
+        self._support_labels: Labels | None = None
+        self._supports = Supports(viewer)
+
+    # Layers ----------------------------------------------------------------------------------------------------
 
     def scans(self) -> list[Image]:
         """Image layers, top of the layer list first."""
         return [layer for layer in reversed(self.viewer.layers) if isinstance(layer, Image)]
 
     def labels_layers(self) -> list[Labels]:
-        """Labels layers that can carry painted slices of the support scan, hand-painted ones first."""
+        """Labels layers that can carry painted slices of the active scan, hand-painted ones first."""
         if self.support_scan is None:
             return []
         fitting = [
@@ -83,64 +109,118 @@ class Session:
         ]
         return sorted(fitting, key=is_result)
 
+    @property
+    def support_labels(self) -> Labels | None:
+        """The layer one paints on; to choose one means that its slices are used."""
+        return self._support_labels
+
+    @support_labels.setter
+    def support_labels(self, labels: Labels | None) -> None:
+        if labels is self._support_labels:
+            return
+        self._support_labels = labels
+        if labels is not None:
+            self._take(labels)
+        self.changed.emit()
+
+    @property
+    def active(self) -> SupportPair | None:
+        """The scan and the labels one paints on."""
+        if self.support_scan is None or self.support_labels is None:
+            return None
+        return SupportPair(self.support_scan, self.support_labels)
+
+    def activate(self, pair: SupportPair) -> None:
+        """Paint on this pair from now on, and use its slices."""
+        self.support_scan = pair.scan
+        self._supports.pair_up(pair)
+        self.support_labels = pair.labels
+
     def forget_removed(self) -> None:
         """Drop choices whose layers left the viewer; choose something sensible where nothing is chosen."""
         usable = [scan for scan in self.scans() if not refusal(scan)]
         if self.support_scan not in usable:
-            labelled = [scan for scan in usable if self._has_labels(scan)]
-            self.support_scan = next(iter(labelled or usable), None)
+            pairs = self.supports
+            self.support_scan = pairs[0].scan if pairs else next(iter(usable), None)
         fitting = self.labels_layers()
         if self.support_labels not in fitting:
             # A result is never taken for a painted layer by itself; the user may choose it.
             self.support_labels = next((layer for layer in fitting if not is_result(layer)), None)
 
-    def is_ticked(self, scan: Image) -> bool:
-        """Whether a scan will be labelled: what the user said, else every usable scan but the support."""
-        if refusal(scan):
-            return False
-        if id(scan) in self._ticked or id(scan) in self._unticked:
-            return id(scan) in self._ticked
-        return scan is not self.support_scan
-
-    def tick(self, scan: Image, ticked: bool) -> None:
-        """Remember the user's choice for one scan."""
-        (self._ticked if ticked else self._unticked).add(id(scan))
-        (self._unticked if ticked else self._ticked).discard(id(scan))
-
     def forget(self, layer: Layer) -> None:
-        """Forget the choice for a layer that is gone: its id may be used again."""
-        self._ticked.discard(id(layer))
-        self._unticked.discard(id(layer))
+        """Forget what was said about a layer that is gone."""
+        self.queries.remove(layer)
+        self._supports.forget(layer)
+
+    # Painted slices --------------------------------------------------------------------------------------------
+
+    @property
+    def supports(self) -> list[SupportPair]:
+        """Scans with labels on their voxels, results left out, top of the layer list first."""
+        return self._supports.pairs(self.active)
+
+    def is_taken(self, pair: SupportPair) -> bool:
+        """Whether the slices of a pair are used unless unticked: it was painted on, imported or chosen here."""
+        return self._supports.is_taken(pair.labels)
+
+    def entries(self, pair: SupportPair | None = None, *, look: bool = True) -> list[SupportEntry]:
+        """Rows of the support table, of one pair or of all; ``look=False``: layers seen before are not looked at."""
+        pairs = self.supports if pair is None else [pair]
+        return [
+            entry for one in pairs for entry in self._supports.entries(one, self.options.plane, look=look)
+        ]
 
     def slice_axis(self) -> int:
-        """Array axis of the support scan along which painted slices are counted."""
-        if self.support_scan is None:
-            return 0
-        return slice_axis(geometry_of(self.support_scan), self.options.plane)
+        """Array axis of the active scan along which painted slices are counted."""
+        return (
+            0 if self.support_scan is None else slice_axis(geometry_of(self.support_scan), self.options.plane)
+        )
 
     def painted_slices(self) -> dict[int, tuple[int, ...]]:
-        """Label values on every painted slice of the chosen labels layer."""
-        if self.support_scan is None or self.support_labels is None:
-            return {}
-        return self._painted.update(labels_array(self.support_labels), self.slice_axis())
+        """Label values on every painted slice of the active pair."""
+        pair = self.active
+        return {} if pair is None else self._supports.painted(pair, self.options.plane)
+
+    def tick(self, entries: SupportEntry | Iterable[SupportEntry], on: bool) -> None:
+        """Learn from slices, or not."""
+        self._supports.tick([entries] if isinstance(entries, SupportEntry) else entries, on)
+        self.changed.emit()
+
+    def mark_absent(self, pair: SupportPair, index: int, on: bool) -> None:
+        """Say that none of the classes is on a slice; SupportError if it is painted."""
+        self._supports.mark_absent(pair, self.options.plane, index, on)
+        self.changed.emit()
+
+    def remove(self, entry: SupportEntry) -> None:
+        """Take a slice off the table: erase its paint, which Ctrl+Z brings back, or its mark *absent*."""
+        self._supports.mark_absent(entry.pair, entry.plane, entry.index, False)
+        erase_slice(entry.pair.labels, entry.pair.axis(entry.plane), entry.index)
+        self.changed.emit()
+
+    def copy_to(self, index: int, to: int) -> bool:
+        """Copy the selected class from one slice of the active pair to another; False if nothing came of it."""
+        pair = self.active
+        if pair is None or not 0 <= to < labels_array(pair.labels).shape[self.slice_axis()]:
+            return False
+        return copy_class(pair.labels, self.slice_axis(), index, to, int(pair.labels.selected_label))
 
     def new_support_labels(self) -> Labels:
-        """Add an empty labels layer exactly on the support scan, ready to paint label 1."""
+        """Add an empty labels layer exactly on the active scan, ready to paint the first class."""
         scan = self._need_scan()
-        layer = self._add_labels(
-            np.zeros(scan.data.shape, dtype=np.uint8), {1: "label 1"}, f"{scan.name} – painted slices"
-        )
-        layer.selected_label = 1
+        value = next(iter(self.book), None) or self.book.add()
+        layer = self._add_labels(np.zeros(scan.data.shape, dtype=np.uint8), f"{scan.name} – painted slices")
+        layer.selected_label = value
         layer.mode = "paint"
         return layer
 
     def add_mask(self, mask: Segmentation) -> Labels:
-        """Add an imported mask, already checked against the support scan's grid, as its labels."""
+        """Add an imported mask, already checked against the active scan's grid, as its labels."""
         scan = self._need_scan()
-        return self._add_labels(mask.labels.reshape(scan.data.shape), mask.classes, mask.name)
+        moved = self._join(mask.classes, mask.colors, label_values(mask.labels))
+        return self._add_labels(mask.labels.reshape(scan.data.shape), mask.name, moved)
 
     def mask_reader(self, path: Path) -> Callable[[], Segmentation]:
-        """Function that reads a mask for the support scan: slow, to be called in a worker."""
+        """Function that reads a mask for the active scan: slow, to be called in a worker."""
         geometry = geometry_of(self._need_scan())
 
         def read() -> Segmentation:
@@ -150,6 +230,70 @@ class Session:
 
         return read
 
+    # Classes ---------------------------------------------------------------------------------------------------
+
+    def class_name(self, pair: SupportPair, value: int) -> str:
+        """Name of a label value; in a pair that is not used it is what that layer calls it."""
+        return self.book.name(value) if self.is_taken(pair) else class_name(pair.labels, value)
+
+    def add_class(self, name: str = "") -> int:
+        """Add a class, or find that of the name, and select it for painting."""
+        value = self.book.add(name)
+        if self.support_labels is not None:
+            self.support_labels.selected_label = value
+        self.publish_classes()
+        return value
+
+    def rename_class(self, value: int, name: str) -> None:
+        """Give a class another name.
+
+        Raises
+        ------
+        SupportError
+            If another class has that name.
+        """
+        if not self.book.rename(value, name):
+            raise SupportError(f"There is a class '{name.strip()}' already: paint with that one.")
+        self.publish_classes()
+
+    def set_class_color(self, value: int, color: Color | None) -> None:
+        """Give a class a colour on all layers."""
+        self.book.set_color(value, color)
+        self.publish_classes()
+
+    def set_class_code(self, value: int, code: str | None) -> None:
+        """Give a class a term of the terminology; None: its name is looked up."""
+        self.book.set_code(value, code)
+        self.publish_classes()
+
+    def adopt_colors(self, labels: Labels) -> None:
+        """Take over colours the user gave classes on a layer in napari."""
+        changed = {value: class_color(labels, value) for value in self.book}
+        for value, color in changed.items():
+            if color != self.book.color(value):
+                self.book.set_color(value, color)
+        self.publish_classes()
+
+    def publish_classes(self) -> None:
+        """Give all layers that share the book its names and colours."""
+        names, colors = self.book.names(), self.book.colors()
+        for layer in self.viewer.layers:
+            if isinstance(layer, Labels) and (is_result(layer) or self._supports.is_taken(layer)):
+                set_class_names(layer, names)
+                set_class_colors(layer, colors)
+        self.changed.emit()
+
+    # Run -------------------------------------------------------------------------------------------------------
+
+    def is_ticked(self, source: QuerySource) -> bool:
+        """Whether a scan will be labelled: what the user said, else every usable scan but the active one."""
+        return self.queries.is_ticked(source, is_support=source is self.support_scan)
+
+    def tick_query(self, source: QuerySource, ticked: bool) -> None:
+        """Remember the user's choice for one scan to label."""
+        self.queries.tick(source, ticked)
+        self.changed.emit()
+
     def job(self) -> Job:
         """Check everything and freeze it for a run; later painting does not reach a run that has begun.
 
@@ -158,44 +302,67 @@ class Session:
         CpclnetError
             With one sentence that says what is missing.
         """
-        scan = self._need_scan()
-        labels = self.support_labels
-        if labels is None:
-            raise SupportError("Choose the labels you painted, or press 'New support labels' and paint.")
-        if not same_grid(labels, scan):
-            msg = f"'{labels.name}' does not lie on the voxels of '{scan.name}': choose a layer that does."
-            raise GeometryError(msg)
-        painted = self.painted_slices()
-        if not painted:
-            raise SupportError(
-                f"Nothing is painted in '{labels.name}' yet: paint a few slices of '{scan.name}'."
-            )
-        values = sorted({value for found in painted.values() for value in found})
-        if values[0] < 0:
-            raise SupportError(f"'{labels.name}' has negative label values ({values[0]}): use positive ones.")
-        queries = [layer for layer in self.scans() if self.is_ticked(layer)]
-        if not queries:
+        used = self._used_entries()
+        values = sorted({value for entry in used for value in entry.values})
+        self.book.ensure(values)
+        self.publish_classes()
+        parts = support_parts(used, np.min_scalar_type(values[-1]))
+        sources = [source for source in (*self.scans(), *self.queries.files) if self.is_ticked(source)]
+        if not sources:
             raise CpclnetError("Tick at least one scan to label.")
         return Job(
-            support=LayerScan.of(scan),
-            labels=self._painted_copy(labels_array(labels), painted, np.min_scalar_type(values[-1])),
-            slices=tuple(sorted(painted)),
-            classes={value: class_name(labels, value) for value in values},
-            queries=tuple(self._query(layer) for layer in queries),
+            supports=tuple(part for _, part in parts),
+            classes={value: self.book.name(value) for value in values},
+            queries=make_queries(
+                sources, [scan for scan, _ in parts], self.viewer, self.options.plane, self.queries
+            ),
             options=self.options,
+            colors=self.book.colors(),
         )
 
-    def _painted_copy(self, labels: np.ndarray, painted: Iterable[int], dtype: np.dtype) -> np.ndarray:
-        """Copy of the painted slices, as painting may go on meanwhile; the rest stays untouched memory."""
-        copy, axis = np.zeros(labels.shape, dtype), self.slice_axis()
-        for index in painted:
-            np.moveaxis(copy, axis, 0)[index] = np.moveaxis(labels, axis, 0)[index]
-        return copy
+    def _used_entries(self) -> list[SupportEntry]:
+        scan, active = self._need_scan(), self.active
+        if active is not None and not same_grid(active.labels, scan):
+            msg = f"'{active.labels.name}' does not lie on the voxels of '{scan.name}': choose a layer that does."
+            raise GeometryError(msg)
+        entries = self.entries()
+        for entry in entries:
+            if entry.ticked and entry.values and entry.values[0] < 0:
+                where, value = entry.pair.labels.name, entry.values[0]
+                raise SupportError(f"'{where}' has negative label values ({value}): use positive ones.")
+        used = [entry for entry in entries if entry.ticked]
+        if any(entry.values for entry in used):
+            return used
+        if any(entry.values for entry in entries):
+            raise SupportError("No painted slice is ticked: tick the slices to learn from.")
+        if active is None:
+            raise SupportError("Choose the labels you painted, or press 'New support labels' and paint.")
+        raise SupportError(
+            f"Nothing is painted in '{active.labels.name}' yet: paint a few slices of '{scan.name}'."
+        )
 
-    def _query(self, layer: Image) -> Query:
-        scan = LayerScan.of(layer)
-        axis = slice_axis(scan.geometry, self.options.plane)
-        return Query(layer, scan, axis, slice_in_view(self.viewer, layer, axis), layer is self.support_scan)
+    def _take(self, labels: Labels) -> None:
+        """Use the slices of a layer, whose classes join the book; a result keeps what it says."""
+        if not self._supports.take(labels):
+            return
+        names = class_names(labels)
+        own = isinstance(labels.colormap, DirectLabelColormap)  # else napari's, which say nothing
+        colors = {value: class_color(labels, value) for value in names} if own else {}
+        moved = self._join(names, colors, [] if not names else label_values(labels_array(labels)))
+        if moved:
+            renumber(labels, moved)
+        self.publish_classes()
+
+    def _join(
+        self, names: dict[int, str], colors: dict[int, Color], painted: Iterable[int]
+    ) -> dict[int, int]:
+        in_use = {
+            value for entry in self.entries(look=False) if self.is_taken(entry.pair) for value in entry.values
+        }
+        for value in list(self.book):
+            if value not in in_use and names and self.book.name(value) == default_name(value):
+                self.book.remove(value)
+        return self.book.join(names, colors, painted=painted)
 
     def _need_scan(self) -> Image:
         if self.support_scan is None:
@@ -204,16 +371,11 @@ class Session:
             raise SupportError(reason)
         return self.support_scan
 
-    def _has_labels(self, scan: Image) -> bool:
-        return any(
-            isinstance(layer, Labels) and not is_result(layer) and same_grid(layer, scan)
-            for layer in self.viewer.layers
-        )
-
-    def _add_labels(self, data: np.ndarray, classes: dict[int, str], name: str) -> Labels:
+    def _add_labels(self, data: np.ndarray, name: str, moved: dict[int, int] | None = None) -> Labels:
         scan = self._need_scan()
         metadata = {KEY: {"geometry": geometry_of(scan), "calibrated": is_calibrated(scan)}}
         layer = self.viewer.add_labels(data, name=name, metadata=metadata, **copied_transform(scan))
-        set_class_names(layer, classes)
-        self.support_labels = layer
+        if moved:
+            renumber(layer, moved)
+        self.activate(SupportPair(scan, layer))
         return layer

@@ -19,10 +19,9 @@ from qtpy.QtWidgets import (
 
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.class_table import ClassRow, ClassTable
-from napari_cpclnet.gui.classes import add_class, class_colour, class_name, class_names, name_class
 from napari_cpclnet.gui.connections import Connections, when_destroyed
 from napari_cpclnet.gui.layer_combo import LayerCombo
-from napari_cpclnet.gui.layers import label_colormap, refusal
+from napari_cpclnet.gui.layers import refusal
 from napari_cpclnet.gui.shortcuts import IMPORT_MASK, NEW_LABELS, NEXT_PAINTED, label, printed
 from napari_cpclnet.gui.slice_list import SliceList
 from napari_cpclnet.gui.style import SPACING
@@ -142,13 +141,15 @@ class SupportBox(QWidget):
         if labels is None:
             self.slices.show_slices({})
             return
+        book = self.session.book
+        book.ensure(counts)
         rows = [
-            ClassRow(value, class_name(labels, value), counts.get(value, 0), class_colour(labels, value))
-            for value in sorted({*class_names(labels), *counts})
+            ClassRow(value, info.name, counts.get(value, 0), book.color(value))
+            for value, info in book.items()
         ]
         self.classes.show_rows(rows, int(labels.selected_label))
         self.slices.show_slices(
-            {index: ", ".join(class_name(labels, v) for v in values) for index, values in painted.items()}
+            {index: ", ".join(book.name(v) for v in values) for index, values in painted.items()}
         )
 
     def new_labels(self) -> None:
@@ -201,9 +202,7 @@ class SupportBox(QWidget):
         if mask.notes and not mask.labels.any():  # it lies elsewhere, so there is nothing to take
             self.message.emit(f"{mask.name}: {' '.join(mask.notes)}", True)
             return
-        layer = self.session.add_mask(mask)
-        if mask.colors:
-            layer.colormap = label_colormap(mask.colors)
+        self.session.add_mask(mask)
         self.message.emit(" ".join(mask.notes), False)
         self.changed.emit()
 
@@ -222,13 +221,15 @@ class SupportBox(QWidget):
 
     def _add_class(self) -> None:
         if self.session.support_labels is not None:
-            add_class(self.session.support_labels)
+            self.session.add_class()
             self.show_painted()
 
     def _rename(self, value: int, name: str) -> None:
-        if self.session.support_labels is not None:
-            name_class(self.session.support_labels, value, name)
-            self._rescan.start()
+        try:
+            self.session.rename_class(value, name)
+        except CpclnetError as error:
+            self.message.emit(str(error), True)
+        self._rescan.start()
 
     def _pick_class(self, value: int) -> None:
         labels = self.session.support_labels

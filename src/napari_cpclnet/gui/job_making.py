@@ -1,0 +1,71 @@
+"""Copies of the chosen slices and scans, for a run in another thread. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_cpclnet.errors import OutputError
+from napari_cpclnet.gui.job import Query, SupportPart
+from napari_cpclnet.gui.layers import LayerScan, labels_array, slice_axis
+from napari_cpclnet.gui.queries import FileScan, QueryBook, QuerySource
+from napari_cpclnet.gui.view import slice_in_view
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_cpclnet.gui.supports import SupportEntry
+
+
+def support_parts(entries: Sequence[SupportEntry], dtype: np.dtype) -> list[tuple[Image, SupportPart]]:
+    """One part for each scan; where several layers are painted on one scan, their labels are laid together.
+
+    Only the slices of ``entries`` are copied, as painting may go on meanwhile; the rest stays untouched memory. Of
+    two layers painted at one place, that of the earlier entry counts.
+    """
+    by_scan: dict[Image, list[SupportEntry]] = {}
+    for entry in entries:
+        by_scan.setdefault(entry.pair.scan, []).append(entry)
+    parts = []
+    for scan, listed in by_scan.items():
+        layer_scan = LayerScan.of(scan)
+        axis = slice_axis(layer_scan.geometry, listed[0].plane)
+        labels = np.zeros(layer_scan.geometry.shape, dtype)
+        slices = np.moveaxis(labels, axis, 0)
+        for entry in listed:
+            painted = np.moveaxis(labels_array(entry.pair.labels), axis, 0)[entry.index]
+            free = slices[entry.index] == 0
+            slices[entry.index][free] = painted[free]
+        painted_on = {entry.index for entry in listed if entry.values}
+        absent = {entry.index for entry in listed if entry.absent} - painted_on
+        part = SupportPart(layer_scan, labels, tuple(sorted(painted_on)), tuple(sorted(absent)))
+        parts.append((scan, part))
+    return parts
+
+
+def make_queries(
+    sources: Sequence[QuerySource], painted: list[Image], viewer: ViewerModel, plane: str, book: QueryBook
+) -> tuple[Query, ...]:
+    """Queries of the ticked scans, ``painted`` being the scans of the support parts.
+
+    Raises
+    ------
+    OutputError
+        If scans in files have no folder for their results.
+    """
+    if book.save_to.folder is None and any(isinstance(source, FileScan) for source in sources):
+        raise OutputError("Choose a folder for the results: scans in files are not opened.")
+    paths = book.paths(source.name for source in sources)
+    queries = []
+    for source, path in zip(sources, paths, strict=True):
+        if isinstance(source, FileScan):
+            queries.append(Query(source, save_to=path))
+            continue
+        scan = LayerScan.of(source)
+        axis = slice_axis(scan.geometry, plane)
+        part = painted.index(source) if source in painted else None
+        queries.append(Query(scan, source, axis, slice_in_view(viewer, source, axis), part, path))
+    return tuple(queries)

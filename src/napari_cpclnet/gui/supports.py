@@ -1,0 +1,175 @@
+"""Painted slices of all open scans, and what the user said about each: used or not, organ absent. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari.layers import Image, Labels
+
+from napari_cpclnet.errors import SupportError
+from napari_cpclnet.gui.layers import geometry_of, labels_array, refusal, same_grid, slice_axis
+from napari_cpclnet.gui.painted import PaintedSlices
+from napari_cpclnet.gui.results import is_result
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+
+@dataclass(frozen=True)
+class SupportPair:
+    """A scan and the labels painted on its voxels."""
+
+    scan: Image
+    labels: Labels
+
+    def axis(self, plane: str) -> int:
+        """Array axis that is sliced in a plane."""
+        return slice_axis(geometry_of(self.scan), plane)
+
+
+@dataclass(frozen=True)
+class SupportEntry:
+    """One slice of a pair, painted or marked as free of the classes.
+
+    ``index`` counts along the array axis of ``plane``; ``values`` are the label values on it; ``ticked``: whether a
+    run learns from it.
+    """
+
+    pair: SupportPair
+    index: int
+    plane: str
+    values: tuple[int, ...]
+    ticked: bool
+    absent: bool
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells the slices of one pair apart."""
+        return self.plane, self.index
+
+
+@dataclass
+class _Marks:
+    """What is known of one labels layer."""
+
+    scan: Image | None = None
+    taken: bool = False
+    ticks: dict[tuple[str, int], bool] = field(default_factory=dict)
+    absent: set[tuple[str, int]] = field(default_factory=set)
+    painted: PaintedSlices = field(default_factory=PaintedSlices)
+    found: tuple[str, dict[int, tuple[int, ...]]] | None = None
+
+
+class Supports:
+    """Pairs of scan and labels in a viewer, and their slices.
+
+    A labels layer somebody only opened (a truth, say) is listed with its slices unticked; once it was painted on,
+    imported or chosen it is *taken*, and its slices are used unless the user says otherwise.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._marks: dict[Labels, _Marks] = {}
+
+    def pairs(self, active: SupportPair | None = None) -> list[SupportPair]:
+        """Every labels layer on a scan's voxels that is no result, top of the layer list first; and the active pair."""
+        scans = [x for x in reversed(self._viewer.layers) if isinstance(x, Image) and not refusal(x)]
+        found = []
+        for layer in reversed(self._viewer.layers):
+            if not isinstance(layer, Labels) or layer.multiscale or layer.ndim not in (2, 3):
+                continue
+            if active is not None and layer is active.labels:
+                if active.scan in scans and same_grid(layer, active.scan):
+                    found.append(active)
+            elif not is_result(layer) and (scan := self._scan_of(layer, scans)) is not None:
+                found.append(SupportPair(scan, layer))
+        return found
+
+    def pair_up(self, pair: SupportPair) -> None:
+        """Remember that these labels belong to this scan, as others may have the same voxels."""
+        self._of(pair.labels).scan = pair.scan
+
+    def take(self, labels: Labels) -> bool:
+        """Use the slices of a layer from now on; False if that is so already."""
+        marks = self._of(labels)
+        new, marks.taken = not marks.taken, True
+        return new
+
+    def is_taken(self, labels: Labels) -> bool:
+        """Whether the slices of a layer are used unless unticked."""
+        return labels in self._marks and self._marks[labels].taken
+
+    def painted(self, pair: SupportPair, plane: str, *, look: bool = True) -> dict[int, tuple[int, ...]]:
+        """Label values on every painted slice; ``look=False``: as found last time, if there was one."""
+        marks = self._of(pair.labels)
+        if look or marks.found is None or marks.found[0] != plane:
+            marks.found = (plane, marks.painted.update(labels_array(pair.labels), pair.axis(plane)))
+        return marks.found[1]
+
+    def entries(self, pair: SupportPair, plane: str, *, look: bool = True) -> list[SupportEntry]:
+        """Painted and absent slices of a pair in order; paint takes the mark *absent* back."""
+        marks, painted = self._of(pair.labels), self.painted(pair, plane, look=look)
+        marks.absent -= {(plane, index) for index in painted}
+        absent = {index for where, index in marks.absent if where == plane}
+        marks.ticks = {
+            key: on for key, on in marks.ticks.items() if key[0] != plane or key[1] in {*painted, *absent}
+        }
+        return [
+            SupportEntry(
+                pair,
+                index,
+                plane,
+                painted.get(index, ()),
+                marks.ticks.get((plane, index), marks.taken),
+                index in absent,
+            )
+            for index in sorted({*painted, *absent})
+        ]
+
+    def tick(self, entries: Iterable[SupportEntry], on: bool) -> None:
+        """Use slices, or not."""
+        for entry in entries:
+            self._of(entry.pair.labels).ticks[entry.key] = on
+
+    def mark_absent(self, pair: SupportPair, plane: str, index: int, on: bool) -> None:
+        """Say that none of the classes is on a slice, or take it back.
+
+        Raises
+        ------
+        SupportError
+            If the slice is painted or does not exist.
+        """
+        marks = self._of(pair.labels)
+        if not on:
+            marks.absent.discard((plane, index))
+            return
+        if not 0 <= index < labels_array(pair.labels).shape[pair.axis(plane)]:
+            raise SupportError(f"'{pair.scan.name}' has no {plane} slice {index}.")
+        if index in self.painted(pair, plane):
+            raise SupportError(
+                f"Slice {index} of '{pair.scan.name}' is painted: remove the paint to mark it absent."
+            )
+        marks.absent.add((plane, index))
+        marks.ticks[plane, index] = True
+
+    def forget(self, layer: Layer) -> None:
+        """Drop what is known of a layer that is gone."""
+        self._marks.pop(layer, None)
+        for marks in self._marks.values():
+            if marks.scan is layer:
+                marks.scan = None
+
+    def _of(self, labels: Labels) -> _Marks:
+        return self._marks.setdefault(labels, _Marks())
+
+    def _scan_of(self, labels: Labels, scans: list[Image]) -> Image | None:
+        marks = self._of(labels)
+        if marks.scan in scans and same_grid(labels, marks.scan):
+            return marks.scan
+        fitting = [scan for scan in scans if same_grid(labels, scan)]
+        named = [scan for scan in fitting if labels.name.startswith(scan.name)]
+        marks.scan = next(iter(named or fitting), None)
+        return marks.scan
