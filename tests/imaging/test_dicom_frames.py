@@ -10,6 +10,7 @@ from pydicom import dcmread, dcmwrite
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
+    EnhancedPETImageStorage,
     ExplicitVRBigEndian,
     HTJ2KLossless,
     ImplicitVRLittleEndian,
@@ -76,6 +77,15 @@ def test_orientation_and_pixel_size_may_stand_in_the_header(tmp_path: Path) -> N
     data.PixelSpacing = shared.PixelMeasuresSequence[0].PixelSpacing
     del data.SharedFunctionalGroupsSequence
     volume = read_volume(save(data, tmp_path / "e.dcm"))
+    np.testing.assert_allclose(error_of(volume), 0, atol=0.05)
+
+
+def test_an_enhanced_pet_that_does_not_say_its_unit_keeps_its_values(tmp_path: Path) -> None:
+    data = enhanced(PLACES)
+    data.Modality, data.SOPClassUID = "PT", EnhancedPETImageStorage
+    volume = read_volume(save(data, tmp_path / "e.dcm"))
+    assert (volume.modality, volume.unit) == ("PT", "")
+    assert any("Units" in note for note in volume.notes)
     np.testing.assert_allclose(error_of(volume), 0, atol=0.05)
 
 

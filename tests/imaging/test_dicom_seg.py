@@ -24,6 +24,7 @@ from napari_cpclnet.imaging import (
 )
 
 from .dicom_series import FRAME, STUDY, write_scan
+from .dicom_world import write_place
 from .test_round_trip import grids
 
 hd = pytest.importorskip("highdicom")
@@ -136,6 +137,27 @@ def test_of_several_series_the_one_under_the_labels_is_referenced(tmp_path: Path
     off = painted(Geometry(GRID.shape, GRID.spacing, (0.0, 0.0, 0.0)))
     with pytest.raises(OutputError, match="no series in it"):
         write_segmentation(off, tmp_path / "t.dcm", source=ScanRef(tmp_path / "ct"))
+
+
+def test_labels_of_a_phase_and_of_a_repaired_series_are_written(tmp_path: Path) -> None:
+    tilt = (1, 0, 0, 0, float(np.cos(0.3)), float(-np.sin(0.3)))
+    for number, height in enumerate((0, 4, 8, 16)):
+        place, tags = (0, 0, height), {"FrameOfReferenceUID": FRAME, "SliceThickness": 4}
+        write_place(tmp_path / "tilted" / f"{number}", place, tilt, **tags)
+    for number in range(8):
+        tags = {"FrameOfReferenceUID": FRAME, "SliceThickness": 3, "EchoTime": 1 + number // 4}
+        write_place(tmp_path / "echoes" / f"{number}", (0, 0, 3 * (number % 4)), series="1.2.4", **tags)
+    for folder, series in (("tilted", None), ("echoes", "1.2.4#2"), ("echoes", None)):
+        volume = read_volume(tmp_path / folder, series="1.2.4#2" if folder == "echoes" else None)
+        labels = np.zeros(volume.array.shape, np.uint8)
+        labels[1:3, 4:7, 3:9] = 1
+        path = write_segmentation(
+            Segmentation(labels, {1: "liver"}, volume.geometry, "s"),
+            tmp_path / "s.dcm",
+            source=ScanRef(tmp_path / folder, series),
+        )
+        np.testing.assert_array_equal(read_segmentation(path, like=volume).labels, labels)
+        assert referenced_series(path) == ("1.2.4" if folder == "echoes" else "1.2.3")
 
 
 def test_labels_in_another_order_of_rows_are_written_where_they_lie(tmp_path: Path) -> None:

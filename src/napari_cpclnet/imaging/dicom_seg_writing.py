@@ -132,6 +132,8 @@ def source_headers(source: ScanRef, geometry: Geometry) -> list[FileDataset]:
     candidates = _candidates(source)
     if len(candidates) > 1:
         fitting = [headers for headers in candidates if _is_grid_of(headers, geometry)]
+        if len({text(headers[0], "SeriesInstanceUID") for headers in fitting}) == 1:
+            fitting = fitting[:1]  # phases of one series lie in one place, and any of them may be referred to
         if len(fitting) != 1:
             what = "several series" if fitting else "no series"
             msg = f"{source.path}: the labels lie on the slices of {what} in it; say which one, or give its folder."
