@@ -17,6 +17,7 @@ from napari_cpclnet.cli_errors import INTERRUPTED, WRONG_INPUT, user_errors
 from napari_cpclnet.cli_options import (
     MultiValueCommand,
     Terminology,
+    check_sources,
     parse_classes,
     parse_slices,
     support_pairs,
@@ -69,23 +70,31 @@ def _common(
 @app.command(cls=MultiValueCommand)
 def segment(
     support: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             metavar="IMAGE MASK",
             help="A scan and the mask painted on it, on the same grid. May be given several times.",
         ),
-    ],
+    ] = None,
     query: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             metavar="PATH [PATH ...]",
             help="Scans to label: files, DICOM folders, or folders of scans. The support scan may be one of them: "
             "its painted slices come out exactly as painted.",
         ),
-    ],
+    ] = None,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the results; made if it does not exist.")
-    ],
+        Path | None, typer.Option(metavar="DIR", help="Folder for the results; made if it does not exist.")
+    ] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of a project saved in napari, instead of --support: its ticked slices, scans, plane, "
+            "post-processing and weights. Default for --out: its folder results.",
+        ),
+    ] = None,
     slices: Annotated[
         list[str] | None,
         typer.Option(
@@ -151,12 +160,23 @@ def segment(
     with user_errors():
         from napari_cpclnet.cli_segment import SegmentJob, run_segment
 
-        pairs = support_pairs(support)
+        pairs = support_pairs(support or [])
+        other_plane = plane if plane != "axial" else None
+        check_sources(
+            project,
+            support=support,
+            query=query,
+            out=out,
+            slices=slices,
+            classes=classes,
+            plane=other_plane,
+        )
         job = SegmentJob(
+            project=project,
             supports=pairs,
             slices=parse_slices(slices or [], len(pairs)),
-            queries=query,
-            out=out,
+            queries=query or [],
+            out=out or Path(project or "", "results"),
             classes=parse_classes(classes),
             device=device,
             precision=precision,

@@ -87,10 +87,10 @@ def expand_queries(
                 failures.append(ImageError(f"{query}: the folder holds masks and results, but no scan."))
         for scan in scans:
             found.setdefault((scan.path.resolve(), scan.series), Target(scan.path, scan.series, scan.name))
-    return _with_own_names(list(found.values())), failures
+    return with_own_names(list(found.values())), failures
 
 
-def _with_own_names(targets: list[Target]) -> list[Target]:
+def with_own_names(targets: list[Target]) -> list[Target]:
     """Scans of one name get the names of their folders in front, or a number where they lie in one folder."""
     groups: dict[str, list[Target]] = {}
     for target in targets:

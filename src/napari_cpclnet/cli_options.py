@@ -63,6 +63,24 @@ def repeated_options(args: Sequence[str]) -> list[str]:
     return rewritten
 
 
+def check_sources(project: Path | None, **given: object) -> None:
+    """Check that ``segment`` knows what to learn from, what to label and where to write.
+
+    Raises
+    ------
+    SettingsError
+        If something is missing, or contradicts ``--project``.
+    """
+    if project is None:
+        missing = [f"--{name}" for name in ("support", "query", "out") if not given[name]]
+        if missing:
+            raise SettingsError(f"{', '.join(missing)} must be given, or --project.")
+        return
+    twice = [f"--{name}" for name in ("support", "slices", "classes", "plane") if given[name]]
+    if twice:
+        raise SettingsError(f"{twice[0]} says what the project says already: leave it out.")
+
+
 def support_pairs(paths: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:
     """Pair up IMAGE MASK IMAGE MASK ..."""
     return tuple(zip(paths[::2], paths[1::2], strict=True))

@@ -20,6 +20,7 @@ from napari_cpclnet.cli_files import (
     write_results,
 )
 from napari_cpclnet.cli_options import require_labels
+from napari_cpclnet.cli_project import Work, project_work, remember_results, say_other_weights
 from napari_cpclnet.errors import CpclnetError, GeometryError, ImageError, SupportError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SegmentJob:
-    """Everything ``segment`` was asked for, as parsed."""
+    """Everything ``segment`` was asked for, as parsed; with a ``project`` the supports are in there."""
 
     supports: tuple[tuple[Path, Path], ...]
     slices: tuple[tuple[int, ...] | None, ...]
@@ -49,6 +50,7 @@ class SegmentJob:
     overwrite: bool
     terminology: Path | None = None
     adapt: int = 0
+    project: Path | None = None
 
 
 def run_segment(job: SegmentJob) -> int:
@@ -70,27 +72,38 @@ def run_segment(job: SegmentJob) -> int:
     device = choose_device(job.device)
     choose_precision(job.precision, device)
     check_folder(job.out)
-    support = read_supports(job)
-    masks = [mask for _, mask in job.supports]
-    targets, failures = expand_queries(job.queries, leave_out=masks)
-    for failure in failures:
+    if job.project is not None:
+        work = project_work(job.project, job.queries, job.weights)
+    else:
+        support = read_supports(job)
+        masks = [mask for _, mask in job.supports]
+        targets, failures = expand_queries(job.queries, leave_out=masks)
+        inputs = [path for pair in job.supports for path in pair]
+        settings = SegmentationSettings(plane=job.plane)
+        work = Work(support, targets, failures, settings, job.adapt, job.weights, inputs)
+    for failure in work.failures:
         typer.echo(f"Error: {failure}", err=True)
-    if not targets:
-        return len(failures)
-    settings = SegmentationSettings(plane=job.plane, device=job.device, precision=job.precision)
-    segmenter = Segmenter(load_weights(job.weights, device), settings)
-    if job.adapt:
-        adapt_network(segmenter, support, job.adapt)
-    segmenter.set_support(support)
-    n_failed = len(failures)
-    for target in targets:
+    if not work.targets:
+        return len(work.failures)
+    settings = work.settings.model_copy(update={"device": job.device, "precision": job.precision})
+    segmenter = Segmenter(load_weights(work.weights, device), settings)
+    if job.project is not None:
+        say_other_weights(job.project, segmenter.model.metadata["hash"])
+    if steps := job.adapt or work.adapt:
+        adapt_network(segmenter, work.support, steps)
+    segmenter.set_support(work.support)
+    n_failed = len(work.failures)
+    written = {}
+    for target in work.targets:
         try:
-            _label_one(job, target, segmenter, support.classes)
+            written[target] = _label_one(job, target, segmenter, work)
         except CpclnetError as error:
             n_failed += 1
             typer.echo(f"Error: {error}", err=True)
+    if job.project is not None:
+        remember_results(job.project, written)
     if n_failed:
-        n_all = len(targets) + len(failures)
+        n_all = len(work.targets) + len(work.failures)
         typer.echo(f"{n_failed} of {n_all} queries could not be labelled.", err=True)
     return n_failed
 
@@ -217,13 +230,13 @@ def say_notes(found: Volume | Segmentation) -> None:
         typer.echo(f"Note on {found.name}: {note}", err=True)
 
 
-def _label_one(job: SegmentJob, target: Target, segmenter: Segmenter, classes: dict[int, str]) -> None:
-    """Label one scan and write its files; says the line that belongs to it."""
+def _label_one(job: SegmentJob, target: Target, segmenter: Segmenter, work: Work) -> Path:
+    """Label one scan and write its files; says the line that belongs to it and returns the file of labels."""
     from napari_cpclnet.imaging import ScanRef, read_volume
 
-    inputs = [path for pair in job.supports for path in pair] + [target.path]
-    paths = output_paths(job.out, target.name, classes if job.probabilities else {}, job.output_format)
-    prepare_outputs(paths, inputs, overwrite=job.overwrite)
+    classes = work.support.classes if job.probabilities else {}
+    paths = output_paths(job.out, target.name, classes, job.output_format)
+    prepare_outputs(paths, [*work.inputs, target.path], overwrite=job.overwrite)
     started = time.perf_counter()
     volume = read_volume(target.path, series=target.series)
     say_notes(volume)
@@ -239,6 +252,7 @@ def _label_one(job: SegmentJob, target: Target, segmenter: Segmenter, classes: d
         )
     seconds = time.perf_counter() - started
     typer.echo(f"{target.name}: {seconds:.1f} s, {sizes(segmentation, volume)} -> {written}")
+    return written
 
 
 def predict(

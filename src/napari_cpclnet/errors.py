@@ -35,5 +35,9 @@ class WeightsError(CpclnetError):
     """A weights file is missing, damaged, or belongs to another network."""
 
 
+class ProjectError(CpclnetError):
+    """A project folder is missing, damaged, made by a newer version, or has lost a scan."""
+
+
 class OutputError(CpclnetError):
     """A result cannot be written."""

@@ -54,7 +54,7 @@ def open_series(geometry: Geometry) -> ScanRef:
     for layer in [] if viewer is None else viewer.layers:
         source = note(layer).get("source") if isinstance(layer, Image) else None
         if source is not None and geometry_of(layer).isclose(geometry) and is_dicom_path(Path(source)):
-            return ScanRef(Path(source), None, layer.name)
+            return ScanRef(Path(source), note(layer).get("series"), layer.name)
     msg = (
         "A DICOM segmentation refers to a DICOM series: open the series these labels were painted on, or save them as "
         ".seg.nrrd or .nii.gz."

@@ -107,6 +107,7 @@ def read_series(
         source or info.folder,
         calibrated=stack.frames[0].pixel is not None,
         notes=meaning.notes,
+        series=_series_of(info, source),
     )
 
 
@@ -151,6 +152,13 @@ def _meaning(info: SeriesInfo, stack: Stack) -> _Meaning:
         factor, unit, suv_notes = suv_factor(headers)
         notes = (*notes, *suv_notes)
     return _Meaning(modality, unit, factor, notes)
+
+
+def _series_of(info: SeriesInfo, source: Path | None) -> str | None:
+    """By which `read_volume` finds the series in its source."""
+    if source is None or source == info.folder:
+        return info.id_in_folder
+    return info.id if source.is_dir() else None
 
 
 def _array(stack: Stack, factor: np.float32, fill: float) -> Any:

@@ -74,6 +74,12 @@ class SeriesInfo:
         return Path(os.path.commonpath([path.parent for path in self.files]))
 
     @property
+    def id_in_folder(self) -> str:
+        """Id as seen from its own folder, without the name of that folder."""
+        series, number, part = self.id.partition("#")
+        return series.partition("@")[0] + number + part
+
+    @property
     def name(self) -> str:
         """Description, or the name of the folder, with the number of the phase or stack."""
         return " ".join([self.description or self.folder.name, *self.part.partition(" of ")[:1]]).strip()

@@ -142,7 +142,8 @@ def _from_raw(path: Path, raw: RawImage, series: str | None) -> Volume:
     name = plain_name(path)
     modality, unit, notes = _guess(raw.array, name_hint(name))
     name = name if series is None else f"{name} {series}"
-    return Volume(raw.array, raw.geometry, modality, unit, name, path, notes=(*raw.notes, *notes))
+    notes = (*raw.notes, *notes)
+    return Volume(raw.array, raw.geometry, modality, unit, name, path, notes=notes, series=series)
 
 
 def _from_pictures(path: Path, array: NDArray[Any]) -> Volume:

@@ -113,9 +113,7 @@ def _scans_in(
     seen.add((status.st_dev, status.st_ino))
     entries = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=natural_key)
     for info in of_folder.get(folder, ()):
-        # Seen from its own folder, the series does not carry the name of that folder.
-        series, number, part = info.id.partition("#")
-        yield ScanRef(folder, series.partition("@")[0] + number + part, info.name)
+        yield ScanRef(folder, info.id_in_folder, info.name)
     for path in entries:
         if _is_file(path) and volume_suffix(path) and not is_label_name(path):
             yield ScanRef(path, None, plain_name(path))

@@ -38,6 +38,8 @@ class Volume:
         False for pictures without a physical size: their spacing of 1.0 is a placeholder.
     notes
         What was repaired or assumed while reading, one sentence each.
+    series
+        Which series or phase of ``source`` it is, as `read_volume` takes it; None if that holds no other.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class Volume:
     source: Path | None = None
     calibrated: bool = True
     notes: tuple[str, ...] = ()
+    series: str | None = None
 
     def __post_init__(self) -> None:
         _check_grid(self.array, self.geometry, self.name)

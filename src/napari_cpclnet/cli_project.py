@@ -1,0 +1,123 @@
+"""``napari-cpclnet segment --project``: what was painted and ticked in the window, labelled without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from napari_cpclnet.cli_files import Target, expand_queries, with_own_names
+from napari_cpclnet.errors import CpclnetError, ProjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_cpclnet.project import Found, Project, QueryEntry
+    from napari_cpclnet.segmentation import SegmentationSettings, SupportSet
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A run of ``segment``, ready to begin: what to learn from, what to label, and how."""
+
+    support: SupportSet
+    targets: list[Target]
+    failures: list[CpclnetError]
+    settings: SegmentationSettings
+    adapt: int
+    weights: Path | None
+    inputs: list[Path]
+
+
+def project_work(folder: Path, more: list[Path] | None, weights: Path | None) -> Work:
+    """Read a project; scans that were moved are looked for, scans that changed are said.
+
+    Parameters
+    ----------
+    folder
+        Of the project.
+    more
+        Scans to label instead of the project's own.
+    weights
+        To use instead of the project's own.
+
+    Raises
+    ------
+    CpclnetError
+        If it is no project, a support scan is missing, or nothing is painted or to be labelled.
+    """
+    from napari_cpclnet.project import locate, read_project
+    from napari_cpclnet.project.folder import absolute_path
+    from napari_cpclnet.project.headless import segmentation_settings, support_set
+
+    project = read_project(folder)
+    found = list(locate(project, folder))
+    for one in found:
+        if one.warning:
+            typer.echo(f"Note: {one.warning}", err=True)
+    settings = segmentation_settings(project)
+    support = support_set(project, folder, found)
+    masks = [folder / entry.mask for entry in project.supports]
+    targets, failures = expand_queries(more, masks) if more else _own_targets(project, folder, found)
+    if not targets and not failures:
+        raise ProjectError(f"{folder}: no scan is ticked to be labelled; give some with --query.")
+    if weights is None and project.weights.path:
+        weights = absolute_path(project.weights.path, folder)
+    inputs = [*masks, *(one.path for one in found)]
+    return Work(support, targets, failures, settings, project.settings.adapt, weights, inputs)
+
+
+def say_other_weights(folder: Path, used: str) -> None:
+    """Say so if the project was saved with other weights than those in use."""
+    from napari_cpclnet.project import read_project
+
+    known = read_project(folder).weights.hash
+    if known and known != used:
+        typer.echo(f"Note: the project was saved with the weights {known}, this run uses {used}.", err=True)
+
+
+def remember_results(folder: Path, written: Mapping[Target, Path]) -> None:
+    """Enter new results into the project, so that opening it shows them; those it has already stay."""
+    from napari_cpclnet.project import read_project, write_project
+    from napari_cpclnet.project.folder import RESULTS, absolute_path
+
+    project = read_project(folder)
+    entries = list(project.queries)
+    places = {scan.id: (absolute_path(scan.path, folder).resolve(), scan.series) for scan in project.scans}
+    home = (folder / RESULTS).resolve()
+    for target, file in written.items():
+        for number, entry in enumerate(entries):
+            here = places.get(entry.scan or "") == (target.path.resolve(), target.series)
+            if here and file.resolve().parent == home and not _has_result(entry, folder):
+                result = f"{RESULTS}/{file.name}"
+                entries[number] = entry.model_copy(update={"result": result, "checksum": None})
+    if tuple(entries) != project.queries:
+        write_project(folder, project.model_copy(update={"queries": tuple(entries)}))
+
+
+def _has_result(entry: QueryEntry, folder: Path) -> bool:
+    return entry.result is not None and (folder / entry.result).exists()
+
+
+def _own_targets(
+    project: Project, folder: Path, found: list[Found]
+) -> tuple[list[Target], list[CpclnetError]]:
+    from napari_cpclnet.project.headless import queries
+
+    targets: list[Target] = []
+    failures: list[CpclnetError] = []
+    missing = {one.path: one for one in found if one.state == "missing"}
+    masks = [folder / entry.mask for entry in project.supports]
+    for query in queries(project, folder, found):
+        if query.path in missing:
+            failures.append(ProjectError(missing[query.path].warning))
+        elif query.name:
+            targets.append(Target(query.path, query.series, query.name))
+        else:
+            inside, failed = expand_queries([query.path], masks)
+            targets += inside
+            failures += failed
+    once = {(target.path.resolve(), target.series): target for target in reversed(targets)}
+    return with_own_names(list(once.values())[::-1]), failures

@@ -1,0 +1,54 @@
+"""A day's work in a folder: which scans, what was painted on them, which classes, what is to be labelled and how."""
+
+from __future__ import annotations
+
+from napari_cpclnet.project.fingerprint import Fingerprint, fingerprint
+from napari_cpclnet.project.folder import (
+    MASKS,
+    PROJECT_FILE,
+    RESULTS,
+    SCANS,
+    is_project,
+    read_project,
+    relative_path,
+    write_project,
+)
+from napari_cpclnet.project.locating import Found, locate
+from napari_cpclnet.project.opening import Opened, OpenedMask, OpenedScan, open_project
+from napari_cpclnet.project.schema import (
+    SCHEMA_VERSION,
+    ClassEntry,
+    Project,
+    ProjectSettings,
+    QueryEntry,
+    ScanEntry,
+    SupportEntry,
+    WeightsEntry,
+)
+
+__all__ = [
+    "MASKS",
+    "PROJECT_FILE",
+    "RESULTS",
+    "SCANS",
+    "SCHEMA_VERSION",
+    "ClassEntry",
+    "Fingerprint",
+    "Found",
+    "Opened",
+    "OpenedMask",
+    "OpenedScan",
+    "Project",
+    "ProjectSettings",
+    "QueryEntry",
+    "ScanEntry",
+    "SupportEntry",
+    "WeightsEntry",
+    "fingerprint",
+    "is_project",
+    "locate",
+    "open_project",
+    "read_project",
+    "relative_path",
+    "write_project",
+]

@@ -1,0 +1,108 @@
+"""A project without its window: the support set it learns from, and the scans it labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_cpclnet.errors import SupportError
+from napari_cpclnet.project.folder import absolute_path
+from napari_cpclnet.project.locating import Found
+from napari_cpclnet.project.opening import read_mask, read_scan
+from napari_cpclnet.project.schema import Project, QueryEntry
+
+if TYPE_CHECKING:
+    from napari_cpclnet.imaging import Segmentation, Volume
+    from napari_cpclnet.project.schema import SupportEntry
+    from napari_cpclnet.segmentation import SegmentationSettings, SupportSet
+
+
+@dataclass(frozen=True)
+class QueryPlace:
+    """A query: its entry, where it lies, and the name its results get (empty: that of the file)."""
+
+    entry: QueryEntry
+    path: Path
+    series: str | None = None
+    name: str = ""
+
+
+def support_set(project: Project, folder: Path, found: Sequence[Found]) -> SupportSet:
+    """What the project's ticked slices teach.
+
+    Raises
+    ------
+    CpclnetError
+        If a support scan or mask is missing or unreadable, or no slice is painted and ticked.
+    """
+    from napari_cpclnet.preprocessing import plane_axis
+    from napari_cpclnet.segmentation import SupportSet
+
+    at = {one.scan.id: one for one in found}
+    volumes: dict[str, Volume] = {}
+    parts: list[tuple[SupportEntry, Volume, Segmentation, list[int], list[int]]] = []
+    values: set[int] = set()
+    for entry in project.supports:
+        if entry.slices == () and not entry.absent:
+            continue
+        volume = volumes.get(entry.scan) or read_scan(at[entry.scan])
+        volumes[entry.scan] = volume
+        mask = read_mask(entry, folder, volume, project)
+        axis = plane_axis(volume.geometry, entry.plane)
+        planes = np.moveaxis(mask.labels, axis, 0)
+        painted = [index for index, plane in enumerate(planes) if plane.any()]
+        ticked = [index for index in painted if entry.slices is None or index in entry.slices]
+        values |= {int(v) for index in ticked for v in np.unique(planes[index]) if v}
+        # a slice that was painted after it had been marked is not empty any more
+        absent = [index for index in entry.absent if index < len(planes) and index not in painted]
+        if ticked or absent:
+            parts.append((entry, volume, mask, ticked, absent))
+    if not values:
+        raise SupportError(f"{folder}: no slice is painted and ticked in this project; paint at least one.")
+    names = {value: name for *_, mask, _, _ in parts for value, name in mask.classes.items()}
+    support = SupportSet({value: names.get(value, f"label {value}") for value in sorted(values)})
+    for entry, volume, mask, ticked, absent in parts:
+        support.add(volume, mask.labels, slices=ticked, plane=entry.plane, absent=absent)
+    return support
+
+
+def queries(project: Project, folder: Path, found: Sequence[Found]) -> list[QueryPlace]:
+    """The ticked scans, and files and folders that were never opened."""
+    at = {one.scan.id: one for one in found}
+    places = []
+    for entry in project.queries:
+        if not entry.ticked:
+            continue
+        if entry.scan is not None:
+            one = at[entry.scan]
+            places.append(QueryPlace(entry, one.path, one.scan.series, one.scan.name))
+        elif entry.path is not None:
+            places.append(QueryPlace(entry, absolute_path(entry.path, folder)))
+    return places
+
+
+def segmentation_settings(project: Project) -> SegmentationSettings:
+    """How the project's scans are labelled, on whatever device is there.
+
+    Raises
+    ------
+    SettingsError
+        If the project names settings that do not exist.
+    """
+    from pydantic import ValidationError
+
+    from napari_cpclnet.errors import SettingsError
+    from napari_cpclnet.segmentation import PostprocessingSettings, SegmentationSettings
+
+    wanted = project.settings
+    try:
+        post = PostprocessingSettings.model_validate(wanted.postprocessing or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"The project's post-processing: {name}: {first['msg']}.") from error
+    return SegmentationSettings(plane=wanted.plane, postprocessing=post)

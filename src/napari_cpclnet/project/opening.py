@@ -1,0 +1,129 @@
+"""Read the scans, masks and results of a project, as far as they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_cpclnet.errors import CpclnetError, GeometryError, ProjectError
+from napari_cpclnet.imaging import Segmentation, Volume, read_segmentation, read_volume
+from napari_cpclnet.project.folder import absolute_path
+from napari_cpclnet.project.locating import Found
+from napari_cpclnet.project.schema import Project, QueryEntry, ScanEntry, SupportEntry
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedScan:
+    """A scan of the project."""
+
+    entry: ScanEntry
+    volume: Volume
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedMask:
+    """Painted slices or a result, on the voxels of its scan."""
+
+    entry: SupportEntry | QueryEntry
+    labels: Segmentation
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A project with its voxels; ``problems`` are sentences about what could not be opened."""
+
+    project: Project
+    folder: Path
+    scans: tuple[OpenedScan, ...]
+    masks: tuple[OpenedMask, ...]
+    problems: tuple[str, ...]
+
+    def masks_of(self, scan_id: str) -> list[OpenedMask]:
+        """Painted slices and results of one scan."""
+        return [mask for mask in self.masks if mask.entry.scan == scan_id]
+
+
+def open_project(project: Project, folder: Path, found: Iterable[Found]) -> Opened:
+    """Read everything; what fails becomes a problem and the rest goes on.
+
+    Parameters
+    ----------
+    project, folder
+        The project and its folder.
+    found
+        Where the scans are, as `locate` says; those that are missing are left out.
+    """
+    scans: list[OpenedScan] = []
+    masks: list[OpenedMask] = []
+    problems: list[str] = []
+    for one in found:
+        if one.state == "missing":
+            problems.append(one.warning)
+            continue
+        try:
+            volume = read_scan(one)
+        except CpclnetError as error:
+            problems.append(str(error))
+            continue
+        scans.append(OpenedScan(one.scan, volume))
+        wanted: list[SupportEntry | QueryEntry] = [
+            *(s for s in project.supports if s.scan == one.scan.id),
+            *(q for q in project.queries if q.scan == one.scan.id and q.result),
+        ]
+        for entry in wanted:
+            try:
+                masks.append(OpenedMask(entry, read_mask(entry, folder, volume, project)))
+            except CpclnetError as error:
+                problems.append(str(error))
+    return Opened(project, folder, tuple(scans), tuple(masks), tuple(problems))
+
+
+def read_scan(found: Found) -> Volume:
+    """Read a scan as the project knows it: with its name, modality and, if its voxels are as many, its grid.
+
+    Raises
+    ------
+    CpclnetError
+        If it cannot be read, or has another size than when the project was saved.
+    """
+    if found.state == "missing":
+        raise ProjectError(found.warning)
+    entry = found.scan
+    volume = read_volume(found.path, series=entry.series)
+    if volume.geometry.shape != entry.geometry.shape:
+        sizes = " against ".join(str(grid.shape) for grid in (volume.geometry, entry.geometry))
+        raise ProjectError(f"'{entry.name}' ({found.path}) has another size than in the project: {sizes}.")
+    geometry = volume.geometry if found.state == "changed" else entry.geometry
+    return volume.replaced(
+        geometry=geometry,
+        name=entry.name,
+        modality=entry.modality,
+        unit=entry.unit,
+        calibrated=entry.calibrated,
+        series=entry.series,
+    )
+
+
+def read_mask(
+    entry: SupportEntry | QueryEntry, folder: Path, volume: Volume, project: Project
+) -> Segmentation:
+    """Read painted slices or a result on the voxels of their scan, with the project's classes.
+
+    Raises
+    ------
+    CpclnetError
+        If the file is missing, unreadable, or on another grid.
+    """
+    file = entry.mask if isinstance(entry, SupportEntry) else entry.result
+    if file is None:
+        raise ProjectError(f"'{volume.name}' has no result.")
+    path = absolute_path(file, folder)
+    try:
+        found = read_segmentation(path, like=volume, resample=False)
+    except GeometryError as error:
+        raise ProjectError(f"{path}: does not fit '{volume.name}' any more ({error}).") from error
+    name = entry.name or path.name.partition(".")[0]
+    return found.replaced(
+        name=name, classes=found.classes | project.names, colors=found.colors | project.colors
+    )

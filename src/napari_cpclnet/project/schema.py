@@ -1,0 +1,165 @@
+"""What stands in ``project.json``.
+
+Slices are counted from 0 along the sliced array axis, as napari shows them. Of patients nothing is kept but what the
+names of files say.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from napari_cpclnet.imaging import Geometry, Modality
+
+FORMAT: Literal["napari-cpclnet project"] = "napari-cpclnet project"
+SCHEMA_VERSION = 1
+
+# The planes of `napari_cpclnet.preprocessing`, whose import takes seconds.
+Plane = Literal["axial", "coronal", "sagittal", "native"]
+
+
+def _inside(path: str) -> str:
+    """Files we write lie in the project's folder, whoever wrote the project."""
+    if not path or "\\" in path or ".." in path.split("/"):
+        raise ValueError("must be a file inside the project's folder")
+    if PurePosixPath(path).is_absolute() or PureWindowsPath(path).drive:
+        raise ValueError("must be a file inside the project's folder")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+Channel = Annotated[int, Field(ge=0, le=255)]
+
+
+class Entry(BaseModel):
+    """Base of all entries: unchangeable, and nothing in it that is not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ScanEntry(Entry):
+    """A scan, and how to know it again."""
+
+    id: str = Field(min_length=1, description="By which supports and queries name the scan.")
+    name: str = Field(description="Shown to the user.")
+    path: str = Field(
+        description="File or folder, relative to the project's folder with / between the parts; absolute only on "
+        "another drive."
+    )
+    series: str | None = Field(default=None, description="Series of a DICOM folder, or phase of a 4-D file.")
+    sha256: str = Field(
+        description="Of the file; of several files: of their sorted hashes, each followed by a line feed."
+    )
+    size: int = Field(ge=0, description="Bytes of all files together.")
+    geometry: Geometry = Field(description="Grid of the voxels, all in the order (z, y, x), in mm.")
+    modality: Modality = "other"
+    unit: str = ""
+    calibrated: bool = Field(default=True, description="False where the voxel size is a placeholder.")
+
+
+class ClassEntry(Entry):
+    """A label value and what it stands for."""
+
+    value: int = Field(ge=1)
+    name: str
+    color: tuple[Channel, Channel, Channel] | None = Field(
+        default=None, description="Red, green, blue, 0 to 255."
+    )
+    code: str | None = Field(default=None, description="Name in the bundled terminology.")
+
+
+class SupportEntry(Entry):
+    """What was painted on a scan."""
+
+    scan: str = Field(description="Id of the scan.")
+    name: str = Field(default="painted slices", description="Of the layer.")
+    mask: Inside = Field(description="Label map on the scan's grid (.seg.nrrd).")
+    plane: Plane = "axial"
+    slices: tuple[int, ...] | None = Field(
+        default=None, description="Painted slices to learn from; null: all of them."
+    )
+    absent: tuple[int, ...] = Field(default=(), description="Slices on which none of the classes is.")
+
+
+class QueryEntry(Entry):
+    """A scan to label, or a file or folder of scans that were never opened."""
+
+    scan: str | None = Field(default=None, description="Id of the scan.")
+    path: str | None = Field(default=None, description="File or folder instead, written as that of a scan.")
+    ticked: bool = True
+    result: Inside | None = Field(default=None, description="Labels of this scan, if there are any.")
+    name: str = Field(default="", description="Of the result's layer.")
+    checksum: int | None = Field(
+        default=None, description="CRC-32 of the labels as the run wrote them, to see corrections."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> QueryEntry:
+        if (self.scan is None) == (self.path is None):
+            raise ValueError("a query has either a scan or a path")
+        return self
+
+
+class ProjectSettings(Entry):
+    """How scans are labelled. Where it is computed belongs to the machine, not to the project."""
+
+    plane: Plane = "axial"
+    adapt: int = Field(default=0, ge=0, le=10_000, description="Steps of training on the painted slices.")
+    postprocessing: dict[str, bool | float] | None = Field(
+        default=None, description="Settings of post-processing; null: what is recommended."
+    )
+
+
+class WeightsEntry(Entry):
+    """The weights the results were made with."""
+
+    path: str | None = Field(
+        default=None, description="File, written as that of a scan; null: those of the package."
+    )
+    hash: str = Field(default="", description="First twelve digits of the file's SHA-256.")
+
+
+class Project(Entry):
+    """Everything of a project but the voxels."""
+
+    format: Literal["napari-cpclnet project"] = FORMAT
+    schema_version: Literal[1] = 1
+    written_by: str = Field(default="", description="Version of the program.")
+    scans: tuple[ScanEntry, ...] = ()
+    classes: tuple[ClassEntry, ...] = ()
+    supports: tuple[SupportEntry, ...] = ()
+    queries: tuple[QueryEntry, ...] = ()
+    settings: ProjectSettings = ProjectSettings()
+    weights: WeightsEntry = WeightsEntry()
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Project:
+        ids = [scan.id for scan in self.scans]
+        if len(set(ids)) < len(ids):
+            raise ValueError("two scans have the same id")
+        values = [one.value for one in self.classes]
+        if len(set(values)) < len(values):
+            raise ValueError("two classes have the same value")
+        named = {one.scan for one in self.supports} | {one.scan for one in self.queries if one.scan}
+        if unknown := sorted(named - set(ids)):
+            raise ValueError(f"there is no scan '{unknown[0]}'")
+        files = [one.mask for one in self.supports] + [one.result for one in self.queries if one.result]
+        if len(set(files)) < len(files):
+            raise ValueError("two label maps have the same file")
+        return self
+
+    def scan(self, scan_id: str) -> ScanEntry:
+        """Scan by its id."""
+        return next(scan for scan in self.scans if scan.id == scan_id)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Name of each label value."""
+        return {one.value: one.name for one in self.classes}
+
+    @property
+    def colors(self) -> dict[int, tuple[int, int, int]]:
+        """Colour of each label value that has one."""
+        return {one.value: one.color for one in self.classes if one.color}

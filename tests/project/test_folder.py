@@ -1,0 +1,133 @@
+"""``project.json``: what is written is read again, what is wrong is said in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from napari_cpclnet.errors import OutputError, ProjectError
+from napari_cpclnet.project import Project, QueryEntry, SupportEntry, is_project, read_project, write_project
+from napari_cpclnet.project.folder import absolute_path, free_file, relative_path
+
+
+def test_a_project_comes_back_as_it_was(tmp_path, make):
+    project = make(tmp_path / "work", tmp_path / "scans")
+    assert is_project(tmp_path / "work")
+    assert read_project(tmp_path / "work") == project
+    assert project.scans[0].path == "../scans/ct.nii.gz"
+
+
+def test_no_folder_of_this_machine_stands_in_the_file(tmp_path, make):
+    make(tmp_path / "work", tmp_path / "scans")
+    assert str(tmp_path) not in (tmp_path / "work" / "project.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "holds no project.json"),
+        ("{", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ("[]", "no project"),
+        ("{}", "names no version"),
+        ('{"schema_version": 99}', "update it"),
+        ('{"schema_version": true}', "names no version"),
+        ('{"schema_version": 1, "scans": [{"id": "a"}]}', "scans.0.name"),
+        ('{"schema_version": 1, "colour": 1}', "colour"),
+        ('{"schema_version": 1, "queries": [{"scan": "nobody"}]}', "no scan 'nobody'"),
+        ('{"schema_version": 1, "queries": [{}]}', "either a scan or a path"),
+        ('{"version": 0}', "'support' is missing"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(tmp_path, content, words):
+    if content is not None:
+        (tmp_path / "project.json").write_text(content)
+    with pytest.raises(ProjectError, match="project") as caught:
+        read_project(tmp_path)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["../other.nrrd", "/etc/passwd", "C:/x.nrrd", "a\\..\\b.nrrd", ""])
+def test_label_maps_outside_the_folder_are_refused(file):
+    with pytest.raises(ValidationError):
+        SupportEntry(scan="a", mask=file)
+    with pytest.raises(ValidationError):
+        QueryEntry(scan="a", result=file)
+
+
+def test_two_masks_never_share_a_file(tmp_path, make):
+    project = make(tmp_path / "work", tmp_path / "scans")
+    twice = {**project.model_dump(), "supports": [project.supports[0].model_dump()] * 2}
+    with pytest.raises(ValidationError, match="same file"):
+        Project.model_validate(twice)
+
+
+def test_a_failed_write_leaves_the_old_project_and_nothing_else(tmp_path, make, monkeypatch):
+    folder = tmp_path / "work"
+    project = make(folder, tmp_path / "scans")
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OutputError, match="No space"):
+        write_project(folder, Project())
+    assert read_project(folder) == project
+    assert sorted(p.name for p in folder.iterdir()) == ["masks", "project.json"]
+
+
+def test_paths_lead_back_whence_they_came(tmp_path):
+    for path in (
+        tmp_path / "a" / "scan.nii",
+        tmp_path / "p" / "scans" / "x.nrrd",
+        Path("relative.nii").absolute(),
+    ):
+        assert absolute_path(relative_path(path, tmp_path / "p"), tmp_path / "p") == path
+
+
+def test_a_file_is_never_given_twice(tmp_path):
+    first = free_file("masks", "Leber / groß", ".seg.nrrd", [], tmp_path)
+    assert first == "masks/Leber_groß.seg.nrrd"
+    assert free_file("masks", "Leber / groß", ".seg.nrrd", [first.upper()], tmp_path) != first
+    (tmp_path / "masks").mkdir()
+    (tmp_path / first).touch()
+    assert free_file("masks", "Leber / groß", ".seg.nrrd", [], tmp_path) == "masks/Leber_groß_2.seg.nrrd"
+    assert free_file("masks", "../..", ".seg.nrrd", [], tmp_path) == "masks/labels.seg.nrrd"
+
+
+def test_version_0_becomes_the_newest(tmp_path, make):
+    scans = tmp_path / "scans"
+    new = make(tmp_path / "new", scans)
+    old = tmp_path / "old"
+    old.mkdir()
+    (scans / "more").mkdir()
+    content = {
+        "version": 0,
+        "classes": {"6": "liver", "1": "spleen"},
+        "support": {
+            "scan": "../scans/ct.nii.gz",
+            "mask": "support.seg.nrrd",
+            "slices": [2],
+            "plane": "axial",
+        },
+        "queries": ["../scans/mr.nii.gz", "../scans/ct.nii.gz", "../scans/more"],
+        "options": {"plane": "axial", "adapt": 20, "weights": "../my.safetensors"},
+    }
+    (old / "project.json").write_text(json.dumps(content))
+    project = read_project(old)
+    assert project.schema_version == 1
+    assert [(s.path, s.sha256) for s in project.scans] == [(s.path, s.sha256) for s in new.scans]
+    assert project.names == {6: "liver", 1: "spleen"}
+    assert project.supports == (SupportEntry(scan="scan-1", mask="support.seg.nrrd", slices=(2,)),)
+    assert [(q.scan, q.path) for q in project.queries] == [
+        ("scan-2", None),
+        ("scan-1", None),
+        (None, "../scans/more"),
+    ]
+    assert (project.settings.adapt, project.weights.path) == (20, "../my.safetensors")
+    write_project(old, project)
+    assert read_project(old) == project

@@ -1,0 +1,122 @@
+"""``napari-cpclnet segment --project``, on volumes of a few voxels and a network with random weights."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_cpclnet import cli
+from napari_cpclnet.imaging import read_segmentation
+from napari_cpclnet.project import WeightsEntry, read_project, relative_path, write_project
+
+from .project.conftest import GRID, make_project, make_scan, painted
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+
+    from napari_cpclnet.model import CPCLNet, CPCLNetSettings, save_weights
+    from napari_cpclnet.preprocessing import PreprocessingSettings
+
+    torch.manual_seed(0)
+    model = CPCLNet(CPCLNetSettings(channels=16, skip_channels=8, latent_channels=8, blocks=1))
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_weights(model, path, {"preprocessing": PreprocessingSettings().model_dump(), "recipe": "random"})
+    return path
+
+
+@pytest.fixture
+def work(tmp_path, weights):
+    """A project that is to be labelled with random weights."""
+    folder = tmp_path / "work"
+    project = make_project(folder, tmp_path / "scans")
+    kept = WeightsEntry(path=relative_path(weights, folder), hash="0123456789ab")
+    write_project(folder, project.model_copy(update={"weights": kept}))
+    return folder
+
+
+@pytest.fixture
+def run(capsys):
+    def _run(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["segment", "--device", "cpu", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return _run
+
+
+def test_a_project_is_labelled_without_a_window(work, run):
+    code, out, err = run("--project", work)
+    assert code == 0, err
+    assert [line.partition(":")[0] for line in out.splitlines()] == ["mr"]
+    assert read_segmentation(work / "results" / "mr_labels.nii.gz").geometry.isclose(GRID)
+    assert "saved with the weights 0123456789ab" in err
+
+
+def test_the_project_remembers_its_results_and_keeps_those_it_has(work, run):
+    before = read_project(work)
+    assert run("--project", work)[0] == 0
+    after = read_project(work)
+    assert [query.result for query in after.queries] == ["results/mr_labels.nii.gz", None]
+    unchanged = {"queries": before.queries}
+    assert after.model_copy(update=unchanged) == before
+    # an existing result is somebody's work until --overwrite says otherwise
+    code, _, err = run("--project", work)
+    assert (code, "exists already" in err) == (2, True)
+
+
+def test_painted_slices_of_a_query_come_out_as_painted(work, run):
+    project = read_project(work)
+    queries = tuple(query.model_copy(update={"ticked": True}) for query in project.queries)
+    write_project(work, project.model_copy(update={"queries": queries}))
+    out = work.parent / "out"
+    assert run("--project", work, "--out", out, "--format", "seg.nrrd")[0] == 0
+    result = read_segmentation(out / "ct_labels.seg.nrrd")
+    np.testing.assert_array_equal(result.labels[[2, 4]], painted()[[2, 4]])
+    assert result.classes == {1: "spleen", 6: "liver"}
+    assert read_project(work).queries == queries  # results elsewhere are not the project's
+
+
+def test_other_scans_can_be_labelled_with_a_project(work, run):
+    other = make_scan(work.parent / "more" / "third.nii.gz", 3)
+    out = work.parent / "out"
+    assert run("--project", work, "--query", other.parent, "--out", out)[0] == 0
+    assert [path.name for path in out.iterdir()] == ["third_labels.nii.gz"]
+
+
+def test_moved_scans_are_found_and_missing_ones_do_not_stop_the_others(work, run):
+    scans = work.parent / "scans"
+    shutil.move(scans / "ct.nii.gz", work / "painted.nii.gz")
+    make_scan(work.parent / "more" / "third.nii.gz", 3)
+    project = read_project(work)
+    (query, _) = project.queries
+    more = query.model_copy(update={"scan": None, "path": "../more"})
+    write_project(work, project.model_copy(update={"queries": (query, more)}))
+    (scans / "mr.nii.gz").unlink()
+    code, out, err = run("--project", work)
+    assert code == 2
+    assert [line.partition(":")[0] for line in out.splitlines()] == ["third"]
+    assert "'ct' was moved to" in err
+    assert "Error: 'mr' is not at" in err
+    assert "1 of 2 queries could not be labelled" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--project", "{work}", "--support", "a.nii", "b.nii"], "--support says what the project says"),
+        (["--project", "{work}", "--slices", "2"], "--slices says what the project says"),
+        (["--project", "{work}/masks"], "is no project"),
+        (["--query", "x.nii"], "--support, --out must be given, or --project"),
+    ],
+)
+def test_contradictions_are_refused_in_one_sentence(work, run, arguments, words):
+    code, _, err = run(*(text.format(work=work) for text in arguments))
+    assert code == 2
+    assert words in err
+    assert "Traceback" not in err
