@@ -32,9 +32,11 @@ def test_every_command_can_be_imported():
 def test_every_menu_exists_in_napari():
     from napari._app_model.constants import MenuId
 
-    menus = PluginManifest.from_file(MANIFEST).contributions.menus
-    assert menus
-    assert set(menus) <= {str(menu.value) for menu in MenuId}
+    contributions = PluginManifest.from_file(MANIFEST).contributions
+    ours = {submenu.id for submenu in contributions.submenus}
+    assert contributions.menus
+    assert set(contributions.menus) - ours <= {str(menu.value) for menu in MenuId}
+    assert ours <= set(contributions.menus)
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.NRRD", "a.mha", "a.mhd", "a.dcm"])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cpclnet.errors import GeometryError, ImageError
+from napari_cpclnet.gui.display import presets
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -25,9 +26,6 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 KEY = "napari_cpclnet"
 AXES = ("z", "y", "x")
-
-# Soft tissue, level 40, width 400 HU; PET is shown dark on white as in reading rooms.
-_DISPLAY_LIMITS = {"HU": (-160.0, 240.0), "HU8": (0.0, 255.0), "SUVbw": (0.0, 10.0)}
 
 
 def note(layer: Layer) -> dict[str, Any]:
@@ -50,12 +48,16 @@ def copied_transform(layer: Layer) -> dict[str, Any]:
 
 
 def volume_to_layer(volume: Volume) -> LayerData:
-    """Layer data tuple of an image layer that shows a volume in its usual display window."""
-    low, high = display_limits(volume.array, volume.unit)
+    """Layer data tuple of an image layer that shows a volume in its usual display window.
+
+    The name of a PET layer says its unit, as SUV and activity look alike.
+    """
+    preset = presets()
+    unit = f" ({volume.unit})" if volume.modality == "PT" and volume.unit else ""
     kwargs = {
-        "name": volume.name,
-        "contrast_limits": (low, high),
-        "colormap": "gray_r" if volume.modality == "PT" else "gray",
+        "name": volume.name + unit,
+        "contrast_limits": preset.limits(volume.array, volume.unit),
+        "colormap": preset.colormap(volume.modality),
         "metadata": {KEY: volume_note(volume)},
         **_shown(volume.geometry, volume.calibrated),
     }
@@ -102,15 +104,6 @@ def volume_note(volume: Volume) -> dict[str, Any]:
         "calibrated": volume.calibrated,
         "notes": volume.notes,
     }
-
-
-def display_limits(array: np.ndarray, unit: str) -> tuple[float, float]:
-    """Grey values shown as black and white: the unit's usual window, else percentiles 1 and 99."""
-    if unit in _DISPLAY_LIMITS:
-        return _DISPLAY_LIMITS[unit]
-    steps = tuple(slice(None, None, max(1, n // 64)) for n in array.shape)
-    low, high = np.percentile(np.asarray(array[steps], dtype=np.float32), (1, 99))
-    return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
 
 
 def refusal(layer: Layer) -> str:
