@@ -78,6 +78,15 @@ def test_copies_are_left_out_and_said(tmp_path: Path) -> None:
     )
 
 
+def test_a_damaged_file_is_said_and_does_not_hide_the_others(tmp_path: Path) -> None:
+    write_stack(tmp_path)
+    whole = (tmp_path / "0003").read_bytes()
+    (tmp_path / "0003").write_bytes(whole[:400])
+    listing = survey(tmp_path)
+    assert [one.n_slices for one in listing.series] == [3]
+    assert listing.left_out == (f"1 DICOM file is damaged and left out, such as {tmp_path / '0003'}.",)
+
+
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     write_stack(tmp_path / "a")
     (tmp_path / "a" / "up").symlink_to(tmp_path, target_is_directory=True)

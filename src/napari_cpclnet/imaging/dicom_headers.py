@@ -40,7 +40,9 @@ def read_header(path: Path, keywords: Sequence[str] | None = None) -> FileDatase
     except InvalidDicomError:
         return None
     except OSError as error:
-        raise ImageError(f"{path}: cannot be opened ({error.strerror or error}).") from error
+        if error.errno is None:  # pydicom's own, of a file that ends too early
+            return None
+        raise ImageError(f"{path}: cannot be opened ({error.strerror}).") from error
     except Exception:  # noqa: BLE001  a damaged header can fail anywhere inside pydicom
         return None
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydicom.uid import UID
+
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.dicom_frames import KEYWORDS, Frame, Header, frames_of
 from napari_cpclnet.imaging.dicom_geometry import stack_of
@@ -153,6 +155,7 @@ def list_series(folder: str | Path) -> list[SeriesInfo]:
 def survey(path: Path | Sequence[Path]) -> Listing:
     """What a folder and its subfolders hold, or a file, or some files; nothing where there is no DICOM image."""
     groups: dict[str, _Group] = {}
+    damaged: list[Path] = []
     if isinstance(path, Path):
         files = walk(path) if path.is_dir() else iter([path])
     else:
@@ -161,11 +164,14 @@ def survey(path: Path | Sequence[Path]) -> Listing:
         if not is_dicom(file):
             continue
         found = read_header(file, KEYWORDS)
-        if found is not None and is_image(header := plain(found)):
+        header = {} if found is None else plain(found)
+        if is_image(header):
             _group_of(groups, header).frames.extend(frames_of(file, header))
+        elif found is None or _should_be_image(header):
+            damaged.append(file)
     series: list[SeriesInfo] = []
     localisers: list[SeriesInfo] = []
-    skipped: list[str] = []
+    skipped = _damaged(damaged)
     for uid, group in groups.items():
         parts, said = _without_copies(uid, _by_folder(path, uid, group))
         skipped.extend(said)
@@ -181,6 +187,18 @@ def survey(path: Path | Sequence[Path]) -> Listing:
     if not series:
         return Listing(_sorted(localisers), (), tuple(skipped))
     return Listing(_sorted(series), _sorted(localisers), tuple(skipped))
+
+
+def _should_be_image(header: Header) -> bool:
+    """Whether a file calls itself an image, and ends before it says how large it is."""
+    return "Image Storage" in UID(text(header, "MediaStorageSOPClassUID")).name and "Rows" not in header
+
+
+def _damaged(files: list[Path]) -> list[str]:
+    if not files:
+        return []
+    many = "1 DICOM file is" if len(files) == 1 else f"{len(files)} DICOM files are"
+    return [f"{many} damaged and left out, such as {files[0]}."]
 
 
 def walk(folder: Path) -> Iterator[Path]:
