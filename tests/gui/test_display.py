@@ -112,3 +112,16 @@ def test_the_window_of_open_ct_layers_is_changed_and_of_no_other() -> None:
     viewer.layers.selection = {hounsfield}
     assert show_in_window(viewer, "bone") == 1
     assert hounsfield.contrast_limits == [-500, 1300]
+
+
+def test_without_a_window_every_phase_of_a_file_is_opened(tmp_path: Path) -> None:
+    import SimpleITK as sitk
+
+    from napari_cpclnet.gui.reader import read
+
+    path = tmp_path / "dynamic.nii.gz"
+    phases = [sitk.Image(4, 5, 6, sitk.sitkInt16) + value for value in (300, 400)]
+    sitk.WriteImage(sitk.JoinSeries(phases), str(path))
+    layers = read(str(path))
+    assert [kwargs["name"] for _, kwargs, _ in layers] == ["dynamic 0", "dynamic 1"]
+    assert [int(data.max()) for data, _, _ in layers] == [300, 400]

@@ -324,3 +324,10 @@ def test_units_of_length_are_heeded(tmp_path: Path, units: str, factor: float) -
 def _written(image: sitk.Image, path: Path) -> Path:
     sitk.WriteImage(image, str(path))
     return path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need rights there")
+def test_a_folder_that_holds_itself_is_searched_once(tmp_path: Path) -> None:
+    _written(sitk.Image(3, 4, 5, sitk.sitkInt16), tmp_path / "scan.nii.gz")
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+    assert [ref.path.name for ref in find_scans(tmp_path)] == ["scan.nii.gz"]

@@ -46,6 +46,7 @@ def _read_one(path: Path) -> list[LayerData]:
     from napari_cpclnet.imaging import (
         holds_segments,
         is_dicom_path,
+        list_phases,
         looks_like_labels,
         read_segmentation,
         read_volume,
@@ -58,6 +59,9 @@ def _read_one(path: Path) -> list[LayerData]:
         return [segmentation_to_layer(read_segmentation(path))]
     if is_dicom_path(path):
         return _read_dicom(path, path)
+    phases = list_phases(path)
+    if phases is not None:
+        return [volume_to_layer(read_volume(path, series=one.id)) for one in _ask(path, phases)]
     volume = read_volume(path)
     if looks_like_labels(volume):
         return [segmentation_to_layer(read_segmentation(path), calibrated=volume.calibrated)]

@@ -47,8 +47,8 @@ def first_choice(table: list[Row]) -> int:
 
 def headline(folder: Path, listing: Listing) -> str:
     """What the picker says above its table."""
-    patients = f"{folder.name or folder} holds {len(listing.series)} DICOM series."
-    return f"{patients} Which of them should be opened?"
+    what = "DICOM series" if any(info.frames for info in listing.series) else "phases"
+    return f"{folder.name or folder} holds {len(listing.series)} {what}. Which of them should be opened?"
 
 
 def _row(info: SeriesInfo, *, overview: bool = False) -> Row:

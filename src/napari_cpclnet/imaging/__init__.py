@@ -8,6 +8,7 @@ from napari_cpclnet.imaging.dicom_series import Listing, SeriesInfo, list_series
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.labels import holds_segments, looks_like_labels, read_segmentation
 from napari_cpclnet.imaging.modality import detect_modality
+from napari_cpclnet.imaging.phases import list_phases
 from napari_cpclnet.imaging.reading import read_volume
 from napari_cpclnet.imaging.scans import ScanRef, find_scans, seed_pairs
 from napari_cpclnet.imaging.terminology import Terminology
@@ -30,6 +31,7 @@ __all__ = [
     "find_scans",
     "holds_segments",
     "is_dicom_path",
+    "list_phases",
     "list_series",
     "looks_like_labels",
     "output_suffix",
