@@ -168,6 +168,14 @@ def _support(folder: Path) -> Iterator[bytes]:
     yield (folder / "support.safetensors").read_bytes()
 
 
+def _project(folder: Path) -> Iterator[bytes]:
+    from napari_cpclnet.project.folder import write_project
+    from napari_cpclnet.project.schema import Project
+
+    write_project(folder, Project())
+    yield (folder / "project.json").read_bytes()
+
+
 def _real(pattern: str, form: bytes) -> Iterator[bytes]:
     default = Path(__file__).parents[2].parent / "shared" / "data"
     for path in sorted(Path(os.environ.get("CPCLNET_TEST_DATA", default)).glob(pattern)):

@@ -54,6 +54,7 @@ class Targets:
             "cases": self.cases,
             "settings": self.settings,
             "support": self.support,
+            "project": self.project,
         }
 
     def nifti(self, data: bytes) -> None:
@@ -115,6 +116,12 @@ class Targets:
 
         path = self._file("support.safetensors", data)
         one_sentence(lambda: SupportSet.load(path))
+
+    def project(self, data: bytes) -> None:
+        from napari_cpclnet.project.folder import read_project
+
+        self._file("project.json", data)
+        one_sentence(lambda: read_project(self.folder))
 
     def _file(self, name: str, data: bytes) -> Path:
         path = self.folder / name
