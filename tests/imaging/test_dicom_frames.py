@@ -121,6 +121,13 @@ def test_damaged_multi_frame_files_are_one_sentence(tmp_path: Path, capfd, harm,
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+def test_a_scale_beyond_all_measure_is_refused(tmp_path: Path, keyword: str) -> None:
+    write_place(tmp_path / "1.dcm", (0, 0, 0), **{keyword: "1e36"})
+    with pytest.raises(ImageError, match=r"1\.dcm: says its values are scaled by 1e\+36, which is damage"):
+        read_volume(tmp_path / "1.dcm")
+
+
 def test_a_slice_that_promises_more_than_it_holds_is_named(tmp_path: Path) -> None:
     for number in range(4):
         write_place(tmp_path / f"{number}.dcm", (0, 0, number))

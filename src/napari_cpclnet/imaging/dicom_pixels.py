@@ -46,6 +46,8 @@ KNOWN_TO_GDCM = (
 )
 # Compressions that GDCM does not know, and the packages through which pydicom does.
 PACKAGES = dict.fromkeys(map(str, (HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)), "pylibjpeg pylibjpeg-openjpeg")
+# Beyond this no rescaled value means anything, and some do not fit in 32 bits.
+LARGEST_SCALE = 1e15
 _LAYOUT = (
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored"),
     *("HighBit", "PixelRepresentation"),
@@ -65,7 +67,11 @@ def rescaled(frame: Frame) -> Picture:
         raise ImageError(
             f"{frame.path}: its pixels have shape {stored.shape}, but its header says {frame.size}."
         )
-    values = stored.astype(np.float32)
+    scale = max(abs(frame.slope or 0.0), abs(frame.intercept or 0.0))
+    if scale > LARGEST_SCALE:
+        raise ImageError(f"{frame.path}: says its values are scaled by {scale:.3g}, which is damage.")
+    with np.errstate(over="ignore"):  # of doubles only; infinite values are refused as such
+        values = stored.astype(np.float32)
     if frame.mirror is not None:
         values = np.float32(frame.mirror) - values
     # A slope of 0 would erase the picture: it is a tag nobody filled in.
