@@ -81,7 +81,7 @@ def scores(segmenter: Segmenter, pairs: int) -> Iterator[tuple[str, str, float]]
             probabilities = segmenter.result_probabilities()
             grid = ModelGrid.for_volume(query, "axial", segmenter.preprocessing)
             for name, (threshold, settings) in CHOICES.items():
-                best = np.where(probabilities.max(0) >= threshold, probabilities.argmax(0) + 1, 0)
+                best = np.where(probabilities.max(0) >= 255 * threshold, probabilities.argmax(0) + 1, 0)
                 found = postprocess(best.astype(np.uint8), query, grid, settings)
                 yield f"{first} to {second}", name, float(np.mean([dice(found, v, truth, v) for v in ORGANS]))
 

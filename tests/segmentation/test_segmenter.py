@@ -12,10 +12,9 @@ from napari_cpclnet.segmentation import (
     SegmentationSettings,
     Segmenter,
     SupportSet,
-    uncertainty,
 )
 from napari_cpclnet.segmentation.levels import LevelLine
-from napari_cpclnet.segmentation.segmenter import outwards
+from napari_cpclnet.segmentation.run import decide, outwards, uncertainty
 
 RAW = PostprocessingSettings(largest_component=False, fill_holes=False)
 CPU = SegmentationSettings(device="cpu", postprocessing=RAW)
@@ -211,7 +210,7 @@ def test_ct_and_mr_slices_of_different_sizes_teach_together(grey_model, scan, or
 
 def test_the_class_with_the_best_probability_wins_above_the_threshold(segmenter):
     probabilities = np.array([[[0.6, 0.2, 0.49]], [[0.7, 0.1, 0.48]]], np.float32)
-    labels = segmenter._decide(probabilities, [1, 3], np.dtype(np.uint8))
+    labels = decide(probabilities, np.array([1, 3]), segmenter.settings.threshold)
     np.testing.assert_array_equal(labels, [[3, 0, 0]])
 
 
@@ -248,9 +247,9 @@ def test_probabilities_are_kept_only_if_asked(segmenter, scan):
     results, _ = run(segmenter, query, keep_probabilities=True)
     kept = segmenter.result_probabilities()
     assert kept.shape == (2, 12, 60, 70)
-    assert kept.dtype == np.float16
+    assert kept.dtype == np.uint8
     for one in results:
-        np.testing.assert_allclose(kept[:, one.index], one.probabilities, atol=1e-3)
+        np.testing.assert_allclose(kept[:, one.index] / 255, one.probabilities, atol=2.1e-3)
 
 
 def test_mistakes_are_said_before_anything_runs(grey_model, scan, organs):
@@ -300,8 +299,8 @@ def test_the_real_networks_answer_depends_on_neither_start_nor_batch_nor_order_o
         segmenter = Segmenter(tiny, CPU.model_copy(update={"batch_size": batch}))
         segmenter.set_support(support)
         run(segmenter, query, start_slice=start, keep_probabilities=True)
-        found.append(segmenter.result_probabilities().astype(np.float32))
-    np.testing.assert_allclose(found[0], found[1], atol=2e-3)
+        found.append(segmenter.result_probabilities() / 255)
+    np.testing.assert_allclose(found[0], found[1], atol=4e-3)
 
 
 @pytest.mark.parametrize("fill", [0, 7])
@@ -338,8 +337,7 @@ def test_a_run_leaves_gradients_enabled_between_slices(segmenter, scan):
 
 
 def test_uncertainty_is_highest_where_the_best_class_is_a_coin_toss():
-    probabilities = np.array([[0.0, 0.5, 0.25, 0.1], [0.0, 0.2, 0.1, 1.0]], np.float16)
-    np.testing.assert_allclose(uncertainty(probabilities), [0, 1, 0.5, 0])
+    np.testing.assert_array_equal(uncertainty(np.array([0, 64, 127, 128, 255], np.uint8)), [0, 128, 254, 254, 0])
 
 
 def test_levels_come_from_the_line_of_the_scan_not_from_single_slices(

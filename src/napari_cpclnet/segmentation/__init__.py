@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from napari_cpclnet.segmentation.painted import Painted
+from napari_cpclnet.segmentation.encoded import EncodedSlices
+from napari_cpclnet.segmentation.painted import Corrections, Painted
 from napari_cpclnet.segmentation.postprocessing import postprocess
-from napari_cpclnet.segmentation.segmenter import EncodedSlices, Segmenter, SliceResult, uncertainty
+from napari_cpclnet.segmentation.run import SliceResult
+from napari_cpclnet.segmentation.segmenter import Segmenter
 from napari_cpclnet.segmentation.settings import PostprocessingSettings, SegmentationSettings
+from napari_cpclnet.segmentation.summary import ClassSummary, DoubtfulSlice, Summary
 from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
 __all__ = [
+    "ClassSummary",
+    "Corrections",
+    "DoubtfulSlice",
     "EncodedSlices",
     "Painted",
     "PostprocessingSettings",
     "SegmentationSettings",
     "Segmenter",
     "SliceResult",
+    "Summary",
     "SupportSet",
     "SupportSlice",
     "postprocess",
-    "uncertainty",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,37 @@ if TYPE_CHECKING:
 
 ROOM = 256 * 2**20
 """Bytes of features that are kept of one scan."""
+
+
+@dataclass(frozen=True)
+class EncodedSlices:
+    """Painted slices of one size as the network sees them.
+
+    Parameters
+    ----------
+    images : Tensor, shape (K, 3, H, W)
+    masks : Tensor, shape (classes, K, H, W)
+        In the order of the classes' label values.
+    features : Features
+        Of the `K` slices; their levels from the lines of their scans.
+    """
+
+    images: Tensor
+    masks: Tensor
+    features: Features
+
+    @property
+    def levels(self) -> Tensor:
+        """Levels in the body, (K,)."""
+        return self.features.level.clone()  # outside of inference mode
+
+    @staticmethod
+    def cat(parts: Sequence[EncodedSlices]) -> EncodedSlices:
+        """Join slices of one size."""
+        features = type(parts[0].features).cat([p.features for p in parts])
+        return EncodedSlices(
+            torch.cat([p.images for p in parts]), torch.cat([p.masks for p in parts], 1), features
+        )
 
 
 class EncodedScan:

@@ -1,15 +1,57 @@
-"""Slices of a scan that a person painted: they come out of every step as they went in."""
+"""What a person painted or corrected on a scan: it comes out of every step as it went in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cpclnet.errors import GeometryError
 from napari_cpclnet.segmentation.support import Labels2D, SupportSlice
+
+
+@dataclass(frozen=True, eq=False)
+class Corrections:
+    """Voxels of an earlier result that a person set right; they stay when the scan is segmented again.
+
+    Parameters
+    ----------
+    mask : ndarray (z, y, x) of bool
+        The corrected voxels.
+    labels : ndarray (z, y, x) of unsigned integers
+        Their label values, 0 for background; what stands elsewhere does not matter.
+
+    Raises
+    ------
+    GeometryError
+        If the two have different shapes.
+    """
+
+    mask: NDArray[np.bool_]
+    labels: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        if self.mask.shape != self.labels.shape:
+            raise GeometryError(
+                f"The corrected voxels have shape {self.mask.shape}, their labels {self.labels.shape}."
+            )
+
+    @classmethod
+    def between(
+        cls, result: NDArray[Any], edited: NDArray[Any], earlier: Corrections | None = None
+    ) -> Corrections:
+        """Voxels that differ from what was answered, and those that had been corrected before."""
+        mask = np.asarray(result != edited)
+        return cls(mask if earlier is None else mask | earlier.mask, edited.copy())
+
+    @cached_property
+    def highest(self) -> int:
+        """Highest label value of a corrected voxel."""
+        return int(self.labels.max(initial=0, where=self.mask))
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,14 +62,20 @@ class Painted:
     ----------
     planes : tuple of (axis, index, labels2d)
         Array axis, slice along it, and label values (h, w) in array order.
+    corrections : Corrections, optional
+        Single voxels; a painted plane goes before them.
     """
 
     planes: tuple[tuple[int, int, Labels2D], ...] = ()
+    corrections: Corrections | None = None
 
     @classmethod
-    def from_slices(cls, slices: Sequence[SupportSlice]) -> Painted:
-        """What was painted on one scan."""
-        return cls(tuple((s.axis, s.index, s.labels2d) for s in slices))
+    def from_slices(cls, slices: Sequence[SupportSlice], corrections: Corrections | None = None) -> Painted:
+        """What was painted and corrected on one scan."""
+        return cls(tuple((s.axis, s.index, s.labels2d) for s in slices), corrections)
+
+    def __bool__(self) -> bool:
+        return bool(self.planes) or self.corrections is not None
 
     def slice(self, axis: int, index: int) -> Labels2D | None:
         """Labels of a slice that was painted as a whole, or None."""
@@ -37,12 +85,17 @@ class Painted:
         return None
 
     def apply(self, labels: NDArray[Any]) -> None:
-        """Write the painted planes into a (z, y, x) label map."""
+        """Write everything into a (z, y, x) label map."""
+        if self.corrections is not None:
+            np.copyto(labels, self.corrections.labels, where=self.corrections.mask, casting="unsafe")
         for axis, index, labels2d in self.planes:
             labels[(slice(None),) * axis + (index,)] = labels2d
 
     def apply_to_slice(self, labels2d: NDArray[Any], axis: int, index: int) -> None:
-        """Write what was painted into one slice of the label map: itself, or its lines of other planes."""
+        """Write into one slice of the label map: corrected voxels, itself, or its lines of other planes."""
+        if self.corrections is not None:
+            labels, mask = (_take(a, axis, index) for a in (self.corrections.labels, self.corrections.mask))
+            np.copyto(labels2d, labels, where=mask, casting="unsafe")
         for painted_axis, painted_index, painted in self.planes:
             if painted_axis == axis:
                 if painted_index == index:
@@ -52,12 +105,28 @@ class Painted:
             line = painted[(slice(None),) * _position(axis, painted_axis) + (index,)]
             labels2d[(slice(None),) * _position(painted_axis, axis) + (painted_index,)] = line
 
-    def mask(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """Which voxels (z, y, x) were painted."""
+    def mask_of_slice(self, shape: tuple[int, ...], axis: int, index: int) -> NDArray[np.bool_]:
+        """Which pixels of one slice, whose shape is given, were painted or corrected."""
         mask = np.zeros(shape, bool)
+        if self.corrections is not None:
+            mask |= _take(self.corrections.mask, axis, index)
+        for painted_axis, painted_index, _ in self.planes:
+            if painted_axis != axis:
+                mask[(slice(None),) * _position(painted_axis, axis) + (painted_index,)] = True
+            elif painted_index == index:
+                mask[...] = True
+        return mask
+
+    def mask(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Which voxels (z, y, x) were painted or corrected."""
+        mask = np.zeros(shape, bool) if self.corrections is None else self.corrections.mask.copy()
         for axis, index, _ in self.planes:
             mask[(slice(None),) * axis + (index,)] = True
         return mask
+
+
+def _take(array: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
+    return array[(slice(None),) * axis + (index,)]
 
 
 def _position(axis: int, removed: int) -> int:

@@ -43,7 +43,7 @@ def postprocess(
     settings : PostprocessingSettings
         What to do.
     painted : Painted, optional
-        Slices that come out as they are; a piece that holds painted voxels of its class is never removed.
+        Slices and voxels that come out as they are; a piece that holds such voxels of its class is never removed.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def _boxes(labels: NDArray[Any], margin_mm: float, spacing: Spacing) -> list[tup
 
 
 def _anchors(painted: Painted, shape: tuple[int, ...], box: tuple[slice, ...], mask: Mask) -> Mask | None:
-    return painted.mask(shape)[box] & mask if painted.planes else None
+    return painted.mask(shape)[box] & mask if painted else None
 
 
 def _in_plane(spacing: Spacing, axis: int) -> tuple[float, float]:

