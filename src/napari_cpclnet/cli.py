@@ -22,6 +22,7 @@ from napari_cpclnet.cli_options import (
     parse_slices,
     support_pairs,
 )
+from napari_cpclnet.cli_suggest import suggest
 
 app = typer.Typer(
     name="napari-cpclnet",
@@ -127,6 +128,13 @@ def segment(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write <name>_probability_<class> for every class.")
     ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Also write <name>_uncertainty: 0 where the network was certain, 1 where it was a coin toss.",
+        ),
+    ] = False,
     output_format: Annotated[
         Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png"],
         typer.Option(
@@ -183,6 +191,7 @@ def segment(
             weights=weights,
             plane=plane,
             probabilities=probabilities,
+            uncertainty=uncertainty,
             output_format=output_format,
             terminology=terminology,
             overwrite=overwrite,
@@ -191,6 +200,9 @@ def segment(
         n_failed = run_segment(job)
         if n_failed:
             raise typer.Exit(WRONG_INPUT)
+
+
+app.command(cls=MultiValueCommand)(suggest)
 
 
 @app.command()

@@ -62,7 +62,7 @@ def run_demo(out: Path, *, device: str = "auto", seed: int = 0, window: bool | N
             result = segmenter.result()
         results.append(result)
         write_volume(query.volume, out / f"{name}.nii.gz")
-        write_results(output_paths(out, name, {}, "nii.gz"), result, None)
+        write_results(output_paths(out, name, {}, "nii.gz"), result, [])
         write_picture(out / f"{name}_labels.png", query.volume, result, spread_slices(query.truth.labels, 5))
         typer.echo(f"{name}: {sizes(result, query.volume)}")
         typer.echo(f"  Dice against the phantom's own labels: {_dice_line(result, query.truth)}")

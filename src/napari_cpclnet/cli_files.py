@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_cpclnet.imaging import ScanRef, Segmentation, SeriesInfo
 
-_RESULT = re.compile(r"(_labels|_probability_.+)$")
+_RESULT = re.compile(r"(_labels|_uncertainty|_probability_.+)$")
 _MOST_FOLDERS = 4
 
 
@@ -37,10 +37,16 @@ class OutputPaths:
 
     labels: Path
     probabilities: dict[int, Path]
+    uncertainty: Path | None = None
 
     @property
     def all(self) -> list[Path]:
-        return [*self.probabilities.values(), self.labels]
+        return [*self.maps, self.labels]
+
+    @property
+    def maps(self) -> list[Path]:
+        """Those of grey values: probabilities, then uncertainty."""
+        return [*self.probabilities.values(), *([self.uncertainty] if self.uncertainty else [])]
 
 
 def series_in(path: Path) -> list[SeriesInfo]:
@@ -128,10 +134,12 @@ def _file_name(text: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", text).strip("._") or "scan"
 
 
-def output_paths(folder: Path, name: str, classes: dict[int, str], suffix: str) -> OutputPaths:
+def output_paths(
+    folder: Path, name: str, classes: dict[int, str], suffix: str, *, uncertainty: bool = False
+) -> OutputPaths:
     """Names of the files of one query; ``classes`` are those whose probabilities are written.
 
-    Probabilities are grey values, so formats for labels only give way to one that holds them.
+    Probabilities and uncertainty are grey values, so formats for labels only give way to one that holds them.
     """
     grey = {"seg.nrrd": "nrrd", "dcm": "nii.gz", "png": "nii.gz"}.get(suffix, suffix)
     labels = folder / f"{name}_labels.{suffix}"
@@ -141,6 +149,7 @@ def output_paths(folder: Path, name: str, classes: dict[int, str], suffix: str) 
             label: folder / f"{name}_probability_{_file_name(title)}.{grey}"
             for label, title in classes.items()
         },
+        folder / f"{name}_uncertainty.{grey}" if uncertainty else None,
     )
 
 
@@ -195,7 +204,7 @@ def prepare_outputs(paths: OutputPaths, inputs: Sequence[Path], *, overwrite: bo
 def write_results(
     paths: OutputPaths,
     segmentation: Segmentation,
-    probabilities: NDArray[Any] | None,
+    maps: Sequence[NDArray[Any]],
     *,
     source: ScanRef | None = None,
     terminology: Path | None = None,
@@ -204,8 +213,8 @@ def write_results(
 
     Parameters
     ----------
-    probabilities
-        (C, z, y, x), classes in the order of ``paths.probabilities``, or None.
+    maps
+        (z, y, x) of uint8, in the order of ``paths.maps``; written as numbers from 0 to 1.
     source, terminology
         As `write_segmentation` takes them.
 
@@ -225,11 +234,10 @@ def write_results(
 
     written: list[Path] = []
     try:
-        if probabilities is not None:
-            for values, path in zip(probabilities, paths.probabilities.values(), strict=True):
-                volume = Volume(values.astype(np.float32), segmentation.geometry, name=path.name)
-                write_volume(volume, path)
-                written.append(path)
+        for values, path in zip(maps, paths.maps, strict=True):
+            volume = Volume(values / np.float32(255), segmentation.geometry, name=path.name)
+            write_volume(volume, path)
+            written.append(path)
         return write_segmentation(segmentation, paths.labels, source=source, terminology=terminology)
     except BaseException:  # Ctrl-C and a full disk alike
         for path in written:

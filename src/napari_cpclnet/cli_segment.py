@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
@@ -51,6 +51,20 @@ class SegmentJob:
     terminology: Path | None = None
     adapt: int = 0
     project: Path | None = None
+    uncertainty: bool = False
+
+
+class PaintedFiles(Protocol):
+    """Painted scans and their masks, as parsed."""
+
+    @property
+    def supports(self) -> tuple[tuple[Path, Path], ...]: ...
+    @property
+    def slices(self) -> tuple[tuple[int, ...] | None, ...]: ...
+    @property
+    def classes(self) -> dict[int, str] | None: ...
+    @property
+    def plane(self) -> Plane: ...
 
 
 def run_segment(job: SegmentJob) -> int:
@@ -120,7 +134,7 @@ def adapt_network(segmenter: Segmenter, support: SupportSet, steps: int) -> None
     typer.echo(f"Adapted to the support in {steps} steps, {time.perf_counter() - started:.1f} s.")
 
 
-def read_supports(job: SegmentJob) -> SupportSet:
+def read_supports(job: PaintedFiles) -> SupportSet:
     """Read the painted scans.
 
     Returns
@@ -235,7 +249,7 @@ def _label_one(job: SegmentJob, target: Target, segmenter: Segmenter, work: Work
     from napari_cpclnet.imaging import ScanRef, read_volume
 
     classes = work.support.classes if job.probabilities else {}
-    paths = output_paths(job.out, target.name, classes, job.output_format)
+    paths = output_paths(job.out, target.name, classes, job.output_format, uncertainty=job.uncertainty)
     prepare_outputs(paths, [*work.inputs, target.path], overwrite=job.overwrite)
     started = time.perf_counter()
     volume = read_volume(target.path, series=target.series)
@@ -246,12 +260,18 @@ def _label_one(job: SegmentJob, target: Target, segmenter: Segmenter, work: Work
         written = write_results(
             paths,
             segmentation,
-            segmenter.result_probabilities() if job.probabilities else None,
+            [
+                *(segmenter.result_probabilities() if job.probabilities else ()),
+                *([segmenter.result_uncertainty()] if job.uncertainty else []),
+            ],
             source=ScanRef(target.path, target.series, target.name),
             terminology=job.terminology,
         )
     seconds = time.perf_counter() - started
     typer.echo(f"{target.name}: {seconds:.1f} s, {sizes(segmentation, volume)} -> {written}")
+    for one in segmenter.summary().classes:
+        if one.seems_absent:
+            typer.echo(f"Note on {target.name}: {one.name} seems to be absent.", err=True)
     return written
 
 

@@ -14,7 +14,9 @@ from napari_cpclnet.segmentation import (
     SupportSet,
 )
 
-TIDY = PostprocessingSettings(largest_component=True, fill_holes=True, minimum_ml=2, closing_mm=8, refine=True)
+TIDY = PostprocessingSettings(
+    largest_component=True, fill_holes=True, minimum_ml=2, closing_mm=8, refine=True
+)
 
 
 def segmenter_for(model, support, settings=TIDY):

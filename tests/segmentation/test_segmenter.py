@@ -337,7 +337,9 @@ def test_a_run_leaves_gradients_enabled_between_slices(segmenter, scan):
 
 
 def test_uncertainty_is_highest_where_the_best_class_is_a_coin_toss():
-    np.testing.assert_array_equal(uncertainty(np.array([0, 64, 127, 128, 255], np.uint8)), [0, 128, 254, 254, 0])
+    np.testing.assert_array_equal(
+        uncertainty(np.array([0, 64, 127, 128, 255], np.uint8)), [0, 128, 254, 254, 0]
+    )
 
 
 def test_levels_come_from_the_line_of_the_scan_not_from_single_slices(

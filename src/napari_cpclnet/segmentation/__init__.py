@@ -8,6 +8,7 @@ from napari_cpclnet.segmentation.postprocessing import postprocess
 from napari_cpclnet.segmentation.run import SliceResult
 from napari_cpclnet.segmentation.segmenter import Segmenter
 from napari_cpclnet.segmentation.settings import PostprocessingSettings, SegmentationSettings
+from napari_cpclnet.segmentation.suggestion import SliceSuggestion, suggest
 from napari_cpclnet.segmentation.summary import ClassSummary, DoubtfulSlice, Summary
 from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
@@ -21,8 +22,10 @@ __all__ = [
     "SegmentationSettings",
     "Segmenter",
     "SliceResult",
+    "SliceSuggestion",
     "Summary",
     "SupportSet",
     "SupportSlice",
     "postprocess",
+    "suggest",
 ]

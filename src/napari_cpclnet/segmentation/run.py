@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
     from napari_cpclnet.preprocessing import ModelGrid
     from napari_cpclnet.segmentation.encoded import EncodedScan
+    from napari_cpclnet.segmentation.support import SupportSet
 
 CERTAIN = 255
 """Probability 1 where probabilities are kept as whole numbers."""
@@ -59,7 +60,8 @@ class Run:
     scan : EncodedScan
     painted : Painted
         What must not change.
-    classes : dict of int to str
+    support : SupportSet
+        What it was done with.
     threshold : float
         Probability from which a pixel belongs to a class.
     keep_probabilities : bool
@@ -67,7 +69,7 @@ class Run:
 
     scan: EncodedScan
     painted: Painted
-    classes: dict[int, str]
+    support: SupportSet
     threshold: float
     keep_probabilities: bool
     labels: NDArray[Any] = field(init=False)
@@ -104,6 +106,11 @@ class Run:
     def grid(self) -> ModelGrid:
         """Its slices."""
         return self.scan.grid
+
+    @property
+    def classes(self) -> dict[int, str]:
+        """Label values and names, in their order."""
+        return self.support.classes
 
     @property
     def complete(self) -> bool:

@@ -121,7 +121,7 @@ class Segmenter:
         """
         if self._support is None or self._descriptors is None:
             raise SupportError("There is no support yet: paint and set one before segmenting.")
-        scan = self._scan(volume, self.settings.plane)
+        scan = self.scan(volume)
         grid = scan.grid
         start = grid.n_slices // 2 if start_slice is None else start_slice
         if not 0 <= start < grid.n_slices:
@@ -135,11 +135,41 @@ class Segmenter:
         self._run = run = Run(
             scan,
             Painted.from_slices(self._support.painted_on(volume), locked),
-            self._support.classes,
+            self._support,
             self.settings.threshold,
             keep_probabilities,
         )
         return self._stream(run, self._descriptors, start)
+
+    @property
+    def support(self) -> SupportSet | None:
+        """The support that was set last, as it was then."""
+        return self._support
+
+    def scan(self, volume: Volume) -> EncodedScan:
+        """A scan in the eyes of this network, in the settings' plane; encoded when it is asked for slices."""
+        return self._scan(volume, self.settings.plane)
+
+    def run_of(self, volume: Volume) -> Run:
+        """The last prediction if it was a complete one of this scan with the present support, or else a new one.
+
+        Raises
+        ------
+        SupportError
+            If no support was set.
+        """
+        run = self._run
+        fresh = (
+            run is None
+            or not run.complete
+            or run.scan is not self.scan(volume)
+            or self._support is None
+            or run.support.content_hash() != self._support.content_hash()
+        )
+        if fresh:
+            for _ in self.predict(volume):
+                pass
+        return self._last()
 
     @property
     def complete(self) -> bool:

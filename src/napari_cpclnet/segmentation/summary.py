@@ -94,7 +94,7 @@ def doubtful_slices(run: Run) -> tuple[DoubtfulSlice, ...]:
     matters = (share >= DOUBT) & (run.doubt >= SMALL * largest) & (run.doubt > 0)
     order = np.argsort(-np.where(matters, run.doubt / np.maximum(largest, 1), 0), axis=None, kind="stable")
     places = [np.unravel_index(i, share.shape) for i in order[: np.count_nonzero(matters)]]
-    return tuple(DoubtfulSlice(int(i), int(run.values[c]), float(min(share[i, c], 1.0))) for i, c in places)
+    return tuple(DoubtfulSlice(int(i), int(run.values[c]), min(float(share[i, c]), 1.0)) for i, c in places)
 
 
 def _seems_absent(run: Run, c: int, confidence: float) -> bool:

@@ -1,0 +1,135 @@
+"""What is known of a scan when a slice is to be suggested: answers, doubts, and what its slices look like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from napari_cpclnet.errors import SupportError
+from napari_cpclnet.segmentation.levels import positions_mm
+
+if TYPE_CHECKING:
+    from napari_cpclnet.imaging import Volume
+    from napari_cpclnet.model import Features
+    from napari_cpclnet.segmentation.segmenter import Segmenter
+    from napari_cpclnet.segmentation.support import SupportSlice
+
+_CELLS = 8
+"""Rows and columns of the coarse picture of a slice that is compared."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A scan of n slices and C classes.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Of the classes.
+    painted : tuple of int
+        Slices of the scan that are painted.
+    known : ndarray (C,) of bool
+        Classes that some painted slice of any scan shows.
+    typical : ndarray (C,)
+        Largest painted cross-section of each class, in pixels of this scan; 0 if none.
+    expected, doubt : ndarray (n, C)
+        Pixels each class has, and pixels of it that are probably wrong.
+    positions : ndarray (n,)
+        Along the body, in mm.
+    levels : ndarray (n,)
+        In the body; nan where unknown.
+    visible : ndarray (n,) of bool
+        Slices that show anything.
+    likeness : ndarray (n, n)
+        Correlation of what the network sees on two slices, after what all slices share is taken away.
+    """
+
+    names: tuple[str, ...]
+    painted: tuple[int, ...]
+    known: NDArray[np.bool_]
+    typical: Array
+    expected: Array
+    doubt: Array
+    positions: Array
+    levels: Array
+    visible: NDArray[np.bool_]
+    likeness: Array
+
+
+def gather(
+    segmenter: Segmenter,
+    volume: Volume,
+    painted: Iterable[int] = (),
+    classes: Mapping[int, str] | None = None,
+) -> Evidence:
+    """Evidence from a segmenter; segments the scan if its last prediction was not of it with this support."""
+    support = segmenter.support
+    wanted = dict(classes or (support.classes if support is not None else {}))
+    if not wanted:
+        raise SupportError(
+            "Nothing is painted yet: name the classes that you want before asking for a slice."
+        )
+    scan = segmenter.scan(volume)
+    count, axis = scan.grid.n_slices, scan.grid.axis
+    expected, doubt = np.zeros((count, len(wanted))), np.zeros((count, len(wanted)))
+    taken = set(painted)
+    slices = () if support is None else support.slices
+    if support is not None:
+        run = segmenter.run_of(volume)
+        columns = {value: c for c, value in enumerate(run.classes)}
+        for c, value in enumerate(wanted):
+            if value in columns:
+                expected[:, c], doubt[:, c] = run.expected[:, columns[value]], run.doubt[:, columns[value]]
+        taken |= {s.index for s in support.painted_on(volume) if s.axis == axis}
+    features = scan.features(range(count))
+    typical = _largest(slices, list(wanted), _pixel_mm2(volume, axis))
+    return Evidence(
+        names=tuple(wanted.values()),
+        painted=tuple(sorted(taken)),
+        known=typical > 0,
+        typical=typical,
+        expected=expected,
+        doubt=doubt,
+        positions=positions_mm(volume, scan.grid, range(count)),
+        levels=np.array([np.nan if f is None else float(f.level[0]) for f in features]),
+        visible=np.array([f is not None for f in features]),
+        likeness=_likeness(features),
+    )
+
+
+def _likeness(features: Sequence[Features | None]) -> Array:
+    """Likeness of slices to each other; slices that show nothing are like none."""
+    shown = [place for place, f in enumerate(features) if f is not None]
+    out = np.zeros((len(features), len(features)))
+    if shown:
+        pictures = np.stack([_picture(f) for f in features if f is not None])
+        pictures -= pictures.mean(0, keepdims=True)
+        unit = pictures / np.maximum(np.linalg.norm(pictures, axis=1, keepdims=True), 1e-6)
+        out[np.ix_(shown, shown)] = unit @ unit.T
+    return out
+
+
+def _picture(features: Features) -> NDArray[np.float32]:
+    cells = F.adaptive_avg_pool2d(features.grid.float(), _CELLS)
+    return np.asarray(cells.flatten().cpu().numpy())
+
+
+def _largest(slices: Sequence[SupportSlice], values: list[int], pixel_mm2: float) -> Array:
+    areas = np.zeros(len(values))
+    for one in slices:
+        own = _pixel_mm2(one.volume, one.axis)
+        found = [np.count_nonzero(one.labels2d == v) * own / pixel_mm2 for v in values]
+        areas = np.maximum(areas, found)
+    return areas
+
+
+def _pixel_mm2(volume: Volume, axis: int) -> float:
+    first, second = (s for a, s in enumerate(volume.geometry.spacing) if a != axis)
+    return first * second
