@@ -486,3 +486,46 @@ def test_demo_writes_pictures_and_labels(
     assert out.count("Dice") == 2
     for picture in (tmp_path / "demo").glob("*.png"):
         assert np.asarray(Image.open(picture)).std() > 10
+
+
+def test_uncertainty_is_written_beside_the_labels(case: Case, run: Run) -> None:
+    code, _, err = run(case.arguments("--uncertainty", "--format", "seg.nrrd"))
+    assert code == 0, err
+    assert sorted(p.name for p in case.out.iterdir()) == ["other_labels.seg.nrrd", "other_uncertainty.nrrd"]
+    values = sitk.GetArrayFromImage(sitk.ReadImage(str(case.out / "other_uncertainty.nrrd")))
+    assert values.shape == (5, 36, 44) and values.dtype == np.float32
+    assert values.min() >= 0 and values.max() <= 1
+
+
+def test_an_earlier_uncertainty_is_no_query(case: Case, run: Run) -> None:
+    folder = case.folder / "again"
+    save(folder / "a.nii.gz", scan(4))
+    save(folder / "a_uncertainty.nii.gz", scan(5))
+    code, _, err = run(case.arguments(query=[folder]))
+    assert code == 0, err
+    assert [p.name for p in case.out.iterdir()] == ["a_labels.nii.gz"]
+
+
+class TestSuggest:
+    def arguments(self, case: Case, query: Path, *more: str) -> list[str]:
+        words = ["suggest", "--support", case.image, case.mask, "--query", query, "--weights", case.weights]
+        return [str(word) for word in (*words, "--device", "cpu", *more)]
+
+    def test_slices_come_ranked_with_a_reason_each(self, case: Case, run: Run) -> None:
+        code, out, err = run(self.arguments(case, case.query, "--count", "3"))
+        assert code == 0, err
+        lines = out.splitlines()
+        assert len(lines) == 3
+        numbers = [int(line.split()[1]) for line in lines]
+        assert len(set(numbers)) == 3 and set(numbers) <= set(range(5))
+        assert all("gain" in line and line.endswith(".") for line in lines)
+
+    def test_slices_that_are_painted_are_left_out(self, case: Case, run: Run) -> None:
+        code, out, err = run(self.arguments(case, case.image, "--slices", "2,3", "--count", "9"))
+        assert code == 0, err
+        assert sorted(int(line.split()[1]) for line in out.splitlines()) == [0, 1, 4, 5]
+
+    def test_a_missing_query_is_one_sentence(self, case: Case, run: Run) -> None:
+        code, out, err = run(self.arguments(case, case.folder / "nothing.nii.gz"))
+        assert code == 2 and not out
+        assert "nothing.nii.gz" in err and "Traceback" not in err

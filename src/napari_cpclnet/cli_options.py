@@ -19,6 +19,13 @@ Terminology = Annotated[
     ),
 ]
 
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|cuda:N|mps", help="Where to compute; auto takes a GPU if there is one."
+    ),
+]
+
 _VALUES_OF = {"--support": 2, "--query": None, "--protocol": None, "--shots": None}
 """How many values follow each option; None is any number."""
 

@@ -10,7 +10,7 @@ import typer
 
 from napari_cpclnet.cli_errors import user_errors
 from napari_cpclnet.cli_files import scan_progress
-from napari_cpclnet.cli_options import parse_classes, parse_slices, support_pairs
+from napari_cpclnet.cli_options import Device, parse_classes, parse_slices, support_pairs
 from napari_cpclnet.cli_segment import predict, read_supports, say_notes
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def suggest(
     count: Annotated[
         int, typer.Option(min=1, max=100, help="How many slices, to be painted one after another.")
     ] = 5,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda|cuda:N|mps", help="Where to compute.")
-    ] = "auto",
+    device: Device = "auto",
     weights: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Weights (.safetensors). Default: those of the package."),

@@ -10,11 +10,13 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_cpclnet.cli_errors import INTERRUPTED, user_errors
 from napari_cpclnet.cli_files import check_folder
+from napari_cpclnet.cli_options import Device
 from napari_cpclnet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -36,6 +38,58 @@ class TrainingJob:
     start: str | None
     device: str
     devices: int = 1
+
+
+def train(
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of scans without labels to learn from: volumes, DICOM folders, and pictures "
+            "(data/images/CT_001.png), in subfolders too.",
+        ),
+    ] = None,
+    phantoms: Annotated[
+        bool,
+        typer.Option("--phantoms", help="Learn from phantoms, made on the fly; with --data-root from both."),
+    ] = False,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the run: weights, log, pictures, checkpoint.")
+    ] = Path("outputs"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out; the other options are remembered.")
+    ] = False,
+    settings: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML or JSON with settings that differ from the defaults."),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Length of the run, instead of that in the settings."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|bundled", help="Weights to begin with. Default: random ones."),
+    ] = None,
+    device: Device = "auto",
+    devices: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="CUDA devices, or processes on the CPU, that train together, each on its own batches.",
+        ),
+    ] = 1,
+) -> None:
+    """Train the network without labels, on your own scans, on phantoms, or on both.
+
+    Writes models/best_model.safetensors, training_log.csv and pictures of held-out episodes. Ctrl-C stops after the
+    step in work; --resume goes on to the same weights.
+    """
+    with user_errors():
+        job = TrainingJob(data_root, phantoms, out, resume, settings, steps, start, device, devices)
+        if not run_train(job):
+            raise typer.Exit(INTERRUPTED)
 
 
 def run_train(job: TrainingJob) -> bool:
