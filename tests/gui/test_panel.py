@@ -8,16 +8,30 @@ from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractItemView, QComboBox, QDoubleSpinBox
 
+from napari_cpclnet.gui.class_table import SLICES, VALUE
 from napari_cpclnet.gui.classes import class_names
 from napari_cpclnet.gui.layers import slice_axis
 from napari_cpclnet.gui.options import PostProcessing
 from napari_cpclnet.gui.options_box import CUSTOM, NONE, RECOMMENDED
-from napari_cpclnet.gui.shortcuts import IMPORT_MASK, NEW_LABELS, NEXT_PAINTED, RUN, printed
+from napari_cpclnet.gui.shortcuts import (
+    COPY_ON,
+    IMPORT_MASK,
+    MARK_ABSENT,
+    NEW_LABELS,
+    NEXT_PAINTED,
+    RUN,
+    printed,
+)
 from napari_cpclnet.imaging import Geometry, Segmentation, write_segmentation
 
 from .doubles import DIRECTIONS, add_volume, factory, make_volume
 
-SHORTCUTS = (RUN, NEW_LABELS, IMPORT_MASK, NEXT_PAINTED)
+
+def indices(support):
+    return [entry.index for entry in support.slices.tree.entries(support.session.active)]
+
+
+SHORTCUTS = (RUN, NEW_LABELS, IMPORT_MASK, NEXT_PAINTED, COPY_ON, MARK_ABSENT)
 
 
 @pytest.fixture
@@ -51,7 +65,15 @@ def test_everything_a_mouse_can_use_has_a_tooltip(panel):
 
 def test_shortcuts_are_printed_on_the_buttons(panel):
     support = panel.segment.support
-    buttons = (panel.segment.bar.button, support.new, support.importing, support.next)
+    slices = support.slices
+    buttons = (
+        panel.segment.bar.button,
+        support.new,
+        support.importing,
+        slices.next,
+        slices.copy,
+        slices.absent,
+    )
     for button, shortcut in zip(buttons, SHORTCUTS, strict=True):
         assert printed(shortcut) in button.text()
 
@@ -75,24 +97,24 @@ def test_painting_appears_in_the_tables(qtbot, support, viewer):
     layer = support.session.support_labels
     layer.selected_label = 3
     layer.paint((2, 8, 8), 3)
-    qtbot.waitUntil(lambda: support.slices.indices() == [2], timeout=2000)
-    assert support.classes.rowCount() == 2
-    assert support.classes.item(1, 0).text() == "3"
-    assert support.classes.item(1, 2).text() == "1"
+    qtbot.waitUntil(lambda: indices(support) == [2], timeout=2000)
+    assert support.classes.table.rowCount() == 2
+    assert support.classes.table.item(1, VALUE).text() == "3"
+    assert support.classes.table.item(1, SLICES).text() == "1"
     layer.undo()
-    qtbot.waitUntil(lambda: support.slices.indices() == [], timeout=2000)
+    qtbot.waitUntil(lambda: indices(support) == [], timeout=2000)
 
 
 def test_swatch_has_the_colour_of_the_layer(support):
-    image = support.classes.item(0, 0).icon().pixmap(14, 14).toImage()
+    image = support.classes.table.item(0, 0).icon().pixmap(14, 14).toImage()
     expected = support.session.support_labels.colormap.map(1)[:3]
     np.testing.assert_allclose(image.pixelColor(7, 7).getRgbF()[:3], expected, atol=0.01)
 
 
 def test_a_class_can_be_named_and_added(support):
-    support.classes.item(0, 1).setText("liver")
+    support.classes.table.item(0, 1).setText("liver")
     assert class_names(support.session.support_labels) == {1: "liver"}
-    support.add.click()
+    support.classes.add_class()
     assert class_names(support.session.support_labels) == {1: "liver", 2: "label 2"}
     assert support.session.support_labels.selected_label == 2
 
@@ -101,7 +123,8 @@ def test_clicking_a_slice_goes_there_even_from_another_plane(support, viewer):
     support.session.support_labels.data[6, 2:5, 2:5] = 1
     support.show_painted()
     viewer.dims.order = (1, 0, 2)
-    support.slices.itemClicked.emit(support.slices.item(0))
+    tree = support.slices.tree
+    tree.itemClicked.emit(tree.topLevelItem(0).child(0), 0)
     assert viewer.dims.order[0] == 0
     assert viewer.dims.current_step[0] == 6
 
@@ -113,7 +136,7 @@ def test_next_painted_slice_goes_round(support, viewer):
     viewer.dims.set_current_step(0, 3)
     seen = []
     for _ in range(3):
-        support.next_painted()
+        support.slices.next_painted()
         seen.append(viewer.dims.current_step[0])
     assert seen == [6, 1, 6]
 
@@ -135,7 +158,7 @@ def test_mask_is_imported_onto_the_scan(qtbot, panel, viewer, tmp_path, directio
     qtbot.waitUntil(lambda: panel.session.support_labels is not None, timeout=10_000)
     np.testing.assert_array_equal(panel.session.support_labels.data, mask.labels)
     n = mask.labels.shape[slice_axis(volume.geometry, "axial")]
-    assert panel.segment.support.slices.indices() == list(range(n // 4, 3 * n // 4))
+    assert indices(panel.segment.support) == list(range(n // 4, 3 * n // 4))
 
 
 def test_mask_of_another_scan_is_refused_in_the_panel(qtbot, panel, viewer, tmp_path):

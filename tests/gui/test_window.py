@@ -49,7 +49,7 @@ def test_paint_run_and_look(qtbot, make_napari_viewer, tmp_path, direction):
     labels = paint_two_slices(viewer, panel)
     painted = labels.data.copy()
     n = len(panel.session.painted_slices())
-    qtbot.waitUntil(lambda: panel.segment.support.slices.count() == n, timeout=2000)
+    qtbot.waitUntil(lambda: len(panel.segment.support.slices.tree.entries()) == n, timeout=2000)
     panel.segment.bar.button.click()
     qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=20_000)
     result, scan = viewer.layers["mr – CPCLNet"], viewer.layers["mr"]

@@ -37,6 +37,10 @@ class PaintedSlices:
         self._seen = current
         return {index: values for index, (_, values) in current.items()}
 
+    def stamp(self, index: int) -> int:
+        """Checksum of a slice as it was seen last; 0 if nothing is painted on it."""
+        return self._seen[index][0] if index in self._seen else 0
+
 
 def label_values(labels: np.ndarray) -> list[int]:
     """Label values that occur, in order; by counting where that is possible, as sorting takes ten times longer."""

@@ -16,7 +16,7 @@ from napari_cpclnet.gui.train_tab import TrainTab
 if TYPE_CHECKING:
     import napari
 
-MINIMUM_WIDTH = 320
+MINIMUM_WIDTH = 340
 
 
 class CPCLNetPanel(QWidget):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_cpclnet.gui.narrow import ElidedLabel
 from napari_cpclnet.gui.shortcuts import RUN, label
 from napari_cpclnet.gui.style import SPACING
 
@@ -56,10 +57,8 @@ class RunBar(QWidget):
         self.button = QPushButton()
         self.button.setObjectName("run")
         self.button.clicked.connect(self.press)
-        self.status = QLabel()
+        self.status = ElidedLabel()
         self.status.setObjectName("status")
-        # A long scan name is cut, never the reason for a wider dock.
-        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING)

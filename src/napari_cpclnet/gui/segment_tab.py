@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.connections import Connections, when_destroyed
 from napari_cpclnet.gui.heading import heading
 from napari_cpclnet.gui.layers import refusal
+from napari_cpclnet.gui.narrow import ColumnScroll
 from napari_cpclnet.gui.options import Options
 from napari_cpclnet.gui.options_box import OptionsBox
 from napari_cpclnet.gui.query_list import QueryList, QueryRow
 from napari_cpclnet.gui.result_table import ResultTable
 from napari_cpclnet.gui.run_bar import RunBar
 from napari_cpclnet.gui.run_control import RunControl
-from napari_cpclnet.gui.shortcuts import IMPORT_MASK, NEW_LABELS, NEXT_PAINTED, RUN, ViewerShortcuts
+from napari_cpclnet.gui.shortcuts import (
+    COPY_ON,
+    IMPORT_MASK,
+    MARK_ABSENT,
+    NEW_LABELS,
+    NEXT_PAINTED,
+    RUN,
+    ViewerShortcuts,
+)
 from napari_cpclnet.gui.style import MARGIN, SPACING
 from napari_cpclnet.gui.support_box import SupportBox
 from napari_cpclnet.gui.view import show_scan
@@ -63,15 +72,11 @@ class SegmentTab(QWidget):
         column.addWidget(self.results_heading)
         column.addWidget(self.results)
         column.addStretch(1)
-        self.scroll = scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
+        self.scroll = ColumnScroll(content)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(scroll, stretch=1)
+        layout.addWidget(self.scroll, stretch=1)
         self.bar.layout().setContentsMargins(MARGIN, SPACING, MARGIN, SPACING)
         layout.addWidget(self.bar)
 
@@ -101,7 +106,9 @@ class SegmentTab(QWidget):
         shortcuts.bind(RUN, self.bar.press)
         shortcuts.bind(NEW_LABELS, self.support.new_labels)
         shortcuts.bind(IMPORT_MASK, self.support.import_mask)
-        shortcuts.bind(NEXT_PAINTED, self.support.next_painted)
+        shortcuts.bind(NEXT_PAINTED, self.support.slices.next_painted)
+        shortcuts.bind(COPY_ON, self.support.slices.copy_on)
+        shortcuts.bind(MARK_ABSENT, self.support.slices.mark_absent)
         # The viewer outlives the panel when only the dock is closed.
         when_destroyed(self, self._events.close, self._names.close, shortcuts.release)
 

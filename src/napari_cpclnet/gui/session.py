@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,14 +11,12 @@ from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal
 
 from napari_cpclnet.errors import CpclnetError, GeometryError, SupportError
-from napari_cpclnet.gui.class_book import ClassBook, default_name
+from napari_cpclnet.gui.class_actions import ClassActions
+from napari_cpclnet.gui.class_book import ClassBook
 from napari_cpclnet.gui.classes import (
     class_color,
-    class_name,
     class_names,
     renumber,
-    set_class_colors,
-    set_class_names,
 )
 from napari_cpclnet.gui.editing import copy_class, erase_slice
 from napari_cpclnet.gui.job import Job
@@ -46,11 +44,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_cpclnet.gui.class_book import Color
     from napari_cpclnet.imaging import Segmentation
 
 
-class Session:
+class Session(ClassActions):
     """Classes, painted slices of any number of scans, the scans to label and the options of the next run.
 
     Parameters
@@ -163,11 +160,19 @@ class Session:
         """Whether the slices of a pair are used unless unticked: it was painted on, imported or chosen here."""
         return self._supports.is_taken(pair.labels)
 
-    def entries(self, pair: SupportPair | None = None, *, look: bool = True) -> list[SupportEntry]:
-        """Rows of the support table, of one pair or of all; ``look=False``: layers seen before are not looked at."""
-        pairs = self.supports if pair is None else [pair]
+    def entries(
+        self, pair: SupportPair | None = None, *, look: Collection[Labels] | None = None
+    ) -> list[SupportEntry]:
+        """Rows of the support table, of one pair or of all.
+
+        ``look``: the layers that may have changed since the last time, as looking takes time; by default all.
+        """
         return [
-            entry for one in pairs for entry in self._supports.entries(one, self.options.plane, look=look)
+            entry
+            for one in (self.supports if pair is None else [pair])
+            for entry in self._supports.entries(
+                one, self.options.plane, look=look is None or one.labels in look
+            )
         ]
 
     def slice_axis(self) -> int:
@@ -229,59 +234,6 @@ class Session:
             return read_segmentation(path, like=geometry)
 
         return read
-
-    # Classes ---------------------------------------------------------------------------------------------------
-
-    def class_name(self, pair: SupportPair, value: int) -> str:
-        """Name of a label value; in a pair that is not used it is what that layer calls it."""
-        return self.book.name(value) if self.is_taken(pair) else class_name(pair.labels, value)
-
-    def add_class(self, name: str = "") -> int:
-        """Add a class, or find that of the name, and select it for painting."""
-        value = self.book.add(name)
-        if self.support_labels is not None:
-            self.support_labels.selected_label = value
-        self.publish_classes()
-        return value
-
-    def rename_class(self, value: int, name: str) -> None:
-        """Give a class another name.
-
-        Raises
-        ------
-        SupportError
-            If another class has that name.
-        """
-        if not self.book.rename(value, name):
-            raise SupportError(f"There is a class '{name.strip()}' already: paint with that one.")
-        self.publish_classes()
-
-    def set_class_color(self, value: int, color: Color | None) -> None:
-        """Give a class a colour on all layers."""
-        self.book.set_color(value, color)
-        self.publish_classes()
-
-    def set_class_code(self, value: int, code: str | None) -> None:
-        """Give a class a term of the terminology; None: its name is looked up."""
-        self.book.set_code(value, code)
-        self.publish_classes()
-
-    def adopt_colors(self, labels: Labels) -> None:
-        """Take over colours the user gave classes on a layer in napari."""
-        changed = {value: class_color(labels, value) for value in self.book}
-        for value, color in changed.items():
-            if color != self.book.color(value):
-                self.book.set_color(value, color)
-        self.publish_classes()
-
-    def publish_classes(self) -> None:
-        """Give all layers that share the book its names and colours."""
-        names, colors = self.book.names(), self.book.colors()
-        for layer in self.viewer.layers:
-            if isinstance(layer, Labels) and (is_result(layer) or self._supports.is_taken(layer)):
-                set_class_names(layer, names)
-                set_class_colors(layer, colors)
-        self.changed.emit()
 
     # Run -------------------------------------------------------------------------------------------------------
 
@@ -352,17 +304,6 @@ class Session:
         if moved:
             renumber(labels, moved)
         self.publish_classes()
-
-    def _join(
-        self, names: dict[int, str], colors: dict[int, Color], painted: Iterable[int]
-    ) -> dict[int, int]:
-        in_use = {
-            value for entry in self.entries(look=False) if self.is_taken(entry.pair) for value in entry.values
-        }
-        for value in list(self.book):
-            if value not in in_use and names and self.book.name(value) == default_name(value):
-                self.book.remove(value)
-        return self.book.join(names, colors, painted=painted)
 
     def _need_scan(self) -> Image:
         if self.support_scan is None:

@@ -15,6 +15,8 @@ RUN = "Control-Alt-R"
 NEW_LABELS = "Control-Alt-N"
 IMPORT_MASK = "Control-Alt-I"
 NEXT_PAINTED = "Control-Alt-J"
+COPY_ON = "Control-Alt-C"
+MARK_ABSENT = "Control-Alt-A"
 
 
 def printed(shortcut: str) -> str:
@@ -25,7 +27,7 @@ def printed(shortcut: str) -> str:
 
 def label(button: QPushButton, text: str, shortcut: str) -> None:
     """Put text and shortcut on a button."""
-    button.setText(f"{text}  ({printed(shortcut)})")
+    button.setText(f"{text} ({printed(shortcut)})")
 
 
 class ViewerShortcuts:

@@ -37,6 +37,7 @@ def style_sheet(theme_name: str) -> str:
     muted = "rgb(160, 164, 172)" if dark else "rgb(95, 92, 92)"
     error_back = "rgb(74, 38, 42)" if dark else "rgb(250, 222, 221)"
     error_line = "rgb(220, 90, 95)" if dark else "rgb(190, 40, 45)"
+    hover = "rgba(255, 255, 255, 12)" if dark else "rgba(0, 0, 0, 12)"
     row, button = theme.foreground.as_rgb(), theme.primary.as_rgb()
     return f"""
     QLabel#heading {{ font-weight: 600; color: {text}; padding-top: 2px; }}
@@ -44,17 +45,27 @@ def style_sheet(theme_name: str) -> str:
     QLabel#status {{ color: {muted}; padding: 0px 2px; }}
     QLabel#message {{ border-radius: 3px; padding: 6px 8px; background: {row}; }}
     QLabel#message[kind="error"] {{ background: {error_back}; border-left: 3px solid {error_line}; }}
-    QPushButton {{ padding: 5px 8px; }}
+    QPushButton {{ padding: 5px 3px; }}
+    QPushButton::menu-indicator {{ image: none; width: 0px; }}
     QPushButton#run {{ background: {accent}; font-weight: 600; padding: 7px; }}
     QPushButton#run:hover {{ background: {theme.highlight.as_rgb()}; }}
     QPushButton#run:disabled {{ background: {button}; color: {muted}; border: 0px; }}
-    QTableWidget, QListWidget {{ background: {row}; border-radius: 3px; padding: 2px; }}
+    QTableWidget, QListWidget, QTreeWidget {{ background: {row}; border-radius: 3px; padding: 2px; }}
     QTableWidget::item, QListWidget::item {{ padding: 2px 4px; }}
-    QListWidget::item:selected, QTableWidget::item:selected {{
+    QTreeWidget::item {{ padding: 0px 2px; border: 0px; }}
+    QTreeWidget::item:hover {{ background: {hover}; }}
+    QListWidget::item:selected, QTableWidget::item:selected, QTreeWidget::item:selected {{
         background: {button}; color: {text}; }}
     QTableWidget QLineEdit {{ min-height: 0px; padding: 0px 2px; background: {theme.background.as_rgb()}; }}
-    QListWidget::indicator {{ width: 14px; height: 14px; border-radius: 2px; background: {button}; }}
-    QListWidget::indicator:checked {{ background: {accent}; image: url("theme_{theme.id}:/check.svg"); }}
+    QListWidget::indicator, QTreeWidget::indicator {{
+        width: 14px; height: 14px; border-radius: 2px; background: {button}; }}
+    QListWidget::indicator:checked, QTreeWidget::indicator:checked {{
+        background: {accent}; image: url("theme_{theme.id}:/check.svg"); }}
+    QTreeWidget::indicator:indeterminate {{ background: {accent}; image: url("theme_{theme.id}:/minus.svg"); }}
+    QTreeWidget::branch {{ background: transparent; padding: 3px; }}
+    QTreeWidget::branch:selected {{ background: {button}; }}
+    QTreeWidget::branch:has-children:closed {{ image: url("theme_{theme.id}:/right_arrow.svg"); }}
+    QTreeWidget::branch:has-children:open {{ image: url("theme_{theme.id}:/down_arrow.svg"); }}
     QProgressBar {{ border: 0px; border-radius: 3px; background: {row}; min-height: 18px; }}
     QProgressBar::chunk {{ background: {accent}; border-radius: 3px; }}
     QScrollArea {{ border: 0px; }}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -18,14 +18,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.class_table import ClassRow, ClassTable
+from napari_cpclnet.gui.class_box import ClassBox
 from napari_cpclnet.gui.connections import Connections, when_destroyed
 from napari_cpclnet.gui.layer_combo import LayerCombo
 from napari_cpclnet.gui.layers import refusal
-from napari_cpclnet.gui.shortcuts import IMPORT_MASK, NEW_LABELS, NEXT_PAINTED, label, printed
-from napari_cpclnet.gui.slice_list import SliceList
+from napari_cpclnet.gui.shortcuts import IMPORT_MASK, NEW_LABELS, label
+from napari_cpclnet.gui.slices_box import SlicesBox
 from napari_cpclnet.gui.style import SPACING
-from napari_cpclnet.gui.view import jump_to_slice, show_scan, slice_in_view
+from napari_cpclnet.gui.view import show_scan
 from napari_cpclnet.gui.worker import BackgroundCall
 
 if TYPE_CHECKING:
@@ -47,13 +47,14 @@ class SupportBox(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self._listening: Labels | None = None
+        self._listening: list[Labels] = []
+        self._changed_layers: set[Labels] = set()
         self._layer_events = Connections()
         when_destroyed(self, self._layer_events.close)
         self._rescan = QTimer(self)
         self._rescan.setSingleShot(True)
         self._rescan.setInterval(RESCAN_MS)
-        self._rescan.timeout.connect(self.show_painted)
+        self._rescan.timeout.connect(self._look_again)
         self._build()
 
     def _build(self) -> None:
@@ -73,44 +74,35 @@ class SupportBox(QWidget):
         form.addRow("Labels", self.labels)
 
         self.new = QPushButton()
-        label(self.new, "New support labels", NEW_LABELS)
+        label(self.new, "New", NEW_LABELS)
         self.new.setToolTip("Add an empty labels layer exactly on the support scan and start painting.")
         self.new.clicked.connect(self.new_labels)
         self.importing = QPushButton()
-        label(self.importing, "Import mask…", IMPORT_MASK)
-        self.importing.setToolTip("Read a mask of the support scan; it must have the scan's voxels.")
+        label(self.importing, "Import…", IMPORT_MASK)
+        self.importing.setToolTip(
+            "Read a mask of the support scan from a file; its classes meet the ones below by name."
+        )
         self.importing.clicked.connect(self.import_mask)
-
-        self.classes = ClassTable()
-        self.classes.renamed.connect(self._rename)
-        self.classes.picked.connect(self._pick_class)
-        self.add = QPushButton("Add class")
-        self.add.setToolTip("Name the next label and select it for painting.")
-        self.add.clicked.connect(self._add_class)
-        self.hint = QLabel("No slice is painted yet.")
-        self.hint.setObjectName("muted")
-        self.hint.setToolTip("The network learns from painted slices and from no other.")
-        self.next = QPushButton()
-        label(self.next, "Next slice", NEXT_PAINTED)
-        self.next.setToolTip(f"Go to the next painted slice ({printed(NEXT_PAINTED)}).")
-        self.next.clicked.connect(self.next_painted)
-        self.slices = SliceList()
-        self.slices.picked.connect(self._jump)
+        self.classes = ClassBox(self.session)
+        self.classes.added.connect(lambda: self.show_painted(()))
+        # Later: the table is still busy with the cell that was changed.
+        self.classes.changed.connect(self._rescan.start)
+        self.classes.message.connect(self.message)
+        self.slices = SlicesBox(self.session)
+        self.slices.changed.connect(self.changed)
+        self.slices.message.connect(self.message)
 
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING)
         layout.addLayout(form)
-        layout.addWidget(self.new)
-        layout.addWidget(self.importing)
-        layout.addWidget(self.classes)
         row = QHBoxLayout()
-        row.addWidget(self.add, stretch=1)
-        row.addWidget(self.next, stretch=1)
+        row.addWidget(self.new, stretch=1)
+        row.addWidget(self.importing, stretch=1)
         layout.addLayout(row)
+        layout.addWidget(self.classes)
         layout.addWidget(self.slices)
-        layout.addWidget(self.hint)
 
     def refresh(self) -> None:
         """Show the layers and choices of the session."""
@@ -122,35 +114,12 @@ class SupportBox(QWidget):
         self._listen()
         self.show_painted()
 
-    def show_painted(self) -> None:
-        """Look through the labels and show what is painted."""
+    def show_painted(self, look: Collection[Labels] | None = None) -> None:
+        """Look through the labels (``look``: those that may have changed) and show what is painted."""
         labels = self.session.support_labels
-        try:
-            painted = self.session.painted_slices()
-        except CpclnetError as error:
-            self.message.emit(str(error), True)
-            painted = {}
-        counts: dict[int, int] = {}
-        for values in painted.values():
-            for value in values:
-                counts[value] = counts.get(value, 0) + 1
-        for widget in (self.classes, self.add, self.next):
-            widget.setVisible(labels is not None)
-        self.next.setEnabled(bool(painted))
-        self.hint.setVisible(labels is not None and not painted)
-        if labels is None:
-            self.slices.show_slices({})
-            return
-        book = self.session.book
-        book.ensure(counts)
-        rows = [
-            ClassRow(value, info.name, counts.get(value, 0), book.color(value))
-            for value, info in book.items()
-        ]
-        self.classes.show_rows(rows, int(labels.selected_label))
-        self.slices.show_slices(
-            {index: ", ".join(book.name(v) for v in values) for index, values in painted.items()}
-        )
+        painted = self.slices.show_slices(look)
+        self.classes.show_classes(painted, None if labels is None else int(labels.selected_label))
+        self.classes.setVisible(labels is not None or bool(painted))
 
     def new_labels(self) -> None:
         """Add a labels layer on the support scan, show the two alone and start painting."""
@@ -185,15 +154,6 @@ class SupportBox(QWidget):
         call.failed.connect(self._mask_failed)
         call.start()
 
-    def next_painted(self) -> None:
-        """Go to the first painted slice behind the one on screen, or to the first of all."""
-        labels = self.session.support_labels
-        if labels is None or not self.slices.indices():
-            return
-        here = slice_in_view(self.session.viewer, labels, self.session.slice_axis())
-        later = [index for index in self.slices.indices() if index > here]
-        self._jump((later or self.slices.indices())[0])
-
     def _mask_read(self, mask: Any, scan: Any) -> None:
         self.importing.setEnabled(True)
         if self.session.support_scan is not scan:
@@ -219,44 +179,37 @@ class SupportBox(QWidget):
         self.session.support_labels = labels
         self.changed.emit()
 
-    def _add_class(self) -> None:
-        if self.session.support_labels is not None:
-            self.session.add_class()
-            self.show_painted()
-
-    def _rename(self, value: int, name: str) -> None:
-        try:
-            self.session.rename_class(value, name)
-        except CpclnetError as error:
-            self.message.emit(str(error), True)
-        self._rescan.start()
-
-    def _pick_class(self, value: int) -> None:
-        labels = self.session.support_labels
-        if labels is not None:
-            labels.selected_label = value
-            self.session.viewer.layers.selection.active = labels
-
-    def _jump(self, index: int) -> None:
-        labels = self.session.support_labels
-        if labels is None:
-            return
-        if not labels.visible:
-            labels.visible = True
-        jump_to_slice(self.session.viewer, labels, self.session.slice_axis(), index)
-        self.slices.select(index)
-
     def _listen(self) -> None:
-        labels = self.session.support_labels
-        if labels is self._listening:
+        layers = [pair.labels for pair in self.session.supports]
+        if layers == self._listening:
             return
         self._layer_events.close()
-        self._listening = labels
-        if labels is None:
-            return
-        # set_data also comes with undo, which has no event of its own.
-        for name in ("paint", "labels_update", "data", "set_data", "colormap", "selected_label"):
-            self._layer_events.connect(getattr(labels.events, name), self._on_layer_event)
+        self._listening = layers
+        for layer in layers:
+            # set_data also comes with undo, which has no event of its own.
+            for name in ("paint", "labels_update", "data", "set_data", "selected_label"):
+                self._layer_events.connect(getattr(layer.events, name), self._on_layer_event)
+            self._layer_events.connect(layer.events.colormap, self._on_colors)
+            self._layer_events.connect(layer.events.paint, self._on_paint)
 
-    def _on_layer_event(self, _event: Any = None) -> None:
+    def _on_layer_event(self, event: Any) -> None:
+        self._changed_layers.add(event.source)
         self._rescan.start()
+
+    def _on_paint(self, event: Any) -> None:
+        """Who paints on another layer than the chosen one wants that one."""
+        if event.source is self.session.support_labels:
+            return
+        pair = next((pair for pair in self.session.supports if pair.labels is event.source), None)
+        if pair is not None:
+            self.session.activate(pair)
+            self.changed.emit()
+
+    def _on_colors(self, event: Any) -> None:
+        if any(pair.labels is event.source and self.session.is_taken(pair) for pair in self.session.supports):
+            self.session.adopt_colors(event.source)
+        self._rescan.start()
+
+    def _look_again(self) -> None:
+        changed, self._changed_layers = self._changed_layers, set()
+        self.show_painted(changed)

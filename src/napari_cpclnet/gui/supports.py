@@ -35,7 +35,7 @@ class SupportEntry:
     """One slice of a pair, painted or marked as free of the classes.
 
     ``index`` counts along the array axis of ``plane``; ``values`` are the label values on it; ``ticked``: whether a
-    run learns from it.
+    run learns from it; ``stamp``: another number whenever the paint is another.
     """
 
     pair: SupportPair
@@ -44,6 +44,7 @@ class SupportEntry:
     values: tuple[int, ...]
     ticked: bool
     absent: bool
+    stamp: int = 0
 
     @property
     def key(self) -> tuple[str, int]:
@@ -125,6 +126,7 @@ class Supports:
                 painted.get(index, ()),
                 marks.ticks.get((plane, index), marks.taken),
                 index in absent,
+                marks.painted.stamp(index),
             )
             for index in sorted({*painted, *absent})
         ]

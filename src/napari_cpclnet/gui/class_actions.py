@@ -1,0 +1,100 @@
+"""What a session does with its classes: every change goes to the book and to all layers. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from napari.layers import Labels
+
+from napari_cpclnet.errors import SupportError
+from napari_cpclnet.gui.class_book import default_name
+from napari_cpclnet.gui.classes import class_color, class_name, set_class_colors, set_class_names
+from napari_cpclnet.gui.results import is_result
+
+if TYPE_CHECKING:
+    from napari_cpclnet.gui.class_book import Color
+    from napari_cpclnet.gui.supports import SupportPair
+
+
+class ClassActions:
+    """The part of a `Session` that deals with its ``book``."""
+
+    def class_name(self, pair: SupportPair, value: int) -> str:
+        """Name of a label value; in a pair that is not used it is what that layer calls it."""
+        return self.book.name(value) if self.is_taken(pair) else class_name(pair.labels, value)
+
+    def class_color(self, pair: SupportPair, value: int) -> Color:
+        """Colour of a label value; in a pair that is not used it is that of the layer."""
+        return self.book.color(value) if self.is_taken(pair) else class_color(pair.labels, value)
+
+    def add_class(self, name: str = "") -> int:
+        """Add a class, or find that of the name, and select it for painting."""
+        value = self.book.add(name)
+        if self.support_labels is not None:
+            self.support_labels.selected_label = value
+        self.publish_classes()
+        return value
+
+    def rename_class(self, value: int, name: str) -> None:
+        """Give a class another name.
+
+        Raises
+        ------
+        SupportError
+            If another class has that name.
+        """
+        if not self.book.rename(value, name):
+            raise SupportError(f"There is a class '{name.strip()}' already: paint with that one.")
+        self.publish_classes()
+
+    def set_class_color(self, value: int, color: Color | None) -> None:
+        """Give a class a colour on all layers."""
+        self.book.set_color(value, color)
+        self.publish_classes()
+
+    def set_class_code(self, value: int, code: str | None) -> None:
+        """Give a class a term of the terminology; None: its name is looked up."""
+        self.book.set_code(value, code)
+        self.publish_classes()
+
+    def remove_class(self, value: int) -> None:
+        """Take a class off the book; it must not be painted.
+
+        Raises
+        ------
+        SupportError
+            If it is painted.
+        """
+        if any(value in entry.values for entry in self.entries() if self.is_taken(entry.pair)):
+            raise SupportError(f"'{self.book.name(value)}' is painted: erase its paint first.")
+        self.book.remove(value)
+        self.publish_classes()
+
+    def adopt_colors(self, labels: Labels) -> None:
+        """Take over colours the user gave classes on a layer in napari."""
+        changed = {value: class_color(labels, value) for value in self.book}
+        for value, color in changed.items():
+            if color != self.book.color(value):
+                self.book.set_color(value, color)
+        self.publish_classes()
+
+    def publish_classes(self) -> None:
+        """Give all layers that share the book its names and colours."""
+        names, colors = self.book.names(), self.book.colors()
+        for layer in self.viewer.layers:
+            if isinstance(layer, Labels) and (is_result(layer) or self._supports.is_taken(layer)):
+                set_class_names(layer, names)
+                set_class_colors(layer, colors)
+        self.changed.emit()
+
+    def _join(
+        self, names: dict[int, str], colors: dict[int, Color], painted: Iterable[int]
+    ) -> dict[int, int]:
+        in_use = {
+            value for entry in self.entries(look=()) if self.is_taken(entry.pair) for value in entry.values
+        }
+        for value in list(self.book):
+            if value not in in_use and names and self.book.name(value) == default_name(value):
+                self.book.remove(value)
+        return self.book.join(names, colors, painted=painted)
