@@ -200,7 +200,7 @@ def test_mask_on_other_voxels_is_brought_to_the_scan_with_its_colours(qtbot, pan
 def test_unusable_images_are_listed_with_the_reason(panel, viewer):
     viewer.add_image(np.zeros((8, 8, 3), np.uint8), rgb=True, name="photo")
     panel.segment.refresh()
-    item = panel.segment.queries.item(0)
+    item = panel.segment.queries.list.item(0)
     assert item.text() == "photo"
     assert not item.flags() & Qt.ItemFlag.ItemIsEnabled
     assert "colour" in item.toolTip()
@@ -210,21 +210,21 @@ def test_tick_boxes_say_what_is_labelled(panel, viewer):
     add_volume(viewer, make_volume("mr"))
     add_volume(viewer, make_volume("ct"))
     panel.segment.refresh()
-    texts = [panel.segment.queries.item(row).text() for row in range(2)]
+    texts = [panel.segment.queries.list.item(row).text() for row in range(2)]
     assert texts == ["ct  (support)", "mr"]
-    panel.segment.queries.item(1).setCheckState(Qt.CheckState.Unchecked)
-    panel.segment.queries.item(0).setCheckState(Qt.CheckState.Checked)
+    panel.segment.queries.list.item(1).setCheckState(Qt.CheckState.Unchecked)
+    panel.segment.queries.list.item(0).setCheckState(Qt.CheckState.Checked)
     assert panel.session.is_ticked(viewer.layers["ct"])
     assert not panel.session.is_ticked(viewer.layers["mr"])
     panel.segment.refresh()
-    assert panel.segment.queries.item(0).checkState() == Qt.CheckState.Checked
+    assert panel.segment.queries.list.item(0).checkState() == Qt.CheckState.Checked
 
 
 def test_clicking_a_scan_shows_it_alone(panel, viewer):
     add_volume(viewer, make_volume("mr"))
     add_volume(viewer, make_volume("ct"))
     panel.segment.refresh()
-    panel.segment.queries.itemClicked.emit(panel.segment.queries.item(1))
+    panel.segment.queries.list.itemClicked.emit(panel.segment.queries.list.item(1))
     assert viewer.layers["mr"].visible
     assert not viewer.layers["ct"].visible
 

@@ -70,7 +70,7 @@ def test_shortcut_works_wherever_the_focus_is(qtbot, make_napari_viewer, focus):
     panel = open_panel(viewer, factory())
     add_volume(viewer, make_volume("ct"))
     qtbot.waitUntil(lambda: panel.session.support_scan is not None)
-    target = viewer.window._qt_window if focus == "window" else panel.segment.queries
+    target = viewer.window._qt_window if focus == "window" else panel.segment.queries.list
     qtbot.keyClick(
         target, Qt.Key.Key_N, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier
     )

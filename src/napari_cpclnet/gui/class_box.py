@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_cpclnet.gui.session import Session
+    from napari_cpclnet.imaging.terminology import Term
 
 
 class ClassBox(QWidget):
@@ -48,12 +49,10 @@ class ClassBox(QWidget):
 
     def show_classes(self, painted: Mapping[int, int], selected: int | None) -> None:
         """Show the book; ``painted``: number of painted slices of each label value."""
-        from napari_cpclnet.imaging import Terminology
-
-        book, terms = self.session.book, Terminology()
+        book = self.session.book
         rows = []
         for value, info in book.items():
-            term = terms[book.term(value)]
+            term = _term(book.term(value))
             side = f", {term.side.meaning.lower()}" if term.side else ""
             meaning = (
                 f"{term.type.meaning}{side} ({term.type.scheme} {term.type.value})" if term.known else ""
@@ -90,10 +89,8 @@ class ClassBox(QWidget):
         self._try(lambda: self.session.rename_class(value, name))
 
     def _code(self, value: int, term: str) -> None:
-        from napari_cpclnet.imaging import Terminology
-
         term = term.strip().strip("–")
-        if term and not Terminology()[term].known:
+        if term and not _term(term).known:
             if not term.isdigit():  # the shown code, left as it was
                 self.message.emit(f"The terminology has no '{term}': type an organ, e.g. liver.", True)
             self.changed.emit()
@@ -119,3 +116,9 @@ class ClassBox(QWidget):
         except CpclnetError as error:
             self.message.emit(str(error), True)
         self.changed.emit()
+
+
+def _term(name: str) -> Term:
+    from napari_cpclnet.imaging import Terminology
+
+    return Terminology()[name]

@@ -58,6 +58,11 @@ class Query:
     part: int | None = None
     save_to: Path | None = None
 
+    @property
+    def source(self) -> Image | LayerScan | FileScan:
+        """What the user ticked: a layer or a file."""
+        return self.scan if self.layer is None else self.layer
+
 
 @dataclass(frozen=True, eq=False)
 class Job:
@@ -94,6 +99,13 @@ class Ready:
 
     device: str
     weights: str
+
+
+@dataclass(frozen=True)
+class ScanBegun:
+    """It is the turn of query number ``query``."""
+
+    query: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +147,7 @@ class Cancelled:
     """The run stopped because it was asked to; finished slices stay."""
 
 
-Report = Stage | Ready | SliceDone | ScanDone | ScanFailed | Cancelled
+Report = Stage | Ready | ScanBegun | SliceDone | ScanDone | ScanFailed | Cancelled
 
 
 def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, None, None]:
@@ -170,6 +182,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
         if job.cancelled.is_set():
             yield Cancelled()
             return
+        yield ScanBegun(number)
         yield Stage(f"Reading {query.scan.name}…")
         try:
             volume = query.scan.volume() if query.part is None else volumes[query.part]

@@ -23,7 +23,7 @@ SAVE_SUFFIXES = {
     ".dcm": "DICOM segmentation (.dcm)",
 }
 # Between the name of a scan and the suffix of its result.
-RESULT = "_cpclnet"
+RESULT = "_labels"
 
 
 @dataclass(frozen=True)

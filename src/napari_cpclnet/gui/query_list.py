@@ -1,66 +1,139 @@
-"""List of the open scans with tick boxes: which ones to label."""
+"""List of the scans to label, open ones and files, with tick boxes and how far each is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QListWidget, QListWidgetItem
+from qtpy.QtGui import QColor, QPainter
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_cpclnet.gui.fit_rows import fit_rows
+from napari_cpclnet.gui.queries import FileScan, QuerySource, QueryState, QueryStatus
 
-if TYPE_CHECKING:
-    from napari.layers import Layer
+ROLE = Qt.ItemDataRole.UserRole
+FAILED = QColor(226, 92, 96)
+DONE = QColor(88, 178, 120)
 
 
 @dataclass(frozen=True, eq=False)
 class QueryRow:
     """One scan; ``reason`` says why it cannot be used, if so."""
 
-    layer: Layer
+    source: QuerySource
     ticked: bool
     remark: str = ""
     reason: str = ""
+    status: QueryStatus = field(default_factory=QueryStatus)
 
 
 class QueryList(QListWidget):
-    """Emits `ticked(layer, bool)` when a box was changed and `picked(layer)` when a name was clicked."""
+    """Emits `ticked(source, bool)`, `picked(source)` at a click on a name and `opened(source)` at a double click."""
 
     ticked = Signal(object, bool)
     picked = Signal(object)
+    opened = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
         self._rows: list[QueryRow] = []
-        self.setToolTip("Tick the scans to label; they run in turn.\nClick a name to see that scan alone.")
+        self.setToolTip(
+            "Tick the scans to label; they run in turn. Click a name to see that scan alone,\n"
+            "double-click a file to open it with its result."
+        )
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setSelectionMode(QListWidget.SelectionMode.ExtendedSelection)
+        self.setItemDelegate(_Delegate(self))
         self.itemChanged.connect(self._on_changed)
-        self.itemClicked.connect(lambda item: self._pick(self.row(item)))
-        self.itemActivated.connect(lambda item: self._pick(self.row(item)))
+        self.itemClicked.connect(lambda item: self._send(self.picked, item))
+        self.itemActivated.connect(lambda item: self._send(self.picked, item))
+        self.itemDoubleClicked.connect(lambda item: self._send(self.opened, item))
 
     def show_rows(self, rows: Sequence[QueryRow]) -> None:
         """Replace the rows; no signal is sent."""
-        current = self.currentRow()
+        selected, current = self.chosen(), self.currentRow()
+        scrolled = self.verticalScrollBar().value()
         self._rows = list(rows)
         with QSignalBlocker(self):
             self.clear()
             for row in self._rows:
-                item = QListWidgetItem(f"{row.layer.name}  {row.remark}".rstrip())
+                item = QListWidgetItem(f"{row.source.name}  {row.remark}".rstrip())
+                item.setData(ROLE, row)
                 item.setCheckState(Qt.CheckState.Checked if row.ticked else Qt.CheckState.Unchecked)
                 if row.reason:
                     item.setFlags(Qt.ItemFlag.NoItemFlags)
-                    item.setToolTip(row.reason)
+                item.setToolTip(row.reason or _tip(row))
                 self.addItem(item)
-            self.setCurrentRow(min(current, self.count() - 1))
+                item.setSelected(row.source in selected)
+            if not selected:
+                self.setCurrentRow(min(current, self.count() - 1))
         fit_rows(self, len(rows), least=1, most=6)
+        self.verticalScrollBar().setValue(scrolled)
+
+    def chosen(self) -> list[QuerySource]:
+        """Selected scans."""
+        return [item.data(ROLE).source for item in self.selectedItems()]
 
     def _on_changed(self, item: QListWidgetItem) -> None:
-        row = self._rows[self.row(item)]
-        self.ticked.emit(row.layer, item.checkState() == Qt.CheckState.Checked)
+        self.ticked.emit(item.data(ROLE).source, item.checkState() == Qt.CheckState.Checked)
 
-    def _pick(self, number: int) -> None:
-        if not self._rows[number].reason:
-            self.picked.emit(self._rows[number].layer)
+    def _send(self, signal: Any, item: QListWidgetItem) -> None:
+        row = item.data(ROLE)
+        if not row.reason:
+            signal.emit(row.source)
+
+
+class _Delegate(QStyledItemDelegate):
+    """Writes the state of a scan at the right end of its row."""
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Any) -> None:
+        row, widget = index.data(ROLE), self.parent()
+        style = QStyleOptionViewItem(option)
+        self.initStyleOption(style, index)
+        text, style.text = style.text, ""
+        widget.style().drawControl(QStyle.ControlElement.CE_ItemViewItem, style, painter, widget)
+        style.text = text
+        place = widget.style().subElementRect(QStyle.SubElement.SE_ItemViewItemText, style, widget)
+        place.setRight(option.rect.right() - 6)
+        tail, color = _tail(row, widget.palette().color(widget.foregroundRole()))
+        metrics = painter.fontMetrics()
+        painter.save()
+        painter.setPen(color)
+        painter.drawText(place, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, tail)
+        if tail:
+            place.setRight(place.right() - metrics.horizontalAdvance(tail) - 8)
+        plain = widget.palette().color(widget.foregroundRole())
+        plain.setAlphaF(0.45 if row.reason else 1.0)
+        painter.setPen(plain)
+        shown = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, place.width())
+        painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, shown)
+        painter.restore()
+
+
+def _tail(row: QueryRow, plain: QColor) -> tuple[str, QColor]:
+    muted = QColor(plain)
+    muted.setAlphaF(0.65)
+    status = row.status
+    if row.reason:
+        return "cannot be used", muted
+    if status.state is QueryState.FAILED:
+        return "failed", FAILED
+    if status.state is QueryState.DONE:
+        return ("saved" if status.saved else "done"), DONE
+    if status.state is QueryState.IDLE and isinstance(row.source, FileScan):
+        return "file", muted
+    return status.state.value, muted
+
+
+def _tip(row: QueryRow) -> str:
+    lines = [row.source.name]
+    if isinstance(row.source, FileScan):
+        lines.append(str(row.source.ref.path))
+    if row.status.text:
+        lines.append(row.status.text)
+    if row.status.saved is not None:
+        lines.append(f"Saved as {row.status.saved}")
+    return "\n".join(lines)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.job import Cancelled, Job, Ready, ScanDone, ScanFailed, SliceDone, Stage
+from napari_cpclnet.gui.job import Cancelled, Job, Ready, ScanBegun, ScanDone, ScanFailed, SliceDone, Stage
+from napari_cpclnet.gui.queries import QueryState
 from napari_cpclnet.gui.results import ResultLayers
 from napari_cpclnet.gui.run_bar import RunState
 from napari_cpclnet.gui.view import show_scan
 from napari_cpclnet.gui.worker import JobRunner
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_cpclnet.gui.result_table import ResultTable
     from napari_cpclnet.gui.run_bar import RunBar
     from napari_cpclnet.gui.session import Session
@@ -23,7 +26,12 @@ REFRESH_MS = {2: 100, 3: 1000}
 
 
 class RunControl(QObject):
-    """Starts and cancels runs, and puts their reports where the user sees them."""
+    """Starts and cancels runs, and puts their reports where the user sees them.
+
+    `progressed` tells that the state of a scan to label is another.
+    """
+
+    progressed = Signal()
 
     def __init__(self, session: Session, bar: RunBar, table: ResultTable, parent: QObject) -> None:
         super().__init__(parent)
@@ -64,6 +72,9 @@ class RunControl(QObject):
         self.table.clear_rows()
         self.bar.show_message("")
         self.bar.set_state(RunState.RUNNING)
+        for number in range(len(job.queries)):
+            self._set_status(number, QueryState.WAITING)
+        self.progressed.emit()
         layers = [query.layer for query in job.queries if query.layer is not None]
         if layers and not any(layer.visible for layer in layers):
             show_scan(self.session.viewer, layers[0])
@@ -85,6 +96,9 @@ class RunControl(QObject):
             self.bar.show_stage(report.text)
         elif isinstance(report, Ready):
             self.bar.set_network(report.device, report.weights)
+        elif isinstance(report, ScanBegun):
+            self._set_status(report.query, QueryState.RUNNING)
+            self.progressed.emit()
         elif isinstance(report, SliceDone):
             self.bar.show_slices(report.done, report.total, self._which(report.query))
             if job.queries[report.query].layer is not None and not results.write(report):
@@ -104,12 +118,16 @@ class RunControl(QObject):
         self._seconds += report.seconds
         names = {job.classes[value]: volume for value, volume in report.millilitres.items()}
         self.table.add_scan(job.queries[report.query].scan.name, names)
+        self._set_status(report.query, QueryState.DONE, saved=report.saved)
+        self.progressed.emit()
 
     def _fail(self, job: Job, results: ResultLayers, report: ScanFailed) -> None:
         if report.query is None:
             self._failures.append(report.message)
             return
         results.seal(report.query)
+        self._set_status(report.query, QueryState.FAILED, report.message)
+        self.progressed.emit()
         name = job.queries[report.query].scan.name
         self._failures.append(report.message if name in report.message else f"{name}: {report.message}")
 
@@ -117,8 +135,19 @@ class RunControl(QObject):
         """The user removed the result layer: that scan is not wanted any more."""
         if self.job is not None and number not in self.job.skipped:
             self.job.skipped.add(number)
+            self._set_status(number, QueryState.CANCELLED)
             name = self.job.queries[number].scan.name
             self._failures.append(f"{name} was skipped: its result layer was removed.")
+
+    def _set_status(self, number: int, state: QueryState, text: str = "", saved: Path | None = None) -> None:
+        self.session.queries.set_status(self.job.queries[number].source, state, text, saved)
+
+    def _cancel_open(self) -> None:
+        """Scans whose turn did not come are not waiting any more."""
+        for number, query in enumerate(self.job.queries):
+            state = self.session.queries.status(query.source).state
+            if state in (QueryState.WAITING, QueryState.RUNNING):
+                self._set_status(number, QueryState.CANCELLED)
 
     def _which(self, number: int) -> str:
         queries = self.job.queries if self.job is not None else ()
@@ -135,6 +164,7 @@ class RunControl(QObject):
         self._timer.stop()
         if self._results is not None:
             self._results.seal_all()
+            self._cancel_open()
         self._results = None
         self.bar.set_state(RunState.READY)
         if self._failures:

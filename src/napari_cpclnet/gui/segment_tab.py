@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.connections import Connections, when_destroyed
 from napari_cpclnet.gui.heading import heading
-from napari_cpclnet.gui.layers import refusal
 from napari_cpclnet.gui.narrow import ColumnScroll
 from napari_cpclnet.gui.options import Options
 from napari_cpclnet.gui.options_box import OptionsBox
-from napari_cpclnet.gui.query_list import QueryList, QueryRow
+from napari_cpclnet.gui.query_box import QueryBox
 from napari_cpclnet.gui.result_table import ResultTable
 from napari_cpclnet.gui.run_bar import RunBar
 from napari_cpclnet.gui.run_control import RunControl
@@ -28,11 +27,8 @@ from napari_cpclnet.gui.shortcuts import (
 )
 from napari_cpclnet.gui.style import MARGIN, SPACING
 from napari_cpclnet.gui.support_box import SupportBox
-from napari_cpclnet.gui.view import show_scan
 
 if TYPE_CHECKING:
-    from napari.layers import Image
-
     from napari_cpclnet.gui.session import Session
 
 
@@ -45,7 +41,7 @@ class SegmentTab(QWidget):
         super().__init__()
         self.session = session
         self.support = SupportBox(session)
-        self.queries = QueryList()
+        self.queries = QueryBox(session)
         self.options = OptionsBox()
         self.results = ResultTable()
         self.bar = RunBar()
@@ -63,10 +59,6 @@ class SegmentTab(QWidget):
         column.addWidget(self.support)
         column.addWidget(heading("2   Scans to label", "Scans that get labels, each on its own voxels."))
         column.addWidget(self.queries)
-        self.no_scan = QLabel("Open a scan: drop a NIfTI, NRRD, MetaImage or DICOM folder on the canvas.")
-        self.no_scan.setObjectName("muted")
-        self.no_scan.setWordWrap(True)
-        column.addWidget(self.no_scan)
         column.addWidget(self.options)
         self.results_heading = heading("3   Volumes", "Millilitres per class in the scans of the last run.")
         column.addWidget(self.results_heading)
@@ -92,8 +84,9 @@ class SegmentTab(QWidget):
         self.scroll.verticalScrollBar().rangeChanged.connect(self._show_results)
         self.support.changed.connect(self.refresh)
         self.support.message.connect(lambda text, error: self.bar.show_message(text, error=error))
-        self.queries.ticked.connect(self.session.tick_query)
-        self.queries.picked.connect(self._show)
+        self.queries.changed.connect(self.refresh)
+        self.queries.message.connect(lambda text, error: self.bar.show_message(text, error=error))
+        self.control.progressed.connect(self.queries.show_queries)
         self.options.changed.connect(self._set_options)
         self.control.runner.finished.connect(self._on_run_finished)
 
@@ -117,19 +110,9 @@ class SegmentTab(QWidget):
         self.session.forget_removed()
         self._listen_to_names()
         self.support.refresh()
-        scans = self.session.scans()
-        self.queries.show_rows([self._query_row(scan) for scan in scans])
-        self.queries.setVisible(bool(scans))
-        self.no_scan.setVisible(not scans)
+        self.queries.show_queries()
         self.results_heading.setVisible(self.results.rowCount() > 0)
         self.refreshed.emit()
-
-    def _query_row(self, scan: Image) -> QueryRow:
-        remark = "(support)" if scan is self.session.support_scan else ""
-        return QueryRow(scan, self.session.is_ticked(scan), remark, refusal(scan))
-
-    def _show(self, scan: Any) -> None:
-        show_scan(self.session.viewer, scan)
 
     def _set_options(self, options: Options) -> None:
         if options.weights != self.session.options.weights:

@@ -160,6 +160,11 @@ class Session(ClassActions):
         """Whether the slices of a pair are used unless unticked: it was painted on, imported or chosen here."""
         return self._supports.is_taken(pair.labels)
 
+    def painted_scans(self) -> set[Image]:
+        """The active scan and all whose labels are used."""
+        scans = {pair.scan for pair in self.supports if self.is_taken(pair)}
+        return scans if self.support_scan is None else {*scans, self.support_scan}
+
     def entries(
         self, pair: SupportPair | None = None, *, look: Collection[Labels] | None = None
     ) -> list[SupportEntry]:
@@ -238,8 +243,8 @@ class Session(ClassActions):
     # Run -------------------------------------------------------------------------------------------------------
 
     def is_ticked(self, source: QuerySource) -> bool:
-        """Whether a scan will be labelled: what the user said, else every usable scan but the active one."""
-        return self.queries.is_ticked(source, is_support=source is self.support_scan)
+        """Whether a scan will be labelled: what the user said, else every usable scan without painted slices."""
+        return self.queries.is_ticked(source, is_support=source in self.painted_scans())
 
     def tick_query(self, source: QuerySource, ticked: bool) -> None:
         """Remember the user's choice for one scan to label."""
