@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -157,3 +158,24 @@ def test_a_folder_without_images_says_so(tmp_path: Path) -> None:
     for read in (read_volume, list_series, find_scans):
         with pytest.raises(ImageError, match=r"holds no|holds neither"):
             read(tmp_path)
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_files_without_preamble_are_read(tmp_path: Path, implicit: bool) -> None:
+    """Old systems write the bare data set."""
+    write_slice(tmp_path / "whole.dcm", (0, 0, 0), 7)
+    data = dcmread(tmp_path / "whole.dcm")
+    data.preamble = None
+    data.file_meta = FileMetaDataset()
+    with (tmp_path / "bare").open("wb") as stream:
+        dcmwrite(stream, data, implicit_vr=implicit, little_endian=True, enforce_file_format=False)
+    assert (tmp_path / "bare").read_bytes()[:2] == b"\x08\x00"
+    whole, bare = read_volume(tmp_path / "whole.dcm"), read_volume(tmp_path / "bare")
+    assert np.array_equal(bare.array, whole.array) and bare.geometry.isclose(whole.geometry)
+
+
+@pytest.mark.parametrize("start", [b"\x08\x00", b"\x08\x00\x05\x00CS\xff\xff", b"\x08\x00\x99\x00CS\x04\x00"])
+def test_files_that_only_begin_like_a_data_set_are_no_dicom(tmp_path: Path, start: bytes) -> None:
+    (tmp_path / "file").write_bytes(start + b"\x20" * 300)
+    with pytest.raises(ImageError, match="is no image this program reads"):
+        read_volume(tmp_path / "file")

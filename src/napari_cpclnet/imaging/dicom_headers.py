@@ -14,6 +14,7 @@ from pydicom import dcmread
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from napari_cpclnet.errors import ImageError
 
@@ -34,7 +35,7 @@ def read_header(path: Path, keywords: Sequence[str] | None = None) -> FileDatase
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd values are the scanner's business
             tags: Any = None if keywords is None else list(keywords)
-            header = dcmread(path, stop_before_pixels=True, specific_tags=tags)
+            header = read_dataset(path, stop_before_pixels=True, specific_tags=tags)
             header.get("Rows")
             return header
     except InvalidDicomError:
@@ -48,12 +49,39 @@ def read_header(path: Path, keywords: Sequence[str] | None = None) -> FileDatase
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file has the DICOM preamble."""
+    """Whether the file has the DICOM preamble, or begins like a data set of old systems that write none."""
     try:
         with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
+            start = stream.read(132)
     except OSError:
         return False
+    return start[128:] == b"DICM" or _is_bare(start)
+
+
+def read_dataset(path: Path, **options: Any) -> FileDataset:
+    """As pydicom's ``dcmread``, also for a file without preamble, whose encoding shows in its first tag."""
+    bare = has_no_preamble(path)
+    dataset = dcmread(path, force=bare, **options)
+    if bare and "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, _ = dataset.original_encoding
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return dataset
+
+
+def has_no_preamble(path: Path) -> bool:
+    """Whether a file begins with its data set; OSError if it cannot be opened."""
+    with path.open("rb") as stream:
+        return _is_bare(stream.read(132))
+
+
+def _is_bare(start: bytes) -> bool:
+    """Whether a file begins with one of the first tags of a little-endian data set: group 8, or the group's length."""
+    known = (0x0000, 0x0001, 0x0005, 0x0008, 0x0012, 0x0013, 0x0014, 0x0016, 0x0018)
+    if len(start) < 132 or start[128:132] == b"DICM" or start[:2] != b"\x08\x00":
+        return False
+    named = start[4:6].isalpha() and start[4:6].isupper()
+    length = int.from_bytes(start[6:8] if named else start[4:8], "little")
+    return int.from_bytes(start[2:4], "little") in known and length <= 1024
 
 
 def is_image(header: Any) -> bool:

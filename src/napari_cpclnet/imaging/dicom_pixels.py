@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
@@ -34,6 +33,7 @@ from pydicom.uid import (
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.dicom_frames import NATIVE, Frame
 from napari_cpclnet.imaging.dicom_geometry import Stack
+from napari_cpclnet.imaging.dicom_headers import has_no_preamble, read_dataset
 from napari_cpclnet.imaging.itk_files import last_line, quiet
 
 Picture = NDArray[np.float32]
@@ -153,12 +153,12 @@ def _stored(frame: Frame) -> NDArray[Any]:
     is_native = frame.syntax in NATIVE
     if not is_native and not _pydicom_decodes(frame.syntax):
         return _by_gdcm(frame)
-    # In a deflated file there is nowhere to jump to.
-    deflated = frame.syntax == DeflatedExplicitVRLittleEndian
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            source: Any = dcmread(frame.path) if deflated else frame.path
+            # In a deflated file there is nowhere to jump to, and one without preamble is not known as DICOM.
+            whole = frame.syntax == DeflatedExplicitVRLittleEndian or has_no_preamble(frame.path)
+            source: Any = read_dataset(frame.path) if whole else frame.path
             return np.asarray(pixel_array(source, index=frame.index, raw=True))
     except MemoryError:
         raise
@@ -192,7 +192,7 @@ def _by_gdcm(frame: Frame) -> NDArray[Any]:
     try:
         with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
             warnings.simplefilter("ignore")
-            source = dcmread(frame.path)
+            source = read_dataset(frame.path)
             pixels = get_frame(source.PixelData, frame.index, number_of_frames=frame.n_frames)
             single = Path(folder, "frame.dcm")
             _single(source, syntax, pixels).save_as(single, enforce_file_format=True)

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.pixels.utils import iter_pixels
 
 from napari_cpclnet.errors import GeometryError, ImageError
-from napari_cpclnet.imaging.dicom_headers import number, numbers
+from napari_cpclnet.imaging.dicom_headers import number, numbers, read_dataset
 from napari_cpclnet.imaging.dicom_labels import items, label_header
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.placing import merge
@@ -220,7 +219,7 @@ def _pixels(path: Path, header: Dataset) -> Iterator[NDArray[Any]]:
     """Frames one by one, unpacked from bits and decompressed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = dcmread(path)
+        dataset = read_dataset(path)
         if "NumberOfFrames" not in dataset:
             dataset.NumberOfFrames = 1
         if int(dataset.BitsAllocated) == 1 and not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
