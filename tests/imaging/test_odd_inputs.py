@@ -8,7 +8,8 @@ Columns of ``odd_inputs.csv``:
 - ``series``: the DICOM series or the phase that is chosen, empty for none.
 - ``result``: ``opens`` or ``refused``.
 - ``shape`` (z, y, x), ``spacing`` in mm, ``kind`` (modality and unit), ``value`` (mean of the scan, to seven
-  digits; of labels, how many voxels have one): what independent readers (nibabel, pydicom) find, if it opens.
+  digits; of labels, how many voxels have one), if it opens. Compared by hand with what nibabel, pydicom and
+  SimpleITK find, where they read the file as it stands; a repaired series has no other witness than its own tests.
 - ``says``: the sentence, without the path, of a refusal; or part of a note if it opens, empty if there is none.
 - ``test``: test that shows more of it than this one, if there is one.
 """
