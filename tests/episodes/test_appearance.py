@@ -15,6 +15,7 @@ FAULTLESS = Look(
     values=np.linspace(0, 1, COUNT, dtype=np.float32),
     textures=np.zeros(COUNT, np.float32),
     strands=np.zeros(COUNT, np.float32),
+    strand_width=0.14,
     blur=0.0,
     noise=0.0,
     bias=0.0,

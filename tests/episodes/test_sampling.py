@@ -109,6 +109,7 @@ def test_the_picture_shows_the_labels(source: PhantomEpisodes) -> None:
         values=np.arange(count, dtype=np.float32) / count,
         textures=np.zeros(count, np.float32),
         strands=np.zeros(count, np.float32),
+        strand_width=0.14,
         blur=0.0,
         noise=0.0,
         bias=0.0,

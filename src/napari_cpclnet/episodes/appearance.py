@@ -82,6 +82,8 @@ class Look:
     ----------
     values, textures, strands : array, shape (structures,)
         Mean intensity in [0, 1], amplitude of the texture, and contrast of fine vessels or septa of every structure.
+    strand_width : float
+        Of these, in the unit of the smooth field whose zeros they follow.
     blur, noise, bias, gain, gamma : float
         Standard deviation of the blur in pixels, of the noise, of the log bias field, of the log gain from slice to
         slice (an MR fades towards the ends of its coil); exponent of the tone curve.
@@ -94,6 +96,7 @@ class Look:
     values: Table
     textures: Table
     strands: Table
+    strand_width: float
     blur: float
     noise: float
     bias: float
@@ -158,6 +161,8 @@ def _mr(rng: np.random.Generator) -> Table:
             for names in (("spleen",), ("right kidney cortex", "right kidney medulla")):
                 values[[_INDEX[n] for n in names]] *= rng.uniform(0.9, 1.5)
         iron = rng.random() < 0.35
+        if rng.random() < 0.4:  # slow blood is as bright as water
+            values[[_INDEX["liver vessel"], _INDEX["portal vein"]]] = rng.uniform(0.5, 1.0)
     else:
         values = _TABLES["t1"].copy()
         if rng.random() < 0.4:  # fat-suppressed
@@ -215,18 +220,14 @@ def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
             values[_INDEX[follower]] = values[_INDEX[leader]] + rng.normal(0, loose)
     if kind == 3 and rng.random() < 0.15:
         values = values.max() - values
-    strands = np.zeros(COUNT, np.float32)
-    for name, share in _STRANDED.items():
-        if rng.random() < share:
-            contrast = rng.uniform(0.1, 0.5) if name in ("liver", "lung") else rng.uniform(0.05, 0.3)
-            darker = rng.random() < (0.25 if name != "lung" else 0.0)
-            strands[_INDEX[name]] = -0.5 * contrast if darker else contrast
+    strands = _strands(rng, kind)
     amount = (0.012, 0.03, 0.06, 0.04)[kind] * np.exp(rng.normal(0, 0.5))
     textures = amount * _LUMPY * np.exp(rng.normal(0, 0.5, COUNT))
     return Look(
         values=values.astype(np.float32),
         textures=np.clip(textures, 0, 0.2).astype(np.float32),
-        strands=strands if kind != 2 else np.zeros_like(strands),
+        strands=strands,
+        strand_width=float(rng.uniform(0.1, 0.28)),
         blur=float((0.45, 0.5, 1.3, 0.6)[kind] * np.exp(rng.normal(0, 0.35))),
         noise=float((0.02, 0.025, 0.04, 0.03)[kind] * np.exp(rng.normal(0, 0.7))),
         bias=float(0.03 if kind == 0 else abs(rng.normal(0, 0.22))),
@@ -237,11 +238,27 @@ def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
     )
 
 
+def _strands(rng: np.random.Generator, kind: int) -> Table:
+    """Contrast of fine vessels and septa; a PET shows none, and an MR those of the liver best of all."""
+    strands = np.zeros(COUNT, np.float32)
+    if kind == 2:
+        return strands
+    for name, share in _STRANDED.items():
+        liver_in_mr = kind == 1 and name == "liver"
+        if rng.random() < (0.65 if liver_in_mr else share):
+            contrast = rng.uniform(0.05, 0.3)
+            if name in ("liver", "lung"):
+                contrast = rng.uniform(0.1, 0.7 if liver_in_mr else 0.5)
+            darker = rng.random() < (0.25 if name != "lung" else 0.0)
+            strands[_INDEX[name]] = -0.5 * contrast if darker else contrast
+    return strands
+
+
 def same_scanner(look: Look, rng: np.random.Generator) -> Look:
     """Another patient in nearly the same scanner."""
     values = look.values + rng.normal(0, 0.03, COUNT)
     return Look(
-        values.astype(np.float32), look.textures, look.strands, look.blur,
+        values.astype(np.float32), look.textures, look.strands, look.strand_width, look.blur,
         look.noise * float(np.exp(rng.normal(0, 0.2))), look.bias, look.gain,
         look.gamma * float(np.exp(rng.normal(0, 0.05))), 0.0, _view(rng),
     )  # fmt: skip
@@ -311,9 +328,9 @@ def render(labels: Tensor, looks: list[Look], generator: torch.Generator) -> Ten
     grain = torch.randn(shape, generator=generator, device=device)
     image = image + texture * (lumps + 0.5 * grain)
     if any(k.strands.any() for k in looks):  # thin curves: where a smooth field crosses zero
-        image = image + strand * torch.exp(
-            -((smooth_field(max(6, h // 7), shape, generator, device) / 0.14) ** 2)
-        )
+        width = per_side([k.strand_width for k in looks]).repeat_interleave(b)[:, None, None, None]
+        field = smooth_field(max(6, h // 7), shape, generator, device)
+        image = image + strand * torch.exp(-((field / width) ** 2))
     image = gaussian_blur(image, per_side([k.blur for k in looks]).repeat_interleave(b))
     bias = (
         smooth_field(4, (s, 1, h, w), generator, device)
