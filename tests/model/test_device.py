@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from napari_cpclnet.errors import DeviceError
-from napari_cpclnet.model import choose_device, choose_precision
+from napari_cpclnet.model import choose_device, choose_precision, unused_gpu
+from napari_cpclnet.model import device as device_module
 
 CPU = torch.device("cpu")
 
@@ -89,3 +90,29 @@ def test_half_precision_needs_a_gpu() -> None:
 def test_unknown_precisions_are_refused(name: str) -> None:
     with pytest.raises(DeviceError, match="Unknown precision"):
         choose_precision(name, CPU)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "words"), [(None, "install PyTorch for CUDA"), ("12.8", "install a newer NVIDIA driver")]
+)
+def test_an_unused_gpu_is_told_with_what_to_install(monkeypatch, cuda, words):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(device_module.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert words in unused_gpu()
+
+
+def test_without_a_gpu_or_with_one_in_use_or_hidden_nothing_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(device_module, "NVIDIA_DRIVER", tmp_path / "none")
+    monkeypatch.setattr(device_module.shutil, "which", lambda _: None)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert unused_gpu() == ""
+    monkeypatch.setattr(device_module, "NVIDIA_DRIVER", tmp_path)
+    assert unused_gpu() != ""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert unused_gpu() == ""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert unused_gpu() == ""

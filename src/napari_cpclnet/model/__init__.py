@@ -1,7 +1,7 @@
 """The network: one module of the paper per file."""
 
 from napari_cpclnet.model.cpclnet import Answer, CPCLNet, Descriptors
-from napari_cpclnet.model.device import Precision, choose_device, choose_precision
+from napari_cpclnet.model.device import Precision, choose_device, choose_precision, unused_gpu
 from napari_cpclnet.model.encoder import Features
 from napari_cpclnet.model.settings import CPCLNetSettings, EncoderName
 from napari_cpclnet.model.weights import (
@@ -26,5 +26,6 @@ __all__ = [
     "load_weights",
     "read_metadata",
     "save_weights",
+    "unused_gpu",
     "weights_hash",
 ]

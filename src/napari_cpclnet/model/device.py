@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -10,6 +13,7 @@ import torch
 from napari_cpclnet.errors import DeviceError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -72,3 +76,23 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
         msg = "Precision fp16 needs a GPU; use --precision fp32 or bf16 on the CPU."
         raise DeviceError(msg)
     return _DTYPES[name]
+
+
+def unused_gpu() -> str:
+    """What to install when this machine has an NVIDIA GPU that PyTorch cannot use, in one sentence; else nothing.
+
+    A GPU that was hidden on purpose, by the environment variable CUDA_VISIBLE_DEVICES, is not spoken of.
+    """
+    if torch.cuda.is_available() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return ""
+    if shutil.which("nvidia-smi") is None and not NVIDIA_DRIVER.exists():
+        return ""
+    if torch.version.cuda is None:
+        return (
+            "This computer has an NVIDIA GPU, but the installed PyTorch was built without CUDA: install PyTorch for "
+            "CUDA with the command that its 'Get started' page shows, and the network runs on the GPU."
+        )
+    return (
+        "This computer has an NVIDIA GPU, but PyTorch finds none: install a newer NVIDIA driver "
+        f"(this PyTorch needs one for CUDA {torch.version.cuda}), and the network runs on the GPU."
+    )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from napari_cpclnet.segmentation.levels import LevelLine, positions_mm, scan_line, too_short
+from napari_cpclnet.segmentation.memory import moved
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
@@ -77,6 +78,10 @@ class EncodedScan:
         self._encode, self._batch_size = encode, batch_size
         self._kept: dict[int, Features | None] = {}
         self._room = ROOM
+
+    def move(self, device: torch.device) -> None:
+        """Bring what is kept to a device."""
+        self._kept = {index: moved(one, device) for index, one in self._kept.items()}
 
     @cached_property
     def line(self) -> LevelLine | None:

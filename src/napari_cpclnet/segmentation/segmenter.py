@@ -17,6 +17,7 @@ from napari_cpclnet.imaging import Segmentation, Volume
 from napari_cpclnet.model import choose_device, choose_precision
 from napari_cpclnet.preprocessing import ModelGrid, Plane, PreprocessingSettings
 from napari_cpclnet.segmentation.encoded import EncodedScan, EncodedSlices, fingerprint
+from napari_cpclnet.segmentation.memory import MemoryGuard, moved
 from napari_cpclnet.segmentation.painted import Corrections, Painted
 from napari_cpclnet.segmentation.postprocessing import postprocess
 from napari_cpclnet.segmentation.run import Run, SliceResult, chunks, outwards, uncertainty
@@ -61,6 +62,12 @@ class Segmenter:
         self._remembered: OrderedDict[tuple[str, str], Descriptors] = OrderedDict()
         self._scans: OrderedDict[Any, EncodedScan] = OrderedDict()
         self._run: Run | None = None
+        self._memory = MemoryGuard(self.device, self._to_cpu)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done because memory ran out, one sentence each; the CPU may be the `device` since."""
+        return tuple(self._memory.notes)
 
     def set_support(self, support: SupportSet) -> None:
         """Encode the support, unless this very content was encoded before with these weights.
@@ -261,15 +268,19 @@ class Segmenter:
         asked = [(place, one) for place, one in zip(open_places, encoded, strict=True) if one is not None]
         if asked:
             with torch.inference_mode():
-                features = [one for _, one in asked]
-                foreground = self._foreground(type(features[0]).cat(features), descriptors)
-                found[[place for place, _ in asked]] = run.grid.to_native(foreground).cpu().numpy()
+
+                def answer(first: int, end: int) -> NDArray[np.float32]:
+                    features = [moved(one, self.device) for _, one in asked[first:end]]
+                    foreground = self._foreground(type(features[0]).cat(features), descriptors)
+                    return np.asarray(run.grid.to_native(foreground).cpu().numpy())
+
+                found[[place for place, _ in asked]] = np.concatenate(self._memory.run(answer, len(asked)))
         return list(found)
 
     def _foreground(self, features: Features, descriptors: Descriptors) -> Tensor:
         """Foreground probability (n, C, H, W) in float32."""
         with self._autocast():
-            logits = self.model.segment(features, descriptors).logits
+            logits = self.model.segment(features, moved(descriptors, self.device)).logits
         return logits.float().softmax(2)[:, :, 1]
 
     def _scan(self, volume: Volume, plane: Plane) -> EncodedScan:
@@ -285,8 +296,23 @@ class Segmenter:
 
     @torch.inference_mode()
     def _encode(self, images: Tensor) -> Features:
-        with self._autocast():
-            return self.model.encode(images.to(self.device))
+        def encode(first: int, end: int) -> Features:
+            with self._autocast():
+                return self.model.encode(images[first:end].to(self.device))
+
+        parts: list[Features] = [moved(part, self.device) for part in self._memory.run(encode, len(images))]
+        return parts[0] if len(parts) == 1 else type(parts[0]).cat(parts)
+
+    def _to_cpu(self) -> None:
+        """Go on without the GPU: the network and all that was encoded move to the CPU."""
+        self.device = torch.device("cpu")
+        self.precision = choose_precision("auto", self.device)
+        self.batch_size = _BATCH["cpu"]
+        self.model.to(self.device)
+        for scan in self._scans.values():
+            scan.move(self.device)
+        self._remembered = OrderedDict((key, moved(d, self.device)) for key, d in self._remembered.items())
+        self._descriptors = moved(self._descriptors, self.device)
 
     def encode_support(self, support: SupportSet) -> tuple[EncodedSlices, ...]:
         """What the network sees of a support set, and its features; one entry per size of its images."""
@@ -310,17 +336,25 @@ class Segmenter:
             one_scan = EncodedSlices(
                 scan.grid.images(scan.volume, indices).to(self.device),
                 torch.stack(masks, 1).to(self.device),
-                type(features[0]).cat(features),
+                type(features[0]).cat([moved(one, self.device) for one in features]),
             )
             groups.setdefault(scan.grid.size, []).append(one_scan)
         return tuple(
-            EncodedSlices.cat(parts) for _, parts in sorted(groups.items(), key=lambda item: item[0])
+            EncodedSlices.cat([moved(part, self.device) for part in parts])
+            for _, parts in sorted(groups.items(), key=lambda item: item[0])
         )
 
     def _describe(self, support: SupportSet) -> Descriptors:
         groups = self.encode_support(support)
-        with torch.inference_mode(), self._autocast():
-            return self.model.describe([g.features for g in groups], [g.masks for g in groups])
+
+        # All slices of the support at once, as one description: when they do not fit, the CPU has to do it.
+        def describe(_first: int, _end: int) -> Descriptors:
+            here = [moved(group, self.device) for group in groups]
+            with torch.inference_mode(), self._autocast():
+                return self.model.describe([g.features for g in here], [g.masks for g in here])
+
+        (described,) = self._memory.run(describe, 1)
+        return described
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
