@@ -11,23 +11,28 @@ import numpy as np
 
 FIELDS = ("scan", "protocol", "strategy", "seed", "k", "slices")
 TITLES = {
-    "within": "Within one scan, nothing painted before",
-    "across": "One slice painted in another patient and modality before",
+    "within": "within one scan, nothing painted before",
+    "across": "one slice painted in another patient and modality before",
 }
 Rows = Sequence[Mapping[str, str]]
 Curve = dict[int, float]
 
 
-def curves(rows: Rows, protocol: str, organs: Sequence[str]) -> dict[str, dict[str, Curve]]:
-    """Mean Dice by strategy, scan and number of painted slices; means over seeds."""
+def curves(rows: Rows, protocol: str, modality: str, organs: Sequence[str]) -> dict[str, dict[str, Curve]]:
+    """Mean Dice by strategy, scan and number of painted slices; means over seeds.
+
+    Only of strategies that are through with every scan that suggestion is through with.
+    """
     found: dict[str, dict[str, dict[int, list[float]]]] = {}
     for row in rows:
-        if row["protocol"] == protocol:
+        if row["protocol"] == protocol and modality in row["scan"]:
             scans = found.setdefault(row["strategy"], {}).setdefault(row["scan"], {})
             scans.setdefault(int(row["k"]), []).append(float(np.mean([float(row[o]) for o in organs])))
+    through = set(found.get("suggested", {}))
     return {
         strategy: {scan: {k: float(np.mean(v)) for k, v in curve.items()} for scan, curve in scans.items()}
         for strategy, scans in found.items()
+        if through <= set(scans)
     }
 
 
@@ -42,19 +47,19 @@ def markdown(rows: Rows, organs: Sequence[str], weights: str) -> str:
         "*random* know from the truth where the organs begin and end; *suggested* and *even, blind* do not.",
     ]
     for protocol, title in TITLES.items():
-        found = curves(rows, protocol, organs)
-        if "suggested" in found:
-            lines += ["", f"## {title}", "", *_table(found), "", *_verdict(found)]
+        for modality in ("MR", "CT"):
+            found = curves(rows, protocol, modality, organs)
+            if len(found) > 1 and "suggested" in found:
+                lines += ["", f"## {modality}: {title}", "", *_table(found), "", *_verdict(found)]
     return "\n".join(lines) + "\n"
 
 
-def _common(found: dict[str, dict[str, Curve]]) -> list[str]:
-    """Scans that every strategy finished."""
-    return sorted(set.intersection(*(set(scans) for scans in found.values())))
+def _scans(found: dict[str, dict[str, Curve]]) -> list[str]:
+    return sorted(found["suggested"])
 
 
 def _table(found: dict[str, dict[str, Curve]]) -> list[str]:
-    scans = _common(found)
+    scans = _scans(found)
     budgets = sorted({k for curve in found["suggested"].values() for k in curve})
     lines = [f"{len(scans)} scans: {', '.join(scans)}.", ""]
     lines += [
@@ -73,7 +78,7 @@ def _table(found: dict[str, dict[str, Curve]]) -> list[str]:
 def _verdict(found: dict[str, dict[str, Curve]]) -> list[str]:
     """Paired differences to each other choice, and how many slices are saved."""
     lines = []
-    scans = _common(found)
+    scans = _scans(found)
     for strategy, by_scan in found.items():
         if strategy == "suggested":
             continue

@@ -220,3 +220,23 @@ def test_areas_are_compared_in_millimetres(segmenter, scan, grey_model, monkeypa
     area = np.count_nonzero(labels[5] == 1)
     assert gather(segmenter, volume).typical[0] == pytest.approx(area)
     assert gather(segmenter, fine).typical[0] == pytest.approx(4 * area)
+
+
+@pytest.mark.slow
+def test_the_bundled_network_is_asked_for_a_slice_that_shows_the_organ_that_is_missing():
+    """A phantom whose kidneys are painted on a slice below the spleen."""
+    from napari_cpclnet.episodes.demo import demo_scan
+    from napari_cpclnet.model import load_weights
+
+    volume, truth = demo_scan("MR", [0, 1], every=2)
+    value = {name: v for v, name in truth.classes.items()}
+    shows = {name: (truth.labels == v).any((1, 2)) for name, v in value.items()}
+    lowest = int(np.flatnonzero(shows["spleen"])[0])
+    kidneys = np.flatnonzero(shows["left kidney"] & (np.arange(len(truth.labels)) < lowest))
+    support = SupportSet(truth.classes)
+    support.add(volume, truth.labels, slices=[int(kidneys[-2])])
+    segmenter = Segmenter(load_weights(), SegmentationSettings(device="cpu"))
+    segmenter.set_support(support)
+    (found,) = suggest(segmenter, volume, count=1)
+    assert shows["spleen"][found.index]
+    assert "spleen" in found.reason
