@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_cpclnet.segmentation import PostprocessingSettings, SegmentationSettings, Segmenter, SupportSet
+from napari_cpclnet.segmentation import (
+    Corrections,
+    PostprocessingSettings,
+    SegmentationSettings,
+    Segmenter,
+    SupportSet,
+)
 
 RAW = PostprocessingSettings(largest_component=False)
 
@@ -92,3 +98,27 @@ def test_a_cancelled_run_is_summarised_as_far_as_it_went(segmenter, scan):
     liver = segmenter.summary().classes[0]
     assert liver.ml == pytest.approx(np.count_nonzero(labels == 1) * query.geometry.voxel_ml)
     assert liver.ml > 0
+
+
+def test_a_class_that_is_not_found_seems_absent_until_it_is_painted_on_the_scan(segmenter, scan):
+    query, truth = scan(seed=3)
+    array = query.array.copy()
+    array[truth == 3] = -50  # no spleen
+    query = query.replaced(array=array)
+    _, summary = run(segmenter, query)
+    assert [c.seems_absent for c in summary.classes] == [False, True]
+    mask = np.zeros(truth.shape, bool)
+    mask[4, 30, 52] = True
+    for _ in segmenter.predict(query, locked=Corrections(mask, np.full_like(truth, 3))):
+        pass
+    assert [c.seems_absent for c in segmenter.summary().classes] == [False, False]
+
+
+def test_a_class_that_is_found_in_doubt_only_seems_absent(segmenter, scan):
+    query, truth = scan(seed=3)
+    array = query.array.copy()
+    array[truth == 3] = 175 + 7.8  # at the very edge of what a spleen may be
+    _, summary = run(segmenter, query.replaced(array=array))
+    spleen = summary.classes[1]
+    assert spleen.seems_absent
+    assert not summary.classes[0].seems_absent

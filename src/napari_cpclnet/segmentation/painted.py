@@ -77,6 +77,13 @@ class Painted:
     def __bool__(self) -> bool:
         return bool(self.planes) or self.corrections is not None
 
+    def shows(self, value: int) -> bool:
+        """Whether a class was painted anywhere."""
+        if any((labels2d == value).any() for _, _, labels2d in self.planes):
+            return True
+        fixed = self.corrections
+        return fixed is not None and bool(((fixed.labels == value) & fixed.mask).any())
+
     def slice(self, axis: int, index: int) -> Labels2D | None:
         """Labels of a slice that was painted as a whole, or None."""
         for painted_axis, painted_index, labels2d in self.planes:
