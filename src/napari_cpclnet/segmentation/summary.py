@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 DOUBT = 0.25
 """Share of a class on a slice that is probably wrong from which the slice is doubtful. On phantoms two in three of
-these slices have a Dice below 0.7, and nearly half of all such slices are among them (benchmarks/annotation/absence.py)."""
+these slices have a Dice below 0.7, and nearly half of all such slices are among them
+(benchmarks/annotation/absence.py)."""
 
 ABSENT = 0.35
 """Share of a class in the whole scan that is probably wrong from which the class seems absent. On phantoms it is below
