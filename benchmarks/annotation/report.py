@@ -44,7 +44,8 @@ def markdown(rows: Rows, organs: Sequence[str], weights: str) -> str:
         f"Date {datetime.date.today().isoformat()}, commit {_commit()}, weights {weights}. Written by `python "
         "benchmarks/annotation/run.py --out DIR`, whose first lines say what is compared; not edited by hand. Mean "
         f"3-D Dice of {', '.join(organs)}, all slices of the scan, against the number of painted slices. *Even* and "
-        "*random* know from the truth where the organs begin and end; *suggested* and *even, blind* do not.",
+        "*random* know from the truth where the organs begin and end; *suggested* and *even, blind* do not. Scans and "
+        "choices that are not in a table were not run, or not to the end.",
     ]
     for protocol, title in TITLES.items():
         for modality in ("MR", "CT"):
