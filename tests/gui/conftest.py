@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,14 @@ from napari_cpclnet.gui.session import Session
 def no_thread_is_left_alive() -> Iterator[None]:
     yield
     assert QThreadPool.globalInstance().waitForDone(5000), "a worker thread outlived its test"
+
+
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where recent projects and unsaved work go: never to the user's own folder."""
+    folder = tmp_path / "state"
+    monkeypatch.setenv("CPCLNET_STATE_DIR", str(folder))
+    return folder
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from napari_cpclnet.errors import OutputError, ProjectError
 from napari_cpclnet.project import Project, QueryEntry, SupportEntry, is_project, read_project, write_project
-from napari_cpclnet.project.folder import absolute_path, free_file, relative_path
+from napari_cpclnet.project.folder import absolute_path, relative_path
 
 
 def test_a_project_comes_back_as_it_was(tmp_path, make):
@@ -87,16 +87,6 @@ def test_paths_lead_back_whence_they_came(tmp_path):
         Path("relative.nii").absolute(),
     ):
         assert absolute_path(relative_path(path, tmp_path / "p"), tmp_path / "p") == path
-
-
-def test_a_file_is_never_given_twice(tmp_path):
-    first = free_file("masks", "Leber / groß", ".seg.nrrd", [], tmp_path)
-    assert first == "masks/Leber_groß.seg.nrrd"
-    assert free_file("masks", "Leber / groß", ".seg.nrrd", [first.upper()], tmp_path) != first
-    (tmp_path / "masks").mkdir()
-    (tmp_path / first).touch()
-    assert free_file("masks", "Leber / groß", ".seg.nrrd", [], tmp_path) == "masks/Leber_groß_2.seg.nrrd"
-    assert free_file("masks", "../..", ".seg.nrrd", [], tmp_path) == "masks/labels.seg.nrrd"
 
 
 def test_version_0_becomes_the_newest(tmp_path, make):

@@ -11,7 +11,6 @@ from PIL import Image
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging import Geometry, list_series, read_volume
 from napari_cpclnet.project import Project, ScanEntry, fingerprint, locate, read_project, write_project
-from napari_cpclnet.project.locating import identify
 
 from ..imaging.dicom_series import write_scan  # noqa: TID252
 
@@ -89,12 +88,6 @@ def test_a_scan_that_is_nowhere_near_is_missing_unless_its_folder_is_named(work,
     shutil.move(tmp_path / "scans" / "ct.nii.gz", far / "x.nii.gz")
     assert states(work)["ct"].state == "missing"
     assert states(work, [far])["ct"].path == far / "x.nii.gz"
-
-
-def test_what_a_person_chose_is_judged_by_its_content(work, tmp_path):
-    scan = read_project(work).scans[0]
-    assert identify(tmp_path / "scans" / "ct.nii.gz", scan).state == "moved"
-    assert identify(tmp_path / "scans" / "mr.nii.gz", scan).state == "changed"
 
 
 def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path, work):

@@ -101,6 +101,7 @@ def volume_note(volume: Volume) -> dict[str, Any]:
         "modality": volume.modality,
         "unit": volume.unit,
         "source": volume.source,
+        "series": volume.series,
         "calibrated": volume.calibrated,
         "notes": volume.notes,
     }
@@ -200,6 +201,7 @@ class LayerScan:
             source=self.noted.get("source"),
             calibrated=self.calibrated,
             notes=tuple(self.noted.get("notes", ())),
+            series=self.noted.get("series"),
         )
 
 

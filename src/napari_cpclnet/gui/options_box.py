@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -93,6 +93,27 @@ class OptionsBox(QCollapsible):
             weights=self.weights.path(),
             adapt=self.adapt.value(),
         )
+
+    def set_options(self, options: Options) -> None:
+        """Show options as if they were chosen."""
+        post = options.postprocessing
+        kind = RECOMMENDED if post is None else NONE if post == PostProcessing() else CUSTOM
+        with QSignalBlocker(self):
+            for combo, value in (
+                (self.plane, options.plane),
+                (self.device, options.device),
+                (self.post, kind),
+            ):
+                combo.setCurrentIndex(max(combo.findData(value), 0))
+            self.weights.set_path(options.weights)
+            self.adapt.setValue(options.adapt)
+            if post is not None:
+                self.largest.setChecked(post.largest_component)
+                self.holes.setChecked(post.fill_holes)
+                self.minimum.setValue(post.minimum_ml)
+                self.closing.setValue(post.closing_mm)
+                self.refine.setChecked(post.refine)
+        self._on_change()
 
     def _pick(self) -> str:
         return QFileDialog.getOpenFileName(self, "Choose weights", "", WEIGHTS)[0]

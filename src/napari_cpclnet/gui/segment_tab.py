@@ -12,6 +12,7 @@ from napari_cpclnet.gui.heading import heading
 from napari_cpclnet.gui.narrow import ColumnScroll
 from napari_cpclnet.gui.options import Options
 from napari_cpclnet.gui.options_box import OptionsBox
+from napari_cpclnet.gui.project_row import ProjectRow
 from napari_cpclnet.gui.query_box import QueryBox
 from napari_cpclnet.gui.result_table import ResultTable
 from napari_cpclnet.gui.run_bar import RunBar
@@ -23,6 +24,7 @@ from napari_cpclnet.gui.shortcuts import (
     NEW_LABELS,
     NEXT_PAINTED,
     RUN,
+    SAVE_PROJECT,
     ViewerShortcuts,
 )
 from napari_cpclnet.gui.style import MARGIN, SPACING
@@ -40,6 +42,7 @@ class SegmentTab(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
+        self.project = ProjectRow(session)
         self.support = SupportBox(session)
         self.queries = QueryBox(session)
         self.options = OptionsBox()
@@ -55,6 +58,7 @@ class SegmentTab(QWidget):
         column = QVBoxLayout(content)
         column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         column.setSpacing(SPACING)
+        column.addWidget(self.project)
         column.addWidget(heading("1   Support", "The scan you paint on, and what you painted."))
         column.addWidget(self.support)
         column.addWidget(heading("2   Scans to label", "Scans that get labels, each on its own voxels."))
@@ -87,6 +91,8 @@ class SegmentTab(QWidget):
         self.queries.changed.connect(self.refresh)
         self.queries.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.control.progressed.connect(self.queries.show_queries)
+        self.project.message.connect(lambda text, error: self.bar.show_message(text, error=error))
+        self.project.opened.connect(self._on_project)
         self.options.changed.connect(self._set_options)
         self.control.runner.finished.connect(self._on_run_finished)
 
@@ -102,6 +108,7 @@ class SegmentTab(QWidget):
         shortcuts.bind(NEXT_PAINTED, self.support.slices.next_painted)
         shortcuts.bind(COPY_ON, self.support.slices.copy_on)
         shortcuts.bind(MARK_ABSENT, self.support.slices.mark_absent)
+        shortcuts.bind(SAVE_PROJECT, self.project.save)
         # The viewer outlives the panel when only the dock is closed.
         when_destroyed(self, self._events.close, self._names.close, shortcuts.release)
 
@@ -119,7 +126,12 @@ class SegmentTab(QWidget):
             weights = options.weights
             self.bar.set_weights("bundled weights" if weights is None else f"weights {weights.name}")
         self.session.options = options
+        self.project.control.touch()
         self.support.show_painted()
+
+    def _on_project(self) -> None:
+        self.options.set_options(self.session.options)
+        self.refresh()
 
     def _on_run_finished(self) -> None:
         self.refresh()

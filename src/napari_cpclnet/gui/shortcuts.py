@@ -17,6 +17,7 @@ IMPORT_MASK = "Control-Alt-I"
 NEXT_PAINTED = "Control-Alt-J"
 COPY_ON = "Control-Alt-C"
 MARK_ABSENT = "Control-Alt-A"
+SAVE_PROJECT = "Control-Alt-S"
 
 
 def printed(shortcut: str) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
@@ -75,15 +73,3 @@ def relative_path(path: Path, folder: Path) -> str:
 def absolute_path(kept: str, folder: Path) -> Path:
     """Where a path that a project keeps leads."""
     return Path(os.path.abspath(folder / kept))
-
-
-def free_file(folder: str, name: str, suffix: str, taken: Iterable[str], root: Path) -> str:
-    """File in a subfolder of the project that is nobody's yet, named after a layer."""
-    stem = re.sub(r"[^\w.+-]+", "_", name).strip("._")[:80] or "labels"
-    known = {one.casefold() for one in taken}
-    number = 1
-    while True:
-        file = f"{folder}/{stem}{'' if number == 1 else f'_{number}'}{suffix}"
-        if file.casefold() not in known and not (root / file).exists():
-            return file
-        number += 1

@@ -47,7 +47,7 @@ def support_set(project: Project, folder: Path, found: Sequence[Found]) -> Suppo
     parts: list[tuple[SupportEntry, Volume, Segmentation, list[int], list[int]]] = []
     values: set[int] = set()
     for entry in project.supports:
-        if entry.slices == () and not entry.absent:
+        if not entry.taken or (entry.slices == () and not entry.absent):
             continue
         volume = volumes.get(entry.scan) or read_scan(at[entry.scan])
         volumes[entry.scan] = volume
@@ -81,7 +81,7 @@ def queries(project: Project, folder: Path, found: Sequence[Found]) -> list[Quer
             one = at[entry.scan]
             places.append(QueryPlace(entry, one.path, one.scan.series, one.scan.name))
         elif entry.path is not None:
-            places.append(QueryPlace(entry, absolute_path(entry.path, folder)))
+            places.append(QueryPlace(entry, absolute_path(entry.path, folder), entry.series, entry.name))
     return places
 
 

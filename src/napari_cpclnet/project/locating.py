@@ -70,11 +70,6 @@ def locate(project: Project, folder: Path, also: Sequence[Path] = ()) -> Iterato
             yield Found(scan, path, "changed" if there else "missing")
 
 
-def identify(path: Path, scan: ScanEntry) -> Found:
-    """What a file or folder that a person chose for a scan is."""
-    return Found(scan, path, "moved" if _is(path, scan) else "changed")
-
-
 def _is(path: Path, scan: ScanEntry) -> bool:
     try:
         return fingerprint(path, scan.series).sha256 == scan.sha256

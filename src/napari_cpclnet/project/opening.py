@@ -10,14 +10,14 @@ from napari_cpclnet.errors import CpclnetError, GeometryError, ProjectError
 from napari_cpclnet.imaging import Segmentation, Volume, read_segmentation, read_volume
 from napari_cpclnet.project.folder import absolute_path
 from napari_cpclnet.project.locating import Found
-from napari_cpclnet.project.schema import Project, QueryEntry, ScanEntry, SupportEntry
+from napari_cpclnet.project.schema import Project, QueryEntry, SupportEntry
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedScan:
-    """A scan of the project."""
+    """A scan of the project, and where it is now."""
 
-    entry: ScanEntry
+    found: Found
     volume: Volume
 
 
@@ -66,7 +66,7 @@ def open_project(project: Project, folder: Path, found: Iterable[Found]) -> Open
         except CpclnetError as error:
             problems.append(str(error))
             continue
-        scans.append(OpenedScan(one.scan, volume))
+        scans.append(OpenedScan(one, volume))
         wanted: list[SupportEntry | QueryEntry] = [
             *(s for s in project.supports if s.scan == one.scan.id),
             *(q for q in project.queries if q.scan == one.scan.id and q.result),
@@ -124,6 +124,8 @@ def read_mask(
     except GeometryError as error:
         raise ProjectError(f"{path}: does not fit '{volume.name}' any more ({error}).") from error
     name = entry.name or path.name.partition(".")[0]
+    if isinstance(entry, SupportEntry) and not entry.taken:
+        return found.replaced(name=name)
     return found.replaced(
         name=name, classes=found.classes | project.names, colors=found.colors | project.colors
     )

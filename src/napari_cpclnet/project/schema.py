@@ -81,6 +81,10 @@ class SupportEntry(Entry):
         default=None, description="Painted slices to learn from; null: all of them."
     )
     absent: tuple[int, ...] = Field(default=(), description="Slices on which none of the classes is.")
+    taken: bool = Field(
+        default=True,
+        description="False: only shown; nothing is learned from it and its values have own names.",
+    )
 
 
 class QueryEntry(Entry):
@@ -88,9 +92,12 @@ class QueryEntry(Entry):
 
     scan: str | None = Field(default=None, description="Id of the scan.")
     path: str | None = Field(default=None, description="File or folder instead, written as that of a scan.")
+    series: str | None = Field(
+        default=None, description="Which series or phase of ``path``, if it is one scan."
+    )
     ticked: bool = True
     result: Inside | None = Field(default=None, description="Labels of this scan, if there are any.")
-    name: str = Field(default="", description="Of the result's layer.")
+    name: str = Field(default="", description="Of the result's layer, or of the scan at ``path``.")
     checksum: int | None = Field(
         default=None, description="CRC-32 of the labels as the run wrote them, to see corrections."
     )

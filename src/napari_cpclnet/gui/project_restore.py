@@ -1,0 +1,147 @@
+"""Put an opened project into a viewer and its session. No Qt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_cpclnet.gui.class_book import ClassInfo
+from napari_cpclnet.gui.classes import set_class_colors, set_class_names
+from napari_cpclnet.gui.job import checksum
+from napari_cpclnet.gui.layers import KEY, copied_transform, volume_to_layer
+from napari_cpclnet.gui.options import Options, PostProcessing
+from napari_cpclnet.gui.project_keeper import ProjectKeeper, unopened
+from napari_cpclnet.gui.supports import SupportPair
+from napari_cpclnet.gui.view import show_scan
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+
+    from napari_cpclnet.gui.session import Session
+    from napari_cpclnet.project import Opened, OpenedMask, OpenedScan, Project, SupportEntry
+
+
+def restore(session: Session, keeper: ProjectKeeper, opened: Opened, *, own: bool) -> None:
+    """Add the layers of a project, and set classes, ticks and options to what they were.
+
+    Parameters
+    ----------
+    session, keeper
+        Of the viewer; other layers stay in it and become part of the project.
+    opened
+        What was read.
+    own
+        False for unsaved work.
+    """
+    from napari_cpclnet.imaging import ScanRef
+    from napari_cpclnet.project import SupportEntry, absolute_path, relative_path
+
+    project, folder = opened.project, opened.folder
+    session.options = options_of(session, opened)
+    session.book.replace({one.value: ClassInfo(one.name, one.color, one.code) for one in project.classes})
+    layers: dict[str, Image] = {}
+    entries: dict[Image, Any] = {}
+    files: dict[Labels, str] = {}
+    for scan in opened.scans:
+        entry = scan.found.scan
+        layer = _add_scan(session, scan)
+        layers[entry.id] = layer
+        if scan.found.state != "changed":  # a changed one is looked at anew
+            path = relative_path(scan.found.path, folder)
+            entries[layer] = entry.model_copy(update={"path": path})
+        for mask in opened.masks_of(entry.id):
+            labels = _add_labels(session, layer, mask)
+            if isinstance(mask.entry, SupportEntry):
+                files[labels] = mask.entry.mask
+                if mask.entry.plane == session.options.plane and mask.entry.taken:
+                    _mark(session, SupportPair(layer, labels), mask.entry)
+            elif mask.entry.result:
+                files[labels] = mask.entry.result
+    for query in project.queries:
+        if query.scan in layers:
+            on = any(one.ticked for one in project.queries if one.scan == query.scan)
+            session.tick_query(layers[query.scan], on)
+        elif query.path is not None:
+            path = absolute_path(query.path, folder)
+            for file in session.queries.add_files([ScanRef(path, query.series, query.name or path.name)]):
+                session.tick_query(file, query.ticked)
+    keeper.opened(
+        folder,
+        own=own,
+        ids={layer: scan_id for scan_id, layer in layers.items()},
+        scans=entries,
+        files=files,
+        kept=unopened(project, set(layers), set(files.values())),
+    )
+    _look(session, project, layers, files)
+
+
+def options_of(session: Session, opened: Opened) -> Options:
+    """Options of the project; where it is computed stays as this machine has it."""
+    from napari_cpclnet.project import absolute_path
+
+    project = opened.project
+    post, weights = project.settings.postprocessing, project.weights.path
+    known = (
+        {} if post is None else {k: v for k, v in post.items() if k in PostProcessing.__dataclass_fields__}
+    )
+    return Options(
+        plane=project.settings.plane,
+        device=session.options.device,
+        postprocessing=None if post is None else PostProcessing(**known),
+        weights=None if weights is None else absolute_path(weights, opened.folder),
+        adapt=project.settings.adapt,
+    )
+
+
+def _add_scan(session: Session, scan: OpenedScan) -> Image:
+    data, kwargs, _ = volume_to_layer(scan.volume)
+    return session.viewer.add_image(data, **{**kwargs, "name": scan.volume.name})
+
+
+def _add_labels(session: Session, scan: Image, mask: OpenedMask) -> Labels:
+    from napari_cpclnet.project import SupportEntry
+
+    labels, entry = mask.labels, mask.entry
+    noted: dict[str, Any] = {"geometry": labels.geometry, "calibrated": True}
+    looks: dict[str, Any] = {}
+    if not isinstance(entry, SupportEntry):
+        written = checksum(labels.labels) if entry.checksum is None else entry.checksum
+        noted["result_checksum"] = written
+        looks["opacity"] = 0.6
+    layer = session.viewer.add_labels(
+        labels.labels.reshape(scan.data.shape),
+        name=labels.name,
+        metadata={KEY: noted},
+        **looks,
+        **copied_transform(scan),
+    )
+    set_class_names(layer, labels.classes)
+    if labels.colors:
+        set_class_colors(layer, labels.colors)
+    return layer
+
+
+def _mark(session: Session, pair: SupportPair, entry: SupportEntry) -> None:
+    session.activate(pair)
+    if entry.slices is not None:
+        session.tick([one for one in session.entries(pair) if one.index not in entry.slices], False)
+    painted = {one.index for one in session.entries(pair) if one.values}
+    n_slices = pair.labels.data.shape[-3:][pair.axis(session.options.plane)] if pair.labels.ndim == 3 else 1
+    for index in entry.absent:
+        if index not in painted and 0 <= index < n_slices:
+            session.mark_absent(pair, index, True)
+
+
+def _look(session: Session, project: Project, layers: dict[str, Image], files: dict[Labels, str]) -> None:
+    """Show the first painted scan with what was painted on it, or the first scan."""
+    by_file = {file: labels for labels, file in files.items()}
+    for entry in project.supports:
+        if entry.taken and entry.mask in by_file and entry.scan in layers:
+            pair = SupportPair(layers[entry.scan], by_file[entry.mask])
+            session.activate(pair)
+            show_scan(session.viewer, pair.scan, only=pair.labels)
+            session.viewer.layers.selection.active = pair.labels
+            return
+    session.forget_removed()
+    if layers:
+        show_scan(session.viewer, next(iter(layers.values())))
