@@ -87,7 +87,7 @@ def test_slices_are_counted_along_the_plane(session, viewer):
     ("spoil", "words"),
     [
         (lambda s, v: v.layers.clear(), "Open a scan"),
-        (lambda s, v: v.layers.remove(s.support_labels), "New support labels"),
+        (lambda s, v: v.layers.remove(s.support_labels), "press 'New'"),
         (lambda s, v: s.support_labels.data.fill(0), "Nothing is painted"),
         (lambda s, v: s.tick_query(v.layers["mr"], False), "Tick at least one scan"),
         (lambda s, v: setattr(s.support_labels, "translate", (9, 9, 9)), "does not lie on the voxels"),

@@ -177,3 +177,17 @@ def test_labels_somebody_opened_have_pictures_and_names_of_their_own(qtbot, box,
     top = next(t for t in map(tree.topLevelItem, range(3)) if "'truth'" in t.toolTip(0))
     assert top.checkState(0) == Qt.CheckState.Unchecked
     assert "heart" in top.child(0).toolTip(0)
+
+
+def test_big_layers_are_looked_through_in_the_background(qtbot, panel, viewer):
+    panel.session.support_scan = add_volume(viewer, make_volume("big", shape=(20, 512, 512)))
+    layer = panel.session.new_support_labels()
+    layer.data[:, 4:9, 4:9] = 1
+    panel.segment.refresh()
+    tree = panel.segment.support.slices.tree
+    assert tree.entries() == []
+    qtbot.waitUntil(lambda: len(tree.entries()) == 20, timeout=10_000)
+    layer.data_setitem((np.array([3]), np.array([100]), np.array([100])), 5)
+    qtbot.waitUntil(lambda: tree.entries()[3].values == (1, 5), timeout=10_000)
+    panel.session.tick_query(viewer.layers["big"], True)
+    assert panel.session.job().supports[0].slices == tuple(range(20))

@@ -7,11 +7,11 @@ import pytest
 
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.gui.classes import class_names
-from napari_cpclnet.gui.layers import copied_transform, volume_to_layer
+from napari_cpclnet.gui.layers import copied_transform, segmentation_of, volume_to_layer
 from napari_cpclnet.gui.options import Options
 from napari_cpclnet.gui.session import Session
 from napari_cpclnet.gui.supports import SupportPair
-from napari_cpclnet.imaging import Segmentation
+from napari_cpclnet.imaging import Segmentation, write_segmentation
 
 from .doubles import DIRECTIONS, add_volume, make_volume
 
@@ -43,6 +43,7 @@ def two(session, viewer):
     for name, shape in (("ct", (8, 24, 20)), ("mr", (6, 18, 22))):
         session.support_scan = opened(viewer, name, shape)
         square(session.new_support_labels(), 2, 4)
+        session.tick_query(session.support_scan, True)
     return session
 
 
@@ -207,3 +208,12 @@ def test_choices_of_a_removed_layer_do_not_pass_to_the_next(two, viewer):
     two.forget_removed()
     square(two.new_support_labels(), 2)
     assert [entry.ticked for entry in two.entries()] == [True]
+
+
+def test_the_code_of_a_class_reaches_what_is_saved(two, tmp_path):
+    two.rename_class(1, "Leber")
+    two.set_class_code(1, "liver")
+    found = segmentation_of(two.supports[0].labels)
+    assert found.terms == {1: "liver"}
+    path = write_segmentation(found, tmp_path / "labels.seg.nrrd")
+    assert b"SCT^10200004^Liver" in path.read_bytes().split(b"\n\n")[0]

@@ -81,10 +81,10 @@ class ClassActions:
 
     def publish_classes(self) -> None:
         """Give all layers that share the book its names and colours."""
-        names, colors = self.book.names(), self.book.colors()
+        names, colors, terms = self.book.names(), self.book.colors(), self.book.terms()
         for layer in self.viewer.layers:
             if isinstance(layer, Labels) and (is_result(layer) or self._supports.is_taken(layer)):
-                set_class_names(layer, names)
+                set_class_names(layer, names, terms)
                 set_class_colors(layer, colors)
         self.changed.emit()
 

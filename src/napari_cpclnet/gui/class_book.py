@@ -135,6 +135,10 @@ class ClassBook:
         info = self._classes.get(value)
         return default_name(value) if info is None else info.code or info.name
 
+    def terms(self) -> dict[int, str]:
+        """What to look up for the classes whose name is not what the terminology calls them."""
+        return {value: info.code for value, info in self.items() if info.code and info.code != info.name}
+
     def names(self) -> dict[int, str]:
         """Name of every class."""
         return {value: info.name for value, info in self.items()}

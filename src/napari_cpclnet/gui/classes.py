@@ -25,11 +25,11 @@ def class_name(labels: Labels, value: int) -> str:
     return class_names(labels).get(value, default_name(value))
 
 
-def set_class_names(labels: Labels, names: dict[int, str]) -> None:
-    """Replace all names."""
-    names = dict(sorted(names.items()))
-    if names != class_names(labels):
-        labels.metadata = {**labels.metadata, KEY: {**note(labels), "classes": names}}
+def set_class_names(labels: Labels, names: dict[int, str], terms: dict[int, str] | None = None) -> None:
+    """Replace all names; ``terms``: what to look up in the terminology where that is something else."""
+    names, terms = dict(sorted(names.items())), terms or {}
+    if names != class_names(labels) or terms != note(labels).get("terms", {}):
+        labels.metadata = {**labels.metadata, KEY: {**note(labels), "classes": names, "terms": terms}}
     if class_features(names) != labels.features.to_dict(orient="list"):
         labels.features = class_features(names)
 

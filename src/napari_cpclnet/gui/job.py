@@ -68,6 +68,7 @@ class Query:
 class Job:
     """Everything of one run.
 
+    ``terms``: what to look up in the terminology for classes whose name is not what they are called there.
     ``cancelled`` and ``skipped`` (numbers of queries) may be set from any thread and are looked at after each
     slice.
     """
@@ -77,6 +78,7 @@ class Job:
     queries: tuple[Query, ...]
     options: Options
     colors: dict[int, Color] = field(default_factory=dict)
+    terms: dict[int, str] = field(default_factory=dict)
     cancelled: threading.Event = field(default_factory=threading.Event)
     skipped: set[int] = field(default_factory=set)
 
@@ -241,7 +243,8 @@ def _save(job: Job, query: Query, final: Segmentation) -> Path | None:
     from napari_cpclnet.imaging import write_segmentation
 
     query.save_to.parent.mkdir(parents=True, exist_ok=True)
-    named = final.replaced(classes=job.classes, colors=job.colors, name=query.scan.name)
+    colors = {value: color for value, color in job.colors.items() if value in job.classes}
+    named = final.replaced(classes=job.classes, colors=colors, terms=job.terms, name=query.scan.name)
     return write_segmentation(named, query.save_to, source=query.scan.series)
 
 

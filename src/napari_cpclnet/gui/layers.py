@@ -213,7 +213,7 @@ def labels_array(layer: Labels) -> np.ndarray:
 
 
 def segmentation_of(layer: Labels) -> Segmentation:
-    """Label map of a labels layer on its true geometry, with the class names noted on it and the colours it has."""
+    """Label map of a labels layer on its true geometry, with the class names and terms noted on it and its colours."""
     from napari_cpclnet.imaging import Segmentation
 
     labels = labels_array(layer)
@@ -228,7 +228,8 @@ def segmentation_of(layer: Labels) -> Segmentation:
     for value in sorted(values):
         red, green, blue = (round(255 * float(part)) for part in layer.colormap.map(value)[:3])
         colors[value] = (red, green, blue)
-    return Segmentation(labels, classes, geometry_of(layer), layer.name, colors)
+    terms = dict(note(layer).get("terms", {}))
+    return Segmentation(labels, classes, geometry_of(layer), layer.name, colors, terms=terms)
 
 
 def _shown(geometry: Geometry, calibrated: bool) -> dict[str, Any]:

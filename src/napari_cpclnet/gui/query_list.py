@@ -14,8 +14,9 @@ from napari_cpclnet.gui.fit_rows import fit_rows
 from napari_cpclnet.gui.queries import FileScan, QuerySource, QueryState, QueryStatus
 
 ROLE = Qt.ItemDataRole.UserRole
-FAILED = QColor(226, 92, 96)
-DONE = QColor(88, 178, 120)
+# On a dark background, and on a light one.
+FAILED = QColor(236, 106, 108), QColor(178, 34, 40)
+DONE = QColor(98, 190, 130), QColor(20, 110, 60)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +118,13 @@ def _tail(row: QueryRow, plain: QColor) -> tuple[str, QColor]:
     muted = QColor(plain)
     muted.setAlphaF(0.65)
     status = row.status
+    light = int(plain.lightness() < 128)  # dark writing
     if row.reason:
         return "cannot be used", muted
     if status.state is QueryState.FAILED:
-        return "failed", FAILED
+        return "failed", FAILED[light]
     if status.state is QueryState.DONE:
-        return ("saved" if status.saved else "done"), DONE
+        return ("saved" if status.saved else "done"), DONE[light]
     if status.state is QueryState.IDLE and isinstance(row.source, FileScan):
         return "file", muted
     return status.state.value, muted

@@ -60,7 +60,7 @@ class ResultLayers:
             layer = self._new(query, dtype)
         else:
             layer.data[...] = 0
-        set_class_names(layer, self.job.classes)
+        set_class_names(layer, self.job.classes, self.job.terms)
         # A label value looks the same on the supports and on every result.
         set_class_colors(layer, self.job.colors)
         layer.editable = False  # a stroke would be overwritten by the slices that still come

@@ -127,7 +127,7 @@ class SegmentTab(QWidget):
             self.bar.set_weights("bundled weights" if weights is None else f"weights {weights.name}")
         self.session.options = options
         self.project.control.touch()
-        self.support.show_painted()
+        self.support.refresh()
 
     def _on_project(self) -> None:
         self.options.set_options(self.session.options)

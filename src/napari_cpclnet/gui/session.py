@@ -180,6 +180,16 @@ class Session(ClassActions):
             )
         ]
 
+    def looker(self, pairs: Collection[SupportPair]) -> Callable[[], None]:
+        """Function that looks through big layers: slow, to be called in a worker; then `entries` knows without look."""
+        plane = self.options.plane
+
+        def look() -> None:
+            for pair in pairs:
+                self._supports.painted(pair, plane)
+
+        return look
+
     def slice_axis(self) -> int:
         """Array axis of the active scan along which painted slices are counted."""
         return (
@@ -244,7 +254,8 @@ class Session(ClassActions):
 
     def is_ticked(self, source: QuerySource) -> bool:
         """Whether a scan will be labelled: what the user said, else every usable scan without painted slices."""
-        return self.queries.is_ticked(source, is_support=source in self.painted_scans())
+        painted = isinstance(source, Image) and source in self.painted_scans()
+        return self.queries.is_ticked(source, is_support=painted)
 
     def tick_query(self, source: QuerySource, ticked: bool) -> None:
         """Remember the user's choice for one scan to label."""
@@ -275,6 +286,7 @@ class Session(ClassActions):
             ),
             options=self.options,
             colors=self.book.colors(),
+            terms=self.book.terms(),
         )
 
     def _used_entries(self) -> list[SupportEntry]:
@@ -293,7 +305,7 @@ class Session(ClassActions):
         if any(entry.values for entry in entries):
             raise SupportError("No painted slice is ticked: tick the slices to learn from.")
         if active is None:
-            raise SupportError("Choose the labels you painted, or press 'New support labels' and paint.")
+            raise SupportError("Choose the labels you painted, or press 'New' and paint.")
         raise SupportError(
             f"Nothing is painted in '{active.labels.name}' yet: paint a few slices of '{scan.name}'."
         )

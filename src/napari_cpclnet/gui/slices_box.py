@@ -151,13 +151,15 @@ class SlicesBox(QWidget):
 
     def _group(self, pair: SupportPair, entries: list[SupportEntry], active: bool) -> GroupRow:
         modality = str(note(pair.scan).get("modality") or "")
-        rows = []
-        for entry in entries:
-            classes = tuple(
-                (self.session.class_name(pair, value), self.session.class_color(pair, value))
-                for value in entry.values
-            )
-            rows.append(SliceRow(entry, classes, self.pictures.picture(entry)))
+        session = self.session
+        looks = {
+            value: (session.class_name(pair, value), session.class_color(pair, value))
+            for value in {value for entry in entries for value in entry.values}
+        }
+        rows = [
+            SliceRow(entry, tuple(looks[value] for value in entry.values), self.pictures.picture(entry))
+            for entry in entries
+        ]
         return GroupRow(pair, MODALITIES.get(modality, modality), active, tuple(rows))
 
     def _request(self) -> None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MASK_FILES = "Masks (*.nii *.nii.gz *.nrrd *.mha *.mhd *.png *.tif *.tiff *.dcm);;All files (*)"
 # After the last stroke; long enough not to scan the array during painting.
 RESCAN_MS = 200
+# Voxels; to look through more would be felt.
+LOOK_AT_ONCE = 4_000_000
 
 
 class SupportBox(QWidget):
@@ -49,6 +51,7 @@ class SupportBox(QWidget):
         self.session = session
         self._listening: list[Labels] = []
         self._changed_layers: set[Labels] = set()
+        self._looking = False
         self._layer_events = Connections()
         when_destroyed(self, self._layer_events.close)
         self._rescan = QTimer(self)
@@ -80,7 +83,7 @@ class SupportBox(QWidget):
         self.importing = QPushButton()
         label(self.importing, "Import…", IMPORT_MASK)
         self.importing.setToolTip(
-            "Read a mask of the support scan from a file; its classes meet the ones below by name."
+            "Read masks of the support scan from files; their classes meet the ones below by name."
         )
         self.importing.clicked.connect(self.import_mask)
         self.classes = ClassBox(self.session)
@@ -112,7 +115,8 @@ class SupportBox(QWidget):
         for button in (self.new, self.importing):
             button.setEnabled(self.session.support_scan is not None)
         self._listen()
-        self.show_painted()
+        self._changed_layers.update(self._listening)
+        self._look_again()
 
     def show_painted(self, look: Collection[Labels] | None = None) -> None:
         """Look through the labels (``look``: those that may have changed) and show what is painted."""
@@ -137,12 +141,12 @@ class SupportBox(QWidget):
         self.changed.emit()
 
     def import_mask(self) -> None:
-        """Ask for a mask file and read it in the background."""
+        """Ask for mask files and read them in the background."""
         if self.session.support_scan is None:
             return
-        chosen, _ = QFileDialog.getOpenFileName(self, "Import a mask of the support scan", "", MASK_FILES)
-        if chosen:
-            self.load_mask(Path(chosen))
+        chosen, _ = QFileDialog.getOpenFileNames(self, "Import masks of the support scan", "", MASK_FILES)
+        for path in chosen:
+            self.load_mask(Path(path))
 
     def load_mask(self, path: Path) -> None:
         """Read a mask file in the background and take it as the support labels."""
@@ -211,5 +215,24 @@ class SupportBox(QWidget):
         self._rescan.start()
 
     def _look_again(self) -> None:
+        """Look at layers that changed, at big ones in the background, and show what is painted."""
         changed, self._changed_layers = self._changed_layers, set()
-        self.show_painted(changed)
+        slow = {layer for layer in changed if layer.data.size > LOOK_AT_ONCE}
+        self.show_painted(changed - slow)
+        if self._looking:
+            self._changed_layers |= slow
+        elif slow:
+            self._looking = True
+            pairs = [pair for pair in self.session.supports if pair.labels in slow]
+            call = BackgroundCall(self.session.looker(pairs), self)
+            call.done.connect(lambda _none: self._looked())
+            call.failed.connect(self._looked)
+            call.start()
+
+    def _looked(self, problem: str = "") -> None:
+        self._looking = False
+        if problem:
+            self.message.emit(problem, True)
+        self.show_painted(())
+        if self._changed_layers:
+            self._rescan.start()

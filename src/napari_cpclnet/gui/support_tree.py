@@ -64,7 +64,7 @@ class SupportTree(QTreeWidget):
         self._was_toggled = False
         self.setHeaderHidden(True)
         self.setRootIsDecorated(True)
-        self.setIndentation(16)
+        self.setIndentation(12)
         self.setUniformRowHeights(False)
         self.setSelectionMode(QTreeWidget.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QTreeWidget.ScrollMode.ScrollPerPixel)
@@ -89,9 +89,9 @@ class SupportTree(QTreeWidget):
             (g.pair, g.modality, g.active, [(row.entry, row.classes, id(row.picture)) for row in g.slices])
             for g in groups
         ]
-        if shown == self._shown:
+        before, self._shown = self._shown, shown
+        if shown == before or self._update(groups, before, shown):
             return
-        self._shown = shown
         known = {
             (row.pair, row.active): top.isExpanded() for top in self._tops() for row in [top.data(0, ROLE)]
         }
@@ -100,9 +100,11 @@ class SupportTree(QTreeWidget):
         with QSignalBlocker(self):
             self.clear()
             for group in groups:
-                top = self._group(group)
+                top = QTreeWidgetItem(self)
+                self._fill_group(top, group)
                 for row in group.slices:
-                    item = self._slice(row)
+                    item = QTreeWidgetItem()
+                    self._fill_slice(item, row)
                     top.addChild(item)
                     item.setSelected(_key(row.entry) in selected)
                 # A group stays open or closed until it becomes the one to paint on, or is it no more.
@@ -110,6 +112,19 @@ class SupportTree(QTreeWidget):
         self.setVisible(bool(groups))
         self._fit()
         self.verticalScrollBar().setValue(scrolled)
+
+    def _update(self, groups: Sequence[GroupRow], before: Any, shown: Any) -> bool:
+        """Change rows in place, which is quick, if they are of the same slices as before."""
+        if before is None or _slices_of(before) != _slices_of(shown):
+            return False
+        with QSignalBlocker(self):
+            for top, group, old, new in zip(self._tops(), groups, before, shown, strict=True):
+                self._fill_group(top, group)
+                for number, row in enumerate(group.slices):
+                    if old[3][number] != new[3][number]:
+                        self._fill_slice(top.child(number), row)
+        self.viewport().update()
+        return True
 
     def entries(self, pair: SupportPair | None = None) -> list[SupportEntry]:
         """Slices shown, of one pair or of all."""
@@ -149,8 +164,7 @@ class SupportTree(QTreeWidget):
                     if _key(item.data(0, ROLE).entry) == _key(entry):
                         item.setIcon(0, _icon(picture))
 
-    def _group(self, group: GroupRow) -> QTreeWidgetItem:
-        item = QTreeWidgetItem(self)
+    def _fill_group(self, item: QTreeWidgetItem, group: GroupRow) -> None:
         item.setData(0, ROLE, group)
         item.setText(0, group.pair.scan.name)
         font = item.font(0)
@@ -161,10 +175,8 @@ class SupportTree(QTreeWidget):
         states = {0: Qt.CheckState.Unchecked, len(group.slices): Qt.CheckState.Checked}
         item.setCheckState(0, states.get(used, Qt.CheckState.PartiallyChecked))
         item.setToolTip(0, _group_tip(group, used))
-        return item
 
-    def _slice(self, row: SliceRow) -> QTreeWidgetItem:
-        item = QTreeWidgetItem()
+    def _fill_slice(self, item: QTreeWidgetItem, row: SliceRow) -> None:
         entry = row.entry
         item.setData(0, ROLE, row)
         item.setText(0, f"Slice {entry.index}")
@@ -178,7 +190,6 @@ class SupportTree(QTreeWidget):
             0,
             f"{entry.plane} slice {entry.index} of {entry.pair.scan.name} ({entry.pair.labels.name}):\n{names}",
         )
-        return item
 
     def _tops(self) -> list[QTreeWidgetItem]:
         return [self.topLevelItem(number) for number in range(self.topLevelItemCount())]
@@ -294,6 +305,10 @@ class _Delegate(QStyledItemDelegate):
             text, Qt.TextElideMode.ElideMiddle, place.width() - width - 10
         )
         painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, name)
+
+
+def _slices_of(shown: Any) -> list[Any]:
+    return [(pair, active, [_key(entry) for entry, _, _ in rows]) for pair, _, active, rows in shown]
 
 
 def _children(top: QTreeWidgetItem) -> list[QTreeWidgetItem]:

@@ -104,20 +104,24 @@ class Supports:
         return labels in self._marks and self._marks[labels].taken
 
     def painted(self, pair: SupportPair, plane: str, *, look: bool = True) -> dict[int, tuple[int, ...]]:
-        """Label values on every painted slice; ``look=False``: as found last time, if there was one."""
+        """Label values on every painted slice; ``look=False``: as found last time, nothing before the first.
+
+        Looking may be done in another thread.
+        """
         marks = self._of(pair.labels)
-        if look or marks.found is None or marks.found[0] != plane:
+        if look:
             marks.found = (plane, marks.painted.update(labels_array(pair.labels), pair.axis(plane)))
-        return marks.found[1]
+        return marks.found[1] if marks.found is not None and marks.found[0] == plane else {}
 
     def entries(self, pair: SupportPair, plane: str, *, look: bool = True) -> list[SupportEntry]:
         """Painted and absent slices of a pair in order; paint takes the mark *absent* back."""
         marks, painted = self._of(pair.labels), self.painted(pair, plane, look=look)
         marks.absent -= {(plane, index) for index in painted}
         absent = {index for where, index in marks.absent if where == plane}
-        marks.ticks = {
-            key: on for key, on in marks.ticks.items() if key[0] != plane or key[1] in {*painted, *absent}
-        }
+        if look:  # what is said of a slice without paint does not wait for other paint
+            marks.ticks = {
+                key: on for key, on in marks.ticks.items() if key[0] != plane or key[1] in {*painted, *absent}
+            }
         return [
             SupportEntry(
                 pair,

@@ -225,7 +225,7 @@ def _description(
     from pydicom.sr.codedict import codes
 
     name = segmentation.classes.get(value, f"label {value}")
-    term: Term = terminology[name]
+    term: Term = terminology[segmentation.terms.get(value, name)]
     color = segmentation.colors.get(value)
     description = hd.seg.SegmentDescription(
         segment_number=number,

@@ -109,7 +109,7 @@ def header_fields(segmentation: Segmentation, terminology: Terminology) -> Itera
         yield f"{prefix}LabelValue", str(value)
         yield f"{prefix}Layer", "0"
         yield f"{prefix}Extent", _extent(segmentation.labels == value)
-        yield f"{prefix}Tags", f"TerminologyEntry:{_entry(terminology[name])}|"
+        yield f"{prefix}Tags", f"TerminologyEntry:{_entry(terminology[segmentation.terms.get(value, name)])}|"
 
 
 def _extent(mask: NDArray[np.bool_]) -> str:

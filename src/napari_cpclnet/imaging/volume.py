@@ -87,6 +87,8 @@ class Segmentation:
         Red, green and blue (0 to 255) of the label values that have a colour of their own.
     notes
         What was changed or assumed while reading, one sentence each.
+    terms
+        What to look up in the terminology for the label values whose name is not what it is called there.
 
     Raises
     ------
@@ -102,6 +104,7 @@ class Segmentation:
     name: str = "segmentation"
     colors: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    terms: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_grid(self.labels, self.geometry, self.name)
