@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QDialogButtonBox
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.gui import reader
+from napari_cpclnet.gui.preferences import Preferences
 from napari_cpclnet.gui.series_choice import choice_without_asking, first_choice, headline, rows, usable
 from napari_cpclnet.gui.series_picker import SeriesPicker
 from napari_cpclnet.imaging import survey
@@ -163,13 +164,11 @@ def test_the_index_of_a_disc_opens_its_folder(tmp_path):
 
 def test_a_large_series_stays_in_its_files(listing, tmp_path, monkeypatch):
     ((eager, _, _),) = reader.read(str(tmp_path / "a"))
-    monkeypatch.setenv("CPCLNET_LAZY_GIB", "0.000001")
+    monkeypatch.setattr(reader, "preferences", lambda: Preferences(lazy_gib=0.000001))
     ((data, kwargs, _),) = reader.read(str(tmp_path / "a"))
     assert data.chunks == ((1,) * 7, (12,), (14,))
     np.testing.assert_array_equal(np.asarray(data), eager)
     assert kwargs["metadata"]["napari_cpclnet"]["unit"] == "HU"
-    monkeypatch.setenv("CPCLNET_LAZY_GIB", "much")
-    assert reader.lazy_limit() == 2 << 30
 
 
 @pytest.mark.gui

@@ -94,6 +94,12 @@ def preset_of(name: str) -> ClassInfo | None:
     return next((one for one in PRESETS if one.name == _key(name)), None)
 
 
+def offered(own: Iterable[str]) -> list[ClassInfo]:
+    """Classes to choose from: the user's own, then the common ones that are not among them."""
+    first = [preset_of(name) or ClassInfo(name) for name in own]
+    return [*first, *(one for one in PRESETS if one not in first)]
+
+
 class ClassBook:
     """Label value to class, in the order of the values."""
 

@@ -9,8 +9,9 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.class_book import PRESETS
+from napari_cpclnet.gui.class_book import PALETTE, offered
 from napari_cpclnet.gui.class_table import ClassRow, ClassTable, swatch
+from napari_cpclnet.gui.preferences import preferences
 from napari_cpclnet.gui.style import SPACING
 
 if TYPE_CHECKING:
@@ -73,10 +74,12 @@ class ClassBox(QWidget):
         self._menu.clear()
         self._menu.addAction("Name of your own…", self.add_class)
         self._menu.addSeparator()
-        for preset in PRESETS:
+        for preset in offered(preferences().classes):
             if self.session.book.value_of(preset.name) is None:
                 self._menu.addAction(
-                    swatch(preset.color), preset.name, lambda name=preset.name: self.add_class(name)
+                    swatch(preset.color or PALETTE[0]),
+                    preset.name,
+                    lambda name=preset.name: self.add_class(name),
                 )
 
     def _pick(self, value: int) -> None:

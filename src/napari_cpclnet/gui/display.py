@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_cpclnet.gui.preferences import page
+
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-PLUGIN = "napari-cpclnet"
 # Level and width in HU.
 CT_WINDOWS = {
     "soft tissue": (40.0, 400.0),
@@ -82,30 +83,24 @@ def ct_limits(window: tuple[float, float], unit: str) -> tuple[float, float]:
 
 def presets() -> DisplayPresets:
     """What is set on the preferences page; the defaults where napari is too old to have one."""
-    try:
-        from napari.settings import get_plugin_settings
-
-        page = get_plugin_settings(PLUGIN).display
-    except (ImportError, AttributeError, KeyError):
-        return DisplayPresets()
-    return from_page(page)
+    return from_page(page("display"))
 
 
-def from_page(page: Any) -> DisplayPresets:
+def from_page(values: Any) -> DisplayPresets:
     """Presets from the values of the preferences page; a value that makes no sense counts as not set."""
     usual = DisplayPresets()
     windows = {
-        name: _window(getattr(page, f"window_{name.replace(' ', '_')}", "")) or window
+        name: _window(getattr(values, f"window_{name.replace(' ', '_')}", "")) or window
         for name, window in CT_WINDOWS.items()
     }
-    low = float(getattr(page, "percentile_low", usual.percentiles[0]))
-    high = float(getattr(page, "percentile_high", usual.percentiles[1]))
-    maximum = float(getattr(page, "pet_maximum", usual.pet_maximum))
+    low = float(getattr(values, "percentile_low", usual.percentiles[0]))
+    high = float(getattr(values, "percentile_high", usual.percentiles[1]))
+    maximum = float(getattr(values, "pet_maximum", usual.pet_maximum))
     return DisplayPresets(
-        ct_window=str(getattr(page, "ct_window", usual.ct_window)),
+        ct_window=str(getattr(values, "ct_window", usual.ct_window)),
         ct_windows=windows,
         pet_maximum=maximum if maximum > 0 else usual.pet_maximum,
-        pet_inverted=bool(getattr(page, "pet_inverted", usual.pet_inverted)),
+        pet_inverted=bool(getattr(values, "pet_inverted", usual.pet_inverted)),
         percentiles=(low, high) if 0 <= low < high <= 100 else usual.percentiles,
     )
 

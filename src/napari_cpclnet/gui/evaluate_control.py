@@ -19,7 +19,8 @@ from napari_cpclnet.gui.evaluation_job import (
     export_table,
     run_evaluation,
 )
-from napari_cpclnet.gui.job import Cancelled, Ready, ScanFailed, Stage
+from napari_cpclnet.gui.job import Cancelled, ScanFailed, Stage
+from napari_cpclnet.gui.machine import Ready
 from napari_cpclnet.gui.run_bar import RunState
 from napari_cpclnet.gui.worker import BackgroundCall, JobRunner
 

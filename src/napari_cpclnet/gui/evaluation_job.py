@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_cpclnet.errors import CpclnetError, SettingsError
-from napari_cpclnet.gui.job import Cancelled, Ready, ScanFailed, Stage, describe, sentence
+from napari_cpclnet.gui.job import Cancelled, ScanFailed, Stage, sentence
+from napari_cpclnet.gui.machine import Ready, describe
 from napari_cpclnet.gui.options import Options
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class EvaluationJob:
             baselines=self.baselines,
             plane=self.options.plane,
             device=self.options.device,
+            precision=self.options.precision,
             keep_predictions=True,  # a click on a row shows one
         )
 

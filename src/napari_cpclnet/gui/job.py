@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cpclnet.errors import CpclnetError
+from napari_cpclnet.gui.machine import Machine, Note, Ready
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,14 +97,6 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Ready:
-    """The network is loaded: on which device, with which weights."""
-
-    device: str
-    weights: str
-
-
-@dataclass(frozen=True)
 class ScanBegun:
     """It is the turn of query number ``query``."""
 
@@ -149,7 +142,7 @@ class Cancelled:
     """The run stopped because it was asked to; finished slices stay."""
 
 
-Report = Stage | Ready | ScanBegun | SliceDone | ScanDone | ScanFailed | Cancelled
+Report = Stage | Ready | Note | ScanBegun | SliceDone | ScanDone | ScanFailed | Cancelled
 
 
 def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, None, None]:
@@ -161,7 +154,8 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
     try:
         yield Stage("Loading the network…")
         segmenter = make_segmenter(job.options)
-        yield Ready(*describe(segmenter, job.options))
+        machine = Machine(segmenter, job.options)
+        yield from machine.news()
         if job.cancelled.is_set():
             yield Cancelled()
             return
@@ -175,6 +169,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
                     return
                 yield Stage(f"Adapting to the painted slices, step {step} of {total}…")
         segmenter.set_support(painted)
+        yield from machine.news()
     except Exception as error:  # noqa: BLE001 - the panel must hear of everything
         yield ScanFailed(None, sentence(error))
         return
@@ -188,7 +183,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
         yield Stage(f"Reading {query.scan.name}…")
         try:
             volume = query.scan.volume() if query.part is None else volumes[query.part]
-            yield from _label(job, number, volume, segmenter)
+            yield from machine.beside(_label(job, number, volume, segmenter))
         except Exception as error:  # noqa: BLE001
             yield ScanFailed(number, sentence(error))
     if job.cancelled.is_set():
@@ -202,7 +197,7 @@ def _adapt(segmenter: Any, support: Any, steps: int) -> Iterator[tuple[int, int]
         yield report.step, report.total
 
 
-def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> Iterator[Report]:
+def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> Generator[Report, None, None]:
     started = time.perf_counter()
     query = job.queries[number]
     with closing(segmenter.predict(volume, start_slice=query.start_slice)) as slices:  # type: ignore[type-var]
@@ -246,18 +241,6 @@ def _save(job: Job, query: Query, final: Segmentation) -> Path | None:
     colors = {value: color for value, color in job.colors.items() if value in job.classes}
     named = final.replaced(classes=job.classes, colors=colors, terms=job.terms, name=query.scan.name)
     return write_segmentation(named, query.save_to, source=query.scan.series)
-
-
-def describe(segmenter: SegmenterLike, options: Options) -> tuple[str, str]:
-    """Device and weights of a Segmenter in words for the status line."""
-    device = device_words(str(getattr(segmenter, "device", options.device)))
-    digest = str(getattr(getattr(segmenter, "model", None), "metadata", {}).get("hash", "untrained"))[:12]
-    return device, f"weights {digest}"
-
-
-def device_words(device: str) -> str:
-    """A torch device in words."""
-    return {"cpu": "CPU", "mps": "Apple GPU"}.get(device, device.upper())
 
 
 def checksum(labels: np.ndarray) -> int:

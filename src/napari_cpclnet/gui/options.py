@@ -26,6 +26,12 @@ DEVICES = {
     "cuda": "NVIDIA GPU (CUDA)",
     "mps": "Apple GPU (MPS)",
 }
+PRECISIONS = {
+    "auto": "Automatic",
+    "fp32": "32 bits",
+    "bf16": "16 bits (bfloat16)",
+    "fp16": "16 bits (half)",
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class Options:
 
     plane: str = "axial"
     device: str = "auto"
+    precision: str = "auto"
     postprocessing: PostProcessing | None = field(default=None)
     weights: Path | None = None
     adapt: int = 0
@@ -57,7 +64,11 @@ class Options:
         """The same as settings of the segmentation core (imports torch: call it in a worker)."""
         from napari_cpclnet.segmentation import PostprocessingSettings, SegmentationSettings
 
-        chosen: dict[str, Any] = {"plane": self.plane, "device": self.device}
+        chosen: dict[str, Any] = {
+            "plane": self.plane,
+            "device": self.device,
+            "precision": self.precision,
+        }
         if self.postprocessing is not None:
             chosen["postprocessing"] = PostprocessingSettings(**vars(self.postprocessing))
         return SegmentationSettings(**chosen)

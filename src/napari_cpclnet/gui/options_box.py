@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_cpclnet.gui.options import DEVICES, PLANES, Options, PostProcessing
+from napari_cpclnet.gui.options import DEVICES, PLANES, PRECISIONS, Options, PostProcessing
 from napari_cpclnet.gui.path_edit import PathEdit
 from napari_cpclnet.gui.style import SPACING
 
@@ -38,6 +38,10 @@ class OptionsBox(QCollapsible):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.plane = _combo(PLANES, "Plane of the slices you paint and of the slices that are labelled.")
         self.device = _combo(DEVICES, "Where the network computes. Automatic takes a GPU if there is one.")
+        self.precision = _combo(
+            PRECISIONS,
+            "Number format of the network's large products. Automatic takes 16 bits on a GPU that computes in them.",
+        )
         self.weights = PathEdit(
             "bundled", "Weights of the network (.safetensors); empty: those that come with it.", self._pick
         )
@@ -47,6 +51,7 @@ class OptionsBox(QCollapsible):
         )
         form.addRow("Plane", self.plane)
         form.addRow("Device", self.device)
+        form.addRow("Precision", self.precision)
         self.adapt = QSpinBox()
         self.adapt.setRange(0, 1000)
         self.adapt.setSingleStep(10)
@@ -68,7 +73,7 @@ class OptionsBox(QCollapsible):
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.layout().setSpacing(SPACING)
         self.collapse(animate=False)
-        for combo in (self.plane, self.device, self.post):
+        for combo in (self.plane, self.device, self.precision, self.post):
             combo.currentIndexChanged.connect(self._on_change)
         self.weights.changed.connect(self._on_change)
         self.adapt.valueChanged.connect(self._on_change)
@@ -89,6 +94,7 @@ class OptionsBox(QCollapsible):
         return Options(
             plane=self.plane.currentData(),
             device=self.device.currentData(),
+            precision=self.precision.currentData(),
             postprocessing=post,
             weights=self.weights.path(),
             adapt=self.adapt.value(),
@@ -102,6 +108,7 @@ class OptionsBox(QCollapsible):
             for combo, value in (
                 (self.plane, options.plane),
                 (self.device, options.device),
+                (self.precision, options.precision),
                 (self.post, kind),
             ):
                 combo.setCurrentIndex(max(combo.findData(value), 0))

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.connections import Connections, when_destroyed
 from napari_cpclnet.gui.evaluate_tab import EvaluateTab
+from napari_cpclnet.gui.help_page import HelpPage
 from napari_cpclnet.gui.segment_tab import SegmentTab
 from napari_cpclnet.gui.session import Session
 from napari_cpclnet.gui.style import style_sheet
@@ -48,6 +49,11 @@ class CPCLNetPanel(QWidget):
         self.tabs.setTabToolTip(1, "Let the network learn more, in the background and without labels.")
         self.tabs.addTab(self.evaluate, "Evaluate")
         self.tabs.setTabToolTip(2, "Measure how good the labels are where the truth is known.")
+        self.help = HelpPage()
+        self.tabs.addTab(self.help, "Help")
+        self.tabs.setTabToolTip(3, "What to do first, and the shortcuts.")
+        self.help.example_requested.connect(self._open_example)
+        self.segment.first_steps.help_requested.connect(lambda: self.tabs.setCurrentWidget(self.help))
         self.tabs.setDocumentMode(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -62,6 +68,11 @@ class CPCLNetPanel(QWidget):
     def _on_theme(self, _event: Any = None) -> None:
         self.setStyleSheet(style_sheet(self.session.viewer.theme))
         self.train.progress.set_theme(self.session.viewer.theme)
+        self.help.set_theme(self.session.viewer.theme)
+
+    def _open_example(self) -> None:
+        self.tabs.setCurrentWidget(self.segment)
+        self.segment.first_steps.open_example()
 
 
 def show_train() -> None:

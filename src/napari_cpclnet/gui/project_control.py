@@ -13,6 +13,7 @@ from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui import project_places as places
 from napari_cpclnet.gui.autosave_clock import AutosaveClock
 from napari_cpclnet.gui.connections import Connections, when_destroyed
+from napari_cpclnet.gui.preferences import preferences
 from napari_cpclnet.gui.project_keeper import ProjectKeeper
 from napari_cpclnet.gui.project_restore import restore
 from napari_cpclnet.gui.project_snapshot import Snapshot, Written, stamp_of, write_snapshot
@@ -48,7 +49,7 @@ class ProjectControl(QObject):
         super().__init__(parent)
         self.session = session
         self.keeper = ProjectKeeper(session)
-        self.clock = clock or AutosaveClock()
+        self.clock = clock or AutosaveClock(longest=preferences().autosave_seconds)
         self.autosave = True
         self.problem = ""
         self._saving = False

@@ -87,6 +87,7 @@ def options_of(session: Session, opened: Opened) -> Options:
     return Options(
         plane=project.settings.plane,
         device=session.options.device,
+        precision=session.options.precision,
         postprocessing=None if post is None else PostProcessing(**known),
         weights=None if weights is None else absolute_path(weights, opened.folder),
         adapt=project.settings.adapt,

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_cpclnet.gui.layers import LayerData, segmentation_to_layer, volume_to_layer
+from napari_cpclnet.gui.preferences import preferences
 from napari_cpclnet.gui.series_choice import choice_without_asking, usable
+from napari_cpclnet.gui.waiting import GivenUpError, wait_for
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Listing, SeriesInfo
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima")
 DICOMDIR = "DICOMDIR"
-GIB = 1 << 30
 MOST_LOOKED_AT = 200
 # Other pictures are napari's own; as an image, a picture of labels could not be corrected.
 _PICTURE_OF_LABELS = re.compile(r"_(regions-[a-z]+-\d_label|(fore|back)ground_mask)\.png$", re.IGNORECASE)
@@ -36,10 +37,13 @@ def read(path: str | list[str]) -> list[LayerData]:
     opened are. DICOM files given together are slices of one folder.
     """
     paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
-    if len(paths) > 1 and all(p.is_file() and is_dicom_name(p) for p in paths):
-        return _read_dicom(paths[0].parent, paths)
-    # napari's word for a reader that has nothing to show, as when the user cancels.
-    return [layer for p in paths for layer in _read_one(p)] or [(None,)]
+    nothing: list[LayerData] = [(None,)]  # napari's word for it, as when the user cancels
+    try:
+        if len(paths) > 1 and all(p.is_file() and is_dicom_name(p) for p in paths):
+            return _read_dicom(paths[0].parent, paths) or nothing
+        return [layer for p in paths for layer in _read_one(p)] or nothing
+    except GivenUpError:
+        return nothing
 
 
 def _read_one(path: Path) -> list[LayerData]:
@@ -52,17 +56,21 @@ def _read_one(path: Path) -> list[LayerData]:
         read_volume,
     )
 
+    reading = f"Reading {path.name}…"
+
     if path.is_dir() or path.name.upper() == DICOMDIR:
         folder = path if path.is_dir() else path.parent
         return _read_dicom(folder, folder)
     if holds_segments(path):
-        return [segmentation_to_layer(read_segmentation(path))]
+        return [segmentation_to_layer(wait_for(lambda: read_segmentation(path), reading))]
     if is_dicom_path(path):
         return _read_dicom(path, path)
     phases = list_phases(path)
     if phases is not None:
-        return [volume_to_layer(read_volume(path, series=one.id)) for one in _ask(path, phases)]
-    volume = read_volume(path)
+        chosen = _ask(path, phases)
+        volumes = [wait_for(partial(read_volume, path, series=one.id), reading) for one in chosen]
+        return [volume_to_layer(volume) for volume in volumes]
+    volume = wait_for(lambda: read_volume(path), reading)
     if looks_like_labels(volume):
         return [segmentation_to_layer(read_segmentation(path), calibrated=volume.calibrated)]
     return [volume_to_layer(volume)]
@@ -74,7 +82,7 @@ def _read_dicom(place: Path, files: Path | list[Path]) -> list[LayerData]:
 
     from napari_cpclnet.imaging import read_series, read_volume, survey
 
-    listing = survey(files)
+    listing = wait_for(lambda: survey(files), f"Looking at the DICOM headers in {place.name}…")
     if not listing.series:
         return [volume_to_layer(read_volume(place))]  # which says what it is instead
     only = choice_without_asking(listing)
@@ -82,7 +90,9 @@ def _read_dicom(place: Path, files: Path | list[Path]) -> list[LayerData]:
     layers = []
     for info in chosen:
         source = place if place.is_file() else None
-        volume = read_series(info, lazy=info.n_bytes > lazy_limit(), source=source)
+        lazy = info.n_bytes > preferences().lazy_bytes
+        what = f"Reading {info.description or place.name}, {info.n_slices} slices…"
+        volume = wait_for(partial(read_series, info, lazy=lazy, source=source), what)
         if place.is_file():
             volume = volume.replaced(name=place.stem)
         if volume.notes:
@@ -108,17 +118,6 @@ def _ask(place: Path, listing: Listing) -> list[SeriesInfo]:
     if not found:
         raise ImageError(f"{place}: {listing.series[0].problem}")
     return found
-
-
-def lazy_limit() -> int:
-    """Bytes of voxels above which a series stays in its files and is read slice by slice as it is looked at.
-
-    2 GiB, or as many as the environment variable CPCLNET_LAZY_GIB says.
-    """
-    try:
-        return int(float(os.environ.get("CPCLNET_LAZY_GIB", "")) * GIB)
-    except ValueError:
-        return 2 * GIB
 
 
 def is_dicom_name(path: Path) -> bool:

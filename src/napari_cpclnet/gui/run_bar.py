@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_cpclnet.gui.memory_use import memory_words
 from napari_cpclnet.gui.narrow import ElidedLabel
 from napari_cpclnet.gui.shortcuts import RUN, label
 from napari_cpclnet.gui.style import SPACING
+
+# Between two looks at the memory in use.
+MEMORY_MS = 2000
 
 
 class RunState(Enum):
@@ -45,6 +50,7 @@ class RunBar(QWidget):
         self._words = words or RunWords()
         self.state = RunState.READY
         self._device, self._weights = "device: automatic", "bundled weights"
+        self._doing = ""
         self.message = QLabel()
         self.message.setObjectName("message")
         self.message.setWordWrap(True)
@@ -68,7 +74,21 @@ class RunBar(QWidget):
         layout.addWidget(self.progress)
         layout.addLayout(self.buttons)
         layout.addWidget(self.status)
+        self._memory = QTimer(self)
+        self._memory.setInterval(MEMORY_MS)
+        self._memory.timeout.connect(lambda: self._show_status(self._doing))
         self.set_state(RunState.READY)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        """Look at the memory from now on."""
+        super().showEvent(event)
+        self._show_status(self._doing)
+        self._memory.start()
+
+    def hideEvent(self, event: Any) -> None:  # noqa: N802
+        """Nobody sees the memory."""
+        super().hideEvent(event)
+        self._memory.stop()
 
     def press(self) -> None:
         """Do what the button says."""
@@ -135,7 +155,8 @@ class RunBar(QWidget):
     def _show_status(self, doing: str = "") -> None:
         if self.state is RunState.CANCELLING:
             doing = ""
-        parts = (self._device, self._weights, doing or self.state.value)
+        self._doing = doing
+        parts = (self._device, self._weights, memory_words(), doing or self.state.value)
         text = "  ·  ".join(part for part in parts if part)
         self.status.setText(text)
-        self.status.setToolTip(f"Device, weights and state of the network: {text}")
+        self.status.setToolTip(f"Device, weights, memory in use and state: {text}")

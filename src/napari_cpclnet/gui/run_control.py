@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.job import Cancelled, Job, Ready, ScanBegun, ScanDone, ScanFailed, SliceDone, Stage
+from napari_cpclnet.gui.job import Cancelled, Job, ScanBegun, ScanDone, ScanFailed, SliceDone, Stage
+from napari_cpclnet.gui.machine import Note, Ready
 from napari_cpclnet.gui.queries import QueryState
 from napari_cpclnet.gui.results import ResultLayers
 from napari_cpclnet.gui.run_bar import RunState
@@ -45,6 +46,9 @@ class RunControl(QObject):
         self._timer.timeout.connect(self._redraw)
         self._results: ResultLayers | None = None
         self._failures: list[str] = []
+        # Sentences on the machine: those of this run, and all that were ever said.
+        self._notes: list[str] = []
+        self._said: set[str] = set()
         self._finished_scans = 0
         self._seconds = 0.0
         self._cancelled = False
@@ -66,6 +70,7 @@ class RunControl(QObject):
             self.bar.show_message(str(error), error=True)
             return
         self._failures, self._finished_scans, self._seconds, self._cancelled = [], 0, 0.0, False
+        self._notes = []
         self._results = ResultLayers(
             self.session.viewer, job, [pair.labels for pair in self.session.supports]
         )
@@ -96,6 +101,8 @@ class RunControl(QObject):
             self.bar.show_stage(report.text)
         elif isinstance(report, Ready):
             self.bar.set_network(report.device, report.weights)
+        elif isinstance(report, Note):
+            self._tell(report.text)
         elif isinstance(report, ScanBegun):
             self._set_status(report.query, QueryState.RUNNING)
             self.progressed.emit()
@@ -130,6 +137,13 @@ class RunControl(QObject):
         self.progressed.emit()
         name = job.queries[report.query].scan.name
         self._failures.append(report.message if name in report.message else f"{name}: {report.message}")
+
+    def _tell(self, note: str) -> None:
+        """Say what the machine lacks, once and not with every run."""
+        if note not in self._said:
+            self._said.add(note)
+            self._notes.append(note)
+            self.bar.show_message("\n".join(self._notes))
 
     def _skip(self, number: int) -> None:
         """The user removed the result layer: that scan is not wanted any more."""
@@ -167,11 +181,13 @@ class RunControl(QObject):
             self._cancel_open()
         self._results = None
         self.bar.set_state(RunState.READY)
-        if self._failures:
-            self.bar.show_message("\n".join(self._failures), error=True)
-        elif self._cancelled:
-            self.bar.show_message("Cancelled. Finished slices are kept.")
-        elif self._finished_scans:
-            done = self._finished_scans
-            scans = "1 scan" if done == 1 else f"{done} scans"
-            self.bar.show_message(f"Done: {scans} labelled in {self._seconds:.0f} s.")
+        lines = [*(self._failures or self._ending()), *self._notes]
+        if lines:
+            self.bar.show_message("\n".join(lines), error=bool(self._failures))
+
+    def _ending(self) -> list[str]:
+        if self._cancelled:
+            return ["Cancelled. Finished slices are kept."]
+        done = self._finished_scans
+        scans = "1 scan" if done == 1 else f"{done} scans"
+        return [f"Done: {scans} labelled in {self._seconds:.0f} s."] if done else []

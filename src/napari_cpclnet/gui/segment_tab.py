@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.connections import Connections, when_destroyed
+from napari_cpclnet.gui.first_steps import FirstSteps
 from napari_cpclnet.gui.heading import heading
 from napari_cpclnet.gui.narrow import ColumnScroll
-from napari_cpclnet.gui.options import Options
+from napari_cpclnet.gui.options import DEVICES, Options
 from napari_cpclnet.gui.options_box import OptionsBox
+from napari_cpclnet.gui.preferences import preferences, when_changed
 from napari_cpclnet.gui.project_row import ProjectRow
 from napari_cpclnet.gui.query_box import QueryBox
 from napari_cpclnet.gui.result_table import ResultTable
@@ -42,15 +45,19 @@ class SegmentTab(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
+        self.first_steps = FirstSteps(session)
         self.project = ProjectRow(session)
         self.support = SupportBox(session)
         self.queries = QueryBox(session)
         self.options = OptionsBox()
+        self.options.set_options(session.options)
+        self._preferred = preferences().options()
         self.results = ResultTable()
         self.bar = RunBar()
         self.control = RunControl(session, self.bar, self.results, self)
         self._layout()
         self._connect()
+        self._show_network(session.options)
         self.refresh()
 
     def _layout(self) -> None:
@@ -58,6 +65,7 @@ class SegmentTab(QWidget):
         column = QVBoxLayout(content)
         column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         column.setSpacing(SPACING)
+        column.addWidget(self.first_steps)
         column.addWidget(self.project)
         column.addWidget(heading("1   Support", "The scan you paint on, and what you painted."))
         column.addWidget(self.support)
@@ -88,6 +96,7 @@ class SegmentTab(QWidget):
         self.scroll.verticalScrollBar().rangeChanged.connect(self._show_results)
         self.support.changed.connect(self.refresh)
         self.support.message.connect(lambda text, error: self.bar.show_message(text, error=error))
+        self.first_steps.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.queries.changed.connect(self.refresh)
         self.queries.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.control.progressed.connect(self.queries.show_queries)
@@ -110,7 +119,8 @@ class SegmentTab(QWidget):
         shortcuts.bind(MARK_ABSENT, self.support.slices.mark_absent)
         shortcuts.bind(SAVE_PROJECT, self.project.save)
         # The viewer outlives the panel when only the dock is closed.
-        when_destroyed(self, self._events.close, self._names.close, shortcuts.release)
+        forget_preferences = when_changed(self._on_preferences)
+        when_destroyed(self, self._events.close, self._names.close, shortcuts.release, forget_preferences)
 
     def refresh(self) -> None:
         """Show the layers of the viewer and the choices of the session."""
@@ -122,9 +132,9 @@ class SegmentTab(QWidget):
         self.refreshed.emit()
 
     def _set_options(self, options: Options) -> None:
-        if options.weights != self.session.options.weights:
-            weights = options.weights
-            self.bar.set_weights("bundled weights" if weights is None else f"weights {weights.name}")
+        old = self.session.options
+        if (options.weights, options.device) != (old.weights, old.device):
+            self._show_network(options)
         self.session.options = options
         self.project.control.touch()
         self.support.refresh()
@@ -132,6 +142,21 @@ class SegmentTab(QWidget):
     def _on_project(self) -> None:
         self.options.set_options(self.session.options)
         self.refresh()
+
+    def _show_network(self, options: Options) -> None:
+        """Say in the status line what the next run takes."""
+        weights = "bundled weights" if options.weights is None else f"weights {options.weights.name}"
+        device = "device: automatic" if options.device == "auto" else DEVICES[options.device]
+        self.bar.set_network(device, weights)
+
+    def _on_preferences(self) -> None:
+        """Take over what was changed on the preferences page, and nothing else."""
+        self.project.control.clock.longest = preferences().autosave_seconds
+        new, old = preferences().options(), self._preferred
+        self._preferred = new
+        changed = {key: value for key, value in vars(new).items() if value != getattr(old, key)}
+        if changed:
+            self.options.set_options(replace(self.session.options, **changed))
 
     def _on_run_finished(self) -> None:
         self.refresh()

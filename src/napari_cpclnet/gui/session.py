@@ -31,8 +31,9 @@ from napari_cpclnet.gui.layers import (
     same_grid,
     slice_axis,
 )
-from napari_cpclnet.gui.options import Options, SegmenterFactory, SegmenterMaker
+from napari_cpclnet.gui.options import SegmenterFactory, SegmenterMaker
 from napari_cpclnet.gui.painted import label_values
+from napari_cpclnet.gui.preferences import preferences
 from napari_cpclnet.gui.queries import QueryBook, QuerySource
 from napari_cpclnet.gui.results import is_result
 from napari_cpclnet.gui.supports import SupportEntry, SupportPair, Supports
@@ -80,7 +81,7 @@ class Session(ClassActions):
         self.viewer = viewer
         self.make_segmenter: SegmenterFactory = make_segmenter or SegmenterMaker()
         self.train: TrainFunction = train or train_for_real
-        self.options = Options()
+        self.options = preferences().options()
         # Tabs whose run wants the machine now; training waits for them.
         self.foreground: set[str] = set()
         self.book = ClassBook()

@@ -17,7 +17,18 @@ IMPORT_MASK = "Control-Alt-I"
 NEXT_PAINTED = "Control-Alt-J"
 COPY_ON = "Control-Alt-C"
 MARK_ABSENT = "Control-Alt-A"
-SAVE_PROJECT = "Control-Alt-S"
+SAVE_PROJECT = "Control-Alt-K"
+
+WHAT = {
+    RUN: "Run; while it runs: cancel",
+    NEW_LABELS: "New support labels, ready to paint",
+    IMPORT_MASK: "Import a mask of the support scan",
+    NEXT_PAINTED: "Go to the next painted slice",
+    COPY_ON: "Copy the class on this slice to the next slice",
+    MARK_ABSENT: "Mark this slice: none of the classes is on it",
+    SAVE_PROJECT: "Save the project (keep it)",
+}
+"""What each shortcut does, in the order of the help page."""
 
 
 def printed(shortcut: str) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.job import Ready, ScanFailed, Stage
+from napari_cpclnet.gui.job import ScanFailed, Stage
+from napari_cpclnet.gui.machine import Ready
 from napari_cpclnet.gui.run_bar import RunState
 from napari_cpclnet.gui.training_job import (
     LeftOut,

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_cpclnet.errors import OutputError, SettingsError
-from napari_cpclnet.gui.job import Ready, ScanFailed, Stage, device_words, sentence
+from napari_cpclnet.gui.job import ScanFailed, Stage, sentence
+from napari_cpclnet.gui.machine import Ready, device_words
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.layers import LayerScan
