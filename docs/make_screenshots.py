@@ -74,8 +74,8 @@ def make(folder: Path, make_segmenter: SegmenterFactory | None = None) -> None:
     for data, kwargs, kind in painted_ct_and_mr():
         viewer.add_layer(Layer.create(data, kwargs, kind))
     photographer.wait(0.5)
-    middle = tab.support.slices.indices()[2]
-    tab.support.slices.picked.emit(middle)
+    slices = tab.support.slices
+    slices.go_to(slices.tree.entries()[2])
     viewer.reset_view()
     photographer.shoot("segment-painted")
     tab.bar.press()

@@ -65,7 +65,7 @@ def style_sheet(theme_name: str) -> str:
     QListWidget::indicator:checked, QTreeWidget::indicator:checked {{
         background: {accent}; image: url("theme_{theme.id}:/check.svg"); }}
     QTreeWidget::indicator:indeterminate {{ background: {accent}; image: url("theme_{theme.id}:/minus.svg"); }}
-    QTreeWidget::branch {{ background: transparent; padding: 3px; }}
+    QTreeWidget::branch {{ background: transparent; padding: 1px; }}
     QTreeWidget::branch:selected {{ background: {button}; }}
     QTreeWidget::branch:has-children:closed {{ image: url("theme_{theme.id}:/right_arrow.svg"); }}
     QTreeWidget::branch:has-children:open {{ image: url("theme_{theme.id}:/down_arrow.svg"); }}
