@@ -126,7 +126,7 @@ def test_the_hint_leads_to_the_help(make_panel):
 
 def test_the_status_line_names_device_weights_memory_and_state(make_panel):
     text = make_panel().segment.bar.status.text()
-    assert re.fullmatch(r"device: automatic  ·  bundled weights  ·  \d+\.\d GiB  ·  ready", text)
+    assert re.fullmatch(r"automatic · ready · \d+\.\d GiB · bundled weights", text)
 
 
 def test_memory_of_the_gpu_is_told_only_where_there_is_some(monkeypatch):
@@ -179,7 +179,7 @@ def test_a_run_that_falls_back_to_the_cpu_says_so_once_and_finishes(qtbot, viewe
     start(panel, viewer, "ct", "mr")
     wait_ready(qtbot, panel)
     bar = panel.segment.bar
-    assert bar.status.text().startswith("CPU  ·")
+    assert bar.status.text().startswith("CPU · ")
     done, note = bar.message.text().split("\n")
     assert (done[:5], note) == ("Done:", "The memory of the GPU does not suffice.")
     assert bar.message.property("kind") == "hint"

@@ -71,7 +71,9 @@ def test_a_panel_begins_with_the_preferences(settings, make_panel):
     tab = make_panel().segment
     assert tab.options.device.currentData() == "cpu"
     assert tab.session.options.weights == Path("/somewhere/mine.safetensors")
-    assert tab.bar.status.text().startswith("CPU  ·  weights mine.safetensors")
+    status = tab.bar.status.text()
+    assert status.startswith("CPU · ready")
+    assert status.endswith("weights mine.safetensors")
 
 
 def test_an_open_panel_takes_over_what_was_changed_and_nothing_else(settings, make_panel):

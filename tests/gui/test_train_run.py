@@ -63,7 +63,8 @@ def test_progress_is_seen_while_the_run_goes_on(qtbot, make_panel, tmp_path):
     bar, progress = panel.train.bar, panel.train.progress
     qtbot.waitUntil(lambda: " left" in bar.status.text(), timeout=20_000)
     qtbot.waitUntil(lambda: progress.preview.path is not None, timeout=20_000)
-    assert bar.status.text().startswith("CPU  ·  from bundled weights")
+    assert bar.status.text().startswith("CPU · ")
+    assert bar.status.text().endswith(" · from bundled weights")
     assert bar.progress.maximum() == 200
     assert len(progress.loss.curves["Loss"].points) >= 5
     assert progress.use.isEnabled()

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 from napari_cpclnet.gui.preferences import forget_hint, preferences
 from napari_cpclnet.gui.shortcuts import RUN, printed
 from napari_cpclnet.gui.style import SPACING
-from napari_cpclnet.gui.view import show_scan
+from napari_cpclnet.gui.view import jump_to_slice, show_scan
 from napari_cpclnet.gui.worker import BackgroundCall
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class FirstSteps(QFrame):
         self.session.support_scan, self.session.support_labels = ct, painted
         self.session.tick_query(mr, True)
         viewer.reset_view()
+        slices = list(self.session.painted_slices())
+        jump_to_slice(viewer, painted, self.session.slice_axis(), slices[len(slices) // 2])
         self.example.setEnabled(True)
         self.message.emit(MADE.format(printed(RUN)), False)
 

@@ -8,7 +8,7 @@ STEPS = (
     ("Open a scan", "Drop a NIfTI, NRRD or MetaImage file or a DICOM folder on the canvas."),
     (
         "Paint",
-        "<i>New support labels</i> adds an empty layer exactly on the scan. Add a class, and paint the organ "
+        "<i>New</i> adds an empty layer exactly on the scan. Add a class, and paint the organ "
         "completely on about five slices, spread over its extent. What you leave out on a painted slice counts as "
         "absent there.",
     ),

@@ -49,8 +49,8 @@ class RunBar(QWidget):
         super().__init__()
         self._words = words or RunWords()
         self.state = RunState.READY
-        self._device, self._weights = "device: automatic", "bundled weights"
-        self._doing = ""
+        self._device, self._weights = "automatic", "bundled weights"
+        self._doing, self._memory = "", memory_words()
         self.message = QLabel()
         self.message.setObjectName("message")
         self.message.setWordWrap(True)
@@ -74,21 +74,21 @@ class RunBar(QWidget):
         layout.addWidget(self.progress)
         layout.addLayout(self.buttons)
         layout.addWidget(self.status)
-        self._memory = QTimer(self)
-        self._memory.setInterval(MEMORY_MS)
-        self._memory.timeout.connect(lambda: self._show_status(self._doing))
+        self._looks = QTimer(self)
+        self._looks.setInterval(MEMORY_MS)
+        self._looks.timeout.connect(self._look_at_memory)
         self.set_state(RunState.READY)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """Look at the memory from now on."""
         super().showEvent(event)
-        self._show_status(self._doing)
-        self._memory.start()
+        self._look_at_memory()
+        self._looks.start()
 
     def hideEvent(self, event: Any) -> None:  # noqa: N802
         """Nobody sees the memory."""
         super().hideEvent(event)
-        self._memory.stop()
+        self._looks.stop()
 
     def press(self) -> None:
         """Do what the button says."""
@@ -152,11 +152,16 @@ class RunBar(QWidget):
         else:
             label(self.button, text, self._words.shortcut)
 
+    def _look_at_memory(self) -> None:
+        self._memory = memory_words()
+        self._show_status(self._doing)
+
     def _show_status(self, doing: str = "") -> None:
         if self.state is RunState.CANCELLING:
             doing = ""
         self._doing = doing
-        parts = (self._device, self._weights, memory_words(), doing or self.state.value)
-        text = "  ·  ".join(part for part in parts if part)
+        # The dock is narrow: what is cut is the end.
+        parts = (self._device, doing or self.state.value, self._memory, self._weights)
+        text = " · ".join(part for part in parts if part)
         self.status.setText(text)
-        self.status.setToolTip(f"Device, weights, memory in use and state: {text}")
+        self.status.setToolTip(f"Device, state, memory in use and weights:\n{text}")

@@ -146,8 +146,7 @@ class SegmentTab(QWidget):
     def _show_network(self, options: Options) -> None:
         """Say in the status line what the next run takes."""
         weights = "bundled weights" if options.weights is None else f"weights {options.weights.name}"
-        device = "device: automatic" if options.device == "auto" else DEVICES[options.device]
-        self.bar.set_network(device, weights)
+        self.bar.set_network("automatic" if options.device == "auto" else DEVICES[options.device], weights)
 
     def _on_preferences(self) -> None:
         """Take over what was changed on the preferences page, and nothing else."""
