@@ -14,12 +14,13 @@ import numpy as np
 from napari.components import ViewerModel
 from qtpy.QtCore import QTimer
 
-# Imported here and not in the first run: the import of torch takes seconds.
-import napari_cpclnet.segmentation  # noqa: F401
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.gui.layers import slice_axis, volume_to_layer
 from napari_cpclnet.gui.options import Options
 from napari_cpclnet.imaging import Geometry, Segmentation, Volume
+
+# Imported here and not in the first run: the import of torch takes seconds.
+from napari_cpclnet.segmentation import ClassSummary, DoubtfulSlice, Summary
 
 FLIPPED = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
 SWAPPED = ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0), (1.0, 0.0, 0.0))
@@ -73,11 +74,13 @@ class BrightSegmenter:
     def set_support(self, support: Any) -> None:
         self.support = support
 
-    def predict(self, volume: Volume, *, start_slice: int | None = None) -> Iterator[FakeSlice]:
+    def predict(
+        self, volume: Volume, *, start_slice: int | None = None, locked: Any = None
+    ) -> Iterator[FakeSlice]:
         if self.fail_on and volume.name == self.fail_on:
             raise ImageError(f"'{volume.name}' cannot be used.")
         axis = slice_axis(volume.geometry, self.options.plane)
-        self.labels = expected_labels(volume, self.support)
+        self.labels = expected_labels(volume, self.support, locked)
         self.volume = volume
         n = volume.array.shape[axis]
         first = n // 2 if start_slice is None else start_slice
@@ -93,10 +96,30 @@ class BrightSegmenter:
     def result(self) -> Segmentation:
         return Segmentation(self.labels, dict(self.support.classes), self.volume.geometry, "result")
 
+    def summary(self) -> Summary:
+        """Half sure of everything; the first slice that shows anything is doubtful."""
+        voxel_ml = self.volume.geometry.voxel_ml if self.volume.calibrated else 1.0
+        classes = [
+            ClassSummary(value, name, np.count_nonzero(self.labels == value) * voxel_ml, 0.5, value > 100)
+            for value, name in self.support.classes.items()
+        ]
+        first = int(np.flatnonzero(self.labels.any((1, 2)))[0])
+        value = int(self.labels[first].max())
+        doubtful = (DoubtfulSlice(first, value, 0.25), DoubtfulSlice(first + 1, value, 0.75))
+        return Summary(tuple(classes), doubtful)
 
-def expected_labels(volume: Volume, support: Any) -> np.ndarray:
+    def result_probability(self) -> np.ndarray:
+        return np.where(self.labels > 0, 250, 5).astype(np.uint8)
+
+    def result_uncertainty(self) -> np.ndarray:
+        return np.where(self.labels > 0, 10, 20).astype(np.uint8)
+
+
+def expected_labels(volume: Volume, support: Any, locked: Any = None) -> np.ndarray:
     value = min(support.classes)
     labels = np.where(volume.array > 0.5, value, 0).astype(np.uint8)
+    if locked is not None:
+        labels[locked.mask] = locked.labels[locked.mask]
     for one in support.painted_on(volume):
         np.moveaxis(labels, one.axis, 0)[one.index] = one.labels2d
     return labels

@@ -9,9 +9,9 @@ from qtpy.QtCore import Qt
 from napari_cpclnet.evaluation import BASELINE_NAMES, pictures
 from napari_cpclnet.evaluation.settings import PROTOCOLS as ALL_PROTOCOLS
 from napari_cpclnet.gui import evaluation_job
+from napari_cpclnet.gui.corrections import is_result
 from napari_cpclnet.gui.error_layer import COLOURS, compare, worst_slice
 from napari_cpclnet.gui.layers import same_grid
-from napari_cpclnet.gui.results import is_result
 from napari_cpclnet.gui.score_table import DICE, ORGAN
 
 from .doubles import DIRECTIONS, add_volume, make_volume

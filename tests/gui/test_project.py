@@ -11,7 +11,8 @@ from napari.components import ViewerModel
 from napari_cpclnet.errors import ProjectError
 from napari_cpclnet.gui.autosave_clock import AutosaveClock
 from napari_cpclnet.gui.classes import class_color, class_names
-from napari_cpclnet.gui.job import checksum
+from napari_cpclnet.gui.corrections import is_edited, is_result, result_note
+from napari_cpclnet.gui.kept_labels import KeptLabels
 from napari_cpclnet.gui.layers import KEY, copied_transform, geometry_of, note, same_grid
 from napari_cpclnet.gui.options import Options, PostProcessing
 from napari_cpclnet.gui.project_keeper import ProjectKeeper
@@ -26,7 +27,6 @@ from napari_cpclnet.gui.project_places import (
 )
 from napari_cpclnet.gui.project_restore import restore
 from napari_cpclnet.gui.project_snapshot import free_file, write_snapshot
-from napari_cpclnet.gui.results import is_edited, is_result
 from napari_cpclnet.gui.session import Session
 from napari_cpclnet.imaging import ScanRef, read_volume, write_volume
 from napari_cpclnet.project import locate, open_project, read_project
@@ -81,7 +81,7 @@ def add_result(viewer, scan, name="mr – CPCLNet"):
     data = np.zeros(scan.data.shape, np.uint8)
     data[3:5, 6:12, 6:12] = 1
     metadata = {
-        KEY: {"geometry": geometry_of(scan), "classes": {1: "liver"}, "result_checksum": checksum(data)}
+        KEY: {"geometry": geometry_of(scan), "classes": {1: "liver"}, **result_note(KeptLabels.of(data))}
     }
     return viewer.add_labels(data, name=name, metadata=metadata, **copied_transform(scan))
 

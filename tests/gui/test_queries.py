@@ -9,8 +9,8 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_cpclnet.errors import OutputError
+from napari_cpclnet.gui.corrections import is_result
 from napari_cpclnet.gui.queries import FileScan, QueryBook, QueryState, SaveTo
-from napari_cpclnet.gui.results import is_result
 from napari_cpclnet.gui.run_bar import RunState
 from napari_cpclnet.imaging import OUTPUTS, ScanRef, read_segmentation, read_volume, write_volume
 

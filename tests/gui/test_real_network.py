@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_cpclnet.gui.options import Options, SegmenterMaker
+from napari_cpclnet.gui.options import Options, PostProcessing, SegmenterMaker
 from napari_cpclnet.gui.run_bar import RunState
 from napari_cpclnet.gui.sample_data import painted_ct_and_mr
+from napari_cpclnet.gui.view import show_scan
 
 from .doubles import DIRECTIONS, add_volume, longest_pause, make_volume
 
@@ -80,6 +81,87 @@ def test_an_adapted_run_leaves_the_weights_of_the_next_alone():
     adapted, plain = maker(Options(device="cpu", adapt=5)), maker(Options(device="cpu"))
     assert adapted.model is not plain.model
     assert maker(Options(device="cpu")).model is plain.model
+
+
+@pytest.fixture
+def counting_maker(monkeypatch):
+    """The panel's own factory with a small network that counts the slices it encodes, in ``encoded``."""
+    model = untrained(Options(device="cpu")).model
+    monkeypatch.setattr("napari_cpclnet.model.load_weights", lambda *_args, **_kwargs: model)
+    maker, encode = SegmenterMaker(), model.encode
+    maker.encoded = 0
+
+    def counted(images):
+        maker.encoded += len(images)
+        return encode(images)
+
+    monkeypatch.setattr(model, "encode", counted)
+    return maker
+
+
+def test_a_second_run_encodes_no_slice_again(qtbot, viewer, make_panel, counting_maker):
+    panel = make_panel(counting_maker)
+    add_volume(viewer, make_volume("mr"))
+    add_volume(viewer, make_volume("ct"))
+    labels = paint(panel, viewer)
+    run(qtbot, panel)
+    assert counting_maker.encoded >= 8
+    counting_maker.encoded = 0
+    labels.data[3, 3:9, 3:9] = 1
+    viewer.layers["mr – CPCLNet"].data_setitem((np.array([4]), np.array([5]), np.array([5])), 3)
+    run(qtbot, panel)
+    assert counting_maker.encoded <= 1, "only the slice that was painted meanwhile"
+    assert viewer.layers["mr – CPCLNet"].data[4, 5, 5] == 3
+
+
+def test_other_settings_keep_what_was_encoded(counting_maker):
+    volume = make_volume("ct")
+    first = counting_maker.same(Options(device="cpu"))
+    first.scan(volume).features(range(8))
+    counting_maker.encoded = 0
+    second = counting_maker.same(Options(device="cpu", postprocessing=PostProcessing(fill_holes=True)))
+    second.scan(volume).features(range(8))
+    assert counting_maker.encoded == 0
+    assert second.settings.postprocessing.fill_holes
+
+
+def test_evaluations_have_segmenters_of_their_own(counting_maker):
+    options = Options(device="cpu")
+    assert counting_maker(options) is not counting_maker.same(options)
+
+
+def test_a_slice_is_suggested_and_shown(qtbot, viewer, make_panel, counting_maker):
+    panel = make_panel(counting_maker)
+    mr = add_volume(viewer, make_volume("mr", shape=(12, 40, 36)))
+    add_volume(viewer, make_volume("ct"))
+    paint(panel, viewer)
+    show_scan(viewer, mr)
+    viewer.layers.selection.active = mr
+    panel.segment.results.suggest.click()
+    bar = panel.segment.bar
+    assert bar.state is RunState.RUNNING
+    panel.segment.control.start()  # one thing at a time
+    qtbot.waitUntil(lambda: bar.state is RunState.READY, timeout=60_000)
+    text = bar.message.text()
+    assert text.startswith("Paint slice "), text
+    assert f"Paint slice {viewer.dims.current_step[0]} of mr next." in text
+    assert "mr – CPCLNet" not in viewer.layers, "to ask is not to run"
+    counting_maker.encoded = 0
+    run(qtbot, panel)
+    assert counting_maker.encoded == 0
+
+
+def test_a_slice_is_suggested_before_anything_is_painted(qtbot, viewer, make_panel, counting_maker):
+    panel = make_panel(counting_maker)
+    add_volume(viewer, make_volume("ct", shape=(12, 40, 36)))
+    panel.segment.refresh()
+    bar = panel.segment.bar
+    panel.segment.suggest.start()
+    assert "Name the classes" in bar.message.text()
+    panel.session.add_class("liver")
+    panel.segment.suggest.start()
+    qtbot.waitUntil(lambda: bar.state is RunState.READY, timeout=60_000)
+    assert bar.message.text().startswith("Paint slice "), bar.message.text()
 
 
 @pytest.mark.parametrize("plane", ["coronal", "sagittal", "native"])

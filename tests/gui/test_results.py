@@ -6,10 +6,15 @@ import itertools
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 
-from napari_cpclnet.gui.job import ScanDone, SliceDone, checksum
-from napari_cpclnet.gui.results import ResultLayers, is_edited, is_result
+from napari_cpclnet.gui.corrections import changes, is_edited, is_result
+from napari_cpclnet.gui.job import ScanDone, SliceDone
+from napari_cpclnet.gui.kept_labels import KeptLabels
+from napari_cpclnet.gui.results import ResultLayers
 from napari_cpclnet.gui.session import Session
+from napari_cpclnet.gui.supports import SupportPair
+from napari_cpclnet.segmentation import Summary
 
 from .doubles import DIRECTIONS, add_volume, make_volume
 
@@ -25,9 +30,11 @@ def make_job(viewer, direction=DIRECTIONS["straight"], plane="axial"):
 
 
 def finished(results, number=0, value=2):
-    shape = results.job.queries[number].scan.geometry.shape
-    labels = np.full(shape, value, results.job.dtype)
-    results.finish(ScanDone(number, labels, checksum(labels), {value: 1.0}, 0.1))
+    query = results.job.queries[number]
+    labels = np.full(query.scan.geometry.shape, value, results.job.dtype)
+    if query.locked is not None:
+        labels[query.locked.mask] = query.locked.labels[query.locked.mask]
+    results.finish(ScanDone(number, labels, KeptLabels.of(labels), Summary((), ()), 0.1))
     return results.layer(number)
 
 
@@ -53,32 +60,90 @@ def test_slices_arrive_in_their_place_in_any_plane(viewer, plane):
     np.testing.assert_array_equal(results.layer(0).data, expected)
 
 
-def test_an_untouched_result_is_used_again(viewer):
-    job, _ = make_job(viewer)
-    first = finished(ResultLayers(viewer, job))
-    second = ResultLayers(viewer, job).begin(0)
-    assert second is first
-    assert not second.data.any()
+def test_a_result_is_filled_again(viewer):
+    _, session = make_job(viewer)
+    first = finished(ResultLayers(viewer, session.job()))
+    assert ResultLayers(viewer, session.job()).begin(0) is first
+    assert first.data.all(), "what was found stays to be seen until it is replaced"
+    assert finished(ResultLayers(viewer, session.job()), value=1) is first
+    assert (first.data == 1).all()
 
 
-def test_an_edited_result_is_kept_and_a_new_layer_made(viewer):
-    job, _ = make_job(viewer)
-    first = finished(ResultLayers(viewer, job))
+def test_corrected_voxels_stay_through_any_number_of_runs(viewer):
+    _, session = make_job(viewer)
+    first = finished(ResultLayers(viewer, session.job()))
+    assert not is_edited(first)
     assert first.editable
-    first.paint((2, 5, 5), 1)
+    first.data_setitem((np.array([2, 2]), np.array([5, 6]), np.array([5, 5])), np.array([1, 0]))
     assert is_edited(first)
-    kept = first.data.copy()
-    second = finished(ResultLayers(viewer, job), value=1)
-    assert second is not first
-    assert second.name != first.name
-    np.testing.assert_array_equal(first.data, kept)
+    for value in (1, 2):
+        results = ResultLayers(viewer, session.job())
+        assert finished(results, value=value) is first
+        assert (first.data[2, 5, 5], first.data[2, 6, 5]) == (1, 0)
+        assert (first.data == value).sum() >= first.data.size - 2
+        assert changes(first).voxels == 2
+
+
+def test_undoing_a_correction_leaves_nothing_corrected(viewer):
+    _, session = make_job(viewer)
+    first = finished(ResultLayers(viewer, session.job()))
+    first.paint((2, 5, 5), 1)
+    found = changes(first)
+    assert list(found.masks) == [2]
+    assert found.gained == {1: found.voxels, 2: -found.voxels}
+    first.undo()
+    assert not changes(first)
+
+
+def test_a_stroke_after_the_start_of_the_run_is_kept(viewer):
+    _, session = make_job(viewer)
+    first = finished(ResultLayers(viewer, session.job()))
+    job = session.job()
+    first.data_setitem((np.array([2]), np.array([5]), np.array([5])), 1)
+    results = ResultLayers(viewer, job)
+    results.begin(0)
+    for index in range(8):
+        results.write(SliceDone(0, index, np.full((24, 20), 2, np.uint8), index + 1, 8))
+    assert first.data[2, 5, 5] == 1
+    finished(results)
+    assert first.data[2, 5, 5] == 1
+    assert changes(first).voxels == 1
+
+
+def test_a_cancelled_run_leaves_corrections_and_late_strokes(viewer):
+    _, session = make_job(viewer)
+    first = finished(ResultLayers(viewer, session.job()))
+    first.data_setitem((np.array([2]), np.array([5]), np.array([5])), 1)
+    job = session.job()
+    first.data_setitem((np.array([3]), np.array([6]), np.array([6])), 1)
+    results = ResultLayers(viewer, job)
+    results.begin(0)
+    results.write(SliceDone(0, 7, np.full((24, 20), 1, np.uint8), 1, 8))
+    results.seal_all()
+    assert first.editable
+    assert (first.data[7] == 1).all()
+    np.testing.assert_array_equal(np.argwhere(changes(first).mask((8, 24, 20))), [[2, 5, 5], [3, 6, 6]])
+
+
+def test_a_renamed_or_copied_result_is_somebodys_own(viewer):
+    _, session = make_job(viewer)
+    first = finished(ResultLayers(viewer, session.job()))
+    copied = Labels(first.data.copy(), name="mr – CPCLNet copy", metadata=first.metadata, scale=first.scale)
+    copied.translate = first.translate
+    viewer.add_layer(copied)
+    first.name = "mine"
+    second = finished(ResultLayers(viewer, session.job()), value=1)
+    assert second not in (first, copied)
+    assert (first.data == 2).all()
+    assert (copied.data == 2).all()
 
 
 def test_a_result_chosen_as_support_is_kept(viewer):
-    job, session = make_job(viewer)
-    first = finished(ResultLayers(viewer, job))
-    assert ResultLayers(viewer, job, keep=[first]).begin(0) is not first
-    assert session.support_labels is not first
+    _, session = make_job(viewer)
+    first = finished(ResultLayers(viewer, session.job()))
+    session.activate(SupportPair(viewer.layers["mr"], first))
+    session.tick_query(viewer.layers["mr"], True)
+    assert all(query.result is not first for query in session.job().queries)
 
 
 def test_a_painted_layer_with_the_name_of_a_result_is_kept(viewer):

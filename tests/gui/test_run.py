@@ -41,7 +41,7 @@ def test_run_labels_every_ticked_scan(qtbot, viewer, make_panel, direction):
         np.testing.assert_array_equal(result.data, np.where(scan.data > 0.5, 4, 0))
         assert result.editable
     assert "ct – CPCLNet" not in viewer.layers
-    assert panel.segment.results.rowCount() == 2
+    assert [one.name for one in panel.session.results] == ["mr", "pet"]
     assert "2 scans" in panel.segment.bar.message.text()
     assert "weights 0123456789ab" in panel.segment.bar.status.text()
 
@@ -51,9 +51,10 @@ def test_volumes_are_those_of_the_voxels(qtbot, viewer, make_panel):
     start(panel, viewer, "ct", "mr")
     wait_ready(qtbot, panel)
     voxels = np.count_nonzero(viewer.layers["mr – CPCLNet"].data)
-    assert float(panel.segment.results.item(0, 2).text()) == pytest.approx(
-        voxels * 4 * 1.5 * 1.25 / 1000, abs=0.05
-    )
+    assert panel.segment.results.tree.texts() == [
+        ("mr", "", ""),
+        ("label 4", f"{voxels * 4 * 1.5 * 1.25 / 1000:.1f}", "50 %"),
+    ]
 
 
 def test_support_scan_as_query_keeps_its_painted_slices(qtbot, viewer, make_panel):

@@ -10,7 +10,7 @@ from napari.layers import Labels
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.gui.class_book import default_name
 from napari_cpclnet.gui.classes import class_color, class_name, set_class_colors, set_class_names
-from napari_cpclnet.gui.results import is_result
+from napari_cpclnet.gui.corrections import is_result
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.class_book import Color

@@ -10,7 +10,7 @@ from napari.layers import Image, Labels
 from napari.utils import DirectLabelColormap
 
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.gui.job import checksum
+from napari_cpclnet.gui.corrections import result_note
 from napari_cpclnet.gui.layers import KEY, class_features, copied_transform, note, volume_to_layer
 from napari_cpclnet.gui.view import jump_to_slice, show_scan
 
@@ -94,13 +94,13 @@ class ErrorLayer:
         self._layer = layer = self.viewer.add_labels(
             labels,
             name=f"{scan.name} – errors of {found.result.method}, {found.result.organ}",
-            # The checksum marks it as a result: no one takes it for painted slices.
+            # The note marks it as a result: no one takes it for painted slices.
             metadata={
                 KEY: {
                     "geometry": found.volume.geometry,
                     "classes": dict(CLASSES),
                     "calibrated": found.volume.calibrated,
-                    "result_checksum": checksum(labels),
+                    **result_note(None),
                 }
             },
             features=class_features(CLASSES),

@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cpclnet.errors import CpclnetError
+from napari_cpclnet.gui.kept_labels import KeptLabels
 from napari_cpclnet.gui.machine import Machine, Note, Ready
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari.layers import Image
+    from napari.layers import Image, Labels
 
     from napari_cpclnet.gui.class_book import Color
     from napari_cpclnet.gui.layers import LayerScan
     from napari_cpclnet.gui.options import Options, SegmenterFactory, SegmenterLike
     from napari_cpclnet.gui.queries import FileScan
+    from napari_cpclnet.gui.suggestion_job import SuggestionJob
     from napari_cpclnet.imaging import Segmentation, Volume
+    from napari_cpclnet.segmentation import Corrections, Summary, SupportSet
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +48,26 @@ class SupportPart:
 
 
 @dataclass(frozen=True, eq=False)
+class Locked:
+    """Corrected voxels of an earlier result, which stay: where (mask), and what they are; both (z, y, x)."""
+
+    mask: np.ndarray
+    labels: np.ndarray
+
+    def corrections(self) -> Corrections:
+        """The same for the segmentation core (imports torch: call it in a worker)."""
+        from napari_cpclnet.segmentation import Corrections
+
+        return Corrections(self.mask, self.labels)
+
+
+@dataclass(frozen=True, eq=False)
 class Query:
     """A scan to label, open or in a file.
 
     ``layer`` is only for the GUI thread and None for a file, ``scan`` for the worker; ``part``: the number of the
-    support part on the same scan, if there is one; ``save_to``: the file to write the result to, if it is to be saved.
+    support part on the same scan, if there is one; ``save_to``: the file to write the result to, if it is to be saved;
+    ``result``: the layer of an earlier result, for the GUI thread, and ``locked``: what was corrected on it.
     """
 
     scan: LayerScan | FileScan
@@ -58,6 +76,8 @@ class Query:
     start_slice: int | None = None
     part: int | None = None
     save_to: Path | None = None
+    result: Labels | None = None
+    locked: Locked | None = None
 
     @property
     def source(self) -> Image | LayerScan | FileScan:
@@ -70,8 +90,8 @@ class Job:
     """Everything of one run.
 
     ``terms``: what to look up in the terminology for classes whose name is not what they are called there.
-    ``cancelled`` and ``skipped`` (numbers of queries) may be set from any thread and are looked at after each
-    slice.
+    ``maps``: the kinds of pictures to make beside the labels (`maps.KINDS`); ``cancelled`` and ``skipped`` (numbers of
+    queries) may be set from any thread and are looked at after each slice.
     """
 
     supports: tuple[SupportPart, ...]
@@ -80,13 +100,15 @@ class Job:
     options: Options
     colors: dict[int, Color] = field(default_factory=dict)
     terms: dict[int, str] = field(default_factory=dict)
+    maps: tuple[str, ...] = ()
     cancelled: threading.Event = field(default_factory=threading.Event)
     skipped: set[int] = field(default_factory=set)
 
     @property
     def dtype(self) -> np.dtype:
-        """Smallest unsigned type of the label values; that of the result layers."""
-        return np.min_scalar_type(max(self.classes))
+        """Smallest unsigned type of the label values, those of corrected voxels, too; that of the result layers."""
+        corrected = [int(q.locked.labels.max(initial=0)) for q in self.queries if q.locked is not None]
+        return np.min_scalar_type(max([*self.classes, *corrected]))
 
 
 @dataclass(frozen=True)
@@ -116,16 +138,19 @@ class SliceDone:
 
 @dataclass(frozen=True, eq=False)
 class ScanDone:
-    """Final labels (z, y, x), their checksum, ml per label value and seconds of query number ``query``.
+    """Final labels (z, y, x) of query number ``query``, a packed copy, what there is to say of them, and seconds.
 
-    ``saved``: the file (or folder of pictures) they were written to, if any.
+    ``voxel_ml``: volume of a voxel, or None where the scan has no physical size; ``maps``: pictures (z, y, x) of the
+    kinds that were asked for; ``saved``: the file (or folder of pictures) they were written to, if any.
     """
 
     query: int
     labels: np.ndarray
-    checksum: int
-    millilitres: dict[int, float]
+    written: KeptLabels
+    summary: Summary
     seconds: float
+    voxel_ml: float | None = None
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
     saved: Path | None = None
 
 
@@ -161,7 +186,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
             return
         yield Stage("Learning from the painted slices…")
         volumes = [part.scan.volume() for part in job.supports]
-        painted = _support_set(job, volumes)
+        painted = support_set(job, volumes)
         if job.options.adapt:
             for step, total in _adapt(segmenter, painted, job.options.adapt):
                 if job.cancelled.is_set():
@@ -200,7 +225,9 @@ def _adapt(segmenter: Any, support: Any, steps: int) -> Iterator[tuple[int, int]
 def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> Generator[Report, None, None]:
     started = time.perf_counter()
     query = job.queries[number]
-    with closing(segmenter.predict(volume, start_slice=query.start_slice)) as slices:  # type: ignore[type-var]
+    locked = None if query.locked is None else query.locked.corrections()
+    predicted = segmenter.predict(volume, start_slice=query.start_slice, locked=locked)
+    with closing(predicted) as slices:  # type: ignore[type-var]
         for result in slices:
             if job.cancelled.is_set() or number in job.skipped:
                 return
@@ -209,21 +236,32 @@ def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> G
         return
     yield Stage(f"Finishing {volume.name}…")
     final = segmenter.result()
-    found = final.volume_ml()
-    millilitres = {value: found.get(value, 0.0) for value in job.classes}
     labels = np.ascontiguousarray(final.labels, dtype=job.dtype)
-    seconds = time.perf_counter() - started
     saved, failed = None, ""
     try:
         saved = _save(job, query, final)
     except (CpclnetError, OSError) as error:  # the labels are there all the same
         failed = sentence(error)
-    yield ScanDone(number, labels, checksum(labels), millilitres, seconds, saved)
+    yield ScanDone(
+        number,
+        labels,
+        KeptLabels.of(labels),
+        segmenter.summary(),
+        time.perf_counter() - started,
+        volume.geometry.voxel_ml if volume.calibrated else None,
+        {} if query.layer is None else {kind: _map(segmenter, kind) for kind in job.maps},
+        saved,
+    )
     if failed:
         yield ScanFailed(number, failed)
 
 
-def _support_set(job: Job, volumes: list[Volume]) -> Any:
+def _map(segmenter: SegmenterLike, kind: str) -> np.ndarray:
+    return segmenter.result_uncertainty() if kind == "uncertainty" else segmenter.result_probability()
+
+
+def support_set(job: Job | SuggestionJob, volumes: list[Volume]) -> SupportSet:
+    """What was painted, for the segmentation core; ``volumes``: those of the job's support parts."""
     from napari_cpclnet.segmentation import SupportSet
 
     support = SupportSet(classes=job.classes)

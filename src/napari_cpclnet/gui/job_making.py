@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_cpclnet.errors import OutputError
-from napari_cpclnet.gui.job import Query, SupportPart
+from napari_cpclnet.gui.corrections import changes
+from napari_cpclnet.gui.job import Locked, Query, SupportPart
 from napari_cpclnet.gui.layers import LayerScan, labels_array, slice_axis
 from napari_cpclnet.gui.queries import FileScan, QueryBook, QuerySource
+from napari_cpclnet.gui.results import earlier_result
 from napari_cpclnet.gui.view import slice_in_view
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Labels
 
     from napari_cpclnet.gui.supports import SupportEntry
 
@@ -47,9 +49,16 @@ def support_parts(entries: Sequence[SupportEntry], dtype: np.dtype) -> list[tupl
 
 
 def make_queries(
-    sources: Sequence[QuerySource], painted: list[Image], viewer: ViewerModel, plane: str, book: QueryBook
+    sources: Sequence[QuerySource],
+    painted: list[Image],
+    viewer: ViewerModel,
+    plane: str,
+    book: QueryBook,
+    keep: Collection[Labels] = (),
 ) -> tuple[Query, ...]:
     """Queries of the ticked scans, ``painted`` being the scans of the support parts.
+
+    Earlier results but those in ``keep`` are filled again, and their corrected voxels are locked.
 
     Raises
     ------
@@ -67,5 +76,20 @@ def make_queries(
         scan = LayerScan.of(source)
         axis = slice_axis(scan.geometry, plane)
         part = painted.index(source) if source in painted else None
-        queries.append(Query(scan, source, axis, slice_in_view(viewer, source, axis), part, path))
+        result = earlier_result(viewer, source, keep)
+        locked = None if result is None else locked_voxels(result)
+        start = slice_in_view(viewer, source, axis)
+        queries.append(Query(scan, source, axis, start, part, path, result, locked))
     return tuple(queries)
+
+
+def locked_voxels(result: Labels) -> Locked | None:
+    """Copy of what was corrected on a result; None if nothing was."""
+    found, labels = changes(result), labels_array(result)
+    if not found:
+        return None
+    mask = found.mask(labels.shape)
+    copied = np.where(mask, labels, 0)
+    if copied.dtype.kind != "u":
+        copied = copied.astype(np.min_scalar_type(max(int(copied.max(initial=0)), 0)))
+    return Locked(mask, copied)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_cpclnet.gui.job import checksum
+from napari_cpclnet.gui.corrections import result_note
+from napari_cpclnet.gui.kept_labels import KeptLabels
 from napari_cpclnet.gui.layers import KEY, LayerData, segmentation_to_layer, volume_to_layer
 from napari_cpclnet.gui.results import SUFFIX
 from napari_cpclnet.gui.view import show_scan
@@ -28,7 +29,7 @@ def read_result(scan: FileScan, saved: Path | None) -> tuple[LayerData, LayerDat
         return image, None
     found = read_segmentation(saved, like=volume)
     data, kwargs, kind = segmentation_to_layer(found.replaced(name=f"{scan.name}{SUFFIX}"))
-    kwargs["metadata"] = {KEY: {**kwargs["metadata"][KEY], "result_checksum": checksum(data)}}
+    kwargs["metadata"] = {KEY: {**kwargs["metadata"][KEY], **result_note(KeptLabels.of(data))}}
     return image, (data, {**kwargs, "opacity": 0.6}, kind)
 
 

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+
     from napari_cpclnet.imaging import Segmentation, Volume
-    from napari_cpclnet.segmentation import SegmentationSettings, SliceResult, SupportSet
+    from napari_cpclnet.segmentation import (
+        Corrections,
+        SegmentationSettings,
+        SliceResult,
+        Summary,
+        SupportSet,
+    )
 
 PLANES = {
     "axial": "Axial",
@@ -79,9 +87,17 @@ class SegmenterLike(Protocol):
 
     def set_support(self, support: SupportSet) -> None: ...
 
-    def predict(self, volume: Volume, *, start_slice: int | None = None) -> Iterator[SliceResult]: ...
+    def predict(
+        self, volume: Volume, *, start_slice: int | None = None, locked: Corrections | None = None
+    ) -> Iterator[SliceResult]: ...
 
     def result(self) -> Segmentation: ...
+
+    def summary(self) -> Summary: ...
+
+    def result_probability(self) -> np.ndarray: ...
+
+    def result_uncertainty(self) -> np.ndarray: ...
 
 
 SegmenterFactory = Callable[[Options], SegmenterLike]
@@ -92,11 +108,38 @@ class SegmenterMaker:
 
     def __init__(self) -> None:
         self._models: dict[str, tuple[Any, Any]] = {}
+        self._kept: Any = None
 
     def __call__(self, options: Options) -> SegmenterLike:
         """Load the weights if need be and build the Segmenter; takes seconds the first time."""
-        from napari_cpclnet.model import bundled_weights, choose_device, load_weights
         from napari_cpclnet.segmentation import Segmenter
+
+        model = self._model(options)
+        if options.adapt:  # what one run learns is not for the next
+            model = copy.deepcopy(model)
+        return Segmenter(model, options.settings())
+
+    def same(self, options: Options) -> SegmenterLike:
+        """The Segmenter of the last call with these weights on this device, with the options as they are now.
+
+        A scan that it has seen is not encoded again. Only for work of which one is done at a time.
+        """
+        if options.adapt:
+            return self(options)
+        from napari_cpclnet.model import choose_device
+
+        kept = self._kept
+        # Where the GPU's memory did not suffice it is on the CPU now, and starts anew.
+        here = kept is not None and str(kept.device) == str(choose_device(options.device))
+        if here and kept.model is self._model(options):
+            kept.configure(options.settings())
+        else:
+            self._kept = None  # its memory is wanted for the next
+            self._kept = self(options)
+        return self._kept
+
+    def _model(self, options: Options) -> Any:
+        from napari_cpclnet.model import bundled_weights, choose_device, load_weights
 
         device = str(choose_device(options.device))
         path = options.weights or bundled_weights()
@@ -105,9 +148,7 @@ class SegmenterMaker:
         if model is None or kept != stamp:
             model = load_weights(path, device=device)
             self._models[device] = (stamp, model)
-        if options.adapt:  # what one run learns is not for the next
-            model = copy.deepcopy(model)
-        return Segmenter(model, options.settings())
+        return model
 
 
 def _stamp(path: Path) -> tuple[Any, ...]:

@@ -13,11 +13,11 @@ from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui import project_places as places
 from napari_cpclnet.gui.autosave_clock import AutosaveClock
 from napari_cpclnet.gui.connections import Connections, when_destroyed
+from napari_cpclnet.gui.corrections import is_result
 from napari_cpclnet.gui.preferences import preferences
 from napari_cpclnet.gui.project_keeper import ProjectKeeper
 from napari_cpclnet.gui.project_restore import restore
 from napari_cpclnet.gui.project_snapshot import Snapshot, Written, stamp_of, write_snapshot
-from napari_cpclnet.gui.results import is_result
 from napari_cpclnet.gui.worker import BackgroundCall
 
 if TYPE_CHECKING:

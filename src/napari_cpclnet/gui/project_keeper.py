@@ -9,7 +9,8 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_cpclnet.gui.classes import class_color, class_names
-from napari_cpclnet.gui.layers import LayerScan, geometry_of, note, refusal, same_grid
+from napari_cpclnet.gui.corrections import is_edited, is_result, written_checksum
+from napari_cpclnet.gui.layers import LayerScan, geometry_of, refusal, same_grid
 from napari_cpclnet.gui.project_snapshot import (
     MaskCopy,
     ScanCopy,
@@ -19,7 +20,6 @@ from napari_cpclnet.gui.project_snapshot import (
     free_file,
     stamp_of,
 )
-from napari_cpclnet.gui.results import is_edited, is_result
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -238,7 +238,7 @@ class ProjectKeeper:
                     **query,
                     "result": self._files[layer],
                     "name": layer.name,
-                    "checksum": note(layer).get("result_checksum"),
+                    "checksum": written_checksum(layer),
                 }
                 for layer in layers
             ] or [query]

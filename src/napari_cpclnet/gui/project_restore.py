@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cpclnet.gui.class_book import ClassInfo
 from napari_cpclnet.gui.classes import set_class_colors, set_class_names
-from napari_cpclnet.gui.job import checksum
+from napari_cpclnet.gui.corrections import result_note
+from napari_cpclnet.gui.kept_labels import KeptLabels
 from napari_cpclnet.gui.layers import KEY, copied_transform, volume_to_layer
 from napari_cpclnet.gui.options import Options, PostProcessing
 from napari_cpclnet.gui.project_keeper import ProjectKeeper, unopened
@@ -106,8 +107,11 @@ def _add_labels(session: Session, scan: Image, mask: OpenedMask) -> Labels:
     noted: dict[str, Any] = {"geometry": labels.geometry, "calibrated": True}
     looks: dict[str, Any] = {}
     if not isinstance(entry, SupportEntry):
-        written = checksum(labels.labels) if entry.checksum is None else entry.checksum
-        noted["result_checksum"] = written
+        written = KeptLabels.of(labels.labels)
+        if entry.checksum in (None, written.checksum):
+            noted |= result_note(written)
+        else:  # what was corrected is not known any more, so that the next run leaves this layer alone
+            noted |= {**result_note(None), "checksum": entry.checksum}
         looks["opacity"] = 0.6
     layer = session.viewer.add_labels(
         labels.labels.reshape(scan.data.shape),

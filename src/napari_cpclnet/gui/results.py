@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Labels
 
-from napari_cpclnet.gui.classes import set_class_colors, set_class_names
-from napari_cpclnet.gui.job import checksum
-from napari_cpclnet.gui.layers import KEY, copied_transform, note, same_grid
+from napari_cpclnet.gui.classes import class_names, set_class_colors, set_class_names
+from napari_cpclnet.gui.corrections import changes, is_result, remember, result_note
+from napari_cpclnet.gui.kept_labels import KeptLabels, KeptVoxels
+from napari_cpclnet.gui.layers import KEY, copied_transform, labels_array, note, same_grid
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from napari.components import ViewerModel
-    from napari.layers import Layer
+    from napari.layers import Image
 
     from napari_cpclnet.gui.job import Job, Query, ScanDone, SliceDone
 
 SUFFIX = " – CPCLNet"
+CONTOUR = 2
+"""Width of the outlines in which results are drawn, in pixels of the screen."""
 
 
-def is_result(layer: Layer) -> bool:
-    """Whether a layer was made by a run."""
-    return "result_checksum" in note(layer)
+def earlier_result(viewer: ViewerModel, scan: Image, keep: Collection[Labels] = ()) -> Labels | None:
+    """Result of an earlier run of a scan, which the next run may fill again: not one of ``keep``.
 
-
-def is_edited(layer: Labels) -> bool:
-    """Whether anyone changed a result since the run wrote it, by brush or by any other way."""
-    return note(layer).get("result_checksum") != checksum(np.asarray(layer.data))
+    A layer with another name is somebody's own.
+    """
+    ours = re.compile(re.escape(scan.name + SUFFIX) + r"( \[\d+\])?")
+    found = [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, Labels)
+        and layer not in keep
+        and is_result(layer)
+        and note(layer)["written"] is not None
+        and ours.fullmatch(layer.name)
+        and same_grid(layer, scan)
+    ]
+    return min(found, key=lambda layer: layer.name, default=None)
 
 
 class ResultLayers:
@@ -39,11 +52,12 @@ class ResultLayers:
     screen and is called by a timer.
     """
 
-    def __init__(self, viewer: ViewerModel, job: Job, keep: Collection[Labels] = ()) -> None:
+    def __init__(self, viewer: ViewerModel, job: Job, *, contour: bool = False) -> None:
         self.viewer = viewer
         self.job = job
-        self._keep = keep
+        self.contour = contour
         self._layers: dict[int, Labels] = {}
+        self._late: dict[int, np.ndarray] = {}
         self._stale: set[int] = set()
 
     def layer(self, number: int) -> Labels | None:
@@ -52,15 +66,19 @@ class ResultLayers:
         return layer if layer is not None and layer in self.viewer.layers else None
 
     def begin(self, number: int) -> Labels:
-        """Layer for query ``number``: an earlier result nobody edited, emptied, or else a new one."""
+        """Layer for query ``number``: the earlier result, to be filled again slice by slice, or else a new one."""
         query = self.job.queries[number]
         dtype = self.job.dtype
-        layer = self._earlier(query, dtype)
-        if layer is None:
+        layer = query.result
+        if layer is None or layer not in self.viewer.layers or not same_grid(layer, query.layer):
             layer = self._new(query, dtype)
         else:
-            layer.data[...] = 0
-        set_class_names(layer, self.job.classes, self.job.terms)
+            late = _late(layer, query)
+            if late is not None:
+                self._late[number] = late
+            if layer.data.dtype != dtype:
+                layer.data = layer.data.astype(np.promote_types(layer.data.dtype, dtype))
+        set_class_names(layer, {**class_names(layer), **self.job.classes}, self.job.terms)
         # A label value looks the same on the supports and on every result.
         set_class_colors(layer, self.job.colors)
         layer.editable = False  # a stroke would be overwritten by the slices that still come
@@ -75,11 +93,14 @@ class ResultLayers:
         layer = self.layer(report.query)
         if layer is None:
             return False
-        query = self.job.queries[report.query]
-        place: list[slice | int] = [slice(None)] * 3
-        place[query.axis] = report.index
-        # A view: the layer's array is ours and contiguous, and a 2-D image is one slice.
-        np.asarray(layer.data).reshape(query.scan.geometry.shape)[tuple(place)] = report.labels
+        axis = self.job.queries[report.query].axis
+        place = np.moveaxis(labels_array(layer), axis, 0)[report.index]
+        late = self._late.get(report.query)
+        if late is None:
+            place[...] = report.labels
+        else:
+            free = ~np.moveaxis(late, axis, 0)[report.index]
+            np.copyto(place, report.labels, where=free, casting="unsafe")
         self._stale.add(report.query)
         return True
 
@@ -102,18 +123,23 @@ class ResultLayers:
         layer = self.layer(report.query)
         if layer is None:
             return False
-        layer.data[...] = report.labels.reshape(layer.data.shape)
-        self.seal(report.query, report.checksum)
+        labels, late = labels_array(layer), self._late.get(report.query)
+        np.copyto(labels, report.labels, where=True if late is None else ~late, casting="unsafe")
+        self.seal(report.query, report.written)
         return True
 
-    def seal(self, number: int, written: int | None = None) -> None:
+    def seal(self, number: int, written: KeptLabels | None = None) -> None:
         """Free a layer for editing and remember what the run wrote; also for a run that was cancelled."""
         layer = self.layer(number)
         if layer is None:
             return
         self._stale.discard(number)
+        query = self.job.queries[number]
+        corrected = None if query.locked is None else KeptVoxels.of(query.locked.mask)
+        if written is None:
+            written = self._half_done(layer, number)
+        remember(layer, written, corrected)
         layer.editable = True
-        _remember(layer, checksum(np.asarray(layer.data)) if written is None else written)
         layer.refresh()
 
     def seal_all(self) -> None:
@@ -122,24 +148,23 @@ class ResultLayers:
             if not layer.editable:
                 self.seal(number)
 
-    def _earlier(self, query: Query, dtype: np.dtype) -> Labels | None:
-        for layer in self.viewer.layers:
-            if (
-                isinstance(layer, Labels)
-                and layer not in self._keep
-                and is_result(layer)
-                and layer.name.startswith(query.scan.name + SUFFIX)
-                and layer.data.dtype == dtype
-                and same_grid(layer, query.layer)
-                and not is_edited(layer)
-            ):
-                return layer
-        return None
+    def _half_done(self, layer: Labels, number: int) -> KeptLabels:
+        """What a cancelled run leaves: the layer as it is, but for strokes that came late, which are corrections."""
+        labels, late = labels_array(layer), self._late.get(number)
+        if late is not None:
+            labels = np.where(late, note(layer)["written"].labels(), labels)
+        return KeptLabels.of(labels)
 
     def _new(self, query: Query, dtype: np.dtype) -> Labels:
         scan = query.scan
-        metadata = {"geometry": scan.geometry, "calibrated": scan.calibrated, "result_checksum": 0}
-        return self.viewer.add_labels(
+        written = KeptLabels.of(np.zeros(scan.geometry.shape, dtype))
+        metadata = {
+            "geometry": scan.geometry,
+            "calibrated": scan.calibrated,
+            "of": str(query.layer.unique_id),
+            **result_note(written),
+        }
+        layer = self.viewer.add_labels(
             np.zeros(query.layer.data.shape, dtype=dtype),
             name=scan.name + SUFFIX,
             metadata={KEY: metadata},
@@ -147,7 +172,16 @@ class ResultLayers:
             visible=query.layer.visible,
             **copied_transform(query.layer),
         )
+        layer.contour = CONTOUR if self.contour else 0
+        return layer
 
 
-def _remember(layer: Labels, written: int) -> None:
-    layer.metadata = {**layer.metadata, KEY: {**note(layer), "result_checksum": written}}
+def _late(layer: Labels, query: Query) -> np.ndarray | None:
+    """Corrections (z, y, x) that were painted after the run was started, of which it knows nothing."""
+    found = changes(layer)
+    if not found:
+        return None
+    mask = found.mask(query.scan.geometry.shape)
+    if query.locked is not None:
+        mask &= ~query.locked.mask
+    return mask if mask.any() else None

@@ -9,7 +9,9 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.job import Cancelled, Job, ScanBegun, ScanDone, ScanFailed, SliceDone, Stage
 from napari_cpclnet.gui.machine import Note, Ready
+from napari_cpclnet.gui.maps import show_maps
 from napari_cpclnet.gui.queries import QueryState
+from napari_cpclnet.gui.result_book import ScanResult
 from napari_cpclnet.gui.results import ResultLayers
 from napari_cpclnet.gui.run_bar import RunState
 from napari_cpclnet.gui.view import show_scan
@@ -18,7 +20,6 @@ from napari_cpclnet.gui.worker import JobRunner
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_cpclnet.gui.result_table import ResultTable
     from napari_cpclnet.gui.run_bar import RunBar
     from napari_cpclnet.gui.session import Session
 
@@ -34,11 +35,10 @@ class RunControl(QObject):
 
     progressed = Signal()
 
-    def __init__(self, session: Session, bar: RunBar, table: ResultTable, parent: QObject) -> None:
+    def __init__(self, session: Session, bar: RunBar, parent: QObject) -> None:
         super().__init__(parent)
         self.session = session
         self.bar = bar
-        self.table = table
         self.runner = JobRunner(self)
         self.runner.report.connect(self._on_report)
         self.runner.finished.connect(self._on_finished)
@@ -62,7 +62,7 @@ class RunControl(QObject):
 
     def start(self) -> None:
         """Check the choices and start; what is missing is said in one sentence."""
-        if self.runner.is_running:
+        if self.bar.state is not RunState.READY:
             return
         try:
             job = self.session.job()
@@ -71,10 +71,7 @@ class RunControl(QObject):
             return
         self._failures, self._finished_scans, self._seconds, self._cancelled = [], 0, 0.0, False
         self._notes = []
-        self._results = ResultLayers(
-            self.session.viewer, job, [pair.labels for pair in self.session.supports]
-        )
-        self.table.clear_rows()
+        self._results = ResultLayers(self.session.viewer, job, contour=self.session.look.contour)
         self.bar.show_message("")
         self.bar.set_state(RunState.RUNNING)
         for number in range(len(job.queries)):
@@ -84,7 +81,7 @@ class RunControl(QObject):
         if layers and not any(layer.visible for layer in layers):
             show_scan(self.session.viewer, layers[0])
         self.session.foreground.add("Segment")
-        self.runner.start(job, self.session.make_segmenter)
+        self.runner.start(job, self.session.run_segmenter)
         self._timer.start(REFRESH_MS[2])
 
     def cancel(self) -> None:
@@ -123,8 +120,10 @@ class RunControl(QObject):
             return
         self._finished_scans += 1
         self._seconds += report.seconds
-        names = {job.classes[value]: volume for value, volume in report.millilitres.items()}
-        self.table.add_scan(job.queries[report.query].scan.name, names)
+        query, layer = job.queries[report.query], results.layer(report.query)
+        if layer is not None:
+            show_maps(self.session.viewer, query.layer, layer, report.maps)
+        self.session.results.put(ScanResult(query.source, layer, query.axis, report.summary, report.voxel_ml))
         self._set_status(report.query, QueryState.DONE, saved=report.saved)
         self.progressed.emit()
 

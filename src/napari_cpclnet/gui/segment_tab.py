@@ -11,13 +11,14 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_cpclnet.gui.connections import Connections, when_destroyed
 from napari_cpclnet.gui.first_steps import FirstSteps
 from napari_cpclnet.gui.heading import heading
+from napari_cpclnet.gui.maps import FollowScans
 from napari_cpclnet.gui.narrow import ColumnScroll
 from napari_cpclnet.gui.options import DEVICES, Options
 from napari_cpclnet.gui.options_box import OptionsBox
 from napari_cpclnet.gui.preferences import preferences, when_changed
 from napari_cpclnet.gui.project_row import ProjectRow
 from napari_cpclnet.gui.query_box import QueryBox
-from napari_cpclnet.gui.result_table import ResultTable
+from napari_cpclnet.gui.results_box import ResultsBox
 from napari_cpclnet.gui.run_bar import RunBar
 from napari_cpclnet.gui.run_control import RunControl
 from napari_cpclnet.gui.shortcuts import (
@@ -28,9 +29,12 @@ from napari_cpclnet.gui.shortcuts import (
     NEXT_PAINTED,
     RUN,
     SAVE_PROJECT,
+    SUGGEST,
+    USE_SLICE,
     ViewerShortcuts,
 )
 from napari_cpclnet.gui.style import MARGIN, SPACING
+from napari_cpclnet.gui.suggest_control import SuggestControl
 from napari_cpclnet.gui.support_box import SupportBox
 
 if TYPE_CHECKING:
@@ -52,9 +56,10 @@ class SegmentTab(QWidget):
         self.options = OptionsBox()
         self.options.set_options(session.options)
         self._preferred = preferences().options()
-        self.results = ResultTable()
+        self.results = ResultsBox(session)
         self.bar = RunBar()
-        self.control = RunControl(session, self.bar, self.results, self)
+        self.control = RunControl(session, self.bar, self)
+        self.suggest = SuggestControl(session, self.bar, self)
         self._layout()
         self._connect()
         self._show_network(session.options)
@@ -72,8 +77,7 @@ class SegmentTab(QWidget):
         column.addWidget(heading("2   Scans to label", "Scans that get labels, each on its own voxels."))
         column.addWidget(self.queries)
         column.addWidget(self.options)
-        self.results_heading = heading("3   Volumes", "Millilitres per class in the scans of the last run.")
-        column.addWidget(self.results_heading)
+        column.addWidget(heading("3   Results", "What was found, where to look, and how to make it better."))
         column.addWidget(self.results)
         column.addStretch(1)
         self.scroll = ColumnScroll(content)
@@ -102,6 +106,11 @@ class SegmentTab(QWidget):
         self.control.progressed.connect(self.queries.show_queries)
         self.project.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.project.opened.connect(self._on_project)
+        self.control.progressed.connect(self.results.show_results)
+        self.results.changed.connect(self.refresh)
+        self.results.message.connect(lambda text, error: self.bar.show_message(text, error=error))
+        self.results.suggest_requested.connect(self.suggest.start)
+        self.suggest.finished.connect(self.refresh)
         self.options.changed.connect(self._set_options)
         self.control.runner.finished.connect(self._on_run_finished)
 
@@ -118,9 +127,19 @@ class SegmentTab(QWidget):
         shortcuts.bind(COPY_ON, self.support.slices.copy_on)
         shortcuts.bind(MARK_ABSENT, self.support.slices.mark_absent)
         shortcuts.bind(SAVE_PROJECT, self.project.save)
+        shortcuts.bind(USE_SLICE, self.results.use_slice)
+        shortcuts.bind(SUGGEST, self.suggest.start)
+        self._follow = FollowScans(viewer)
         # The viewer outlives the panel when only the dock is closed.
         forget_preferences = when_changed(self._on_preferences)
-        when_destroyed(self, self._events.close, self._names.close, shortcuts.release, forget_preferences)
+        when_destroyed(
+            self,
+            self._events.close,
+            self._names.close,
+            self._follow.close,
+            shortcuts.release,
+            forget_preferences,
+        )
 
     def refresh(self) -> None:
         """Show the layers of the viewer and the choices of the session."""
@@ -128,7 +147,7 @@ class SegmentTab(QWidget):
         self._listen_to_names()
         self.support.refresh()
         self.queries.show_queries()
-        self.results_heading.setVisible(self.results.rowCount() > 0)
+        self.results.show_results()
         self.refreshed.emit()
 
     def _set_options(self, options: Options) -> None:
@@ -159,7 +178,7 @@ class SegmentTab(QWidget):
 
     def _on_run_finished(self) -> None:
         self.refresh()
-        if self.results.rowCount():
+        if len(self.session.results):
             # The layout learns of the table only later: follow it for a moment.
             self._reveal.start()
             self._show_results()

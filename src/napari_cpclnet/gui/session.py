@@ -18,6 +18,7 @@ from napari_cpclnet.gui.classes import (
     class_names,
     renumber,
 )
+from napari_cpclnet.gui.corrections import is_result
 from napari_cpclnet.gui.editing import copy_class, erase_slice
 from napari_cpclnet.gui.job import Job
 from napari_cpclnet.gui.job_making import make_queries, support_parts
@@ -31,11 +32,12 @@ from napari_cpclnet.gui.layers import (
     same_grid,
     slice_axis,
 )
+from napari_cpclnet.gui.maps import Look, is_map
 from napari_cpclnet.gui.options import SegmenterFactory, SegmenterMaker
 from napari_cpclnet.gui.painted import label_values
 from napari_cpclnet.gui.preferences import preferences
 from napari_cpclnet.gui.queries import QueryBook, QuerySource
-from napari_cpclnet.gui.results import is_result
+from napari_cpclnet.gui.result_book import ResultBook
 from napari_cpclnet.gui.supports import SupportEntry, SupportPair, Supports
 from napari_cpclnet.gui.training_job import TrainFunction, train_for_real
 
@@ -66,6 +68,8 @@ class Session(ClassActions):
         Classes of the whole session. Change it through the session, which tells the layers.
     queries
         Files to label, ticks and states of all scans to label.
+    results, look
+        What was found in them, and how it is shown.
     changed
         Signal without arguments: classes, ticks, absent marks or the active pair changed. Strokes are not told.
     """
@@ -86,6 +90,8 @@ class Session(ClassActions):
         self.foreground: set[str] = set()
         self.book = ClassBook()
         self.queries = QueryBook()
+        self.results = ResultBook()
+        self.look = Look()
         self.support_scan: Image | None = None
         self._support_labels: Labels | None = None
         self._supports = Supports(viewer)
@@ -94,7 +100,7 @@ class Session(ClassActions):
 
     def scans(self) -> list[Image]:
         """Image layers, top of the layer list first."""
-        return [layer for layer in reversed(self.viewer.layers) if isinstance(layer, Image)]
+        return [x for x in reversed(self.viewer.layers) if isinstance(x, Image) and not is_map(x)]
 
     def labels_layers(self) -> list[Labels]:
         """Labels layers that can carry painted slices of the active scan, hand-painted ones first."""
@@ -103,7 +109,10 @@ class Session(ClassActions):
         fitting = [
             layer
             for layer in reversed(self.viewer.layers)
-            if isinstance(layer, Labels) and not layer.multiscale and same_grid(layer, self.support_scan)
+            if isinstance(layer, Labels)
+            and not layer.multiscale
+            and not is_map(layer)
+            and same_grid(layer, self.support_scan)
         ]
         return sorted(fitting, key=is_result)
 
@@ -234,6 +243,22 @@ class Session(ClassActions):
         layer.mode = "paint"
         return layer
 
+    def support_labels_of(self, scan: Image) -> Labels:
+        """Labels with painted slices of a scan, new ones if it has none; what one paints on stays what it is."""
+        own = [pair for pair in self.supports if pair.scan is scan and not is_result(pair.labels)]
+        pair = next((one for one in own if one == self.active), None)
+        pair = pair or next((one for one in own if self.is_taken(one)), None)
+        if pair is not None:
+            return pair.labels
+        active, selected = self.active, set(self.viewer.layers.selection)
+        layer = self._add_labels(
+            np.zeros(scan.data.shape, np.uint8), f"{scan.name} – painted slices", scan=scan
+        )
+        if active is not None:
+            self.activate(active)
+        self.viewer.layers.selection = selected
+        return layer
+
     def add_mask(self, mask: Segmentation) -> Labels:
         """Add an imported mask, already checked against the active scan's grid, as its labels."""
         scan = self._need_scan()
@@ -252,6 +277,11 @@ class Session(ClassActions):
         return read
 
     # Run -------------------------------------------------------------------------------------------------------
+
+    @property
+    def run_segmenter(self) -> SegmenterFactory:
+        """Factory for runs of the Segment tab, of which there is one at a time: what one encoded the next finds."""
+        return getattr(self.make_segmenter, "same", self.make_segmenter)
 
     def is_ticked(self, source: QuerySource) -> bool:
         """Whether a scan will be labelled: what the user said, else every usable scan without painted slices."""
@@ -283,11 +313,17 @@ class Session(ClassActions):
             supports=tuple(part for _, part in parts),
             classes={value: self.book.name(value) for value in values},
             queries=make_queries(
-                sources, [scan for scan, _ in parts], self.viewer, self.options.plane, self.queries
+                sources,
+                [scan for scan, _ in parts],
+                self.viewer,
+                self.options.plane,
+                self.queries,
+                keep=[pair.labels for pair in self.supports],
             ),
             options=self.options,
             colors=self.book.colors(),
             terms=self.book.terms(),
+            maps=self.look.maps,
         )
 
     def _used_entries(self) -> list[SupportEntry]:
@@ -330,8 +366,15 @@ class Session(ClassActions):
             raise SupportError(reason)
         return self.support_scan
 
-    def _add_labels(self, data: np.ndarray, name: str, moved: dict[int, int] | None = None) -> Labels:
-        scan = self._need_scan()
+    def _add_labels(
+        self,
+        data: np.ndarray,
+        name: str,
+        moved: dict[int, int] | None = None,
+        *,
+        scan: Image | None = None,
+    ) -> Labels:
+        scan = scan or self._need_scan()
         metadata = {KEY: {"geometry": geometry_of(scan), "calibrated": is_calibrated(scan)}}
         layer = self.viewer.add_labels(data, name=name, metadata=metadata, **copied_transform(scan))
         if moved:

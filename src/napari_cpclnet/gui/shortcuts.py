@@ -18,6 +18,8 @@ NEXT_PAINTED = "Control-Alt-J"
 COPY_ON = "Control-Alt-C"
 MARK_ABSENT = "Control-Alt-A"
 SAVE_PROJECT = "Control-Alt-K"
+USE_SLICE = "Control-Alt-U"
+SUGGEST = "Control-Alt-G"
 
 WHAT = {
     RUN: "Run; while it runs: cancel",
@@ -26,6 +28,8 @@ WHAT = {
     NEXT_PAINTED: "Go to the next painted slice",
     COPY_ON: "Copy the class on this slice to the next slice",
     MARK_ABSENT: "Mark this slice: none of the classes is on it",
+    USE_SLICE: "Use the slice in view of the result as a painted slice",
+    SUGGEST: "Suggest the slice to paint next",
     SAVE_PROJECT: "Save the project (keep it)",
 }
 """What each shortcut does, in the order of the help page."""

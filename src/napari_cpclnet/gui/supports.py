@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from napari.layers import Image, Labels
 
 from napari_cpclnet.errors import SupportError
+from napari_cpclnet.gui.corrections import is_result
 from napari_cpclnet.gui.layers import geometry_of, labels_array, refusal, same_grid, slice_axis
+from napari_cpclnet.gui.maps import is_map
 from napari_cpclnet.gui.painted import PaintedSlices
-from napari_cpclnet.gui.results import is_result
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -77,9 +78,10 @@ class Supports:
 
     def pairs(self, active: SupportPair | None = None) -> list[SupportPair]:
         """Every labels layer on a scan's voxels that is no result, top of the layer list first; and the active pair."""
-        scans = [x for x in reversed(self._viewer.layers) if isinstance(x, Image) and not refusal(x)]
+        layers = [x for x in reversed(self._viewer.layers) if not is_map(x)]
+        scans = [x for x in layers if isinstance(x, Image) and not refusal(x)]
         found = []
-        for layer in reversed(self._viewer.layers):
+        for layer in layers:
             if not isinstance(layer, Labels) or layer.multiscale or layer.ndim not in (2, 3):
                 continue
             if active is not None and layer is active.labels:

@@ -13,11 +13,12 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.class_table import ROW_HEIGHT
 from napari_cpclnet.gui.classes import class_names
+from napari_cpclnet.gui.corrections import is_result
 from napari_cpclnet.gui.evaluation_job import LayerPair
 from napari_cpclnet.gui.fit_rows import fit_rows
 from napari_cpclnet.gui.layer_combo import LayerCombo
 from napari_cpclnet.gui.layers import LayerScan, labels_array, refusal, same_grid
-from napari_cpclnet.gui.results import is_result
+from napari_cpclnet.gui.maps import is_map
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -109,7 +110,10 @@ class TruthTable(QTableWidget):
         fitting = [
             layer
             for layer in layers
-            if isinstance(layer, Labels) and not layer.multiscale and same_grid(layer, scan)
+            if isinstance(layer, Labels)
+            and not layer.multiscale
+            and not is_map(layer)
+            and same_grid(layer, scan)
         ]
         place = layers.index(scan)
 

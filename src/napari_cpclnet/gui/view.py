@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_cpclnet.gui.layers import same_grid
+from napari_cpclnet.gui.layers import note, same_grid
+from napari_cpclnet.gui.maps import belongs_to, is_map
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -48,8 +49,11 @@ def show_scan(viewer: ViewerModel, scan: Layer, *, only: Labels | None = None) -
     """
     for layer in viewer.layers:
         visible = layer.visible
+        if is_map(layer):  # it follows its scan
+            continue
         if isinstance(layer, Labels):
-            visible = layer is only if only is not None else same_grid(layer, scan)
+            own = belongs_to(layer, scan) if "of" in note(layer) else same_grid(layer, scan)
+            visible = layer is only if only is not None else own
         elif isinstance(layer, Image):
             visible = layer is scan
         if visible != layer.visible:  # napari drops the paint mode even where nothing changes

@@ -69,6 +69,31 @@ class Segmenter:
         """What was done because memory ran out, one sentence each; the CPU may be the `device` since."""
         return tuple(self._memory.notes)
 
+    def configure(self, settings: SegmentationSettings) -> None:
+        """Take other settings; what was encoded is kept where device and precision stay.
+
+        Raises
+        ------
+        DeviceError
+            If the device does not exist or cannot do the precision.
+        """
+        if settings == self.settings:
+            return
+        device = choose_device(settings.device)
+        precision = choose_precision(settings.precision, device)
+        if (device, precision) != (self.device, self.precision):
+            self._scans.clear()
+            self._remembered.clear()
+            self.clear_support()
+            self.device, self.precision, self.model = device, precision, self.model.to(device)
+        self.settings = settings
+        self.batch_size = settings.batch_size or _BATCH.get(device.type, 1)
+        self._run = None
+
+    def clear_support(self) -> None:
+        """Forget the support that was set."""
+        self._support = self._descriptors = None
+
     def set_support(self, support: SupportSet) -> None:
         """Encode the support, unless this very content was encoded before with these weights.
 
@@ -165,18 +190,21 @@ class Segmenter:
         SupportError
             If no support was set.
         """
-        run = self._run
-        fresh = (
-            run is None
-            or not run.complete
-            or run.scan is not self.scan(volume)
-            or self._support is None
-            or run.support.content_hash() != self._support.content_hash()
-        )
-        if fresh:
+        if not self.has_run(volume):
             for _ in self.predict(volume):
                 pass
         return self._last()
+
+    def has_run(self, volume: Volume) -> bool:
+        """Whether the last prediction was a complete one of this scan with the present support."""
+        run = self._run
+        return (
+            run is not None
+            and run.complete
+            and run.scan is self.scan(volume)
+            and self._support is not None
+            and run.support.content_hash() == self._support.content_hash()
+        )
 
     @property
     def complete(self) -> bool:
@@ -219,6 +247,16 @@ class Segmenter:
             If nothing was predicted.
         """
         return uncertainty(self._last().best)
+
+    def result_probability(self) -> NDArray[np.uint8]:
+        """Probability of the likeliest class, (z, y, x); 255 is 1. Of painted and corrected voxels: what they are.
+
+        Raises
+        ------
+        SupportError
+            If nothing was predicted.
+        """
+        return self._last().best
 
     def result_probabilities(self) -> NDArray[np.uint8]:
         """Probabilities (C, z, y, x) of the last prediction, in the order of the classes' label values; 255 is 1.

@@ -1,0 +1,146 @@
+"""Section 'Results' of the panel: numbers, doubtful slices, corrections."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+
+from napari_cpclnet.gui.doubt_table import CLASS, DOUBT, SLICE
+from napari_cpclnet.gui.maps import KINDS
+from napari_cpclnet.gui.result_tree import ClassRow, ResultRow, ResultTree
+from napari_cpclnet.gui.run_bar import RunState
+from napari_cpclnet.gui.shortcuts import SUGGEST, USE_SLICE
+
+from .doubles import add_volume, factory, make_volume
+from .test_run import start, wait_ready
+
+
+@pytest.fixture
+def panel(qtbot, viewer, make_panel):
+    """A CT that was painted with class 4, an MR and a PET that were labelled from it."""
+    panel = make_panel(factory())
+    start(panel, viewer, "ct", "mr", "pet")
+    wait_ready(qtbot, panel)
+    return panel
+
+
+def again(qtbot, panel):
+    panel.segment.bar.press()
+    wait_ready(qtbot, panel)
+
+
+def correct(viewer, name="mr"):
+    layer = viewer.layers[f"{name} – CPCLNet"]
+    layer.data_setitem((np.array([2, 2, 3]), np.array([1, 2, 12]), np.array([1, 1, 10])), np.array([4, 4, 0]))
+    return layer
+
+
+def test_every_scan_has_its_classes(panel):
+    texts = panel.segment.results.tree.texts()
+    assert [name for name, _, _ in texts] == ["mr", "label 4", "pet", "label 4"]
+    panel.session.rename_class(4, "liver")
+    panel.segment.refresh()
+    assert panel.segment.results.tree.texts()[1][0] == "liver"
+
+
+def test_doubtful_slices_are_sorted_and_a_click_goes_there(viewer, panel):
+    doubts = panel.segment.results.doubts
+    assert doubts.rowCount() == 4
+    scores = [doubts.item(row, DOUBT).text() for row in range(4)]
+    assert scores == ["75 %", "75 %", "25 %", "25 %"]
+    assert not doubts.isColumnHidden(3), "of several scans one wants to know which"
+    row = next(row for row in range(4) if doubts.row_of(row).scan == "pet")
+    doubts.cellClicked.emit(row, CLASS)
+    assert viewer.layers["pet"].visible
+    assert viewer.dims.current_step[0] == doubts.row_of(row).index == 3
+    assert viewer.layers.selection.active is viewer.layers["pet – CPCLNet"]
+    doubts.sortItems(SLICE)
+    assert [int(doubts.item(row, SLICE).text()) for row in range(4)] == [2, 2, 3, 3]
+
+
+def test_corrections_are_counted_and_the_volume_follows(qtbot, viewer, panel):
+    tree = panel.segment.results.tree
+    before = float(tree.texts()[1][1])
+    layer = correct(viewer)
+    qtbot.waitUntil(lambda: len(tree.texts()) == 5, timeout=5000)
+    assert tree.texts()[2][0] == "3 voxels corrected on 2 slices"
+    assert float(tree.texts()[1][1]) == pytest.approx(before + 0.0075, abs=0.11)
+    layer.undo()
+    qtbot.waitUntil(lambda: len(tree.texts()) == 4, timeout=5000)
+
+
+def test_a_run_keeps_layer_and_corrections(qtbot, viewer, panel):
+    layer = correct(viewer)
+    again(qtbot, panel)
+    assert sum("CPCLNet" in one.name for one in viewer.layers) == 2
+    assert list(layer.data[[2, 2, 3], [1, 2, 12], [1, 1, 10]]) == [4, 4, 0]
+    assert "3 voxels corrected on 2 slices" in [name for name, _, _ in panel.segment.results.tree.texts()]
+
+
+def test_corrections_can_be_seen(qtbot, viewer, panel):
+    box = panel.segment.results.boxes["corrections"]
+    correct(viewer)
+    qtbot.waitUntil(lambda: len(panel.segment.results.tree.texts()) == 5, timeout=5000)
+    box.setChecked(True)
+    assert np.count_nonzero(viewer.layers["mr – corrections"].data) == 3
+    assert "pet – corrections" not in viewer.layers
+    again(qtbot, panel)
+    assert np.count_nonzero(viewer.layers["mr – corrections"].data) == 3
+    box.setChecked(False)
+    assert "mr – corrections" not in viewer.layers
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_come_with_a_run_and_are_switched_by_their_boxes(qtbot, viewer, panel, kind):
+    box = panel.segment.results.boxes[kind]
+    assert f"mr – {kind}" not in viewer.layers
+    box.setChecked(True)
+    assert "Run again" in panel.segment.bar.message.text()
+    again(qtbot, panel)
+    layer = viewer.layers[f"mr – {kind}"]
+    assert layer.data.dtype == np.uint8
+    assert len(np.unique(layer.data)) == 2
+    box.setChecked(False)
+    assert not layer.visible
+    again(qtbot, panel)
+    assert f"mr – {kind}" not in viewer.layers
+
+
+def test_outlines_hold_for_all_results_now_and_later(qtbot, viewer, panel):
+    panel.segment.results.boxes["contour"].setChecked(True)
+    assert viewer.layers["mr – CPCLNet"].contour > 0
+    assert viewer.layers["ct – painted slices"].contour == 0
+    add_volume(viewer, make_volume("late"))
+    panel.segment.refresh()
+    again(qtbot, panel)
+    assert viewer.layers["late – CPCLNet"].contour > 0
+    panel.segment.results.boxes["contour"].setChecked(False)
+    assert not any(layer.contour for layer in viewer.layers if isinstance(layer, Labels))
+
+
+def test_a_removed_result_leaves_the_table(viewer, qtbot, panel):
+    viewer.layers.remove("mr – CPCLNet")
+    qtbot.waitUntil(lambda: len(panel.segment.results.tree.texts()) == 2, timeout=5000)
+    assert {panel.segment.results.doubts.row_of(row).scan for row in range(2)} == {"pet"}
+    assert panel.segment.results.doubts.isColumnHidden(3)
+
+
+def test_where_a_class_seems_absent_it_is_said(qtbot):
+    tree = ResultTree()
+    qtbot.addWidget(tree)
+    found = ClassRow("spleen", (1, 2, 3), "0.0", None, True), ClassRow("liver", (1, 2, 3), "9.0", 0.9, False)
+    tree.show_results([ResultRow("ct", "ct", "", found)])
+    assert tree.texts()[1:] == [("spleen", "0.0", "absent?"), ("liver", "9.0", "90 %")]
+    assert "does not seem to show spleen" in tree.topLevelItem(0).child(0).toolTip(0)
+
+
+def test_shortcuts_are_bound_and_the_slice_in_view_becomes_support(viewer, panel):
+    keys = {str(key) for key in viewer.keymap}
+    assert {USE_SLICE.replace("Control", "Ctrl").replace("-", "+")} <= keys
+    assert {SUGGEST.replace("Control", "Ctrl").replace("-", "+")} <= keys
+    viewer.layers.selection.active = viewer.layers["mr – CPCLNet"]
+    panel.segment.results.use.click()
+    assert viewer.layers["mr – painted slices"].data.any()
+    assert panel.segment.bar.state is RunState.READY
+    assert "is support now" in panel.segment.bar.message.text()
