@@ -98,6 +98,7 @@ def test_a_bad_table_is_refused_with_its_line(table: Table, text: str, words: li
     ("text", "words"),
     [
         ("- patient: ann\n  colour: red\n", ["line 1", "unknown column 'colour'"]),
+        ('- patient: ann\n  "of\\ntwo lines": red\n', ["line 1", "unknown column 'of two lines'"]),
         ("patient: ann\n", ["line 1", "list of mappings"]),
         ("- ann\n", ["line 1", "no mapping"]),
         ("- patient: [\n", ["line", "no YAML"]),

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from napari_cpclnet.errors import OutputError, SupportError
@@ -202,6 +203,15 @@ def test_damaged_missing_and_foreign_files_are_named(scan, organs, tmp_path):
     altered[-1] ^= 1
     path.write_bytes(bytes(altered))
     with pytest.raises(SupportError, match=r"hash|damaged"):
+        SupportSet.load(path)
+    path.write_bytes(whole)
+    with safe_open(path, framework="np") as file:
+        facts = dict(file.metadata())
+        tensors = {key: file.get_tensor(key) for key in file.keys()}
+    description = json.loads(facts["support"])
+    del description["hash"]
+    save_file(tensors, path, {**facts, "support": json.dumps(description)})
+    with pytest.raises(SupportError, match="damaged"):
         SupportSet.load(path)
     save_file({"a": np.zeros(2)}, path, {"other": json.dumps({})})
     with pytest.raises(SupportError, match="no support set"):

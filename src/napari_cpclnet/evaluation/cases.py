@@ -170,7 +170,8 @@ def _check_columns(where: str, names: Sequence[str]) -> None:
     known = (*COLUMNS, *OPTIONAL_COLUMNS)
     for name in names:
         if name not in known:
-            raise SettingsError(f"{where}: unknown column '{name}'; known are {', '.join(known)}.")
+            shown = " ".join(name.split())[:40]  # whatever stands there, the sentence stays one line
+            raise SettingsError(f"{where}: unknown column '{shown}'; known are {', '.join(known)}.")
         if list(names).count(name) > 1:
             raise SettingsError(f"{where}: column '{name}' occurs twice.")
     for name in COLUMNS:

@@ -62,11 +62,12 @@ def read_support(path: Path) -> SupportSet:
                 raise SupportError(f"'{path.name}' holds no support set.")
             description = json.loads(text["support"])
             support = _rebuild(description, {key: file.get_tensor(key) for key in file.keys()})
+            written = str(description["hash"])
     except SupportError:
         raise
     except (SafetensorError, CpclnetError, OSError, KeyError, IndexError, TypeError, ValueError) as error:
         raise SupportError(f"'{path.name}' is no readable support set: it may be damaged.") from error
-    if support.content_hash() != description["hash"]:
+    if support.content_hash() != written:
         raise SupportError(
             f"'{path.name}' was changed after it was written: its content hash does not match."
         )
