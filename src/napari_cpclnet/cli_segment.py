@@ -80,7 +80,7 @@ def run_segment(job: SegmentJob) -> int:
     CpclnetError
         If nothing can be labelled at all: support, weights, device or output folder are at fault.
     """
-    from napari_cpclnet.model import choose_device, choose_precision, load_weights
+    from napari_cpclnet.model import choose_device, choose_precision, load_weights, unused_gpu
     from napari_cpclnet.segmentation import SegmentationSettings, Segmenter
 
     device = choose_device(job.device)
@@ -101,12 +101,14 @@ def run_segment(job: SegmentJob) -> int:
         return len(work.failures)
     settings = work.settings.model_copy(update={"device": job.device, "precision": job.precision})
     segmenter = Segmenter(load_weights(work.weights, device), settings)
+    if job.device == "auto" and device.type == "cpu" and (advice := unused_gpu()):
+        typer.echo(f"Note: {advice}", err=True)
     if job.project is not None:
         say_other_weights(job.project, segmenter.model.metadata["hash"])
     if steps := job.adapt or work.adapt:
         adapt_network(segmenter, work.support, steps)
     segmenter.set_support(work.support)
-    n_failed = len(work.failures)
+    n_failed, n_notes = len(work.failures), 0
     written = {}
     for target in work.targets:
         try:
@@ -114,6 +116,9 @@ def run_segment(job: SegmentJob) -> int:
         except CpclnetError as error:
             n_failed += 1
             typer.echo(f"Error: {error}", err=True)
+        for note in segmenter.notes[n_notes:]:
+            typer.echo(f"Note: {note}", err=True)
+        n_notes = len(segmenter.notes)
     if job.project is not None:
         remember_results(job.project, written)
     if n_failed:
