@@ -19,7 +19,8 @@ STEPS = (
     ("Run", "Every scan gets a labels layer that fills slice by slice, from the one in view outwards."),
     (
         "Look and correct",
-        "Paint over what is wrong in a result. More painted slices help most where the answer was poor.",
+        "Paint over what is wrong in a result: it stays when you run again. <i>Use slice</i> makes the slice in view "
+        "one that teaches, and <i>Suggest</i> goes to the slice whose painting would help most.",
     ),
 )
 
