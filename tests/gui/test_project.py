@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from napari.components import ViewerModel
 from napari_cpclnet.errors import ProjectError
 from napari_cpclnet.gui.autosave_clock import AutosaveClock
 from napari_cpclnet.gui.classes import class_color, class_names
-from napari_cpclnet.gui.corrections import is_edited, is_result, result_note
+from napari_cpclnet.gui.corrections import changes, is_edited, is_result, result_note
 from napari_cpclnet.gui.kept_labels import KeptLabels
 from napari_cpclnet.gui.layers import KEY, copied_transform, geometry_of, note, same_grid
 from napari_cpclnet.gui.options import Options, PostProcessing
@@ -28,6 +29,7 @@ from napari_cpclnet.gui.project_places import (
 )
 from napari_cpclnet.gui.project_restore import restore
 from napari_cpclnet.gui.project_snapshot import free_file, write_snapshot
+from napari_cpclnet.gui.results import earlier_result
 from napari_cpclnet.gui.session import Session
 from napari_cpclnet.imaging import ScanRef, read_volume, write_volume
 from napari_cpclnet.project import locate, open_project, read_project
@@ -140,7 +142,37 @@ def test_results_come_back_and_corrections_stay_corrections(viewer, tmp_path):
     assert is_result(plain) and not is_edited(plain)
     assert is_result(edited) and is_edited(edited)
     np.testing.assert_array_equal(edited.data, corrected.data)
+    np.testing.assert_array_equal(np.argwhere(changes(edited).mask(edited.data.shape)), [[4, 0, 0]])
+    assert earlier_result(after.viewer, after.viewer.layers["ct"]) is edited
     assert note(plain)["classes"][1] == "liver"
+
+
+def test_corrections_stay_corrections_however_often_a_project_is_opened(viewer, tmp_path):
+    before = work(viewer, tmp_path)
+    add_result(viewer, viewer.layers["ct"], "ct – CPCLNet").data[4, 0, 0] = 1
+    save(before, tmp_path / "work")
+    for number in range(1, 3):
+        after, keeper = reopened(tmp_path / "work")
+        layer = after.viewer.layers["ct – CPCLNet"]
+        assert changes(layer).voxels == number
+        layer.data_setitem((np.array([5]), np.array([number]), np.array([0])), 1)
+        keeper.touch(layer)
+        keeper.done(write_snapshot(keeper.snapshot()))
+
+
+def test_a_result_whose_corrections_are_not_known_is_left_alone(viewer, tmp_path):
+    before = work(viewer, tmp_path)
+    add_result(viewer, viewer.layers["ct"], "ct – CPCLNet").data[4, 0, 0] = 1
+    save(before, tmp_path / "work")
+    path = tmp_path / "work" / "project.json"
+    for odd in ({"4": "no base64"}, {"4": "AAAA"}, {"99": "eJwDAAAAAAE="}, None):
+        project = json.loads(path.read_text(encoding="utf-8"))
+        for query in project["queries"]:
+            query["corrected"] = odd
+        path.write_text(json.dumps(project), encoding="utf-8")
+        after, _ = reopened(tmp_path / "work")
+        assert is_edited(after.viewer.layers["ct – CPCLNet"])
+        assert earlier_result(after.viewer, after.viewer.layers["ct"]) is None
 
 
 def test_labels_nobody_took_keep_their_own_names_and_teach_nothing(viewer, tmp_path):

@@ -178,3 +178,9 @@ def test_two_dimensional_images_get_two_dimensional_results(viewer):
     layer = finished(ResultLayers(viewer, session.job()), value=1)
     assert layer.ndim == 2
     assert layer.data.all()
+
+
+def test_an_empty_copy_is_that_of_empty_labels():
+    empty = KeptLabels.empty((3, 4, 5), np.dtype(np.uint16))
+    packed = KeptLabels.of(np.zeros((3, 4, 5), np.uint16))
+    assert (empty.shape, empty.slices, empty.checksum) == (packed.shape, packed.slices, packed.checksum)

@@ -67,10 +67,20 @@ def remember(layer: Labels, written: KeptLabels, corrected: KeptVoxels | None) -
 
 
 def is_edited(layer: Labels) -> bool:
-    """Whether anyone changed a result since the run wrote it, by brush or by any other way."""
-    written = note(layer)["written"]
+    """Whether anyone corrected a result, by brush or by any other way."""
+    written, before = note(layer)["written"], note(layer)["corrected"]
+    if before is not None and before.masks:
+        return True
     labels = labels_array(layer)
     return written is None or written.shape != labels.shape or bool(written.changed(labels))
+
+
+def corrected_text(layer: Labels) -> dict[int, str] | None:
+    """Corrected voxels of a result in letters, for a file; None if they are not known."""
+    if note(layer)["written"] is None:
+        return None
+    labels = labels_array(layer)
+    return KeptVoxels.of(changes(layer).mask(labels.shape)).text()
 
 
 def written_checksum(layer: Labels) -> int | None:

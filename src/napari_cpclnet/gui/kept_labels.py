@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +23,15 @@ class KeptLabels:
     dtype: np.dtype
     slices: tuple[tuple[int, bytes], ...]
     checksum: int
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...], dtype: np.dtype) -> KeptLabels:
+        """Labels of a scan on which nothing is found yet; quick, however large it is."""
+        one = cls.of(np.zeros((1, *shape[1:]), dtype))
+        whole = 0
+        for _ in range(shape[0]):
+            whole = zlib.crc32(np.zeros(shape[1:], dtype), whole)
+        return cls(shape, one.dtype, one.slices * shape[0], whole)
 
     @classmethod
     def of(cls, labels: np.ndarray) -> KeptLabels:
@@ -62,6 +73,26 @@ class KeptVoxels:
         """Pack a mask (z, y, x)."""
         packed = {i: zlib.compress(np.packbits(one), _LEVEL) for i, one in enumerate(mask) if one.any()}
         return cls(packed)
+
+    @classmethod
+    def from_text(cls, texts: Mapping[int, str], shape: tuple[int, ...]) -> KeptVoxels:
+        """What `text` gave, for labels of a shape; ValueError if it is something else."""
+        size = -(-int(np.prod(shape[1:])) // 8)
+        masks = {}
+        for index, text in texts.items():
+            packed = base64.b64decode(text, validate=True)
+            try:
+                found = zlib.decompressobj().decompress(packed, size + 1)
+            except zlib.error as error:
+                raise ValueError(str(error)) from error
+            if len(found) != size or not 0 <= index < shape[0]:
+                raise ValueError(f"slice {index} has another size")
+            masks[index] = packed
+        return cls(masks)
+
+    def text(self) -> dict[int, str]:
+        """The same in letters, for a file."""
+        return {index: base64.b64encode(packed).decode() for index, packed in self.masks.items()}
 
     def mask(self, index: int, shape: tuple[int, ...]) -> np.ndarray:
         """Mask of a slice that has any of the voxels."""

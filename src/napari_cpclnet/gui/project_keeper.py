@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_cpclnet.gui.classes import class_color, class_names
-from napari_cpclnet.gui.corrections import is_edited, is_result, written_checksum
+from napari_cpclnet.gui.corrections import corrected_text, is_edited, is_result, written_checksum
 from napari_cpclnet.gui.layers import LayerScan, geometry_of, refusal, same_grid
 from napari_cpclnet.gui.project_snapshot import (
     MaskCopy,
@@ -89,6 +89,7 @@ class ProjectKeeper:
         self.folder, self.own, self._stamp = folder, own, stamp_of(folder)
         self._scans, self._files, self._kept = dict(scans), dict(files), kept
         self._ids, self._clean = dict(ids), set(files)
+        self._corrected = {layer: corrected_text(layer) for layer in files if is_result(layer)}
 
     def touch(self, layer: Layer) -> None:
         """A layer may have changed."""
@@ -97,7 +98,7 @@ class ProjectKeeper:
     def forget(self, layer: Layer) -> None:
         """A layer left the viewer; what was written of it stays on disk."""
         self._clean.discard(layer)
-        for known in (self._files, self._written, self._scans, self._ids):
+        for known in (self._files, self._written, self._scans, self._ids, self._corrected):
             known.pop(layer, None)
 
     def worth_keeping(self) -> bool:
@@ -173,6 +174,7 @@ class ProjectKeeper:
         self._files: dict[Labels, str] = {}
         self._written: dict[Labels, int] = {}
         self._clean: set[Labels] = set()
+        self._corrected: dict[Labels, dict[int, str] | None] = {}
         self._kept: dict[str, tuple] = {}
 
     def _name(self, layer: Image) -> None:
@@ -201,6 +203,8 @@ class ProjectKeeper:
         if layer in self._clean or (is_result(layer) and not layer.editable):
             return None
         self._clean.add(layer)
+        if is_result(layer):
+            self._corrected[layer] = corrected_text(layer)
         names = class_names(layer)
         return MaskCopy(
             layer,
@@ -239,6 +243,7 @@ class ProjectKeeper:
                     "result": self._files[layer],
                     "name": layer.name,
                     "checksum": written_checksum(layer),
+                    "corrected": self._corrected.get(layer),
                 }
                 for layer in layers
             ] or [query]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari_cpclnet.gui.class_book import ClassInfo
 from napari_cpclnet.gui.classes import set_class_colors, set_class_names
 from napari_cpclnet.gui.corrections import result_note
-from napari_cpclnet.gui.kept_labels import KeptLabels
+from napari_cpclnet.gui.kept_labels import KeptLabels, KeptVoxels
 from napari_cpclnet.gui.layers import KEY, copied_transform, volume_to_layer
 from napari_cpclnet.gui.options import Options, PostProcessing
 from napari_cpclnet.gui.project_keeper import ProjectKeeper, unopened
@@ -15,10 +16,11 @@ from napari_cpclnet.gui.supports import SupportPair
 from napari_cpclnet.gui.view import show_scan
 
 if TYPE_CHECKING:
+    import numpy as np
     from napari.layers import Image, Labels
 
     from napari_cpclnet.gui.session import Session
-    from napari_cpclnet.project import Opened, OpenedMask, OpenedScan, Project, SupportEntry
+    from napari_cpclnet.project import Opened, OpenedMask, OpenedScan, Project, QueryEntry, SupportEntry
 
 
 def restore(session: Session, keeper: ProjectKeeper, opened: Opened, *, own: bool) -> None:
@@ -107,11 +109,7 @@ def _add_labels(session: Session, scan: Image, mask: OpenedMask) -> Labels:
     noted: dict[str, Any] = {"geometry": labels.geometry, "calibrated": True}
     looks: dict[str, Any] = {}
     if not isinstance(entry, SupportEntry):
-        written = KeptLabels.of(labels.labels)
-        if entry.checksum in (None, written.checksum):
-            noted |= result_note(written)
-        else:  # what was corrected is not known any more, so that the next run leaves this layer alone
-            noted |= {**result_note(None), "checksum": entry.checksum}
+        noted |= {**_result_note(labels.labels, entry), "of": str(scan.unique_id)}
         looks["opacity"] = 0.6
     layer = session.viewer.add_labels(
         labels.labels.reshape(scan.data.shape),
@@ -124,6 +122,17 @@ def _add_labels(session: Session, scan: Image, mask: OpenedMask) -> Labels:
     if labels.colors:
         set_class_colors(layer, labels.colors)
     return layer
+
+
+def _result_note(labels: np.ndarray, entry: QueryEntry) -> dict[str, Any]:
+    written = KeptLabels.of(labels)
+    if entry.corrected is not None:
+        with suppress(ValueError):
+            return result_note(written, KeptVoxels.from_text(entry.corrected, labels.shape))
+    elif entry.checksum in (None, written.checksum):
+        return result_note(written)
+    # What was corrected is not known, so that the next run leaves this layer alone.
+    return {**result_note(None), "checksum": entry.checksum}
 
 
 def _mark(session: Session, pair: SupportPair, entry: SupportEntry) -> None:

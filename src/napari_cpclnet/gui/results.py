@@ -157,7 +157,7 @@ class ResultLayers:
 
     def _new(self, query: Query, dtype: np.dtype) -> Labels:
         scan = query.scan
-        written = KeptLabels.of(np.zeros(scan.geometry.shape, dtype))
+        written = KeptLabels.empty(scan.geometry.shape, dtype)
         metadata = {
             "geometry": scan.geometry,
             "calibrated": scan.calibrated,

@@ -101,6 +101,11 @@ class QueryEntry(Entry):
     checksum: int | None = Field(
         default=None, description="CRC-32 of the labels as the run wrote them, to see corrections."
     )
+    corrected: dict[int, str] | None = Field(
+        default=None,
+        description="Corrected voxels of the result: by slice along its first axis (z) a mask as bits, row by row, "
+        "packed by zlib and written in base64.",
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> QueryEntry:
