@@ -77,7 +77,7 @@ def make(folder: Path, make_segmenter: SegmenterFactory | None = None) -> None:
     slices = tab.support.slices
     slices.go_to(slices.tree.entries()[2])
     viewer.reset_view()
-    photographer.shoot("segment-painted")
+    photographer.shoot("segment-painted", settle=6)  # the small pictures come from the background
     tab.bar.press()
     photographer.run_until(0.5)
     photographer.shoot("segment-running", settle=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +180,18 @@ def test_files_that_only_begin_like_a_data_set_are_no_dicom(tmp_path: Path, star
     (tmp_path / "file").write_bytes(start + b"\x20" * 300)
     with pytest.raises(ImageError, match="is no image this program reads"):
         read_volume(tmp_path / "file")
+
+
+def test_a_damaged_code_is_not_repeated(tmp_path: Path) -> None:
+    """A broken length may put the patient's name where the modality should be."""
+    write_slice(tmp_path / "s.dcm", None)
+    data = dcmread(tmp_path / "s.dcm")
+    for keyword in ("Rows", "Columns", "PixelData"):
+        delattr(data, keyword)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data.Modality = "CT PN Secret^Name LO"
+        data.save_as(tmp_path / "s.dcm")
+    with pytest.raises(ImageError, match="is a DICOM object without grey values") as caught:
+        read_volume(tmp_path / "s.dcm")
+    assert "Secret" not in str(caught.value)

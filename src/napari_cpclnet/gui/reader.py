@@ -111,7 +111,7 @@ def _ask(place: Path, listing: Listing) -> list[SeriesInfo]:
 
     found = usable(listing)
     viewer = current_viewer()
-    if viewer is not None:
+    if viewer is not None and hasattr(viewer, "window"):  # a viewer model has none
         from napari_cpclnet.gui.series_picker import pick_series
 
         return pick_series(place, listing, viewer.window._qt_window, viewer.theme)

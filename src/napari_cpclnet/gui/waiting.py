@@ -42,10 +42,10 @@ def _window() -> object | None:
     from napari import current_viewer
 
     viewer = current_viewer()
-    if viewer is None or current_thread() is not main_thread():
+    window = getattr(viewer, "window", None)  # a viewer model has none
+    if window is None or current_thread() is not main_thread():
         return None
-    window = viewer.window._qt_window
-    return window if window.isVisible() else None
+    return window._qt_window if window._qt_window.isVisible() else None
 
 
 def _wait_in(window: object, function: Callable[[], T], text: str) -> T:

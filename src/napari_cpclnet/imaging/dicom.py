@@ -13,7 +13,7 @@ from pydicom.dataset import FileDataset
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.dicom_geometry import Stack, stack_of
-from napari_cpclnet.imaging.dicom_headers import is_image, read_header, sequence, text
+from napari_cpclnet.imaging.dicom_headers import code, is_image, read_header, sequence, text
 from napari_cpclnet.imaging.dicom_pixels import recent, rescaled, slice_of
 from napari_cpclnet.imaging.dicom_series import SeriesInfo, survey
 from napari_cpclnet.imaging.itk_files import open_image
@@ -54,7 +54,7 @@ def read_dicom_file(path: Path) -> Volume:
     if header is None:
         raise ImageError(f"{path}: is no DICOM file, or its header is damaged.")
     if not is_image(header):
-        kind = text(header, "Modality") or "a DICOM object"
+        kind = code(header, "Modality") or "a DICOM object"
         raise ImageError(f"{path}: is {kind} without grey values, not a scan; open the images it belongs to.")
     listing = survey(path)
     found = listing.series or listing.localisers

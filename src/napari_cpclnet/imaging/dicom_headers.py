@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,6 +123,12 @@ def text(header: Any, keyword: str) -> str:
     """Value of a tag as text, empty if it is missing or damaged."""
     value = value_of(header, keyword)
     return "" if value is None else str(value).strip()
+
+
+def code(header: Any, keyword: str) -> str:
+    """Value of a tag that holds a code, as Modality; empty if it is none: a damaged header may hold anything there."""
+    found = text(header, keyword)
+    return found if re.fullmatch(r"[A-Z0-9_ ]{1,16}", found) else ""
 
 
 def texts(header: Any, keyword: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydicom.dataset import Dataset, FileDataset
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging.dicom_headers import is_dicom, read_header, text
+from napari_cpclnet.imaging.dicom_headers import code, is_dicom, read_header
 
 Kind = Literal["SEG", "RTSTRUCT"]
 
@@ -22,7 +22,7 @@ def dicom_label_kind(path: Path) -> Kind | None:
     header = read_header(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd values are decoded only now
-        kind = "" if header is None else text(header, "Modality")
+        kind = "" if header is None else code(header, "Modality")
     return "SEG" if kind == "SEG" else "RTSTRUCT" if kind == "RTSTRUCT" else None
 
 

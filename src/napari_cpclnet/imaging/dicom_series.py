@@ -14,7 +14,7 @@ from pydicom.uid import UID
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.dicom_frames import KEYWORDS, Frame, Header, frames_of
 from napari_cpclnet.imaging.dicom_geometry import stack_of
-from napari_cpclnet.imaging.dicom_headers import is_dicom, is_image, plain, read_header, text
+from napari_cpclnet.imaging.dicom_headers import code, is_dicom, is_image, plain, read_header, text
 from napari_cpclnet.imaging.dicom_phases import Part, phases, stacks
 
 NO_SERIES_ID = "no-series-id"
@@ -232,7 +232,7 @@ def _group_of(groups: dict[str, _Group], header: Header) -> _Group:
             "",
         )
         date = f"{day[:4]}-{day[4:6]}-{day[6:]}" if day else ""
-        groups[uid] = _Group(text(header, "Modality"), text(header, "SeriesDescription"), date)
+        groups[uid] = _Group(code(header, "Modality"), text(header, "SeriesDescription"), date)
     return groups[uid]
 
 
