@@ -188,8 +188,10 @@ def test_a_stopped_run_keeps_its_checkpoint_and_goes_on(qtbot, make_panel, tmp_p
 
 def test_stopping_before_the_first_step_says_so(qtbot, panel, trainer, tmp_path):
     choose(panel, tmp_path / "run")
+    trainer.prepared.clear()
     panel.train.bar.press()
     panel.train.bar.press()
+    trainer.prepared.set()
     wait_ready(qtbot, panel)
     assert message(panel) == "Stopped before the first step."
     assert not panel.train.settings.holds_run

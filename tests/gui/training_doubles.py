@@ -30,6 +30,9 @@ class FakeTrainer:
         self.times: list[float] = []
         self.step = 0
         self.closed = threading.Event()
+        # Cleared by a test that wants to do something before the first step.
+        self.prepared = threading.Event()
+        self.prepared.set()
 
     def __call__(self, settings: Any, out: Path, **options: Any) -> Iterator[Any]:
         self.calls.append({"settings": settings, "out": out, **options})
@@ -40,6 +43,7 @@ class FakeTrainer:
         self.closed.clear()
         self.step = saved_step(out) if checkpoint.exists() else 0
         yield PreparationReport("Making phantoms", 1, 1)
+        self.prepared.wait(30)
         yield PreparationReport("Preparing scans", 1, 1, "b.nii.gz: contains NaN." if self.error else "")
         try:
             while self.step < settings.steps:
