@@ -112,3 +112,26 @@ def test_errors_do_not_say_who_the_patient_is(tmp_path: Path, harm) -> None:
     with pytest.raises(CpclnetError) as caught:
         read_volume(tmp_path / "ct")
     assert not PLANTED.search(str(caught.value).encode())
+
+
+def test_a_project_does_not_say_who_the_patient_is(scan: Path, tmp_path: Path) -> None:
+    from napari.components import ViewerModel
+
+    from napari_cpclnet.gui.layers import volume_to_layer
+    from napari_cpclnet.gui.project_keeper import ProjectKeeper
+    from napari_cpclnet.gui.project_snapshot import write_snapshot
+    from napari_cpclnet.gui.session import Session
+
+    viewer = ViewerModel()
+    data, options, _ = volume_to_layer(read_volume(scan))
+    session = Session(viewer)
+    session.support_scan = viewer.add_image(data, **options)
+    session.new_support_labels().data[1, 1:3, 1:3] = 1
+    keeper = ProjectKeeper(session)
+    keeper.keep_in(tmp_path / "project", own=True)
+    keeper.done(write_snapshot(keeper.snapshot()))
+    files = [path for path in (tmp_path / "project").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} >= {".json", ".nrrd"}
+    for path in files:
+        assert not PLANTED.search(path.name.encode())
+        assert not PLANTED.search(unpacked(path))
