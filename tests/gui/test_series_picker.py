@@ -175,7 +175,8 @@ def test_a_large_series_stays_in_its_files(listing, tmp_path, monkeypatch):
 def test_a_dropped_folder_asks_and_opens_what_was_chosen(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     study(tmp_path)
     viewer = make_napari_viewer(show=True)
-    PluginManager.instance().register(PluginManifest.from_file(MANIFEST))
+    if "napari-cpclnet" not in PluginManager.instance():  # an installed package is known already
+        PluginManager.instance().register(PluginManifest.from_file(MANIFEST))
     viewer.window._qt_window.resize(1200, 800)
 
     def choose(dialog):
