@@ -195,3 +195,12 @@ def test_a_damaged_code_is_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="is a DICOM object without grey values") as caught:
         read_volume(tmp_path / "s.dcm")
     assert "Secret" not in str(caught.value)
+
+
+def test_a_damaged_transfer_syntax_is_not_repeated(tmp_path: Path) -> None:
+    write_slice(tmp_path / "s.dcm", (0, 0, 0))
+    content = (tmp_path / "s.dcm").read_bytes()
+    (tmp_path / "s.dcm").write_bytes(content.replace(b"1.2.840.10008.1.2.1\0", b"1 SH\nSecret^Name\n  \0"))
+    with pytest.raises(ImageError, match="cannot be read; export it uncompressed") as caught:
+        read_volume(tmp_path / "s.dcm")
+    assert "Secret" not in str(caught.value) and "\n" not in str(caught.value)

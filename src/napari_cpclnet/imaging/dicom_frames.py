@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,8 +174,9 @@ def is_compressed(header: Header) -> bool:
 
 
 def syntax_of(header: Header) -> str:
-    """TransferSyntaxUID, empty if it is missing."""
-    return text(header, "TransferSyntaxUID")
+    """TransferSyntaxUID; empty if it is missing, or damaged: it may hold anything then, the patient's name too."""
+    found = text(header, "TransferSyntaxUID")
+    return found if re.fullmatch(r"[0-9.]{1,64}", found) else ""
 
 
 def _mirror(header: Header) -> float | None:
