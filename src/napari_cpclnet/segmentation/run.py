@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.segmentation.painted import Painted
+from napari_cpclnet.segmentation.postprocessing import postprocess
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
     from napari_cpclnet.preprocessing import ModelGrid
     from napari_cpclnet.segmentation.encoded import EncodedScan
+    from napari_cpclnet.segmentation.settings import PostprocessingSettings
     from napari_cpclnet.segmentation.support import SupportSet
 
 CERTAIN = 255
@@ -81,8 +83,7 @@ class Run:
     doubt: NDArray[np.float64] = field(init=False)
     """Pixels that are probably wrong, by slice and by the class that is likeliest there, (slices, C)."""
     finished: set[int] = field(init=False, default_factory=set)
-    final: NDArray[Any] | None = field(init=False, default=None)
-    """Post-processed labels, once they were asked for."""
+    _final: NDArray[Any] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         highest = max(self.classes)
@@ -116,6 +117,14 @@ class Run:
     def complete(self) -> bool:
         """Whether all slices are finished."""
         return len(self.finished) == self.grid.n_slices
+
+    def final_labels(self, settings: PostprocessingSettings) -> NDArray[Any]:
+        """Post-processed labels (z, y, x) of a complete run, worked out once; else those found so far."""
+        if not self.complete:
+            return self.labels
+        if self._final is None:
+            self._final = postprocess(self.labels, self.volume, self.grid, settings, self.painted)
+        return self._final
 
     @cached_property
     def values(self) -> NDArray[np.int64]:

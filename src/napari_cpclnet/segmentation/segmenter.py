@@ -19,7 +19,6 @@ from napari_cpclnet.preprocessing import ModelGrid, Plane, PreprocessingSettings
 from napari_cpclnet.segmentation.encoded import EncodedScan, EncodedSlices, fingerprint
 from napari_cpclnet.segmentation.memory import MemoryGuard, moved
 from napari_cpclnet.segmentation.painted import Corrections, Painted
-from napari_cpclnet.segmentation.postprocessing import postprocess
 from napari_cpclnet.segmentation.run import Run, SliceResult, chunks, outwards, uncertainty
 from napari_cpclnet.segmentation.settings import SegmentationSettings
 from napari_cpclnet.segmentation.summary import Summary, summarise_run
@@ -224,7 +223,7 @@ class Segmenter:
             If nothing was predicted.
         """
         run = self._last()
-        labels = self._final_labels(run).copy()
+        labels = run.final_labels(self.settings.postprocessing).copy()
         return Segmentation(labels, dict(run.classes), run.volume.geometry, f"{run.volume.name} segmentation")
 
     def summary(self) -> Summary:
@@ -236,7 +235,7 @@ class Segmenter:
             If nothing was predicted.
         """
         run = self._last()
-        return summarise_run(run, self._final_labels(run))
+        return summarise_run(run, run.final_labels(self.settings.postprocessing))
 
     def result_uncertainty(self) -> NDArray[np.uint8]:
         """How undecided the network was, (z, y, x): 0 where it was certain, 255 where it was a coin toss.
@@ -270,15 +269,6 @@ class Segmenter:
         if run.probabilities is None:
             raise SettingsError("The probabilities were not kept: ask for them before segmenting.")
         return run.probabilities
-
-    def _final_labels(self, run: Run) -> NDArray[Any]:
-        if not run.complete:
-            return run.labels
-        if run.final is None:
-            run.final = postprocess(
-                run.labels, run.volume, run.grid, self.settings.postprocessing, run.painted
-            )
-        return run.final
 
     def _last(self) -> Run:
         if self._run is None:
