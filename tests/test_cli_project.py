@@ -10,7 +10,7 @@ import pytest
 
 from napari_cpclnet import cli
 from napari_cpclnet.imaging import read_segmentation
-from napari_cpclnet.project import WeightsEntry, read_project, relative_path, write_project
+from napari_cpclnet.project import QueryEntry, WeightsEntry, read_project, relative_path, write_project
 
 from .project.conftest import GRID, make_project, make_scan, painted
 
@@ -68,6 +68,39 @@ def test_the_project_remembers_its_results_and_keeps_those_it_has(work, run):
     # an existing result is somebody's work until --overwrite says otherwise
     code, _, err = run("--project", work)
     assert (code, "exists already" in err) == (2, True)
+
+
+def test_results_go_where_the_window_puts_them(work, run):
+    project = read_project(work)
+    more = make_scan(work.parent / "more" / "third.nii.gz", 3)
+    file = QueryEntry(path=relative_path(more, work), name="third")
+    settings = project.settings.model_copy(update={"output": "../out", "output_format": "seg.nrrd"})
+    write_project(
+        work, project.model_copy(update={"settings": settings, "queries": (*project.queries, file)})
+    )
+    code, _, err = run("--project", work)
+    assert code == 0, err
+    names = ["mr_labels.seg.nrrd", "third_labels.seg.nrrd"]
+    assert sorted(path.name for path in (work.parent / "out").iterdir()) == names
+    assert not (work / "results").exists()
+    queries = read_project(work).queries
+    assert [one.saved for one in queries] == [f"../out/{names[0]}", None, f"../out/{names[1]}"]
+    assert [one.result for one in queries] == [None] * 3
+    # said on the command line goes before
+    assert run("--project", work, "--out", work.parent / "else", "--format", "mha")[0] == 0
+    assert (work.parent / "else" / "mr_labels.mha").exists()
+    assert read_project(work).queries == queries
+
+
+def test_the_project_remembers_what_was_found(work, run):
+    assert run("--project", work)[0] == 0
+    found = read_project(work).queries[0].summary
+    labels = read_segmentation(work / "results" / "mr_labels.nii.gz").labels
+    assert {one.value for one in found.classes} == {1, 6}
+    for one in found.classes:
+        assert one.ml == pytest.approx(np.count_nonzero(labels == one.value) * GRID.voxel_ml)
+        assert 0 <= one.confidence <= 1
+    assert found.voxel_ml == pytest.approx(GRID.voxel_ml)
 
 
 def test_painted_slices_of_a_query_come_out_as_painted(work, run):

@@ -88,7 +88,8 @@ def segment(
         typer.Option(
             metavar="DIR",
             help="Folder of a project saved in napari, instead of --support: its ticked slices, scans, plane, "
-            "post-processing and weights. Default for --out: its folder results.",
+            "post-processing and weights. Default for --out and --format: what was chosen there, else its folder "
+            "results.",
         ),
     ] = None,
     slices: Annotated[
@@ -131,13 +132,13 @@ def segment(
         ),
     ] = False,
     output_format: Annotated[
-        Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png"],
+        Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png"] | None,
         typer.Option(
             "--format",
             help="File format of the results. seg.nrrd is 3D Slicer's; dcm a DICOM segmentation of a DICOM query; png "
-            "a folder of pictures.",
+            "a folder of pictures. Default: nii.gz.",
         ),
-    ] = "nii.gz",
+    ] = None,
     terminology: Terminology = None,
     adapt: Annotated[
         int,
@@ -161,6 +162,7 @@ def segment(
     Writes <query name>_labels.<format> on the query's own grid, with the label values of the support.
     """
     with user_errors():
+        from napari_cpclnet.cli_project import project_outputs
         from napari_cpclnet.cli_segment import SegmentJob, run_segment
 
         pairs = support_pairs(support or [])
@@ -174,12 +176,13 @@ def segment(
             classes=classes,
             plane=other_plane,
         )
+        kept_out, kept_format = (None, None) if project is None else project_outputs(project)
         job = SegmentJob(
             project=project,
             supports=pairs,
             slices=parse_slices(slices or [], len(pairs)),
             queries=query or [],
-            out=out or Path(project or "", "results"),
+            out=out or kept_out or Path("results"),
             classes=parse_classes(classes),
             device=device,
             precision=precision,
@@ -187,7 +190,7 @@ def segment(
             plane=plane,
             probabilities=probabilities,
             uncertainty=uncertainty,
-            output_format=output_format,
+            output_format=output_format or kept_format or "nii.gz",
             terminology=terminology,
             overwrite=overwrite,
             adapt=adapt,

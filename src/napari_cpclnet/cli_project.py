@@ -14,7 +14,7 @@ from napari_cpclnet.errors import CpclnetError, ProjectError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_cpclnet.project import Found, Project, QueryEntry
+    from napari_cpclnet.project import Found, Project, QueryEntry, SummaryEntry
     from napari_cpclnet.segmentation import SegmentationSettings, SupportSet
 
 
@@ -29,6 +29,14 @@ class Work:
     adapt: int
     weights: Path | None
     inputs: list[Path]
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """Labels of a scan, in their file, and what there is to say of them."""
+
+    file: Path
+    summary: SummaryEntry
 
 
 def project_work(folder: Path, more: list[Path] | None, weights: Path | None) -> Work:
@@ -69,6 +77,15 @@ def project_work(folder: Path, more: list[Path] | None, weights: Path | None) ->
     return Work(support, targets, failures, settings, project.settings.adapt, weights, inputs)
 
 
+def project_outputs(folder: Path) -> tuple[Path, str]:
+    """Folder and format of the results: what was chosen in the window, else the project's own folder."""
+    from napari_cpclnet.project import RESULTS, absolute_path, read_project
+
+    settings = read_project(folder).settings
+    out = folder / RESULTS if settings.output is None else absolute_path(settings.output, folder)
+    return out, settings.output_format
+
+
 def say_other_weights(folder: Path, used: str) -> None:
     """Say so if the project was saved with other weights than those in use."""
     from napari_cpclnet.project import read_project
@@ -78,21 +95,30 @@ def say_other_weights(folder: Path, used: str) -> None:
         typer.echo(f"Note: the project was saved with the weights {known}, this run uses {used}.", err=True)
 
 
-def remember_results(folder: Path, written: Mapping[Target, Path]) -> None:
+def remember_results(folder: Path, written: Mapping[Target, Written]) -> None:
     """Enter new results into the project, so that opening it shows them; those it has already stay."""
-    from napari_cpclnet.project import read_project, write_project
-    from napari_cpclnet.project.folder import RESULTS, absolute_path
+    from napari_cpclnet.project import RESULTS, absolute_path, read_project, relative_path, write_project
 
     project = read_project(folder)
     entries = list(project.queries)
     places = {scan.id: (absolute_path(scan.path, folder).resolve(), scan.series) for scan in project.scans}
-    home = (folder / RESULTS).resolve()
-    for target, file in written.items():
+    home, chosen = (folder / RESULTS).resolve(), project_outputs(folder)[0].resolve()
+    for target, one in written.items():
         for number, entry in enumerate(entries):
-            here = places.get(entry.scan or "") == (target.path.resolve(), target.series)
-            if here and file.resolve().parent == home and not _has_result(entry, folder):
-                result = f"{RESULTS}/{file.name}"
-                entries[number] = entry.model_copy(update={"result": result, "checksum": None})
+            if entry.path is not None:
+                place = absolute_path(entry.path, folder).resolve(), entry.series
+            else:
+                place = places[entry.scan or ""]
+            parent = one.file.resolve().parent
+            if place != (target.path.resolve(), target.series) or _has_result(entry, folder):
+                continue
+            if parent == home and entry.scan is not None:
+                kept = {"result": f"{RESULTS}/{one.file.name}", "checksum": None, "corrected": None}
+            elif parent in (home, chosen):
+                kept = {"saved": relative_path(one.file, folder)}
+            else:
+                continue
+            entries[number] = entry.model_copy(update={**kept, "summary": one.summary})
     if tuple(entries) != project.queries:
         write_project(folder, project.model_copy(update={"queries": tuple(entries)}))
 

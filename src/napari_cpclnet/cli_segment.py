@@ -20,7 +20,7 @@ from napari_cpclnet.cli_files import (
     write_results,
 )
 from napari_cpclnet.cli_options import require_labels
-from napari_cpclnet.cli_project import Work, project_work, remember_results, say_other_weights
+from napari_cpclnet.cli_project import Work, Written, project_work, remember_results, say_other_weights
 from napari_cpclnet.errors import CpclnetError, GeometryError, ImageError, SupportError
 
 if TYPE_CHECKING:
@@ -249,9 +249,11 @@ def say_notes(found: Volume | Segmentation) -> None:
         typer.echo(f"Note on {found.name}: {note}", err=True)
 
 
-def _label_one(job: SegmentJob, target: Target, segmenter: Segmenter, work: Work) -> Path:
-    """Label one scan and write its files; says the line that belongs to it and returns the file of labels."""
+def _label_one(job: SegmentJob, target: Target, segmenter: Segmenter, work: Work) -> Written:
+    """Label one scan and write its files; says the line that belongs to it."""
     from napari_cpclnet.imaging import ScanRef, read_volume
+    from napari_cpclnet.preprocessing import plane_axis
+    from napari_cpclnet.project import SummaryEntry
 
     classes = work.support.classes if job.probabilities else {}
     paths = output_paths(job.out, target.name, classes, job.output_format, uncertainty=job.uncertainty)
@@ -274,10 +276,13 @@ def _label_one(job: SegmentJob, target: Target, segmenter: Segmenter, work: Work
         )
     seconds = time.perf_counter() - started
     typer.echo(f"{target.name}: {seconds:.1f} s, {sizes(segmentation, volume)} -> {written}")
-    for one in segmenter.summary().classes:
+    summary = segmenter.summary()
+    for one in summary.classes:
         if one.seems_absent:
             typer.echo(f"Note on {target.name}: {one.name} seems to be absent.", err=True)
-    return written
+    voxel_ml = volume.geometry.voxel_ml if volume.calibrated else None
+    axis = plane_axis(volume.geometry, work.settings.plane)
+    return Written(written, SummaryEntry.of(summary, axis, voxel_ml))
 
 
 def predict(

@@ -110,6 +110,38 @@ def test_classes_come_back_with_names_colours_and_codes(viewer, tmp_path):
     assert class_color(after.support_labels, 2) == (10, 200, 30)
 
 
+def test_absent_marks_of_every_plane_come_back(viewer, tmp_path):
+    before = work(viewer, tmp_path)
+    pair = before.active
+    for plane, index in (("coronal", 3), ("coronal", 20), ("sagittal", 1)):
+        before.options = replace(before.options, plane=plane)
+        before.mark_absent(pair, index, True)
+    before.options = replace(before.options, plane="axial")
+    expected = {"axial": [0], "coronal": [3, 20], "sagittal": [1]}
+    save(before, tmp_path / "work")
+    after, keeper = reopened(tmp_path / "work")
+    keeper.done(write_snapshot(keeper.snapshot()))
+    after, _ = reopened(tmp_path / "work")
+    for plane, slices in expected.items():
+        after.options = replace(after.options, plane=plane)
+        assert [one.index for one in after.entries() if one.absent and one.ticked] == slices
+    after.support_labels.data[:, 20] = 1
+    after.options = replace(after.options, plane="coronal")
+    assert [one.index for one in after.entries() if one.absent] == [3], "paint goes before a mark"
+
+
+def test_absent_marks_beyond_the_scan_are_not_shown(viewer, tmp_path):
+    save(work(viewer, tmp_path), tmp_path / "work")
+    path = tmp_path / "work" / "project.json"
+    project = json.loads(path.read_text(encoding="utf-8"))
+    project["supports"][0] |= {"absent": [0, 99], "absent_elsewhere": {"coronal": [-1, 500]}}
+    path.write_text(json.dumps(project), encoding="utf-8")
+    after, _ = reopened(tmp_path / "work")
+    assert [one.index for one in after.entries() if one.absent] == [0]
+    after.options = replace(after.options, plane="coronal")
+    assert not any(one.absent for one in after.entries())
+
+
 def test_ticks_options_and_files_to_label_come_back(viewer, tmp_path):
     before = work(viewer, tmp_path)
     (weights := tmp_path / "my.safetensors").write_bytes(b"weights")

@@ -18,6 +18,8 @@ from napari_cpclnet.gui.preferences import preferences
 from napari_cpclnet.gui.project_keeper import ProjectKeeper
 from napari_cpclnet.gui.project_restore import restore
 from napari_cpclnet.gui.project_snapshot import Snapshot, Written, stamp_of, write_snapshot
+from napari_cpclnet.gui.queries import QueryBook
+from napari_cpclnet.gui.result_book import ResultBook
 from napari_cpclnet.gui.worker import BackgroundCall
 
 if TYPE_CHECKING:
@@ -220,7 +222,7 @@ class ProjectControl(QObject):
         self.keeper.close()
         if close:
             self.session.viewer.layers.clear()
-            self.session.queries.files.clear()
+            self.session.queries, self.session.results = QueryBook(), ResultBook()
         restore(self.session, self.keeper, opened, own=own)
         self._unsaved = None
         self.problem = ""

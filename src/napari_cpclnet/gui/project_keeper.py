@@ -149,6 +149,8 @@ class ProjectKeeper:
                 "plane": options.plane,
                 "adapt": options.adapt,
                 "postprocessing": None if post is None else vars(post),
+                "output": session.queries.save_to.folder,
+                "output_format": session.queries.save_to.suffix.removeprefix("."),
             },
             weights=options.weights,
             kept=self._kept,
@@ -229,13 +231,15 @@ class ProjectKeeper:
             "plane": self.session.options.plane,
             "slices": None if taken and everything else used,
             "absent": [entry.index for entry in entries if entry.absent and entry.ticked],
+            "absent_elsewhere": self.session.absent_elsewhere(pair),
             "taken": taken or bool(used),
         }
 
     def _queries(self, scans: list[Image], results: dict[Labels, Image]) -> list[dict[str, Any]]:
+        session = self.session
         found: list[dict[str, Any]] = []
         for scan in scans:
-            query = {"scan": self._ids[scan], "ticked": self.session.is_ticked(scan)}
+            query = {"scan": self._ids[scan], "ticked": session.is_ticked(scan)}
             layers = [layer for layer, under in results.items() if under is scan]
             found += [
                 {
@@ -244,12 +248,21 @@ class ProjectKeeper:
                     "name": layer.name,
                     "checksum": written_checksum(layer),
                     "corrected": self._corrected.get(layer),
+                    "summary": session.results.of(layer),
                 }
                 for layer in layers
             ] or [query]
-        for file in self.session.queries.files:
-            ref, ticked = file.ref, self.session.is_ticked(file)
-            found.append({"path": ref.path, "series": ref.series, "name": ref.name, "ticked": ticked})
+        for file in session.queries.files:
+            found.append(
+                {
+                    "path": file.ref.path,
+                    "series": file.ref.series,
+                    "name": file.ref.name,
+                    "ticked": session.is_ticked(file),
+                    "saved": session.queries.status(file).saved,
+                    "summary": session.results.of_source(file),
+                }
+            )
         return found
 
 

@@ -12,6 +12,9 @@ from napari_cpclnet.gui.kept_labels import KeptLabels, KeptVoxels
 from napari_cpclnet.gui.layers import KEY, copied_transform, volume_to_layer
 from napari_cpclnet.gui.options import Options, PostProcessing
 from napari_cpclnet.gui.project_keeper import ProjectKeeper, unopened
+from napari_cpclnet.gui.queries import SAVE_SUFFIXES, QueryState, SaveTo
+from napari_cpclnet.gui.result_book import ScanResult
+from napari_cpclnet.gui.results import SUFFIX
 from napari_cpclnet.gui.supports import SupportPair
 from napari_cpclnet.gui.view import show_scan
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from napari.layers import Image, Labels
 
+    from napari_cpclnet.gui.queries import QuerySource
     from napari_cpclnet.gui.session import Session
     from napari_cpclnet.project import Opened, OpenedMask, OpenedScan, Project, QueryEntry, SupportEntry
 
@@ -55,10 +59,11 @@ def restore(session: Session, keeper: ProjectKeeper, opened: Opened, *, own: boo
             labels = _add_labels(session, layer, mask)
             if isinstance(mask.entry, SupportEntry):
                 files[labels] = mask.entry.mask
-                if mask.entry.plane == session.options.plane and mask.entry.taken:
-                    _mark(session, SupportPair(layer, labels), mask.entry)
-            elif mask.entry.result:
-                files[labels] = mask.entry.result
+                _mark(session, SupportPair(layer, labels), mask.entry)
+            else:
+                if mask.entry.result:
+                    files[labels] = mask.entry.result
+                _put_result(session, layer, labels, mask.entry)
     for query in project.queries:
         if query.scan in layers:
             on = any(one.ticked for one in project.queries if one.scan == query.scan)
@@ -67,6 +72,11 @@ def restore(session: Session, keeper: ProjectKeeper, opened: Opened, *, own: boo
             path = absolute_path(query.path, folder)
             for file in session.queries.add_files([ScanRef(path, query.series, query.name or path.name)]):
                 session.tick_query(file, query.ticked)
+                _put_result(session, file, None, query)
+                if query.saved is not None:
+                    saved = absolute_path(query.saved, folder)
+                    session.queries.set_status(file, QueryState.DONE, saved=saved)
+    session.queries.save_to = _save_to(opened)
     keeper.opened(
         folder,
         own=own,
@@ -97,6 +107,23 @@ def options_of(session: Session, opened: Opened) -> Options:
     )
 
 
+def _save_to(opened: Opened) -> SaveTo:
+    """Where the project's results are saved; a format that only the command line writes is no choice here."""
+    from napari_cpclnet.project import absolute_path
+
+    settings = opened.project.settings
+    folder = None if settings.output is None else absolute_path(settings.output, opened.folder)
+    suffix = f".{settings.output_format}"
+    return SaveTo(folder, suffix if suffix in SAVE_SUFFIXES else SaveTo().suffix)
+
+
+def _put_result(session: Session, source: QuerySource, layer: Labels | None, entry: QueryEntry) -> None:
+    """What the table of results said of a scan."""
+    found = entry.summary
+    if found is not None:
+        session.results.put(ScanResult(source, layer, found.axis, found, found.voxel_ml))
+
+
 def _add_scan(session: Session, scan: OpenedScan) -> Image:
     data, kwargs, _ = volume_to_layer(scan.volume)
     return session.viewer.add_image(data, **{**kwargs, "name": scan.volume.name})
@@ -106,14 +133,16 @@ def _add_labels(session: Session, scan: Image, mask: OpenedMask) -> Labels:
     from napari_cpclnet.project import SupportEntry
 
     labels, entry = mask.labels, mask.entry
+    name = labels.name
     noted: dict[str, Any] = {"geometry": labels.geometry, "calibrated": True}
     looks: dict[str, Any] = {}
     if not isinstance(entry, SupportEntry):
         noted |= {**_result_note(labels.labels, entry), "of": str(scan.unique_id)}
         looks["opacity"] = 0.6
+        name = entry.name or scan.name + SUFFIX
     layer = session.viewer.add_labels(
         labels.labels.reshape(scan.data.shape),
-        name=labels.name,
+        name=name,
         metadata={KEY: noted},
         **looks,
         **copied_transform(scan),
@@ -136,14 +165,13 @@ def _result_note(labels: np.ndarray, entry: QueryEntry) -> dict[str, Any]:
 
 
 def _mark(session: Session, pair: SupportPair, entry: SupportEntry) -> None:
-    session.activate(pair)
-    if entry.slices is not None:
-        session.tick([one for one in session.entries(pair) if one.index not in entry.slices], False)
-    painted = {one.index for one in session.entries(pair) if one.values}
-    n_slices = pair.labels.data.shape[-3:][pair.axis(session.options.plane)] if pair.labels.ndim == 3 else 1
-    for index in entry.absent:
-        if index not in painted and 0 <= index < n_slices:
-            session.mark_absent(pair, index, True)
+    used = entry.taken and entry.plane == session.options.plane
+    if used:
+        session.activate(pair)
+    session.restore_absent(pair, {**entry.absent_elsewhere, entry.plane: entry.absent})
+    if used and entry.slices is not None:
+        wanted = {*entry.slices, *entry.absent}
+        session.tick([one for one in session.entries(pair) if one.index not in wanted], False)
 
 
 def _look(session: Session, project: Project, layers: dict[str, Image], files: dict[Labels, str]) -> None:

@@ -53,7 +53,8 @@ class Snapshot:
     """A session at one moment.
 
     ``supports``, ``queries``, ``classes`` and ``settings`` are entries as `napari_cpclnet.project` has them, as
-    plain dictionaries; ``kept`` are scans, supports and queries that could not be opened and stay as they are.
+    plain dictionaries in which paths are not yet relative and a ``summary`` is a `ScanResult`; ``kept`` are scans,
+    supports and queries that could not be opened and stay as they are.
     """
 
     folder: Path
@@ -111,10 +112,10 @@ def write_snapshot(snapshot: Snapshot) -> Written:
                 "classes": snapshot.classes,
                 "supports": (*snapshot.supports, *snapshot.kept.get("supports", ())),
                 "queries": (
-                    *(_relative(query, folder) for query in snapshot.queries),
+                    *(_query(query, folder) for query in snapshot.queries),
                     *snapshot.kept.get("queries", ()),
                 ),
-                "settings": snapshot.settings,
+                "settings": _relative(snapshot.settings, "output", folder),
                 "weights": {
                     "path": None if weights is None else relative_path(weights, folder),
                     "hash": _weights_hash(weights),
@@ -198,10 +199,17 @@ def _write_mask(copy: MaskCopy, folder: Path) -> int:
     return found
 
 
-def _relative(query: dict, folder: Path) -> dict:
+def _query(query: dict, folder: Path) -> dict:
+    for name in ("path", "saved"):
+        query = _relative(query, name, folder)
+    result = query.get("summary")
+    return query if result is None else {**query, "summary": result.entry()}
+
+
+def _relative(content: dict, name: str, folder: Path) -> dict:
     from napari_cpclnet.project import relative_path
 
-    return query if query.get("path") is None else {**query, "path": relative_path(query["path"], folder)}
+    return content if content.get(name) is None else {**content, name: relative_path(content[name], folder)}
 
 
 def _weights_hash(path: Path | None) -> str:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_cpclnet.errors import ImageError
@@ -101,8 +101,9 @@ class QueryBox(QWidget):
     def show_results_folder(self) -> None:
         """Show where the session saves results."""
         wanted = self.session.queries.save_to
-        self.format.setCurrentIndex(self.format.findData(wanted.suffix))
-        self.folder.set_path(wanted.folder)
+        with QSignalBlocker(self.format), QSignalBlocker(self.folder):
+            self.format.setCurrentIndex(self.format.findData(wanted.suffix))
+            self.folder.set_path(wanted.folder)
 
     def load(self, paths: list[Path]) -> None:
         """Look for scans in files and folders in the background and put them on the list."""

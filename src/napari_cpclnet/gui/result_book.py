@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer
 
     from napari_cpclnet.gui.queries import QuerySource
+    from napari_cpclnet.project import SummaryEntry
     from napari_cpclnet.segmentation import ClassSummary, Summary
 
 
@@ -23,13 +24,14 @@ class ScanResult:
     """Result of one scan.
 
     ``layer``: None for a scan that is only in a file; ``axis``: array axis along which slices were counted;
-    ``voxel_ml``: None where the scan has no physical size; ``changes``: what was corrected since.
+    ``summary``: of the run, or as a project kept it; ``voxel_ml``: None where the scan has no physical size;
+    ``changes``: what was corrected since.
     """
 
     source: QuerySource
     layer: Labels | None
     axis: int
-    summary: Summary
+    summary: Summary | SummaryEntry
     voxel_ml: float | None = None
     changes: Changes = field(default_factory=Changes)
 
@@ -41,6 +43,13 @@ class ScanResult:
     def volume(self, one: ClassSummary) -> float:
         """Millilitres of a class as it is now, with its corrections; voxels where the scan has no physical size."""
         return one.ml + self.changes.gained.get(one.value, 0) * (self.voxel_ml or 1.0)
+
+    def entry(self) -> SummaryEntry:
+        """The same for a project (imports pydantic: call it in a worker)."""
+        from napari_cpclnet.project import SummaryEntry
+
+        volumes = {one.value: self.volume(one) for one in self.summary.classes}
+        return SummaryEntry.of(self.summary, self.axis, self.voxel_ml, volumes)
 
     @property
     def corrected(self) -> str:
@@ -65,6 +74,10 @@ class ResultBook:
 
     def __len__(self) -> int:
         return len(self._results)
+
+    def of_source(self, source: QuerySource) -> ScanResult | None:
+        """Result of a scan."""
+        return self._results.get(source)
 
     def put(self, result: ScanResult) -> None:
         """Add a result or replace that of the same scan."""

@@ -193,7 +193,7 @@ class ResultsBox(QWidget):
                 remove_map(self.session.viewer, one.source, CORRECTIONS)
 
     def _show_scan(self, source: Any) -> None:
-        found = self._find(source)
+        found = self.session.results.of_source(source)
         if found is None or found.layer is None:
             self.message.emit(f"Double-click {source.name} in the list of scans to open it.", False)
             return
@@ -204,12 +204,9 @@ class ResultsBox(QWidget):
 
     def _go_to(self, source: Any, index: int) -> None:
         self._show_scan(source)
-        found = self._find(source)
+        found = self.session.results.of_source(source)
         if found is not None and found.layer is not None:
             jump_to_slice(self.session.viewer, found.layer, found.axis, index)
-
-    def _find(self, source: Any) -> ScanResult | None:
-        return next((one for one in self.session.results if one.source is source), None)
 
     def _listen(self) -> None:
         layers = [one.layer for one in self.session.results if one.layer is not None]

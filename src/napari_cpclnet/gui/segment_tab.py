@@ -107,6 +107,7 @@ class SegmentTab(QWidget):
         self.project.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.project.opened.connect(self._on_project)
         self.control.progressed.connect(self.results.show_results)
+        self.control.progressed.connect(self.project.control.touch)
         self.results.changed.connect(self.refresh)
         self.results.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.results.suggest_requested.connect(self.suggest.start)
@@ -160,6 +161,7 @@ class SegmentTab(QWidget):
 
     def _on_project(self) -> None:
         self.options.set_options(self.session.options)
+        self.queries.show_results_folder()
         self.refresh()
 
     def _show_network(self, options: Options) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -219,6 +219,17 @@ class Session(ClassActions):
     def mark_absent(self, pair: SupportPair, index: int, on: bool) -> None:
         """Say that none of the classes is on a slice; SupportError if it is painted."""
         self._supports.mark_absent(pair, self.options.plane, index, on)
+        self.changed.emit()
+
+    def absent_elsewhere(self, pair: SupportPair) -> dict[str, tuple[int, ...]]:
+        """Slices that were marked absent in other planes than the one in use."""
+        marks = self._supports.absent(pair.labels)
+        return {plane: slices for plane, slices in marks.items() if plane != self.options.plane}
+
+    def restore_absent(self, pair: SupportPair, marks: Mapping[str, Iterable[int]]) -> None:
+        """Mark slices of any plane absent as they were once; those that are painted or do not exist are left out."""
+        for plane, slices in marks.items():
+            self._supports.restore_absent(pair, plane, slices)
         self.changed.emit()
 
     def remove(self, entry: SupportEntry) -> None:

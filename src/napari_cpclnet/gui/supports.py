@@ -163,6 +163,20 @@ class Supports:
         marks.absent.add((plane, index))
         marks.ticks[plane, index] = True
 
+    def absent(self, labels: Labels) -> dict[str, tuple[int, ...]]:
+        """Slices of each plane that were marked absent; that one was painted since only `entries` sees."""
+        found: dict[str, list[int]] = {}
+        for plane, index in sorted(self._of(labels).absent):
+            found.setdefault(plane, []).append(index)
+        return {plane: tuple(slices) for plane, slices in found.items()}
+
+    def restore_absent(self, pair: SupportPair, plane: str, slices: Iterable[int]) -> None:
+        """Mark slices absent that were so once, and that exist; paint goes before (see `entries`)."""
+        marks, count = self._of(pair.labels), labels_array(pair.labels).shape[pair.axis(plane)]
+        there = [(plane, index) for index in slices if 0 <= index < count]
+        marks.absent.update(there)
+        marks.ticks.update(dict.fromkeys(there, True))
+
     def forget(self, layer: Layer) -> None:
         """Drop what is known of a layer that is gone."""
         self._marks.pop(layer, None)

@@ -23,6 +23,7 @@ from napari_cpclnet.project.schema import (
     ProjectSettings,
     QueryEntry,
     ScanEntry,
+    SummaryEntry,
     SupportEntry,
     WeightsEntry,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "ProjectSettings",
     "QueryEntry",
     "ScanEntry",
+    "SummaryEntry",
     "SupportEntry",
     "WeightsEntry",
     "absolute_path",

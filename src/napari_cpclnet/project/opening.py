@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from napari_cpclnet.errors import CpclnetError, GeometryError, ProjectError
 from napari_cpclnet.imaging import Segmentation, Volume, read_segmentation, read_volume
 from napari_cpclnet.project.folder import absolute_path
@@ -69,11 +71,12 @@ def open_project(project: Project, folder: Path, found: Iterable[Found]) -> Open
         scans.append(OpenedScan(one, volume))
         wanted: list[SupportEntry | QueryEntry] = [
             *(s for s in project.supports if s.scan == one.scan.id),
-            *(q for q in project.queries if q.scan == one.scan.id and q.result),
+            *(q for q in project.queries if q.scan == one.scan.id and _result_file(q, folder)),
         ]
         for entry in wanted:
             try:
-                masks.append(OpenedMask(entry, read_mask(entry, folder, volume, project)))
+                mask = read_mask(entry, folder, volume, project)
+                masks.append(OpenedMask(_measured(entry, mask), mask))
             except CpclnetError as error:
                 problems.append(str(error))
     return Opened(project, folder, tuple(scans), tuple(masks), tuple(problems))
@@ -115,10 +118,12 @@ def read_mask(
     CpclnetError
         If the file is missing, unreadable, or on another grid.
     """
-    file = entry.mask if isinstance(entry, SupportEntry) else entry.result
-    if file is None:
+    if isinstance(entry, SupportEntry):
+        path = absolute_path(entry.mask, folder)
+    elif (there := _result_file(entry, folder)) is not None:
+        path = there
+    else:
         raise ProjectError(f"'{volume.name}' has no result.")
-    path = absolute_path(file, folder)
     try:
         found = read_segmentation(path, like=volume, resample=False)
     except GeometryError as error:
@@ -129,3 +134,22 @@ def read_mask(
     return found.replaced(
         name=name, classes=found.classes | project.names, colors=found.colors | project.colors
     )
+
+
+def _result_file(entry: QueryEntry, folder: Path) -> Path | None:
+    """Labels of a scan in the project, whether they are there or not, else those in the output folder."""
+    if entry.result is not None:
+        return absolute_path(entry.result, folder)
+    saved = None if entry.saved is None else absolute_path(entry.saved, folder)
+    return saved if saved is not None and saved.exists() else None
+
+
+def _measured(entry: SupportEntry | QueryEntry, mask: Segmentation) -> SupportEntry | QueryEntry:
+    """Volumes of the labels as they are in the file, whoever changed it."""
+    if isinstance(entry, SupportEntry) or entry.summary is None:
+        return entry
+    voxels = {
+        one.value: sum(int(np.count_nonzero(plane == one.value)) for plane in mask.labels)
+        for one in entry.summary.classes
+    }
+    return entry.model_copy(update={"summary": entry.summary.measured(voxels)})

@@ -6,8 +6,9 @@ names of files say.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -18,6 +19,7 @@ SCHEMA_VERSION = 1
 
 # The planes of `napari_cpclnet.preprocessing`, whose import takes seconds.
 Plane = Literal["axial", "coronal", "sagittal", "native"]
+OutputFormat = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png"]
 
 
 def _inside(path: str) -> str:
@@ -31,6 +33,8 @@ def _inside(path: str) -> str:
 
 Inside = Annotated[str, AfterValidator(_inside)]
 Channel = Annotated[int, Field(ge=0, le=255)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Entry(BaseModel):
@@ -81,10 +85,72 @@ class SupportEntry(Entry):
         default=None, description="Painted slices to learn from; null: all of them."
     )
     absent: tuple[int, ...] = Field(default=(), description="Slices on which none of the classes is.")
+    absent_elsewhere: dict[Plane, tuple[int, ...]] = Field(
+        default={}, description="Such slices of the other planes."
+    )
     taken: bool = Field(
         default=True,
         description="False: only shown; nothing is learned from it and its values have own names.",
     )
+
+
+class ClassSummaryEntry(Entry):
+    """One class of a result."""
+
+    value: int = Field(ge=1)
+    ml: Amount = Field(description="Volume with corrections; voxels where the scan has no physical size.")
+    confidence: Share = Field(description="Mean probability inside the answer; 0 if there is none.")
+    seems_absent: bool = False
+
+
+class DoubtfulSliceEntry(Entry):
+    """One class on one slice that is worth a look."""
+
+    index: int = Field(ge=0)
+    value: int = Field(ge=1)
+    score: Share
+
+
+class SummaryEntry(Entry):
+    """What the table of results says of a scan; read like `napari_cpclnet.segmentation.Summary`."""
+
+    axis: Literal[0, 1, 2] = Field(default=0, description="Array axis along which slices are counted.")
+    voxel_ml: Amount | None = Field(
+        default=None, description="Of one voxel; null where the scan has no physical size."
+    )
+    classes: tuple[ClassSummaryEntry, ...] = ()
+    doubtful: tuple[DoubtfulSliceEntry, ...] = Field(default=(), description="The worst first.")
+
+    @classmethod
+    def of(
+        cls, summary: Any, axis: int, voxel_ml: float | None, ml: Mapping[int, float] | None = None
+    ) -> SummaryEntry:
+        """Entry of a `Summary`; ``ml``: volumes of classes that are other than it says."""
+        volumes = {one.value: one.ml for one in summary.classes} | dict(ml or {})
+        return cls.model_validate(
+            {
+                "axis": axis,
+                "voxel_ml": voxel_ml,
+                "classes": [
+                    {
+                        "value": one.value,
+                        "ml": max(volumes[one.value], 0.0),
+                        "confidence": min(max(one.confidence, 0.0), 1.0),
+                        "seems_absent": one.seems_absent,
+                    }
+                    for one in summary.classes
+                ],
+                "doubtful": [
+                    {"index": one.index, "value": one.value, "score": one.score} for one in summary.doubtful
+                ],
+            }
+        )
+
+    def measured(self, voxels: Mapping[int, int]) -> SummaryEntry:
+        """The same with the volumes of so many voxels of each class."""
+        unit = self.voxel_ml or 1.0
+        changed = (one.model_copy(update={"ml": voxels[one.value] * unit}) for one in self.classes)
+        return self.model_copy(update={"classes": tuple(changed)})
 
 
 class QueryEntry(Entry):
@@ -106,6 +172,10 @@ class QueryEntry(Entry):
         description="Corrected voxels of the result: by slice along its first axis (z) a mask as bits, row by row, "
         "packed by zlib and written in base64.",
     )
+    summary: SummaryEntry | None = Field(default=None, description="What the last run found.")
+    saved: str | None = Field(
+        default=None, description="Labels of this scan in the output folder, written as the path of a scan."
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> QueryEntry:
@@ -122,6 +192,11 @@ class ProjectSettings(Entry):
     postprocessing: dict[str, bool | float] | None = Field(
         default=None, description="Settings of post-processing; null: what is recommended."
     )
+    output: str | None = Field(
+        default=None,
+        description="Folder into which results are written, too, written as the path of a scan; null: none.",
+    )
+    output_format: OutputFormat = Field(default="nii.gz", description="Suffix of the files in there.")
 
 
 class WeightsEntry(Entry):
