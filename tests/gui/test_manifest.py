@@ -74,6 +74,15 @@ def test_sample_data_are_scans_with_labels_on_their_grid(key):
     assert np.asarray(labels.data).any()
 
 
+def test_the_scans_to_paint_on_come_without_labels():
+    from napari_cpclnet.gui.sample_data import ct_and_mr
+
+    assert [(kwargs["name"], kind) for _, kwargs, kind in ct_and_mr()] == [
+        ("phantom_mr", "image"),
+        ("phantom_ct", "image"),
+    ]
+
+
 def test_opening_the_panel_imports_nothing_heavy():
     script = """
 import sys

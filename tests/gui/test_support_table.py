@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 
 from napari_cpclnet.gui.layers import LayerScan, copied_transform
 from napari_cpclnet.gui.thumbnails import SIZE, ThumbnailMaker, ThumbnailOrder
+from napari_cpclnet.gui.view import show_scan
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 
 from .doubles import DIRECTIONS, add_volume, factory, make_volume
@@ -59,6 +60,14 @@ def test_clicking_a_scan_paints_on_it(box, viewer):
     assert viewer.layers["mr"].visible
     assert not viewer.layers["ct"].visible
     assert group(box, "mr").isExpanded()
+
+
+def test_clicking_the_scan_one_paints_on_shows_it_again(box, viewer):
+    show_scan(viewer, viewer.layers["mr"])
+    box.slices.tree.itemClicked.emit(group(box, "ct"), 0)
+    assert viewer.layers["ct"].visible
+    assert not viewer.layers["mr"].visible
+    assert viewer.layers.selection.active is box.session.support_labels
 
 
 def test_painting_on_a_layer_makes_it_the_active_one(qtbot, box, viewer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from napari.layers import Labels
@@ -29,8 +29,13 @@ class ClassActions:
         return self.book.color(value) if self.is_taken(pair) else class_color(pair.labels, value)
 
     def add_class(self, name: str = "") -> int:
-        """Add a class, or find that of the name, and select it for painting."""
-        value = self.book.add(name)
+        """Add a class, or find that of the name, and select it for painting.
+
+        A class that came with the layer, has no name and was not painted becomes it.
+        """
+        spare = self._spare()
+        renamed = bool(name.strip() and spare) and self.book.rename(spare[0], name)
+        value = spare[0] if renamed else self.book.add(name)
         if self.support_labels is not None:
             self.support_labels.selected_label = value
         self.publish_classes()
@@ -91,10 +96,14 @@ class ClassActions:
     def _join(
         self, names: dict[int, str], colors: dict[int, Color], painted: Iterable[int]
     ) -> dict[int, int]:
-        in_use = {
-            value for entry in self.entries(look=()) if self.is_taken(entry.pair) for value in entry.values
-        }
-        for value in list(self.book):
-            if value not in in_use and names and self.book.name(value) == default_name(value):
+        if names:
+            for value in self._spare(look=()):
                 self.book.remove(value)
         return self.book.join(names, colors, painted=painted)
+
+    def _spare(self, *, look: Collection[Labels] | None = None) -> list[int]:
+        """Classes that have no name and are not painted; ``look`` as in `Session.entries`."""
+        in_use = {
+            value for entry in self.entries(look=look) if self.is_taken(entry.pair) for value in entry.values
+        }
+        return [v for v in self.book if v not in in_use and self.book.name(v) == default_name(v)]

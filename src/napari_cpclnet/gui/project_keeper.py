@@ -115,7 +115,8 @@ class ProjectKeeper:
         scans = [layer for layer in reversed(session.scans()) if not refusal(layer)]
         for layer in scans:
             self._name(layer)
-        pairs = session.supports
+        # The one that is painted on comes first, and is in front when the project is opened.
+        pairs = sorted(session.supports, key=lambda pair: pair != session.active)
         painted = {pair.labels for pair in pairs}
         results = {
             layer: scan

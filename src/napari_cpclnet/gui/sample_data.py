@@ -36,6 +36,13 @@ def pet_phantom() -> list[LayerData]:
     return _layers(demo_scan("PT", [SEED, 2]))
 
 
+def ct_and_mr() -> list[LayerData]:
+    """CT phantom to paint on, and an MR phantom to label."""
+    from napari_cpclnet.episodes.demo import demo_scan
+
+    return [_mr_to_label(), volume_to_layer(demo_scan("CT", [SEED, 0]).volume)]
+
+
 def painted_ct_and_mr() -> list[LayerData]:
     """CT phantom with five painted slices, and an MR phantom to label: press Run in the panel."""
     from napari_cpclnet.episodes.demo import demo_scan, spread_slices
@@ -45,14 +52,15 @@ def painted_ct_and_mr() -> list[LayerData]:
     for index in spread_slices(support.truth.labels, 5):
         labels[index] = support.truth.labels[index]
     painted = replace(support.truth, labels=labels, name=f"{support.volume.name} painted slices")
-    query = demo_scan("MR", [SEED, 1], every=2)
-    # The MR is hidden at first: both bodies lie in the same place of the room.
-    data, kwargs, kind = volume_to_layer(query.volume)
-    return [
-        (data, {**kwargs, "visible": False}, kind),
-        volume_to_layer(support.volume),
-        segmentation_to_layer(painted),
-    ]
+    return [_mr_to_label(), volume_to_layer(support.volume), segmentation_to_layer(painted)]
+
+
+def _mr_to_label() -> LayerData:
+    """MR phantom, hidden at first: its body and that of the CT lie in the same place of the room."""
+    from napari_cpclnet.episodes.demo import demo_scan
+
+    data, kwargs, kind = volume_to_layer(demo_scan("MR", [SEED, 1], every=2).volume)
+    return data, {**kwargs, "visible": False}, kind
 
 
 def _layers(scan: DemoScan) -> list[LayerData]:

@@ -209,7 +209,7 @@ class SupportTree(QTreeWidget):
         row = item.data(0, ROLE)
         if isinstance(row, SliceRow):
             self.picked.emit(row.entry)
-        elif not row.active:
+        else:
             self.activated_pair.emit(row.pair)
 
     def _on_changed(self, item: QTreeWidgetItem) -> None:

@@ -1,0 +1,179 @@
+"""What a user does in a napari window, done through Qt: menus, buttons, keys, dialogs and strokes on the canvas.
+
+Shared by the test of a working day and by ``docs/make_screenshots.py``; knows nothing of pytest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from npe2 import PluginManager, PluginManifest
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QTimer
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QApplication,
+    QDialogButtonBox,
+    QFileDialog,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QTreeWidget,
+    QWidget,
+)
+
+import napari_cpclnet
+from napari_cpclnet.gui.panel import CPCLNetPanel
+from napari_cpclnet.gui.view import jump_to_slice
+
+LEFT = Qt.MouseButton.LeftButton
+# Vispy drops moves of the mouse that follow each other faster than 10 ms.
+MOVE_MS = 15
+
+
+def register_plugin() -> None:
+    """Tell napari of the plugin of this checkout, if none is installed; before the first viewer."""
+    manager = PluginManager.instance()
+    if "napari-cpclnet" not in manager:
+        manager.register(PluginManifest.from_file(Path(napari_cpclnet.__file__).parent / "napari.yaml"))
+
+
+class Hands:
+    """The hands of a user at a napari viewer."""
+
+    def __init__(self, viewer: Any) -> None:
+        self.viewer = viewer
+        self.window = viewer.window._qt_window
+        self.canvas = viewer.window._qt_viewer.canvas
+
+    # Waiting -----------------------------------------------------------------------------------------------------
+
+    def wait(self, seconds: float) -> None:
+        """Let the window live."""
+        QTest.qWait(int(seconds * 1000))
+
+    def until(self, true: Callable[[], Any], what: str, seconds: float = 30.0) -> None:
+        """Let the window live until something is true; AssertionError naming ``what`` if it never is."""
+        end = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < end, f"waited {seconds:.0f} s in vain: {what}"
+            QTest.qWait(10)
+
+    # Menus, buttons, keys, dialogs -------------------------------------------------------------------------------
+
+    def menu(self, *path: str) -> Any:
+        """The action at the end of a path of napari's menus, each named as it begins, without ``&``."""
+        menus = [action.menu() for action in self.window.menuBar().actions()]
+        titles = {menu.title().replace("&", ""): menu for menu in menus if menu is not None}
+        menu, action = titles[path[0]], None
+        for text in path[1:]:
+            menu.aboutToShow.emit()
+            found = [one for one in menu.actions() if one.text().replace("&", "").startswith(text)]
+            assert found, f"no '{text}' among {[one.text() for one in menu.actions()]}"
+            action, menu = found[0], found[0].menu()
+        return action
+
+    def open_panel(self) -> CPCLNetPanel:
+        """Open the panel from the menu, as napari's users do."""
+        self.menu("Layers", "Segment", "CPCLNet").trigger()
+        docks = self.viewer.window.dock_widgets.values()
+        self.until(lambda: any(isinstance(dock, CPCLNetPanel) for dock in docks), "the panel opens")
+        return next(dock for dock in docks if isinstance(dock, CPCLNetPanel))
+
+    def click(self, button: QWidget) -> None:
+        """Click a button that can be seen and is enabled."""
+        assert button.isEnabled(), f"'{button.text()}' cannot be pressed"
+        QTest.mouseClick(button, LEFT)
+
+    def choose(self, button: QPushButton, text: str) -> None:
+        """Open the menu of a button and click the entry whose text begins so."""
+
+        self.click(button)
+        menu: QMenu = button.menu()
+        self.until(menu.isVisible, f"the menu of '{button.text()}' opens")
+        entry = next((one for one in menu.actions() if one.text().startswith(text)), None)
+        assert entry is not None, f"no '{text}' among {[one.text() for one in menu.actions()]}"
+        QTest.mouseClick(menu, LEFT, pos=menu.actionGeometry(entry).center())
+
+    def click_row(self, tree: QTreeWidget, text: str) -> None:
+        """Click the first row of a tree whose first column reads so."""
+        (item, *_) = tree.findItems(text, Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchRecursive)
+        tree.scrollToItem(item)
+        QTest.mouseClick(tree.viewport(), LEFT, pos=tree.visualItemRect(item).center())
+
+    def press(self, shortcut: str) -> None:
+        """Press a key or a shortcut of `napari_cpclnet.gui.shortcuts`, such as ``Control-Alt-R``."""
+        *modifiers, key = shortcut.split("-")
+        held = Qt.KeyboardModifier.NoModifier
+        for modifier in modifiers:
+            held |= getattr(Qt.KeyboardModifier, f"{modifier}Modifier")
+        QTest.keyClick(self.canvas.native, getattr(Qt.Key, f"Key_{key}"), held)
+
+    def answer_file_dialog(self, path: Path, act: Callable[[], Any]) -> None:
+        """Do something that asks for a file or folder, and type its name."""
+        answered: list[bool] = []
+
+        def answer() -> None:
+            dialog = next(
+                (w for w in QApplication.topLevelWidgets() if isinstance(w, QFileDialog) and w.isVisible()),
+                None,
+            )
+            if dialog is None:
+                if not tries or tries.pop() is None:
+                    return
+                QTimer.singleShot(100, answer)
+                return
+            dialog.findChild(QLineEdit).setText(str(path))
+            boxes = dialog.findChild(QDialogButtonBox)
+            answered.append(True)
+            boxes.buttons()[0].click()
+
+        tries = [True] * 50
+        QTimer.singleShot(100, answer)
+        act()
+        assert answered, "nobody asked for a file"
+
+    # The canvas --------------------------------------------------------------------------------------------------
+
+    def go_to(self, layer: Any, index: int, axis: int = 0) -> None:
+        """Show a slice of a layer."""
+        jump_to_slice(self.viewer, layer, axis, index)
+        QApplication.processEvents()
+
+    def on_canvas(self, layer: Any, index: Sequence[float]) -> QPoint:
+        """Where on the canvas a voxel of a layer lies."""
+        world = layer.data_to_world(index)
+        row, column = (world[axis] for axis in self.viewer.dims.displayed)
+        view = self.canvas.view
+        x, y = (view.transform * view.scene.transform).map([column, row])[:2]
+        return QPoint(round(x), round(y))
+
+    def drag(self, layer: Any, indices: Sequence[Sequence[float]]) -> None:
+        """Draw with the left button along voxels of a layer."""
+        canvas = self.canvas.native
+        points = [self.on_canvas(layer, index) for index in indices]
+        area = canvas.rect()
+        assert all(area.contains(point) for point in points), "the stroke leaves the canvas"
+        QTest.mouseMove(canvas, points[0])
+        QTest.mousePress(canvas, LEFT, pos=points[0])
+        for point in points[1:]:
+            _move(canvas, point)
+            QTest.qWait(MOVE_MS)
+        QTest.mouseRelease(canvas, LEFT, pos=points[-1])
+
+
+def _move(widget: QWidget, point: QPoint) -> None:
+    """Move the mouse with the left button held, which QTest.mouseMove cannot."""
+    place = QPointF(point)
+    event = QMouseEvent(
+        QEvent.Type.MouseMove,
+        place,
+        QPointF(widget.mapToGlobal(point)),
+        Qt.MouseButton.NoButton,
+        LEFT,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    QApplication.sendEvent(widget, event)
