@@ -75,10 +75,16 @@ class BrightSegmenter:
         self.support = support
 
     def predict(
-        self, volume: Volume, *, start_slice: int | None = None, locked: Any = None
+        self,
+        volume: Volume,
+        *,
+        start_slice: int | None = None,
+        keep_probabilities: bool = False,
+        locked: Any = None,
     ) -> Iterator[FakeSlice]:
         if self.fail_on and volume.name == self.fail_on:
             raise ImageError(f"'{volume.name}' cannot be used.")
+        self.kept = keep_probabilities
         axis = slice_axis(volume.geometry, self.options.plane)
         self.labels = expected_labels(volume, self.support, locked)
         self.volume = volume
@@ -110,6 +116,11 @@ class BrightSegmenter:
 
     def result_probability(self) -> np.ndarray:
         return np.where(self.labels > 0, 250, 5).astype(np.uint8)
+
+    def result_probabilities(self) -> np.ndarray:
+        assert self.kept, "they cost memory, and were not asked for"
+        values = list(self.support.classes)
+        return np.stack([np.where(self.labels == v, 200 + v, 5).astype(np.uint8) for v in values])
 
     def result_uncertainty(self) -> np.ndarray:
         return np.where(self.labels > 0, 10, 20).astype(np.uint8)

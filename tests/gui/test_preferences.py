@@ -82,6 +82,9 @@ def test_an_open_panel_takes_over_what_was_changed_and_nothing_else(settings, ma
     tab.options.device.setCurrentIndex(tab.options.device.findData("cpu"))
     settings.computing.precision = "bf16"
     assert tab.session.options == Options(plane="coronal", device="cpu", precision="bf16")
+    assert tab.project.control.autosave
+    settings.work.autosave = False
+    assert not tab.project.control.autosave
     settings.work.autosave_seconds = 20.0
     assert tab.session.options == Options(plane="coronal", device="cpu", precision="bf16")
     assert tab.project.control.clock.longest == 20

@@ -81,6 +81,35 @@ def test_strokes_are_saved_by_themselves(qtbot, panel, tmp_path):
     assert painted(tmp_path / "work") == {2}
 
 
+def test_only_save_writes_while_autosave_is_off(qtbot, viewer, panel, tmp_path, monkeypatch):
+    control, row = control_of(panel), panel.segment.project
+    control.set_autosave(False, 0.2)
+    control.clock.quiet = 0.1
+    stroke(panel, 3)
+    qtbot.wait(500)
+    assert unsaved_work() == []
+    save_to(qtbot, panel, tmp_path / "work")
+    stroke(panel, 6)
+    qtbot.wait(500)
+    assert painted(tmp_path / "work") == {2, 3}
+    assert row.name.text() == "work *"
+    assert "nothing is saved by itself" in row.save_button.toolTip()
+    asked = []
+    monkeypatch.setattr(
+        row, "ask", lambda _name, warnings, **_more: (asked.append(warnings), (CANCEL, True))[1]
+    )
+    control.open(tmp_path / "work")
+    qtbot.waitUntil(lambda: bool(asked), timeout=20_000)
+    assert "is not saved: press Save first" in asked[0][0]
+    control.save()
+    qtbot.waitUntil(lambda: control.is_saved, timeout=20_000)
+    assert painted(tmp_path / "work") == {2, 3, 6}
+    stroke(panel, 7)
+    control.set_autosave(True, 7.0)
+    qtbot.waitUntil(lambda: control.is_saved, timeout=20_000)
+    assert painted(tmp_path / "work") == {2, 3, 6, 7}
+
+
 def test_going_through_the_slices_changes_nothing(qtbot, viewer, panel, tmp_path):
     save_to(qtbot, panel, tmp_path / "work")
     for index in range(6):

@@ -116,6 +116,17 @@ def test_corrected_voxels_stay_when_a_project_is_labelled_again(qtbot, panel, tm
     assert "3 voxels corrected on 2 slices" in names(panel)
 
 
+def test_what_was_given_back_is_given_back_after_opening(qtbot, panel, tmp_path):
+    correct(qtbot, panel)
+    run(qtbot, panel)
+    save_to(qtbot, panel, tmp_path / "work")
+    panel.session.viewer.layers.selection.active = panel.session.viewer.layers["mr – CPCLNet"]
+    panel.segment.results.give_back(whole_scan=True)
+    assert not control_of(panel).is_saved
+    qtbot.waitUntil(lambda: control_of(panel).is_saved, timeout=20_000)
+    assert [one.corrected for one in read_project(tmp_path / "work").queries if one.result] == [{}]
+
+
 def test_folder_format_and_scans_in_files_come_back(qtbot, panel, tmp_path):
     session = panel.session
     (file,) = session.queries.files

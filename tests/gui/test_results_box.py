@@ -11,6 +11,7 @@ from napari_cpclnet.gui.maps import KINDS
 from napari_cpclnet.gui.result_tree import ClassRow, ResultRow, ResultTree
 from napari_cpclnet.gui.run_bar import RunState
 from napari_cpclnet.gui.shortcuts import SUGGEST, USE_SLICE
+from napari_cpclnet.gui.view import slice_in_view
 
 from .doubles import add_volume, factory, make_volume
 from .test_run import start, wait_ready
@@ -59,6 +60,20 @@ def test_doubtful_slices_are_sorted_and_a_click_goes_there(viewer, panel):
     assert [int(doubts.item(row, SLICE).text()) for row in range(4)] == [2, 2, 3, 3]
 
 
+def test_slices_are_counted_in_their_scan_whatever_the_slider_says(viewer, panel):
+    doubts = panel.segment.results.doubts
+    row = next(row for row in range(4) if doubts.row_of(row).scan == "pet")
+    index = doubts.row_of(row).index
+    assert doubts.item(row, SLICE).toolTip().startswith(f"Slice {index} of pet.")
+    fine = viewer.add_image(
+        np.zeros((40, 24, 20)), scale=(0.5, 1.5, 1.25), translate=viewer.layers["pet"].translate
+    )
+    doubts.cellClicked.emit(row, CLASS)
+    assert viewer.dims.current_step[0] != index, "the slider counts the steps of the finest scan"
+    assert slice_in_view(viewer, viewer.layers["pet"], 0) == index
+    viewer.layers.remove(fine)
+
+
 def test_corrections_are_counted_and_the_volume_follows(qtbot, viewer, panel):
     tree = panel.segment.results.tree
     before = float(tree.texts()[1][1])
@@ -91,6 +106,23 @@ def test_corrections_can_be_seen(qtbot, viewer, panel):
     assert "mr – corrections" not in viewer.layers
 
 
+def test_corrections_are_given_back_by_a_button(qtbot, viewer, panel):
+    box = panel.segment.results
+    before = box.tree.texts()
+    layer = correct(viewer)
+    qtbot.waitUntil(lambda: len(box.tree.texts()) == 5, timeout=5000)
+    viewer.layers.selection.active = layer
+    viewer.dims.set_current_step(0, 3)
+    one, whole = box.unlock.menu().actions()
+    one.trigger()
+    assert box.tree.texts()[2][0] == "2 voxels corrected on 1 slice"
+    whole.trigger()
+    assert box.tree.texts() == before
+    assert "free there" in panel.segment.bar.message.text()
+    whole.trigger()
+    assert "Nothing is corrected on mr" in panel.segment.bar.message.text()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_pictures_come_with_a_run_and_are_switched_by_their_boxes(qtbot, viewer, panel, kind):
     box = panel.segment.results.boxes[kind]
@@ -105,6 +137,29 @@ def test_pictures_come_with_a_run_and_are_switched_by_their_boxes(qtbot, viewer,
     assert not layer.visible
     again(qtbot, panel)
     assert f"mr – {kind}" not in viewer.layers
+
+
+def test_several_classes_have_a_picture_each_as_far_as_memory_allows(qtbot, viewer, panel, monkeypatch):
+    session = panel.session
+    session.support_labels.data[5, 3:6, 3:6] = 7
+    session.rename_class(4, "liver")
+    session.book.ensure([7])
+    session.rename_class(7, "spleen")
+    panel.segment.results.boxes["probability"].setChecked(True)
+    again(qtbot, panel)
+    names = {one.name for one in viewer.layers if "probability" in one.name}
+    assert names == {f"{scan} – probability {one}" for scan in ("mr", "pet") for one in ("liver", "spleen")}
+    liver = viewer.layers["mr – probability liver"]
+    np.testing.assert_array_equal(liver.data, np.where(viewer.layers["mr – CPCLNet"].data == 4, 204, 5))
+    assert liver.data.dtype == np.uint8
+    panel.segment.results.boxes["probability"].setChecked(False)
+    assert not any(viewer.layers[name].visible for name in names)
+    panel.segment.results.boxes["probability"].setChecked(True)
+    monkeypatch.setattr("napari_cpclnet.gui.job.MOST_BYTES", 2 * liver.data.size - 1)
+    again(qtbot, panel)
+    names = {one.name for one in viewer.layers if "probability" in one.name}
+    assert names == {"mr – probability", "pet – probability"}
+    assert "likeliest class alone" in panel.segment.bar.message.text()
 
 
 def test_outlines_hold_for_all_results_now_and_later(qtbot, viewer, panel):

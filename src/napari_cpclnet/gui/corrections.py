@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_cpclnet.gui.editing import set_voxels
 from napari_cpclnet.gui.kept_labels import KeptLabels, KeptVoxels
 from napari_cpclnet.gui.layers import KEY, labels_array, note
 
@@ -42,6 +43,19 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.masks)
+
+    def on_slice(self, axis: int, index: int) -> Changes:
+        """Those on one slice along an array axis, without what they gained."""
+        masks = {}
+        for z, mask in self.masks.items():
+            here = np.zeros_like(mask)
+            if axis == 0:
+                here |= z == index
+            else:
+                np.moveaxis(here, axis - 1, 0)[index] = True
+            if (here := here & mask).any():
+                masks[z] = here
+        return Changes(masks)
 
     def mask(self, shape: tuple[int, ...]) -> np.ndarray:
         """All of them (z, y, x)."""
@@ -107,3 +121,29 @@ def changes(layer: Labels) -> Changes:
         earlier = before.mask(index, labels.shape[1:])
         masks[index] = masks[index] | earlier if index in masks else earlier
     return Changes(masks, {value: count for value, count in gained.items() if value and count})
+
+
+def unlock(layer: Labels, found: Changes) -> int:
+    """Give corrected voxels of a result back to the network; returns how many get its answer back at once.
+
+    Those are the ones that were changed since the last run; napari's undo brings the correction back. Of voxels that
+    were corrected before it there is no answer yet: they stay what they are, and the next run is free there.
+    """
+    written, before = note(layer)["written"], note(layer)["corrected"]
+    if written is None or not found:
+        return 0
+    labels = labels_array(layer)
+    places, values = [], []
+    for z, mask in found.masks.items():
+        answer = written[z]
+        rows, columns = np.nonzero(mask & (labels[z] != answer))
+        places.append((np.full_like(rows, z), rows, columns))
+        values.append(answer[rows, columns])
+    if before is not None:
+        remember(layer, written, before.without(found.masks))
+    changed = np.concatenate(values)
+    if len(changed):
+        set_voxels(layer, [np.concatenate(one) for one in zip(*places, strict=True)], changed)
+    else:
+        layer.refresh()  # which tells that something is another now
+    return len(changed)

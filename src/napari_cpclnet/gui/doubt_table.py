@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from napari_cpclnet.gui.class_book import Color
 from napari_cpclnet.gui.class_table import ROW_HEIGHT, swatch
 from napari_cpclnet.gui.fit_rows import fit_rows
+from napari_cpclnet.gui.view import OWN_COUNT
 
 SLICE, CLASS, DOUBT, SCAN = range(4)
 ROLE = Qt.ItemDataRole.UserRole
@@ -39,6 +40,7 @@ class DoubtTable(QTableWidget):
     def __init__(self) -> None:
         super().__init__(0, 4)
         self.setHorizontalHeaderLabels(["Slice", "Class", "Doubt", "Scan"])
+        self.horizontalHeaderItem(SLICE).setToolTip(OWN_COUNT)
         self.setToolTip(
             "Slices on which much of a class may be wrong, the worst first; painted slices never are.\n"
             "Click a row to go there, a column's head to sort."
@@ -71,6 +73,7 @@ class DoubtTable(QTableWidget):
         self.setRowCount(len(rows))
         for number, row in enumerate(rows):
             self.setItem(number, SLICE, _number(row.index, str(row.index)))
+            self.item(number, SLICE).setToolTip(f"Slice {row.index} of {row.scan}. {OWN_COUNT}")
             name = QTableWidgetItem(swatch(row.color), row.name)
             name.setToolTip(row.name)
             self.setItem(number, CLASS, name)

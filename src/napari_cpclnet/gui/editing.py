@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,9 +24,14 @@ def set_slice(layer: Labels, axis: int, index: int, values: np.ndarray) -> bool:
         return False
     places = [rows, columns]
     places.insert(axis, np.full_like(rows, index))
-    with layer.block_history():
-        layer.data_setitem(tuple(places[3 - layer.ndim :]), values[rows, columns].astype(layer.data.dtype))
+    set_voxels(layer, places, values[rows, columns])
     return True
+
+
+def set_voxels(layer: Labels, places: Sequence[np.ndarray], values: np.ndarray) -> None:
+    """Give voxels at places (z, y, x) other labels, in one step of undo."""
+    with layer.block_history():
+        layer.data_setitem(tuple(places[3 - layer.ndim :]), values.astype(layer.data.dtype))
 
 
 def erase_slice(layer: Labels, axis: int, index: int) -> bool:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MOST_BYTES = 1 << 30
+"""The probabilities of all classes of a scan take no more; where they would, those of the likeliest class are shown."""
+
 
 @dataclass(frozen=True, eq=False)
 class SupportPart:
@@ -137,11 +140,20 @@ class SliceDone:
 
 
 @dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture beside a result, (z, y, x), 0 to 255: its kind (of `maps.KINDS`) and the class it is of, if of one."""
+
+    kind: str
+    array: np.ndarray
+    value: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class ScanDone:
     """Final labels (z, y, x) of query number ``query``, a packed copy, what there is to say of them, and seconds.
 
-    ``voxel_ml``: volume of a voxel, or None where the scan has no physical size; ``maps``: pictures (z, y, x) of the
-    kinds that were asked for; ``saved``: the file (or folder of pictures) they were written to, if any.
+    ``voxel_ml``: volume of a voxel, or None where the scan has no physical size; ``maps``: pictures of the kinds that
+    were asked for; ``saved``: the file (or folder of pictures) they were written to, if any.
     """
 
     query: int
@@ -150,7 +162,7 @@ class ScanDone:
     summary: Summary
     seconds: float
     voxel_ml: float | None = None
-    maps: dict[str, np.ndarray] = field(default_factory=dict)
+    maps: tuple[Picture, ...] = ()
     saved: Path | None = None
 
 
@@ -226,7 +238,15 @@ def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> G
     started = time.perf_counter()
     query = job.queries[number]
     locked = None if query.locked is None else query.locked.corrections()
-    predicted = segmenter.predict(volume, start_slice=query.start_slice, locked=locked)
+    asked = query.layer is not None and "probability" in job.maps and len(job.classes) > 1
+    each = asked and len(job.classes) * volume.array.size <= MOST_BYTES
+    if asked and not each:
+        yield Note(
+            "Many classes on a large scan: Probability shows the likeliest class alone, to spare memory."
+        )
+    predicted = segmenter.predict(
+        volume, start_slice=query.start_slice, locked=locked, keep_probabilities=each
+    )
     with closing(predicted) as slices:  # type: ignore[type-var]
         for result in slices:
             if job.cancelled.is_set() or number in job.skipped:
@@ -249,15 +269,22 @@ def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> G
         segmenter.summary(),
         time.perf_counter() - started,
         volume.geometry.voxel_ml if volume.calibrated else None,
-        {} if query.layer is None else {kind: _map(segmenter, kind) for kind in job.maps},
+        () if query.layer is None else tuple(_pictures(job, segmenter, each_class=each)),
         saved,
     )
     if failed:
         yield ScanFailed(number, failed)
 
 
-def _map(segmenter: SegmenterLike, kind: str) -> np.ndarray:
-    return segmenter.result_uncertainty() if kind == "uncertainty" else segmenter.result_probability()
+def _pictures(job: Job, segmenter: SegmenterLike, *, each_class: bool) -> Iterator[Picture]:
+    for kind in job.maps:
+        if kind == "uncertainty":
+            yield Picture(kind, segmenter.result_uncertainty())
+        elif not each_class:
+            yield Picture(kind, segmenter.result_probability())
+        else:
+            found = segmenter.result_probabilities()
+            yield from (Picture(kind, one, v) for v, one in zip(sorted(job.classes), found, strict=True))
 
 
 def support_set(job: Job | SuggestionJob, volumes: list[Volume]) -> SupportSet:

@@ -90,6 +90,17 @@ class KeptVoxels:
             masks[index] = packed
         return cls(masks)
 
+    def without(self, masks: Mapping[int, np.ndarray]) -> KeptVoxels:
+        """All but those of some masks, by slice along z."""
+        kept = dict(self.masks)
+        for index, mask in masks.items():
+            if index in kept:
+                left = self.mask(index, mask.shape) & ~mask
+                kept[index] = zlib.compress(np.packbits(left), _LEVEL)
+                if not left.any():
+                    del kept[index]
+        return KeptVoxels(kept)
+
     def text(self) -> dict[int, str]:
         """The same in letters, for a file."""
         return {index: base64.b64encode(packed).decode() for index, packed in self.masks.items()}

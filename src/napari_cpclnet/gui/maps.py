@@ -5,12 +5,13 @@ They are ours alone: made, filled again and removed as the user ticks them, and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import Colormap, DirectLabelColormap
 
 from napari_cpclnet.gui.layers import KEY, class_features, copied_transform, geometry_of, is_calibrated, note
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from napari_cpclnet.gui.class_book import Color
     from napari_cpclnet.gui.corrections import Changes
+    from napari_cpclnet.gui.job import Picture
 
 PROBABILITY, UNCERTAINTY, CORRECTIONS = "probability", "uncertainty", "corrections"
 KINDS = (PROBABILITY, UNCERTAINTY)
@@ -52,40 +55,58 @@ def belongs_to(layer: Layer, scan: Layer) -> bool:
     return note(layer).get("of") == str(scan.unique_id)
 
 
-def find_map(viewer: ViewerModel, scan: Layer, kind: str) -> Layer | None:
-    """Picture of one kind of a scan, if it is there."""
-    return next(
-        (x for x in viewer.layers if is_map(x) and note(x)["map"] == kind and belongs_to(x, scan)), None
-    )
+def find_maps(viewer: ViewerModel, scan: Layer, kind: str) -> list[Layer]:
+    """Pictures of one kind of a scan: one, or one for each class."""
+    return [x for x in viewer.layers if is_map(x) and note(x)["map"] == kind and belongs_to(x, scan)]
 
 
-def show_map(viewer: ViewerModel, scan: Layer, result: Layer, kind: str, array: np.ndarray) -> None:
-    """Show a picture (z, y, x) of 0 to 255 between a scan and its result, in the layer it has or in a new one."""
-    data = array.reshape(scan.data.shape)
-    layer = find_map(viewer, scan, kind)
-    if layer is not None:
-        layer.data = data
+def show_maps(
+    viewer: ViewerModel,
+    scan: Layer,
+    result: Layer,
+    pictures: Sequence[Picture],
+    classes: Mapping[int, tuple[str, Color]] | None = None,
+) -> None:
+    """Show the pictures a run made of a scan, and take away those of the run before that it made none of.
+
+    ``classes``: name and colour of the classes that have a picture of their own; it goes from black to that colour.
+    """
+    made = {(one.kind, one.value) for one in pictures}
+    for kind in KINDS:
+        for layer in find_maps(viewer, scan, kind):
+            if (kind, note(layer)["value"]) not in made:
+                viewer.layers.remove(layer)
+    for one in pictures:
+        _show_map(viewer, scan, result, one, None if one.value is None else (classes or {}).get(one.value))
+
+
+def _show_map(
+    viewer: ViewerModel, scan: Layer, result: Layer, picture: Picture, info: tuple[str, Color] | None
+) -> None:
+    """Show a picture between a scan and its result, in the layer it has or in a new one."""
+    data = picture.array.reshape(scan.data.shape)
+    name = f"{scan.name} – {picture.kind}" + (f" {info[0]}" if info else "")
+    there = [x for x in find_maps(viewer, scan, picture.kind) if note(x)["value"] == picture.value]
+    if there:
+        there[0].data = data
+        there[0].name = name  # the class may have got another
         return
     selected = set(viewer.layers.selection)
     layer = viewer.add_image(
         data,
-        colormap=COLORMAPS[kind],
+        name=name,
+        colormap=_ramp(*info) if info else COLORMAPS[picture.kind],
         contrast_limits=(0, 255),
         blending="additive",
         opacity=0.6,
-        **_kwargs(scan, kind),
+        **_kwargs(scan, picture.kind, picture.value),
     )
     _put_below(viewer, layer, result)
     viewer.layers.selection = selected
 
 
-def show_maps(viewer: ViewerModel, scan: Layer, result: Layer, arrays: dict[str, np.ndarray]) -> None:
-    """Show the pictures a run made of a scan, and take away those of the run before."""
-    for kind in KINDS:
-        if kind in arrays:
-            show_map(viewer, scan, result, kind, arrays[kind])
-        else:
-            remove_map(viewer, scan, kind)
+def _ramp(name: str, color: Color) -> Colormap:
+    return Colormap([(0, 0, 0, 1), (*(part / 255 for part in color), 1)], name=f"black to {name} {color}")
 
 
 def show_corrections(viewer: ViewerModel, scan: Layer, result: Labels, found: Changes) -> None:
@@ -95,13 +116,14 @@ def show_corrections(viewer: ViewerModel, scan: Layer, result: Labels, found: Ch
     labels = np.asarray(result.data).reshape(shape)
     data = np.where(corrected, np.where(labels > 0, LABELLED, ERASED), 0).astype(np.uint8)
     data = data.reshape(scan.data.shape)
-    layer = find_map(viewer, scan, CORRECTIONS)
-    if layer is not None:
-        layer.data = data
+    there = find_maps(viewer, scan, CORRECTIONS)
+    if there:
+        there[0].data = data
         return
     selected = set(viewer.layers.selection)
     layer = viewer.add_labels(
         data,
+        name=f"{scan.name} – {CORRECTIONS}",
         features=class_features({LABELLED: "corrected", ERASED: "corrected: no class"}),
         colormap=DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **CORRECTED}),
         opacity=0.9,
@@ -112,22 +134,21 @@ def show_corrections(viewer: ViewerModel, scan: Layer, result: Labels, found: Ch
     viewer.layers.selection = selected
 
 
-def remove_map(viewer: ViewerModel, scan: Layer, kind: str) -> None:
-    """Take a picture of a scan away."""
-    layer = find_map(viewer, scan, kind)
-    if layer is not None:
+def remove_maps(viewer: ViewerModel, scan: Layer, kind: str) -> None:
+    """Take the pictures of one kind of a scan away."""
+    for layer in find_maps(viewer, scan, kind):
         viewer.layers.remove(layer)
 
 
-def _kwargs(scan: Layer, kind: str) -> dict[str, Any]:
+def _kwargs(scan: Layer, kind: str, value: int | None = None) -> dict[str, Any]:
     metadata = {
         "geometry": geometry_of(scan),
         "calibrated": is_calibrated(scan),
         "map": kind,
+        "value": value,
         "of": str(scan.unique_id),
     }
     return {
-        "name": f"{scan.name} – {kind}",
         "metadata": {KEY: metadata},
         "visible": scan.visible,
         **copied_transform(scan),

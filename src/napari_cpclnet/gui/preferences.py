@@ -30,6 +30,8 @@ class Preferences:
         Weights file; None: those of the package.
     classes
         Names of classes that are offered first when a class is added.
+    autosave
+        Whether a project is saved without *Save* being pressed.
     autosave_seconds
         A project is saved at the latest so long after a change.
     lazy_gib
@@ -42,6 +44,7 @@ class Preferences:
     precision: str = "auto"
     weights: Path | None = None
     classes: tuple[str, ...] = ()
+    autosave: bool = True
     autosave_seconds: float = 7.0
     lazy_gib: float = 2.0
     hint: bool = True
@@ -71,6 +74,7 @@ def from_pages(computing: Any, work: Any) -> Preferences:
         precision=_one_of(PRECISIONS, getattr(computing, "precision", ""), usual.precision),
         weights=Path(weights).expanduser() if weights else None,
         classes=tuple(dict.fromkeys(name for name in classes if name)),
+        autosave=bool(getattr(work, "autosave", usual.autosave)),
         autosave_seconds=_positive(getattr(work, "autosave_seconds", None), usual.autosave_seconds),
         lazy_gib=_positive(getattr(work, "lazy_gib", None), usual.lazy_gib),
         hint=bool(getattr(work, "hint", usual.hint)),

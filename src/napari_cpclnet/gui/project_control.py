@@ -52,7 +52,7 @@ class ProjectControl(QObject):
         self.session = session
         self.keeper = ProjectKeeper(session)
         self.clock = clock or AutosaveClock(longest=preferences().autosave_seconds)
-        self.autosave = True
+        self.autosave = preferences().autosave
         self.problem = ""
         self._saving = False
         self._queued: list[Snapshot] = []
@@ -84,6 +84,20 @@ class ProjectControl(QObject):
     def is_saved(self) -> bool:
         """Whether everything is in the folder the user chose."""
         return self.keeper.own and not self.clock.pending and not self._saving and not self.problem
+
+    @property
+    def would_be_lost(self) -> bool:
+        """Whether there are changes that only *Save* writes."""
+        return not self.autosave and self.clock.pending and bool(self.session.viewer.layers)
+
+    def set_autosave(self, on: bool, longest: float) -> None:
+        """Save by itself from now on, ``longest`` seconds after a change at the latest, or not."""
+        self.autosave, self.clock.longest = on, longest
+        if on:
+            self._plan()
+        else:
+            self._timer.stop()
+        self.state_changed.emit()
 
     # Saving ----------------------------------------------------------------------------------------------------
 

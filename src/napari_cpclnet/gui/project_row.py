@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from napari_cpclnet.gui.session import Session
     from napari_cpclnet.project import Found, Project
 
+SAVE = "Save scans, painted slices, classes, results and settings as a folder"
+LATER = {
+    True: "from then on everything is saved by itself, within seconds.",
+    False: "nothing is saved by itself (napari's preferences, page of this plugin).",
+}
+NOT_SAVED = "What you changed since the last Save is not saved: press Save first if you want to keep it."
 LOOK, OPEN, CANCEL = "Look in another folder…", "Open", "Cancel"
 
 
@@ -45,10 +51,6 @@ class ProjectRow(QWidget):
         self.name.setMinimumWidth(40)
         self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.save_button = QPushButton("Save")
-        self.save_button.setToolTip(
-            f"Save scans, painted slices, classes and settings as a folder ({printed(SAVE_PROJECT)});\n"
-            "from then on everything is saved by itself, within seconds."
-        )
         self.open_button = QPushButton("Open…")
         self.open_button.setToolTip("Open the folder of a project, and go on where you stopped.")
         self.recent_button = QPushButton("Recent")
@@ -116,6 +118,8 @@ class ProjectRow(QWidget):
     def _located(self, project: Project, folder: Path, found: list[Found]) -> None:
         """Say what became of the scans, and ask what to do about it."""
         warnings = [one.warning for one in found if one.warning]
+        if self.control.would_be_lost:
+            warnings.append(NOT_SAVED)
         missing = any(one.state == "missing" for one in found)
         unsure = any(one.state in ("missing", "changed") for one in found)
         layers = len(self.control.session.viewer.layers)
@@ -157,6 +161,7 @@ class ProjectRow(QWidget):
 
     def _show_state(self) -> None:
         control = self.control
+        self.save_button.setToolTip(f"{SAVE} ({printed(SAVE_PROJECT)});\n{LATER[control.autosave]}")
         mark = "" if control.is_saved or control.keeper.folder is None else " *"
         self.name.setText(f"{control.title}{mark}")
         folder = control.keeper.folder

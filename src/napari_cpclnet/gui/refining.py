@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_cpclnet.errors import SupportError
-from napari_cpclnet.gui.corrections import is_result
+from napari_cpclnet.gui.corrections import changes, is_result, unlock
 from napari_cpclnet.gui.editing import set_slice
 from napari_cpclnet.gui.layers import geometry_of, labels_array, note, refusal, same_grid, slice_axis
 from napari_cpclnet.gui.maps import belongs_to
@@ -78,6 +78,43 @@ def use_slice(session: Session) -> str:
     session.publish_classes()
     what = "marked as absent" if not picture.any() else "painted"
     return f"Slice {index} of {scan.name} is support now ({what} in '{labels.name}'): press Run to use it."
+
+
+def unlock_corrections(session: Session, *, whole_scan: bool) -> str:
+    """Give corrected voxels of the result in view back to the network, on the slice in view or all; says what came.
+
+    Raises
+    ------
+    SupportError
+        If nothing was corrected there.
+    """
+    found = result_in_view(session)
+    if found is None:
+        raise SupportError("There is no result of the scan in view yet: press Run first.")
+    scan, result = found
+    if "Segment" in session.foreground:  # which keeps what was corrected before it began
+        raise SupportError("Corrections are given up between runs: wait for this one to end.")
+    corrected, where = changes(result), scan.name
+    if not whole_scan:
+        axis = slice_axis(geometry_of(scan), session.options.plane)
+        index = slice_in_view(session.viewer, result, axis)
+        corrected, where = corrected.on_slice(axis, index), f"slice {index} of {scan.name}"
+    if not corrected:
+        raise SupportError(f"Nothing is corrected on {where}.")
+    voxels = corrected.voxels
+    back = unlock(result, corrected)
+    session.results.look_again(result)
+    said = [f"Unlocked {voxels:,} voxel{'' if voxels == 1 else 's'} on {where}: the next run is free there."]
+    if back:
+        said.append(
+            f"{back:,} as the last run left {'it' if back == 1 else 'them'} (Ctrl+Z takes that back)."
+        )
+    if voxels > back:
+        said.append(
+            f"{voxels - back:,} corrected before the last run: as {'it is' if voxels - back == 1 else 'they are'}"
+            " until the next."
+        )
+    return " ".join(said)
 
 
 def _is_result_of(layer: object, scan: Image) -> bool:

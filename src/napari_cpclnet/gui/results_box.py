@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.connections import Connections, when_destroyed
@@ -18,11 +18,11 @@ from napari_cpclnet.gui.maps import (
     CORRECTIONS,
     PROBABILITY,
     UNCERTAINTY,
-    find_map,
-    remove_map,
+    find_maps,
+    remove_maps,
     show_corrections,
 )
-from napari_cpclnet.gui.refining import result_in_view, use_slice
+from napari_cpclnet.gui.refining import result_in_view, unlock_corrections, use_slice
 from napari_cpclnet.gui.result_tree import ClassRow, ResultRow, ResultTree
 from napari_cpclnet.gui.results import CONTOUR
 from napari_cpclnet.gui.shortcuts import SUGGEST, USE_SLICE, label, printed
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # After the last stroke; counting what changed takes a moment in a large scan.
 RECOUNT_MS = 300
 LOOKS = {
-    PROBABILITY: ("Probability", "Show how probable the likeliest class is, as a layer of its own."),
+    PROBABILITY: ("Probability", "Show how probable each class is, as a layer for each."),
     UNCERTAINTY: ("Uncertainty", "Show where the network is undecided, as a layer of its own."),
     "contour": ("Outlines", "Draw all results as outlines instead of filled areas."),
     CORRECTIONS: (
@@ -98,6 +98,8 @@ class ResultsBox(QWidget):
             box.setChecked(getattr(self.session.look, name))
             box.toggled.connect(self._set_look(name))
             grid.addWidget(box, *divmod(number, 2))
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(self._unlock_button(), 1, 2)
         buttons = QGridLayout()
         buttons.setSpacing(SPACING)
         buttons.addWidget(self.use, 0, 0)
@@ -108,6 +110,19 @@ class ResultsBox(QWidget):
         for widget in (self.looks, self.tree, self.doubts_heading, self.doubts):
             column.addWidget(widget)
         column.addLayout(buttons)
+
+    def _unlock_button(self) -> QPushButton:
+        self.unlock = QPushButton("Unlock  ▾")
+        self.unlock.setObjectName("small")
+        self.unlock.setToolTip(
+            "Give corrected voxels back to the network: what you changed since the last run is as it found it\n"
+            "(Ctrl+Z takes that back), and the next run is free there."
+        )
+        menu = QMenu(self.unlock)
+        menu.addAction("On this slice", lambda: self.give_back(whole_scan=False))
+        menu.addAction("In the whole scan", lambda: self.give_back(whole_scan=True))
+        self.unlock.setMenu(menu)
+        return self.unlock
 
     def show_results(self) -> None:
         """Show what the session knows of the last runs."""
@@ -127,13 +142,24 @@ class ResultsBox(QWidget):
         self.doubts.setVisible(bool(doubts))
         self.doubts_heading.setVisible(bool(doubts))
         self._show_corrections()
-        self.use.setEnabled(result_in_view(session) is not None)
+        for button in (self.use, self.unlock):
+            button.setEnabled(result_in_view(session) is not None)
         self.suggest.setEnabled(bool(session.scans()))
 
     def use_slice(self) -> None:
         """Make the slice in view of the result a painted slice."""
         try:
             said = use_slice(self.session)
+        except CpclnetError as error:
+            self.message.emit(str(error), True)
+            return
+        self.message.emit(said, False)
+        self.changed.emit()
+
+    def give_back(self, *, whole_scan: bool) -> None:
+        """Give corrections of the result in view back to the network."""
+        try:
+            said = unlock_corrections(self.session, whole_scan=whole_scan)
         except CpclnetError as error:
             self.message.emit(str(error), True)
             return
@@ -176,8 +202,7 @@ class ResultsBox(QWidget):
     def _show_map(self, kind: str, on: bool) -> None:
         viewer, found = self.session.viewer, 0
         for scan in self.session.scans():
-            layer = find_map(viewer, scan, kind)
-            if layer is not None:
+            for layer in find_maps(viewer, scan, kind):
                 layer.visible = on and scan.visible
                 found += 1
         if on and not found and len(self.session.results):
@@ -190,7 +215,7 @@ class ResultsBox(QWidget):
             if self.session.look.corrections and one.changes:
                 show_corrections(self.session.viewer, one.source, one.layer, one.changes)
             else:
-                remove_map(self.session.viewer, one.source, CORRECTIONS)
+                remove_maps(self.session.viewer, one.source, CORRECTIONS)
 
     def _show_scan(self, source: Any) -> None:
         found = self.session.results.of_source(source)

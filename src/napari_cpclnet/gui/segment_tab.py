@@ -171,7 +171,7 @@ class SegmentTab(QWidget):
 
     def _on_preferences(self) -> None:
         """Take over what was changed on the preferences page, and nothing else."""
-        self.project.control.clock.longest = preferences().autosave_seconds
+        self.project.control.set_autosave(preferences().autosave, preferences().autosave_seconds)
         self.first_steps.setVisible(preferences().hint)
         new, old = preferences().options(), self._preferred
         self._preferred = new

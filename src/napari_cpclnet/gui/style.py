@@ -49,6 +49,7 @@ def style_sheet(theme_name: str) -> str:
     QFrame#hint QLabel {{ background: transparent; }}
     QTextBrowser {{ border: 0px; background: {theme.background.as_rgb()}; color: {text}; }}
     QPushButton {{ padding: 5px 3px; }}
+    QPushButton#small {{ padding: 1px 5px; }}
     QPushButton::menu-indicator {{ image: none; width: 0px; }}
     QPushButton#run {{ background: {accent}; font-weight: 600; padding: 7px; }}
     QPushButton#run:hover {{ background: {theme.highlight.as_rgb()}; }}

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_cpclnet.gui.class_book import Color
 from napari_cpclnet.gui.supports import SupportEntry, SupportPair
+from napari_cpclnet.gui.view import OWN_COUNT
 
 GROUP_HEIGHT, SLICE_HEIGHT, PICTURE = 28, 56, 52
 # A dot in a class's colour, and the room behind it.
@@ -188,7 +189,8 @@ class SupportTree(QTreeWidget):
         names = ", ".join(name for name, _ in row.classes) or "no class: marked as absent"
         item.setToolTip(
             0,
-            f"{entry.plane} slice {entry.index} of {entry.pair.scan.name} ({entry.pair.labels.name}):\n{names}",
+            f"{entry.plane} slice {entry.index} of {entry.pair.scan.name} ({entry.pair.labels.name}):\n{names}\n"
+            f"{OWN_COUNT}",
         )
 
     def _tops(self) -> list[QTreeWidgetItem]:

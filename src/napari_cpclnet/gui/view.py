@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+OWN_COUNT = (
+    "Slices count from 0 in each scan; napari's slider counts in the finest steps\n"
+    "of all open scans, and may say another number."
+)
+"""Said wherever slices have numbers: the viewer's steps are no slices of any one scan."""
+
 
 def viewer_axis(viewer: ViewerModel, layer: Layer, axis: int) -> int:
     """Axis of the viewer that shows array axis ``axis`` (z, y, x) of a 2-D or 3-D layer."""
