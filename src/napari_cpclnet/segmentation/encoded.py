@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_cpclnet.segmentation.levels import LevelLine, positions_mm, scan_line, too_short
 from napari_cpclnet.segmentation.memory import moved
+from napari_cpclnet.segmentation.rereading import misread, tones
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
@@ -77,6 +78,7 @@ class EncodedScan:
         self.volume, self.grid = volume, grid
         self._encode, self._batch_size = encode, batch_size
         self._kept: dict[int, Features | None] = {}
+        self._tones: dict[int, int] = {}  # in which tone a slice is read best, of those that were compared
         self._room = ROOM
 
     def move(self, device: torch.device) -> None:
@@ -96,11 +98,16 @@ class EncodedScan:
         """Features of single slices; None where a slice shows nothing.
 
         Their levels come from the scan's line, or are unknown where there is none, as in a limb or another plane than
-        axial. An axial scan too short for a line keeps the network's own estimates.
+        axial. An axial scan too short for a line keeps the network's own estimates. A slice that the network misreads,
+        as the line shows, is read in the tone that suits it best.
         """
         found = self._raw(indices)
         if self.line is not None:
             levels = self.line.at(positions_mm(self.volume, self.grid, indices))
+            found = [
+                None if f is None else self._read_right(index, f, float(level))
+                for index, f, level in zip(indices, found, levels, strict=True)
+            ]
         elif self.grid.plane == "axial" and too_short(self.volume, self.grid):
             return found
         else:
@@ -109,6 +116,21 @@ class EncodedScan:
             None if f is None else replace(f, level=torch.full_like(f.level, float(level)))
             for f, level in zip(found, levels, strict=True)
         ]
+
+    def _read_right(self, index: int, found: Features, level: float) -> Features:
+        """Features of a slice, of its best reading if the network misread it."""
+        if index in self._tones or not misread(float(found.level[0]), level):
+            return found
+        other = tones(self.grid.images(self.volume, [index]))[1:]
+        others = self._encode(torch.cat(other))
+        readings = type(found).cat([moved(found, others.level.device), others])
+        best = int((readings.level - level).abs().argmin())
+        self._tones[index] = best
+        if best == 0:
+            return found
+        if index in self._kept:
+            self._kept[index] = readings.select([best])
+        return readings.select([best])
 
     def _raw(self, indices: Sequence[int]) -> list[Features | None]:
         missing = [i for i in indices if i not in self._kept]
@@ -119,7 +141,8 @@ class EncodedScan:
             shown = [place for place, image in enumerate(images) if image[1].any()]
             new |= dict.fromkeys(part)
             if shown:
-                features = self._encode(images[shown])
+                toned = [tones(images[[place]])[self._tones.get(part[place], 0)] for place in shown]
+                features = self._encode(torch.cat(toned))
                 new |= {part[place]: features.select([row]) for row, place in enumerate(shown)}
         result = [new[i] if i in new else self._kept[i] for i in indices]
         for index, one in new.items():

@@ -1,0 +1,121 @@
+"""A slice that the network takes for another part of the body is read in another tone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from napari_cpclnet.imaging import Geometry, Volume
+from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
+from napari_cpclnet.segmentation import encoded
+from napari_cpclnet.segmentation.encoded import EncodedScan
+from napari_cpclnet.segmentation.rereading import misread, tones
+
+SLICES, STEP, HEIGHT = 30, 8.0, 220.0
+DARK = 20
+"""The slice whose picture came out too dark."""
+GAMMA = 0.4
+"""The curve that brings its true brightness back; one of the tones."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the reader below makes of slices: their brightness, and the level that this stands for."""
+
+    grid: Tensor
+    level: Tensor
+
+    def select(self, index: list[int]) -> Read:
+        return Read(self.grid[index], self.level[index])
+
+    @staticmethod
+    def cat(parts: list[Read]) -> Read:
+        return Read(torch.cat([p.grid for p in parts]), torch.cat([p.level for p in parts]))
+
+
+class Reader:
+    """Reads the level of a slice off its brightness, which rises from slice to slice."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __call__(self, images: Tensor) -> Read:
+        self.read += len(images)
+        brightness = images[:, 1].amax((1, 2))
+        return Read(brightness[:, None], (brightness * (SLICES + 1) - 1) * STEP / HEIGHT)
+
+
+def brightness(index: int) -> float:
+    return (index + 1) / (SLICES + 1)
+
+
+def body(dark: bool = True) -> tuple[EncodedScan, Reader]:
+    """A body that grows brighter towards the head, but for one slice."""
+    values = np.array([brightness(i) for i in range(SLICES)])
+    if dark:
+        values[DARK] **= 1 / GAMMA
+    settings = PreprocessingSettings()
+    low, high = settings.ct_window
+    array = np.full((SLICES, 40, 40), -1000, np.float32)
+    array[:, 8:32, 8:32] = (low + values * (high - low))[:, None, None]
+    geometry = Geometry((SLICES, 40, 40), (STEP, 5.0, 5.0))
+    volume = Volume(array, geometry, modality="CT", unit="HU", name="body")
+    reader = Reader()
+    return EncodedScan(volume, ModelGrid.for_volume(volume, "axial", settings), reader, 1), reader
+
+
+def test_a_misread_slice_is_read_in_the_tone_that_fits_the_line() -> None:
+    scan, _ = body()
+    (features,) = scan.features([DARK])
+    assert features is not None
+    assert float(features.grid) == pytest.approx(brightness(DARK), abs=0.01)
+
+
+def test_slices_that_fit_the_line_are_read_as_they_are_and_once() -> None:
+    scan, reader = body(dark=False)
+    found = scan.features(list(range(SLICES)))
+    assert reader.read == SLICES
+    np.testing.assert_allclose(
+        [float(f.grid) for f in found if f is not None], [brightness(i) for i in range(SLICES)], atol=0.01
+    )
+
+
+def test_the_best_tone_is_looked_for_once() -> None:
+    scan, reader = body()
+    first = scan.features([DARK])[0]
+    count = reader.read
+    assert scan.features([DARK])[0] == first
+    assert reader.read == count
+
+
+def test_a_slice_that_memory_has_no_room_for_keeps_its_tone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoded, "ROOM", 0)
+    scan, reader = body()
+    scan.features([DARK])
+    count = reader.read
+    (features,) = scan.features([DARK])
+    assert features is not None
+    assert float(features.grid) == pytest.approx(brightness(DARK), abs=0.01)
+    assert reader.read == count + 1
+
+
+def test_tones_begin_with_the_slice_itself_and_keep_black_black() -> None:
+    images = torch.rand(1, 3, 8, 8)
+    images[..., :4] = 0
+    found = tones(images)
+    assert torch.equal(found[0], images)
+    for tone in found:
+        assert tone.shape == images.shape
+        assert not tone[..., :4].any()
+        assert 0 <= float(tone.min()) <= float(tone.max()) <= 1
+
+
+def test_outside_the_trunk_nothing_counts_as_misread() -> None:
+    assert misread(0.2, 0.7)
+    assert not misread(0.65, 0.7)
+    assert not misread(0.2, -0.9)
+    assert not misread(0.2, 1.8)
