@@ -20,7 +20,7 @@ from napari_cpclnet.gui.display import presets
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
 
-    from napari_cpclnet.imaging import Geometry, ScanRef, Segmentation, Volume
+    from napari_cpclnet.imaging import Geometry, Modality, ScanRef, Segmentation, Volume
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -179,9 +179,23 @@ class LayerScan:
         source = self.noted.get("source")
         return ScanRef(Path(source), None, self.name) if source and is_dicom_path(Path(source)) else None
 
+    @property
+    def source(self) -> tuple[Path, str | None] | None:
+        """File or folder it was read from, and which series or phase of it; None if that is not there (any more)."""
+        source = self.noted.get("source")
+        return (Path(source), self.noted.get("series")) if source and Path(source).exists() else None
+
+    def meaning(self, array: Any = None) -> tuple[Modality, str]:
+        """Modality and unit; where nobody noted them they are found out from the array, which is loaded for it."""
+        from napari_cpclnet.imaging import detect_modality
+
+        if (modality := self.noted.get("modality")) is not None:
+            return modality, self.noted.get("unit", "")
+        return detect_modality(np.asarray(self.data) if array is None else array)
+
     def volume(self) -> Volume:
         """Load the array (it may be lazy) and find out the modality where nobody noted it."""
-        from napari_cpclnet.imaging import Volume, detect_modality
+        from napari_cpclnet.imaging import Volume
 
         array = np.asarray(self.data)
         if array.dtype == bool:
@@ -189,9 +203,7 @@ class LayerScan:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ImageError(f"'{self.name}' contains NaN or infinite values: replace them first.")
         array = array.reshape(self.geometry.shape)
-        modality, unit = self.noted.get("modality"), self.noted.get("unit", "")
-        if modality is None:
-            modality, unit = detect_modality(array)
+        modality, unit = self.meaning(array)
         return Volume(
             array,
             self.geometry,

@@ -226,7 +226,7 @@ class ProjectControl(QObject):
         def load() -> Any:
             from napari_cpclnet.project import open_project
 
-            return open_project(project, folder, found)
+            return open_project(project, folder, found, lazy_above=preferences().lazy_bytes)
 
         self._call(load, lambda opened: self._show(opened, close))
 

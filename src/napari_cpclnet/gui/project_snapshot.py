@@ -155,22 +155,21 @@ def _scan_entry(copy: ScanCopy, folder: Path) -> ScanEntry:
 
     if copy.known is not None:
         return copy.known
-    volume = copy.scan.volume()
-    path, series = volume.source, volume.series
-    if path is None or not path.exists():
-        path, series = _keep_scan(copy, folder), None
+    scan = copy.scan  # whose voxels are not asked for, as they may fill the memory
+    path, series = scan.source or (_keep_scan(copy, folder), None)
+    modality, unit = scan.meaning()
     known = fingerprint(path, series)
     return ScanEntry(
         id=copy.id,
-        name=volume.name,
+        name=scan.name,
         path=relative_path(path, folder),
         series=series,
         sha256=known.sha256,
         size=known.size,
-        geometry=volume.geometry,
-        modality=volume.modality,
-        unit=volume.unit,
-        calibrated=volume.calibrated,
+        geometry=scan.geometry,
+        modality=modality,
+        unit=unit,
+        calibrated=scan.calibrated,
     )
 
 

@@ -26,8 +26,11 @@ MOST_NAMED = 12
 AIR_HU = -1024.0
 
 
-def read_dicom_folder(folder: Path, series: str | None) -> Volume | None:
-    """Read one series of a folder, to be chosen if there are several; None if the folder has no DICOM."""
+def read_dicom_folder(folder: Path, series: str | None, lazy_above: int | None = None) -> Volume | None:
+    """Read one series of a folder, to be chosen if there are several; None if the folder has no DICOM.
+
+    ``lazy_above``: bytes of voxels from which on they stay in the files (see `read_series`).
+    """
     listing = survey(folder)
     found = listing.series
     if not found:
@@ -41,11 +44,11 @@ def read_dicom_folder(folder: Path, series: str | None) -> Volume | None:
         raise ImageError(f"{folder}: holds {len(found)} {_kind(found)}, choose one of: {_named(found)}.")
     (chosen,) = found
     where = f"{folder} (series {chosen.description or chosen.id})" if len(listing.series) > 1 else str(folder)
-    return read_series(chosen, where=where, source=folder)
+    return read_series(chosen, lazy=_is_large(chosen, lazy_above), where=where, source=folder)
 
 
-def read_dicom_file(path: Path) -> Volume:
-    """Read one DICOM file: a slice, or the frames of an enhanced image."""
+def read_dicom_file(path: Path, lazy_above: int | None = None) -> Volume:
+    """Read one DICOM file: a slice, or the frames of an enhanced image; ``lazy_above`` as of `read_dicom_folder`."""
     with open_image(path):
         pass
     if path.name.upper() == "DICOMDIR":
@@ -63,7 +66,8 @@ def read_dicom_file(path: Path) -> Volume:
         raise ImageError(f"{path}: holds {len(found)} {_kind(found)}, {where}: {_named(found)}.")
     if not found:
         raise ImageError(f"{path}: is no DICOM file, or its header is damaged.")
-    return read_series(found[0], where=str(path), source=path, name=path.stem)
+    lazy = _is_large(found[0], lazy_above)
+    return read_series(found[0], lazy=lazy, where=str(path), source=path, name=path.stem)
 
 
 def read_series(
@@ -121,6 +125,10 @@ def unit_and_notes(info: SeriesInfo) -> tuple[str, tuple[str, ...]]:
     """
     meaning = _meaning(info, stack_of(str(info.folder), info.frames))
     return meaning.unit, meaning.notes
+
+
+def _is_large(info: SeriesInfo, lazy_above: int | None) -> bool:
+    return lazy_above is not None and info.n_bytes > lazy_above
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,13 @@ def pictures_in(folder: Path) -> list[Path]:
     return [p for p in pictures if not is_label_name(p)] or pictures
 
 
-def read_volume(path: str | Path, *, series: str | None = None, modality: Modality | None = None) -> Volume:
+def read_volume(
+    path: str | Path,
+    *,
+    series: str | None = None,
+    modality: Modality | None = None,
+    lazy_above: int | None = None,
+) -> Volume:
     """Read a scan.
 
     Parameters
@@ -66,6 +72,8 @@ def read_volume(path: str | Path, *, series: str | None = None, modality: Modali
         from 0, of a phase of a file with four dimensions.
     modality
         Overrides what the tags, the values or the file name say.
+    lazy_above
+        A DICOM series of more bytes of voxels stays in its files: the array is one of dask, as `read_series` says.
 
     Returns
     -------
@@ -83,23 +91,24 @@ def read_volume(path: str | Path, *, series: str | None = None, modality: Modali
     if series is not None and not path.is_dir() and not volume_suffix(path):
         raise ImageError(f"{path}: a series can only be chosen in a DICOM folder or a 4-D file.")
     if path.is_dir():
-        volume = _read_folder(path, series)
+        volume = _read_folder(path, series, lazy_above)
     elif volume_suffix(path):
         volume = _from_raw(path, _straight(path, read_itk(path, phase_number(path, series))), series)
     elif is_picture(path):
         volume = _from_pictures(path, read_picture(path))
     elif path.suffix.lower() in (".dcm", ".ima") or path.name.upper() == "DICOMDIR" or is_dicom(path):
-        volume = read_dicom_file(path)
+        volume = read_dicom_file(path, lazy_above)
     else:
         raise ImageError(unknown_kind(path))
-    array = finite(path, volume.array)
+    lazy = hasattr(volume.array, "dask")  # to look at every voxel would be to read it all
+    array = volume.array if lazy else finite(path, volume.array)
     if modality is not None and modality != volume.modality:
         volume = volume.replaced(modality=modality, unit=unit_of(modality, array))
     return volume if array is volume.array else volume.replaced(array=array)
 
 
-def _read_folder(folder: Path, series: str | None) -> Volume:
-    volume = read_dicom_folder(folder, series)
+def _read_folder(folder: Path, series: str | None, lazy_above: int | None) -> Volume:
+    volume = read_dicom_folder(folder, series, lazy_above)
     if volume is not None:
         return volume
     if series is not None:

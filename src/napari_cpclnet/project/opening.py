@@ -46,7 +46,9 @@ class Opened:
         return [mask for mask in self.masks if mask.entry.scan == scan_id]
 
 
-def open_project(project: Project, folder: Path, found: Iterable[Found]) -> Opened:
+def open_project(
+    project: Project, folder: Path, found: Iterable[Found], *, lazy_above: int | None = None
+) -> Opened:
     """Read everything; what fails becomes a problem and the rest goes on.
 
     Parameters
@@ -55,6 +57,8 @@ def open_project(project: Project, folder: Path, found: Iterable[Found]) -> Open
         The project and its folder.
     found
         Where the scans are, as `locate` says; those that are missing are left out.
+    lazy_above
+        A DICOM series of more bytes of voxels stays in its files (see `read_volume`).
     """
     scans: list[OpenedScan] = []
     masks: list[OpenedMask] = []
@@ -64,7 +68,7 @@ def open_project(project: Project, folder: Path, found: Iterable[Found]) -> Open
             problems.append(one.warning)
             continue
         try:
-            volume = read_scan(one)
+            volume = read_scan(one, lazy_above=lazy_above)
         except CpclnetError as error:
             problems.append(str(error))
             continue
@@ -82,8 +86,10 @@ def open_project(project: Project, folder: Path, found: Iterable[Found]) -> Open
     return Opened(project, folder, tuple(scans), tuple(masks), tuple(problems))
 
 
-def read_scan(found: Found) -> Volume:
+def read_scan(found: Found, *, lazy_above: int | None = None) -> Volume:
     """Read a scan as the project knows it: with its name, modality and, if its voxels are as many, its grid.
+
+    ``lazy_above`` as of `open_project`.
 
     Raises
     ------
@@ -93,7 +99,7 @@ def read_scan(found: Found) -> Volume:
     if found.state == "missing":
         raise ProjectError(found.warning)
     entry = found.scan
-    volume = read_volume(found.path, series=entry.series)
+    volume = read_volume(found.path, series=entry.series, lazy_above=lazy_above)
     if volume.geometry.shape != entry.geometry.shape:
         sizes = " against ".join(str(grid.shape) for grid in (volume.geometry, entry.geometry))
         raise ProjectError(f"'{entry.name}' ({found.path}) has another size than in the project: {sizes}.")
