@@ -17,7 +17,7 @@ from napari_cpclnet.segmentation.levels import LevelLine
 from napari_cpclnet.segmentation.run import decide, outwards, uncertainty
 
 RAW = PostprocessingSettings(largest_component=False, fill_holes=False)
-CPU = SegmentationSettings(device="cpu", postprocessing=RAW)
+CPU = SegmentationSettings(device="cpu", second_look=False, postprocessing=RAW)
 
 
 def dice(a, b):

@@ -21,7 +21,9 @@ def segmenter(grey_model, scan, organs):
     volume, labels = scan()
     support = SupportSet(organs)
     support.add(volume, labels, slices=[5], absent=[0])
-    segmenter = Segmenter(grey_model, SegmentationSettings(device="cpu", postprocessing=RAW))
+    segmenter = Segmenter(
+        grey_model, SegmentationSettings(device="cpu", second_look=False, postprocessing=RAW)
+    )
     segmenter.set_support(support)
     return segmenter
 

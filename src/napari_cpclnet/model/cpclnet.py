@@ -39,6 +39,26 @@ class Descriptors:
     levels: Tensor
     present: Tensor
 
+    def replaced(self, place: int, other: Descriptors) -> Descriptors:
+        """The same support set with another description of one class: that of `other`, a set of that class alone."""
+
+        def put(whole: Any, one: Any) -> Any:
+            if isinstance(whole, Tensor):
+                whole = whole.clone()
+                whole[place] = one[0]
+                return whole
+            return type(whole)(*(put(getattr(whole, f.name), getattr(one, f.name)) for f in fields(whole)))
+
+        prototypes = Prototypes(
+            put(self.prototypes.vectors, other.prototypes.vectors),
+            put(self.prototypes.valid, other.prototypes.valid),
+            self.prototypes.roles,
+        )
+        statistics: LatentStatistics = put(self.statistics, other.statistics)
+        return Descriptors(
+            prototypes, statistics, put(self.levels, other.levels), put(self.present, other.present)
+        )
+
     @staticmethod
     def stack(parts: Sequence[Descriptors]) -> Descriptors:
         """One support set per query, in the order of the queries."""

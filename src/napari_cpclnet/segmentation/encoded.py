@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_cpclnet.segmentation.levels import LevelLine, positions_mm, scan_line, too_short
 from napari_cpclnet.segmentation.memory import moved
@@ -158,6 +159,14 @@ def fingerprint(volume: Volume) -> Hashable:
     array = volume.array
     facts = (volume.geometry, volume.modality, volume.unit, volume.calibrated, array.dtype.str, array.shape)
     return (*facts, zlib.crc32(np.ascontiguousarray(array).data))
+
+
+def parameters_hash(model: nn.Module) -> str:
+    """Hash of the parameters themselves: adaptation changes them under the same file name."""
+    digest = hashlib.sha256()
+    for value in model.state_dict().values():
+        digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _bytes(features: Features | None) -> int:

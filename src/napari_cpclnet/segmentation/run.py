@@ -42,7 +42,7 @@ class SliceResult:
     confidence : ndarray (C,) of float32
         Mean probability of each class inside its answer; nan where it is not on this slice.
     done, total : int
-        Slices finished, and slices in all.
+        Slices finished, and slices in all; with a second look, every slice counts twice.
     """
 
     index: int
@@ -67,6 +67,8 @@ class Run:
     threshold : float
         Probability from which a pixel belongs to a class.
     keep_probabilities : bool
+    looks : int
+        How often all slices are looked at.
     """
 
     scan: EncodedScan
@@ -74,6 +76,7 @@ class Run:
     support: SupportSet
     threshold: float
     keep_probabilities: bool
+    looks: int = 1
     labels: NDArray[Any] = field(init=False)
     best: NDArray[np.uint8] = field(init=False)
     """Probability of the best class, (z, y, x)."""
@@ -83,6 +86,8 @@ class Run:
     doubt: NDArray[np.float64] = field(init=False)
     """Pixels that are probably wrong, by slice and by the class that is likeliest there, (slices, C)."""
     finished: set[int] = field(init=False, default_factory=set)
+    _look: int = field(init=False, default=1)
+    _first_look: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(init=False, default=None)
     _final: NDArray[Any] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -115,15 +120,33 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether all slices are finished."""
-        return len(self.finished) == self.grid.n_slices
+        """Whether all slices are finished, at the last look."""
+        return self._look == self.looks and len(self.finished) == self.grid.n_slices
+
+    @property
+    def first_look(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Sums over all slices of `doubt` and of `expected`, (C,) each, before any second look.
+
+        A second look is surer of itself, of what it should not have found as well.
+        """
+        return self._first_look or (self.doubt.sum(0), self.expected.sum(0))
+
+    def look_again(self) -> None:
+        """Begin another look; what was found stays until it is looked at."""
+        self._first_look = self.first_look
+        self._look += 1
+        self.finished.clear()
+
+    def tidied(self, settings: PostprocessingSettings) -> NDArray[Any]:
+        """Labels (z, y, x) found so far, post-processed."""
+        return postprocess(self.labels, self.volume, self.grid, settings, self.painted)
 
     def final_labels(self, settings: PostprocessingSettings) -> NDArray[Any]:
         """Post-processed labels (z, y, x) of a complete run, worked out once; else those found so far."""
         if not self.complete:
             return self.labels
         if self._final is None:
-            self._final = postprocess(self.labels, self.volume, self.grid, settings, self.painted)
+            self._final = self.tidied(settings)
         return self._final
 
     @cached_property
@@ -155,7 +178,8 @@ class Run:
             self.expected[index, c] = (likely if fixed is None else np.where(fixed, inside, likely)).sum()
             self.doubt[index, c] = wrong[likeliest == c].sum()
         self.finished.add(index)
-        return SliceResult(index, labels, probabilities, confidence, len(self.finished), grid.n_slices)
+        done = (self._look - 1) * grid.n_slices + len(self.finished)
+        return SliceResult(index, labels, probabilities, confidence, done, self.looks * grid.n_slices)
 
 
 def decide(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,11 @@ from napari_cpclnet.errors import GeometryError, SettingsError, SupportError
 from napari_cpclnet.imaging import Segmentation, Volume
 from napari_cpclnet.model import choose_device, choose_precision
 from napari_cpclnet.preprocessing import ModelGrid, Plane, PreprocessingSettings
-from napari_cpclnet.segmentation.encoded import EncodedScan, EncodedSlices, fingerprint
+from napari_cpclnet.segmentation.encoded import EncodedScan, EncodedSlices, fingerprint, parameters_hash
 from napari_cpclnet.segmentation.memory import MemoryGuard, moved
 from napari_cpclnet.segmentation.painted import Corrections, Painted
 from napari_cpclnet.segmentation.run import Run, SliceResult, chunks, outwards, uncertainty
+from napari_cpclnet.segmentation.second_look import own_supports
 from napari_cpclnet.segmentation.settings import SegmentationSettings
 from napari_cpclnet.segmentation.summary import Summary, summarise_run
 from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
@@ -103,7 +103,7 @@ class Segmenter:
         """
         if not any(s.labels2d.any() for s in support.slices):
             raise SupportError("The support shows no class: paint a class on at least one slice.")
-        key = (support.content_hash(), self._weights_hash())
+        key = (support.content_hash(), parameters_hash(self.model))
         if key not in self._remembered:
             self._remembered[key] = self._describe(support)
             while len(self._remembered) > _REMEMBERED_SUPPORTS:
@@ -139,7 +139,8 @@ class Segmenter:
         Returns
         -------
         iterator of SliceResult
-            Lazy: closing it cancels, and what was finished stays in :meth:`result`.
+            Lazy: closing it cancels, and what was finished stays in :meth:`result`. Every slice comes twice where there
+            is a second look.
 
         Raises
         ------
@@ -163,12 +164,14 @@ class Segmenter:
             raise GeometryError(
                 f"The corrections have shape {locked.mask.shape}, '{volume.name}' has {grid.shape}."
             )
+        own = self._support.painted_on(volume)
         self._run = run = Run(
             scan,
-            Painted.from_slices(self._support.painted_on(volume), locked),
+            Painted.from_slices(own, locked),
             self._support,
             self.settings.threshold,
             keep_probabilities,
+            looks=2 if self.settings.second_look and not own else 1,
         )
         return self._stream(run, self._descriptors, start)
 
@@ -276,6 +279,15 @@ class Segmenter:
         return self._run
 
     def _stream(self, run: Run, descriptors: Descriptors, start: int) -> Iterator[SliceResult]:
+        yield from self._look(run, descriptors, start)
+        if run.looks == 1:
+            return
+        for place, own in own_supports(run, run.tidied(self.settings.postprocessing)):
+            descriptors = descriptors.replaced(place, self._describe(own))
+        run.look_again()
+        yield from self._look(run, descriptors, start)
+
+    def _look(self, run: Run, descriptors: Descriptors, start: int) -> Iterator[SliceResult]:
         for chunk in chunks(list(outwards(start, run.grid.n_slices)), self.batch_size):
             for index, probabilities in zip(chunk, self._probabilities(run, chunk, descriptors), strict=True):
                 yield run.add(index, probabilities)
@@ -313,7 +325,7 @@ class Segmenter:
 
     def _scan(self, volume: Volume, plane: Plane) -> EncodedScan:
         """A scan in the eyes of this network; what was encoded of the last scans is kept."""
-        key = (fingerprint(volume), plane, self._weights_hash())
+        key = (fingerprint(volume), plane, parameters_hash(self.model))
         if key not in self._scans:
             grid = ModelGrid.for_volume(volume, plane, self.preprocessing)
             self._scans[key] = EncodedScan(volume, grid, self._encode, self.batch_size)
@@ -386,10 +398,3 @@ class Segmenter:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
-
-    def _weights_hash(self) -> str:
-        """Hash of the parameters themselves: adaptation changes them under the same file name."""
-        digest = hashlib.sha256()
-        for value in self.model.state_dict().values():
-            digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
-        return digest.hexdigest()

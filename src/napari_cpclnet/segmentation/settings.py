@@ -49,6 +49,10 @@ class SegmentationSettings(BaseModel):
     batch_size: int = Field(
         default=0, ge=0, le=256, description="Slices encoded at once (1 to 256); 0 chooses."
     )
+    second_look: bool = Field(
+        default=True,
+        description="Look at every slice twice, the second time with the scan's own clearest slices as support.",
+    )
     postprocessing: PostprocessingSettings = Field(
         default=PostprocessingSettings(), description="What is done to the labels of the whole scan."
     )

@@ -88,7 +88,7 @@ def summarise_run(run: Run, labels: NDArray[Any]) -> Summary:
     for c, (value, name) in enumerate(run.classes.items()):
         count = int(counts[value])
         confidence = float(sums[value]) / CERTAIN / count if count else 0.0
-        classes.append(ClassSummary(value, name, count * unit, confidence, _seems_absent(run, c, count)))
+        classes.append(ClassSummary(value, name, count * unit, confidence, seems_absent(run, c, count)))
     return Summary(tuple(classes), doubtful_slices(run))
 
 
@@ -102,8 +102,12 @@ def doubtful_slices(run: Run) -> tuple[DoubtfulSlice, ...]:
     return tuple(DoubtfulSlice(int(i), int(run.values[c]), min(float(share[i, c]), 1.0)) for i, c in places)
 
 
-def _seems_absent(run: Run, c: int, count: int) -> bool:
-    """Nothing was found, or what was found is mostly doubt; what was painted on the scan is there."""
+def seems_absent(run: Run, c: int, count: int) -> bool:
+    """Whether class number `c`, of which `count` voxels were found, seems to be absent.
+
+    Nothing was found, or what was found at first look is mostly doubt; what was painted on the scan is there.
+    """
     if run.painted.shows(int(run.values[c])):
         return False
-    return count == 0 or bool(run.doubt[:, c].sum() > ABSENT * run.expected[:, c].sum())
+    doubt, expected = run.first_look
+    return count == 0 or bool(doubt[c] > ABSENT * expected[c])

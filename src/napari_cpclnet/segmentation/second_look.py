@@ -1,0 +1,80 @@
+"""A second look at a scan, with its own clearest slices as the support.
+
+A scan resembles itself more than any scan of another patient, let alone of another modality. After a first look at all
+slices with what was painted elsewhere, the slices on which a class came out clearest describe this class anew, and all
+slices are looked at again. A class that was not found, or seems to be absent, keeps its painted support, and a scan of
+which slices were painted needs no second look: it has better ones of its own.
+
+(As in self-support matching, Fan et al., "Self-support few-shot semantic segmentation", ECCV 2022, over the slices of a
+scan in place of the pixels of a picture.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cpclnet.segmentation.summary import seems_absent
+from napari_cpclnet.segmentation.support import SupportSet
+
+if TYPE_CHECKING:
+    from napari_cpclnet.segmentation.run import Run
+
+CLEAREST = 3
+"""Slices that describe a class anew."""
+
+LARGE = 0.3
+"""Share of a class's largest area that it must have on such a slice."""
+
+_APART = 1 / 40
+"""Share of the scan's slices that lie between two of them: neighbours show the same."""
+
+
+def own_supports(run: Run, labels: NDArray[Any]) -> Iterator[tuple[int, SupportSet]]:
+    """What a scan says of its classes by itself.
+
+    Parameters
+    ----------
+    run : Run
+        A first look at all slices.
+    labels : ndarray (z, y, x) of unsigned integers
+        What it found, tidied.
+
+    Yields
+    ------
+    int, SupportSet
+        Place of a class among the classes, and the scan's clearest slices of that class alone.
+    """
+    slices = np.moveaxis(labels, run.grid.axis, 0)
+    for place, (value, name) in enumerate(run.classes.items()):
+        inside = slices == value
+        area = inside.sum((1, 2))
+        if seems_absent(run, place, int(area.sum())):
+            continue
+        own = SupportSet({value: name})
+        for index in clearest_slices(area, run.doubt[:, place]):
+            labels2d = run.grid.take(labels, index)
+            own.add_slice(run.volume, index, np.where(labels2d == value, value, 0), plane=run.grid.plane)
+        yield place, own
+
+
+def clearest_slices(area: NDArray[np.integer], doubt: NDArray[np.floating]) -> list[int]:
+    """The slices on which a class is large and least of it in doubt, in their order.
+
+    Parameters
+    ----------
+    area, doubt : ndarray (slices,)
+        Pixels of the class, and pixels that are probably wrong.
+    """
+    fits = area >= max(LARGE * area.max(), 1)
+    share = np.where(fits, doubt / np.maximum(area, 1), np.inf)
+    apart = max(1, int(len(area) * _APART))
+    chosen: list[int] = []
+    while len(chosen) < CLEAREST and np.isfinite(share.min()):
+        best = int(share.argmin())
+        chosen.append(best)
+        share[max(0, best - apart) : best + apart + 1] = np.inf
+    return sorted(chosen)
