@@ -55,6 +55,7 @@ class FakeSlice:
     labels: np.ndarray
     done: int
     total: int
+    look: int = 1
 
 
 class BrightSegmenter:

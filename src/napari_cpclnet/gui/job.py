@@ -137,6 +137,7 @@ class SliceDone:
     labels: np.ndarray
     done: int
     total: int
+    look: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,12 +252,13 @@ def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> G
         for result in slices:
             if job.cancelled.is_set() or number in job.skipped:
                 return
-            yield SliceDone(number, result.index, np.asarray(result.labels), result.done, result.total)
+            labels = np.asarray(result.labels)
+            yield SliceDone(number, result.index, labels, result.done, result.total, result.look)
     if job.cancelled.is_set() or number in job.skipped:
         return
     yield Stage(f"Finishing {volume.name}…")
     final = segmenter.result()
-    labels = np.ascontiguousarray(final.labels, dtype=job.dtype)
+    whole = np.ascontiguousarray(final.labels, dtype=job.dtype)
     saved, failed = None, ""
     try:
         saved = _save(job, query, final)
@@ -264,8 +266,8 @@ def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> G
         failed = sentence(error)
     yield ScanDone(
         number,
-        labels,
-        KeptLabels.of(labels),
+        whole,
+        KeptLabels.of(whole),
         segmenter.summary(),
         time.perf_counter() - started,
         volume.geometry.voxel_ml if volume.calibrated else None,

@@ -43,6 +43,8 @@ class SliceResult:
         Mean probability of each class inside its answer; nan where it is not on this slice.
     done, total : int
         Slices finished, and slices in all; with a second look, every slice counts twice.
+    look : int
+        1, or 2 at the second look.
     """
 
     index: int
@@ -51,6 +53,7 @@ class SliceResult:
     confidence: NDArray[np.float32]
     done: int
     total: int
+    look: int = 1
 
 
 @dataclass(eq=False)
@@ -179,7 +182,8 @@ class Run:
             self.doubt[index, c] = wrong[likeliest == c].sum()
         self.finished.add(index)
         done = (self._look - 1) * grid.n_slices + len(self.finished)
-        return SliceResult(index, labels, probabilities, confidence, done, self.looks * grid.n_slices)
+        total = self.looks * grid.n_slices
+        return SliceResult(index, labels, probabilities, confidence, done, total, self._look)
 
 
 def decide(
