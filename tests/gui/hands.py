@@ -12,7 +12,7 @@ from typing import Any
 
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QTimer
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtGui import QAction, QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QApplication,
@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QMenu,
     QPushButton,
+    QTableWidget,
     QTreeWidget,
     QWidget,
 )
@@ -64,17 +65,21 @@ class Hands:
 
     # Menus, buttons, keys, dialogs -------------------------------------------------------------------------------
 
-    def menu(self, *path: str) -> Any:
+    def menu(self, *path: str) -> QAction:
         """The action at the end of a path of napari's menus, each named as it begins, without ``&``."""
-        menus = [action.menu() for action in self.window.menuBar().actions()]
-        titles = {menu.title().replace("&", ""): menu for menu in menus if menu is not None}
-        menu, action = titles[path[0]], None
-        for text in path[1:]:
-            menu.aboutToShow.emit()
-            found = [one for one in menu.actions() if one.text().replace("&", "").startswith(text)]
-            assert found, f"no '{text}' among {[one.text() for one in menu.actions()]}"
-            action, menu = found[0], found[0].menu()
-        return action
+        return self.menus(*path)[-1]
+
+    def menus(self, *path: str) -> list[QAction]:
+        """All actions along such a path."""
+        actions, found = self.window.menuBar().actions(), []
+        for text in path:
+            fitting = [one for one in actions if one.text().replace("&", "").startswith(text)]
+            assert fitting, f"no '{text}' among {[one.text() for one in actions]}"
+            found.append(fitting[0])
+            if (menu := fitting[0].menu()) is not None:
+                menu.aboutToShow.emit()
+                actions = menu.actions()
+        return found
 
     def open_panel(self) -> CPCLNetPanel:
         """Open the panel from the menu, as napari's users do."""
@@ -103,6 +108,12 @@ class Hands:
         (item, *_) = tree.findItems(text, Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchRecursive)
         tree.scrollToItem(item)
         QTest.mouseClick(tree.viewport(), LEFT, pos=tree.visualItemRect(item).center())
+
+    def click_cell(self, table: QTableWidget, row: int, column: int) -> None:
+        """Click a cell of a table."""
+        item = table.item(row, column)
+        table.scrollToItem(item)
+        QTest.mouseClick(table.viewport(), LEFT, pos=table.visualItemRect(item).center())
 
     def press(self, shortcut: str) -> None:
         """Press a key or a shortcut of `napari_cpclnet.gui.shortcuts`, such as ``Control-Alt-R``."""
@@ -163,17 +174,19 @@ class Hands:
             _move(canvas, point)
             QTest.qWait(MOVE_MS)
         QTest.mouseRelease(canvas, LEFT, pos=points[-1])
+        QTest.qWait(MOVE_MS)
+        _move(canvas, area.topLeft(), Qt.MouseButton.NoButton)  # so that no cursor covers what was drawn
+        QTest.qWait(MOVE_MS)
 
 
-def _move(widget: QWidget, point: QPoint) -> None:
-    """Move the mouse with the left button held, which QTest.mouseMove cannot."""
-    place = QPointF(point)
+def _move(widget: QWidget, point: QPoint, held: Qt.MouseButton = LEFT) -> None:
+    """Move the mouse, with a button held, which QTest.mouseMove cannot."""
     event = QMouseEvent(
         QEvent.Type.MouseMove,
-        place,
+        QPointF(point),
         QPointF(widget.mapToGlobal(point)),
         Qt.MouseButton.NoButton,
-        LEFT,
+        held,
         Qt.KeyboardModifier.NoModifier,
     )
     QApplication.sendEvent(widget, event)

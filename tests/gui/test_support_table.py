@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_cpclnet.gui.class_book import PRESETS
 from napari_cpclnet.gui.layers import LayerScan, copied_transform
 from napari_cpclnet.gui.thumbnails import SIZE, ThumbnailMaker, ThumbnailOrder
 from napari_cpclnet.gui.view import show_scan
@@ -124,6 +125,17 @@ def test_a_preset_comes_with_its_colour_and_code(box):
     table = box.classes.table
     assert [table.item(1, column).text() for column in (1, 2)] == ["spleen", "78961009"]
     assert box.session.support_labels.selected_label == 2
+
+
+def test_organs_that_would_not_fit_a_screen_are_in_a_menu_of_their_own(box):
+    menu = box.classes.add.menu()
+    menu.aboutToShow.emit()
+    (more,) = [action.menu() for action in menu.actions() if action.menu() is not None]
+    first, rest = ([action.text() for action in one.actions()] for one in (menu, more))
+    assert len(first) <= 16
+    assert {one.name for one in PRESETS} <= {*first, *rest}
+    next(action for action in more.actions() if action.text() == "bone").trigger()
+    assert box.session.book.value_of("bone") == box.session.support_labels.selected_label
 
 
 def test_a_code_is_an_organ_the_terminology_knows(panel, box):

@@ -16,6 +16,7 @@ from napari_cpclnet.gui.shortcuts import RUN, SAVE_PROJECT, SUGGEST, USE_SLICE
 
 PAINT_KEY, FILL_KEY, PAN_KEY = "2", "4", "6"
 BRUSH = 3
+SMALLEST = 12
 
 
 def organs_of_the_sample() -> tuple[np.ndarray, tuple[str, ...]]:
@@ -72,25 +73,31 @@ class WorkingDay:
 
     def paint(self, index: int, organ: np.ndarray) -> None:
         """Draw the outline of an organ (y, x) with the brush and fill it, on a slice of the painted layer."""
-        from skimage.measure import approximate_polygon, find_contours, label, regionprops
+        from skimage.measure import label
 
-        layer, hands = self.painted, self.hands
-        hands.go_to(layer, index)
-        layer.brush_size = 1
+        self.hands.go_to(self.painted, index)
         pieces = label(organ)
-        for piece in regionprops(pieces):
-            if piece.area < 12:
-                continue
-            mask = pieces == piece.label
-            outline = max(find_contours(np.pad(mask, 1).astype(float), 0.6), key=len)
-            outline = approximate_polygon(outline, 0.3)
-            hands.press(PAINT_KEY)
-            hands.drag(layer, [(index, *(point - 1)) for point in outline])
-            inside = mask & (layer.data[index] == 0)
-            if inside.any():
-                hands.press(FILL_KEY)
-                hands.drag(layer, [(index, *_deepest(inside))])
-        hands.press(PAN_KEY)
+        for number in range(1, pieces.max() + 1):
+            if (pieces == number).sum() >= SMALLEST:
+                self.outline(index, pieces == number)
+                self.fill(index, pieces == number)
+        self.hands.press(PAN_KEY)
+
+    def outline(self, index: int, piece: np.ndarray) -> None:
+        """Draw along the border of one piece of an organ (y, x), on the slice in view."""
+        from skimage.measure import approximate_polygon, find_contours
+
+        border = max(find_contours(np.pad(piece, 1).astype(float), 0.6), key=len)
+        self.painted.brush_size = 1
+        self.hands.press(PAINT_KEY)
+        self.hands.drag(self.painted, [(index, *(point - 1)) for point in approximate_polygon(border, 0.3)])
+
+    def fill(self, index: int, piece: np.ndarray) -> None:
+        """Fill the inside of an outline with the bucket."""
+        inside = piece & (self.painted.data[index] == 0)
+        if inside.any():
+            self.hands.press(FILL_KEY)
+            self.hands.drag(self.painted, [(index, *_deepest(inside))])
 
     def stroke(self, layer: Any, index: int, value: int, points: list[tuple[float, float]]) -> None:
         """One stroke of the brush along (y, x) points on a layer in sight; 0 erases."""

@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.class_book import PALETTE, offered
+from napari_cpclnet.gui.class_book import PALETTE, ClassInfo, offered
 from napari_cpclnet.gui.class_table import ClassRow, ClassTable, swatch
 from napari_cpclnet.gui.preferences import preferences
 from napari_cpclnet.gui.style import SPACING
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from napari_cpclnet.gui.session import Session
     from napari_cpclnet.imaging.terminology import Term
+
+# More would not fit a small screen.
+OFFERED_AT_ONCE = 12
 
 
 class ClassBox(QWidget):
@@ -74,13 +77,16 @@ class ClassBox(QWidget):
         self._menu.clear()
         self._menu.addAction("Name of your own…", self.add_class)
         self._menu.addSeparator()
-        for preset in offered(preferences().classes):
-            if self.session.book.value_of(preset.name) is None:
-                self._menu.addAction(
-                    swatch(preset.color or PALETTE[0]),
-                    preset.name,
-                    lambda name=preset.name: self.add_class(name),
-                )
+        left = [one for one in offered(preferences().classes) if self.session.book.value_of(one.name) is None]
+        for preset in left[:OFFERED_AT_ONCE]:
+            self._offer(self._menu, preset)
+        if rest := left[OFFERED_AT_ONCE:]:
+            more = self._menu.addMenu("More organs")
+            for preset in rest:
+                self._offer(more, preset)
+
+    def _offer(self, menu: QMenu, preset: ClassInfo) -> None:
+        menu.addAction(swatch(preset.color or PALETTE[0]), preset.name, lambda: self.add_class(preset.name))
 
     def _pick(self, value: int) -> None:
         labels = self.session.support_labels

@@ -13,7 +13,7 @@ from napari_cpclnet.gui.editing import set_slice
 from napari_cpclnet.gui.layers import geometry_of, labels_array, note, refusal, same_grid, slice_axis
 from napari_cpclnet.gui.maps import belongs_to
 from napari_cpclnet.gui.supports import SupportPair
-from napari_cpclnet.gui.view import slice_in_view
+from napari_cpclnet.gui.view import slice_in_view, slice_words
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -77,7 +77,8 @@ def use_slice(session: Session) -> str:
         session.tick_query(scan, True)
     session.publish_classes()
     what = "marked as absent" if not picture.any() else "painted"
-    return f"Slice {index} of {scan.name} is support now ({what} in '{labels.name}'): press Run to use it."
+    where = slice_words(session.viewer, scan, axis, index).capitalize()
+    return f"{where} of {scan.name} is support now, {what} in '{labels.name}': press Run to use it."
 
 
 def unlock_corrections(session: Session, *, whole_scan: bool) -> str:

@@ -18,6 +18,7 @@ from napari_cpclnet.gui.options_box import OptionsBox
 from napari_cpclnet.gui.preferences import preferences, when_changed
 from napari_cpclnet.gui.project_row import ProjectRow
 from napari_cpclnet.gui.query_box import QueryBox
+from napari_cpclnet.gui.refining import scan_in_view
 from napari_cpclnet.gui.results_box import ResultsBox
 from napari_cpclnet.gui.run_bar import RunBar
 from napari_cpclnet.gui.run_control import RunControl
@@ -108,7 +109,7 @@ class SegmentTab(QWidget):
         self.project.opened.connect(self._on_project)
         self.control.progressed.connect(self.results.show_results)
         self.control.progressed.connect(self.project.control.touch)
-        self.results.changed.connect(self.refresh)
+        self.results.changed.connect(self._on_slice_used)
         self.results.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.results.suggest_requested.connect(self.suggest.start)
         self.suggest.finished.connect(self.refresh)
@@ -185,6 +186,10 @@ class SegmentTab(QWidget):
             # The layout learns of the table only later: follow it for a moment.
             self._reveal.start()
             self._show_results()
+
+    def _on_slice_used(self) -> None:
+        self.refresh()
+        self.support.slices.show_in_view(scan_in_view(self.session))
 
     def _show_results(self) -> None:
         if self._reveal.isActive():

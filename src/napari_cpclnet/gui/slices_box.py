@@ -17,7 +17,7 @@ from napari_cpclnet.gui.thumbnail_queue import ThumbnailQueue
 from napari_cpclnet.gui.view import jump_to_slice, show_scan, slice_in_view
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from napari.layers import Image, Labels
 
     from napari_cpclnet.gui.session import Session
     from napari_cpclnet.gui.supports import SupportEntry, SupportPair
@@ -107,6 +107,12 @@ class SlicesBox(QWidget):
         pair.labels.visible = True
         jump_to_slice(viewer, pair.labels, pair.axis(entry.plane), entry.index)
         self.tree.select(entry)
+
+    def show_in_view(self, scan: Image | None) -> None:
+        """Highlight the row of the slice in view of a scan, if it is listed."""
+        for entry in self.tree.entries():
+            if entry.pair.scan is scan and entry.index == self._here(entry.pair):
+                self.tree.select(entry)
 
     def next_painted(self) -> None:
         """Go to the first listed slice of the active pair behind the one on screen, or to the first of all."""

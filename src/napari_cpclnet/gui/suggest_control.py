@@ -18,7 +18,7 @@ from napari_cpclnet.gui.suggestion_job import (
     make_suggestion_job,
     run_suggestion,
 )
-from napari_cpclnet.gui.view import jump_to_slice, show_scan
+from napari_cpclnet.gui.view import jump_to_slice, show_scan, slice_words
 from napari_cpclnet.gui.worker import JobRunner
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ class SuggestControl(QObject):
         if not job.layer.visible:
             show_scan(viewer, job.layer)
         jump_to_slice(viewer, job.layer, job.axis, report.index)
-        self._said = (f"Paint slice {report.index} of {job.scan.name} next. {report.reason}", False)
+        where = slice_words(viewer, job.layer, job.axis, report.index)
+        self._said = (f"Paint {where} of {job.scan.name} next. {report.reason}", False)
 
     def _on_finished(self) -> None:
         self._job = None

@@ -329,7 +329,7 @@ def _group_tip(group: GroupRow, used: int) -> str:
 
 def _icon(picture: np.ndarray | None) -> QIcon:
     pixmap = QPixmap(PICTURE, PICTURE)
-    pixmap.fill(QColor(0, 0, 0))
+    pixmap.fill(QColor(128, 128, 128, 48))  # until there is one
     if picture is not None:
         height, width = picture.shape[:2]
         image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)

@@ -34,6 +34,16 @@ def slice_in_view(viewer: ViewerModel, layer: Layer, axis: int) -> int:
     return int(np.clip(np.rint(index), 0, layer.data.shape[axis] - 1))
 
 
+def slice_words(viewer: ViewerModel, layer: Layer, axis: int, index: int) -> str:
+    """``slice 5``, and where that is on napari's slider if it counts otherwise, as beside a scan of thinner slices."""
+    across = viewer_axis(viewer, layer, axis)
+    position = [(n - 1) / 2 for n in layer.data.shape]
+    position[axis] = index
+    start, _, step = viewer.dims.range[across]
+    on_slider = round((layer.data_to_world(position)[axis] - start) / step)
+    return f"slice {index}" if on_slider == index else f"slice {index} ({on_slider} on the slider)"
+
+
 def jump_to_slice(viewer: ViewerModel, layer: Layer, axis: int, index: int) -> None:
     """Show slice ``index`` along array axis ``axis`` of ``layer``, turning the view if need be."""
     if layer.ndim == 2:

@@ -1,0 +1,43 @@
+"""The pages of the documentation hang together: no link leads nowhere, no picture is unused or large."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/**/*.md"),
+    *ROOT.glob("benchmarks/**/*.md"),
+    *ROOT.glob("src/**/*.md"),
+]
+LINK = re.compile(r"\]\((?!https?://|mailto:)([^)\s]*)\)")
+MOST_BYTES = 200_000
+
+
+def anchors(page: Path) -> set[str]:
+    """Names of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        there = page.parent / path if path else page
+        assert there.exists(), link
+        assert not anchor or anchor in anchors(there), link
+
+
+def test_every_picture_is_small_and_on_a_page():
+    used = {
+        (page.parent / link).resolve() for page in PAGES for link in LINK.findall(page.read_text("utf-8"))
+    }
+    pictures = set(ROOT.glob("docs/**/*.png"))
+    assert pictures
+    assert not {one.name for one in pictures if one.resolve() not in used}
+    assert not {one.name for one in pictures if one.stat().st_size > MOST_BYTES}
