@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 from working_day import WorkingDay, organs_of_the_sample
 
 from napari_cpclnet.gui.run_bar import RunState
+from napari_cpclnet.gui.shortcuts import NEXT_PAINTED
 
 SIZE = (1280, 720)
 # Of the CT, through all organs; the first is painted before one's eyes.
@@ -39,40 +41,43 @@ class Photographer:
         self.day = WorkingDay(self.hands)
         self.day.open_panel()
 
-    def shoot(self, name: str, *menus: QMenu) -> None:
-        """Write one picture, with open menus in front, after the window has settled."""
+    def shoot(self, name: str, menus: Sequence[tuple[QMenu, QPoint]] = ()) -> None:
+        """Write one picture, with open menus at places of the window, after the window has settled."""
         self.hands.wait(0.6)  # napari fades its messages in, and a busy machine comes late to the layout
         window = Image.fromarray(self.viewer.window.screenshot(canvas_only=False, flash=False)).convert("RGB")
         ratio = window.width / self.window.width()
-        for menu in menus:
-            place = self.window.mapFromGlobal(menu.mapToGlobal(QPoint(0, 0)))
+        for menu, place in menus:
             window.paste(
                 ImageQt.fromqpixmap(menu.grab()), (round(ratio * place.x()), round(ratio * place.y()))
             )
         # Of few colours a picture is a third as large and looks the same.
-        few = window.quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few = window.quantize(COLORS, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
         few.save(self.folder / f"{name}.png", optimize=True)
 
     def shoot_menu(self, name: str, button: QPushButton) -> None:
         """Write a picture with the menu of a button open."""
+        menu = button.menu()
         self.hands.click(button)
-        self.hands.until(button.menu().isVisible, "the menu opens")
-        self.shoot(name, button.menu())
-        button.menu().close()
+        self.hands.until(menu.isVisible, "the menu opens")
+        place = button.mapTo(self.window, button.rect().bottomLeft())
+        place.setX(min(place.x(), self.window.width() - menu.width()))
+        self.shoot(name, [(menu, place)])
+        menu.close()
 
     def shoot_napari_menu(self, name: str, *path: str) -> None:
         """Write a picture with menus of napari open, down to the entry at the end of a path."""
         *parents, last = self.hands.menus(*path)
-        menus = [action.menu() for action in parents]
-        bar = self.window.menuBar()
-        place = bar.mapToGlobal(bar.actionGeometry(parents[0]).bottomLeft())
-        for menu, action in zip(menus, [*parents[1:], last], strict=True):
-            menu.popup(place)
+        bar, menus = self.window.menuBar(), []
+        place = bar.actionGeometry(parents[0]).bottomLeft()
+        for parent, action in zip(parents, [*parents[1:], last], strict=True):
+            menu = parent.menu()
+            menu.popup(self.window.mapToGlobal(place))
             self.hands.until(menu.isVisible, "the menu opens")
             menu.setActiveAction(action)
-            place = menu.mapToGlobal(menu.actionGeometry(action).topRight())
-        self.shoot(name, *menus)
-        for menu in reversed(menus):
+            menus.append((menu, place))
+            place = place + menu.actionGeometry(action).topRight()
+        self.shoot(name, menus)
+        for menu, _ in reversed(menus):
             menu.close()
 
     def show(self, widget: QWidget, *, above: bool = False) -> None:
@@ -143,6 +148,7 @@ def make_next_day(folder: Path, theme: str) -> None:
     day.open_recent(PROJECT)
     day.hands.until(lambda: day.listed() == sorted(SLICES), "the painted slices are listed")
     day.wait_for_pictures()
+    day.hands.press(NEXT_PAINTED)
     photographer.shoot("opened")
     day.viewer.layers.selection.active = day.result
     photographer.shoot_napari_menu("export", "File", "Save Selected Layers")

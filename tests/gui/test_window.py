@@ -149,3 +149,28 @@ viewer.close()
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_script_may_end_while_something_is_made_in_the_background():
+    script = """
+import numpy as np
+import napari
+from qtpy.QtTest import QTest
+from napari_cpclnet.gui.panel import CPCLNetPanel
+viewer = napari.Viewer(show=False)
+panel = CPCLNetPanel(viewer)
+viewer.window.add_dock_widget(panel)
+viewer.add_image(np.random.default_rng(0).random((10, 64, 64)), name="ct")
+panel.segment.refresh()
+panel.segment.support.new.click()
+panel.session.support_labels.data[3, 10:30, 10:30] = 1
+panel.segment.refresh()
+QTest.qWait(50)
+assert panel.segment.support.slices.pictures._busy
+viewer.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr

@@ -16,7 +16,6 @@ from napari_cpclnet.gui.view import OWN_COUNT
 
 SLICE, CLASS, DOUBT, SCAN = range(4)
 ROLE = Qt.ItemDataRole.UserRole
-LEFT, RIGHT = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight
 # Worst first; nobody works off more.
 MOST = 200
 
@@ -57,8 +56,10 @@ class DoubtTable(QTableWidget):
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setMinimumSectionSize(30)
-        for column, side in ((SLICE, RIGHT), (CLASS, LEFT), (DOUBT, RIGHT), (SCAN, LEFT)):
-            self.horizontalHeaderItem(column).setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+        for column in (CLASS, SCAN):
+            self.horizontalHeaderItem(column).setTextAlignment(
+                Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+            )
         for column in (SLICE, DOUBT):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         for column in (CLASS, SCAN):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Generator, Iterator
+from functools import cache
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, Qt, QThreadPool, Signal
+from superqt.utils import WorkerBase
 
 from napari_cpclnet.gui.connections import when_destroyed
 from napari_cpclnet.gui.job import Job, run_job, sentence
@@ -53,6 +56,7 @@ class JobRunner(QObject):
         # napari itself uses quit() when its window closes, and that leaves a generator hanging: close it there
         # and then, in the worker's thread.
         worker.aborted.connect(lambda: reports.close(), Qt.ConnectionType.DirectConnection)
+        _wait_at_exit()
         worker.start()
 
     def cancel(self) -> None:
@@ -79,6 +83,7 @@ class BackgroundCall(QObject):
         """Start the call; the object deletes itself afterwards."""
         worker = create_worker(_outcome, self._function, _start_thread=False)
         worker.yielded.connect(self._on_outcome)
+        _wait_at_exit()
         worker.start()
 
     def _on_outcome(self, outcome: tuple[Any, str]) -> None:
@@ -88,6 +93,15 @@ class BackgroundCall(QObject):
         else:
             self.done.emit(result)
         self.deleteLater()
+
+
+@cache
+def _wait_at_exit() -> None:
+    """Let running work end before Python does, in scripts that never entered Qt's event loop, too.
+
+    Its signals would be gone under the thread, which ends the process with a crash.
+    """
+    atexit.register(WorkerBase.await_workers)
 
 
 def _each(reports: Iterator[Any]) -> Iterator[Any]:
