@@ -40,6 +40,7 @@ class Photographer:
         self.hands = Hands(self.viewer)
         self.day = WorkingDay(self.hands)
         self.day.open_panel()
+        self.hands.wait(1)  # until everything has its place
 
     def shoot(self, name: str, menus: Sequence[tuple[QMenu, QPoint]] = ()) -> None:
         """Write one picture, with open menus at places of the window, after the window has settled."""
@@ -149,6 +150,7 @@ def make_next_day(folder: Path, theme: str) -> None:
     day.hands.until(lambda: day.listed() == sorted(SLICES), "the painted slices are listed")
     day.wait_for_pictures()
     day.hands.press(NEXT_PAINTED)
+    day.wait_until_saved()
     photographer.shoot("opened")
     day.viewer.layers.selection.active = day.result
     photographer.shoot_napari_menu("export", "File", "Save Selected Layers")
