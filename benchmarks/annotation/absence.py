@@ -59,10 +59,11 @@ def measure(pairs: int) -> tuple[list[tuple[bool, bool, float]], list[tuple[floa
         for volume, truth in parts(*scan(800 + number, "MR")):
             run = segmenter.run_of(volume)
             found = segmenter.result().labels
+            doubt, expected = run.first_look
             for c, value in enumerate(ORGANS):
                 if value not in shown:
                     continue
-                share = run.doubt[:, c].sum() / max(run.expected[:, c].sum(), 1)
+                share = doubt[c] / max(expected[c], 1)
                 classes.append((bool((truth == value).any()), not (found == value).any(), float(share)))
                 for z in range(len(truth)) if whole else ():
                     mine, true = found[z] == value, truth[z] == value

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from napari_cpclnet.segmentation.run import Run
 
 DOUBT = 0.25
-"""Share of a class on a slice that is probably wrong from which the slice is doubtful. On phantoms three in four of
+"""Share of a class on a slice that is probably wrong from which the slice is doubtful. On phantoms two in three of
 these slices have a Dice below 0.7, and half of all such slices are among them (benchmarks/annotation/absence.md)."""
 
 ABSENT = 0.35
 """Share of a class in the whole scan that is probably wrong from which the class seems absent. On phantoms that said so
-of 25 of 26 absent classes and of none of 54 that were there (benchmarks/annotation/absence.md)."""
+of 39 of 41 absent classes and of 1 of 81 that were there (benchmarks/annotation/absence.md)."""
 
 SMALL = 0.01
 """Doubtful pixels below this share of the class's largest slice matter to nobody."""
