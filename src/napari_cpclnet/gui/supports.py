@@ -164,10 +164,11 @@ class Supports:
         marks.ticks[plane, index] = True
 
     def absent(self, labels: Labels) -> dict[str, tuple[int, ...]]:
-        """Slices of each plane that were marked absent; that one was painted since only `entries` sees."""
-        found: dict[str, list[int]] = {}
-        for plane, index in sorted(self._of(labels).absent):
-            found.setdefault(plane, []).append(index)
+        """Slices of each plane that teach as absent; that one was painted since only `entries` sees."""
+        marks, found = self._of(labels), dict[str, list[int]]()
+        for plane, index in sorted(marks.absent):
+            if marks.ticks.get((plane, index), marks.taken):
+                found.setdefault(plane, []).append(index)
         return {plane: tuple(slices) for plane, slices in found.items()}
 
     def restore_absent(self, pair: SupportPair, plane: str, slices: Iterable[int]) -> None:

@@ -17,6 +17,9 @@ from napari_cpclnet.imaging import Geometry, Modality
 FORMAT: Literal["napari-cpclnet project"] = "napari-cpclnet project"
 SCHEMA_VERSION = 1
 
+MOST_DOUBTFUL = 200
+"""Doubtful slices that a project keeps of a scan; the table in napari shows no more."""
+
 # The planes of `napari_cpclnet.preprocessing`, whose import takes seconds.
 Plane = Literal["axial", "coronal", "sagittal", "native"]
 OutputFormat = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png"]
@@ -141,7 +144,8 @@ class SummaryEntry(Entry):
                     for one in summary.classes
                 ],
                 "doubtful": [
-                    {"index": one.index, "value": one.value, "score": one.score} for one in summary.doubtful
+                    {"index": one.index, "value": one.value, "score": one.score}
+                    for one in summary.doubtful[:MOST_DOUBTFUL]
                 ],
             }
         )
