@@ -180,10 +180,6 @@ class Segmenter:
         """The support that was set last, as it was then."""
         return self._support
 
-    def scan(self, volume: Volume) -> EncodedScan:
-        """A scan in the eyes of this network, in the settings' plane; encoded when it is asked for slices."""
-        return self._scan(volume, self.settings.plane)
-
     def run_of(self, volume: Volume) -> Run:
         """The last prediction if it was a complete one of this scan with the present support, or else a new one.
 
@@ -323,8 +319,9 @@ class Segmenter:
             logits = self.model.segment(features, moved(descriptors, self.device)).logits
         return logits.float().softmax(2)[:, :, 1]
 
-    def _scan(self, volume: Volume, plane: Plane) -> EncodedScan:
-        """A scan in the eyes of this network; what was encoded of the last scans is kept."""
+    def scan(self, volume: Volume, plane: Plane | None = None) -> EncodedScan:
+        """A scan in the eyes of this network, in the settings' plane or another; encoded when asked for slices."""
+        plane = plane or self.settings.plane
         key = (fingerprint(volume), plane, parameters_hash(self.model))
         if key not in self._scans:
             grid = ModelGrid.for_volume(volume, plane, self.preprocessing)
@@ -361,7 +358,7 @@ class Segmenter:
             scans.setdefault((id(one.volume), one.plane), []).append(one)
         groups: dict[tuple[int, int], list[EncodedSlices]] = {}
         for slices in scans.values():
-            scan = self._scan(slices[0].volume, slices[0].plane)
+            scan = self.scan(slices[0].volume, slices[0].plane)
             indices = [s.index for s in slices]
             features = [
                 one
