@@ -84,7 +84,11 @@ def test_the_table_says_the_same_after_opening(qtbot, panel, tmp_path):
     assert [name for name in before[0] if name[0] in ("mr", "pet")]
     reopen(qtbot, panel, tmp_path / "work")
     assert (panel.segment.results.tree.texts(), doubts(panel)) == before
-    assert panel.segment.results.isVisibleTo(panel)
+    box = panel.segment.results
+    box.tree.picked.emit(panel.session.viewer.layers["mr"])
+    assert box.use.isEnabled()
+    box.give_back(whole_scan=True)
+    assert "Unlocked 3 voxels on mr" in panel.segment.bar.message.text()
 
 
 def test_volumes_are_those_of_the_labels_in_the_file(qtbot, panel, tmp_path):

@@ -22,7 +22,7 @@ from napari_cpclnet.gui.maps import (
     remove_maps,
     show_corrections,
 )
-from napari_cpclnet.gui.refining import result_in_view, unlock_corrections, use_slice
+from napari_cpclnet.gui.refining import unlock_corrections, use_slice
 from napari_cpclnet.gui.result_tree import ClassRow, ResultRow, ResultTree
 from napari_cpclnet.gui.results import CONTOUR
 from napari_cpclnet.gui.shortcuts import SUGGEST, USE_SLICE, label, printed
@@ -143,7 +143,8 @@ class ResultsBox(QWidget):
         self.doubts_heading.setVisible(bool(doubts))
         self._show_corrections()
         for button in (self.use, self.unlock):
-            button.setEnabled(result_in_view(session) is not None)
+            # whichever is in view when it is pressed; without one it is said
+            button.setEnabled(any(isinstance(x, Labels) and is_result(x) for x in session.viewer.layers))
         self.suggest.setEnabled(bool(session.scans()))
 
     def use_slice(self) -> None:
