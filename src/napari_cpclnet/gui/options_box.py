@@ -59,7 +59,7 @@ class OptionsBox(QCollapsible):
         self.adapt.setSpecialValueText("off")
         self.adapt.setToolTip(
             "Train the network on the painted slices first; some 0.3 s a step on a CPU, 20 to 50 are plenty.\n"
-            "Helps between scans of one modality, harms across modalities."
+            "Helps between CT scans; harms between MR scans and across modalities."
         )
         form.addRow("Weights", self.weights)
         form.addRow("Adapt", self.adapt)
