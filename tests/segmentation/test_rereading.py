@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
@@ -15,26 +13,13 @@ from napari_cpclnet.segmentation import encoded
 from napari_cpclnet.segmentation.encoded import EncodedScan
 from napari_cpclnet.segmentation.rereading import misread, tones
 
+from .conftest import Grey
+
 SLICES, STEP, HEIGHT = 30, 8.0, 220.0
 DARK = 20
 """The slice whose picture came out too dark."""
 GAMMA = 0.4
 """The curve that brings its true brightness back; one of the tones."""
-
-
-@dataclass(frozen=True)
-class Read:
-    """What the reader below makes of slices: their brightness, and the level that this stands for."""
-
-    grid: Tensor
-    level: Tensor
-
-    def select(self, index: list[int]) -> Read:
-        return Read(self.grid[index], self.level[index])
-
-    @staticmethod
-    def cat(parts: list[Read]) -> Read:
-        return Read(torch.cat([p.grid for p in parts]), torch.cat([p.level for p in parts]))
 
 
 class Reader:
@@ -43,10 +28,10 @@ class Reader:
     def __init__(self) -> None:
         self.read = 0
 
-    def __call__(self, images: Tensor) -> Read:
+    def __call__(self, images: Tensor) -> Grey:
         self.read += len(images)
         brightness = images[:, 1].amax((1, 2))
-        return Read(brightness[:, None], (brightness * (SLICES + 1) - 1) * STEP / HEIGHT)
+        return Grey(brightness[:, None], (brightness * (SLICES + 1) - 1) * STEP / HEIGHT)
 
 
 def brightness(index: int) -> float:

@@ -57,10 +57,7 @@ def use_slice(session: Session) -> str:
     SupportError
         If there is no result.
     """
-    found = result_in_view(session)
-    if found is None:
-        raise SupportError("There is no result of the scan in view yet: press Run first.")
-    scan, result = found
+    scan, result = _some_result(session)
     axis = slice_axis(geometry_of(scan), session.options.plane)
     index = slice_in_view(session.viewer, result, axis)
     picture = np.moveaxis(labels_array(result), axis, 0)[index]
@@ -89,10 +86,7 @@ def unlock_corrections(session: Session, *, whole_scan: bool) -> str:
     SupportError
         If nothing was corrected there.
     """
-    found = result_in_view(session)
-    if found is None:
-        raise SupportError("There is no result of the scan in view yet: press Run first.")
-    scan, result = found
+    scan, result = _some_result(session)
     if "Segment" in session.foreground:  # which keeps what was corrected before it began
         raise SupportError("Corrections are given up between runs: wait for this one to end.")
     corrected, where = changes(result), scan.name
@@ -116,6 +110,13 @@ def unlock_corrections(session: Session, *, whole_scan: bool) -> str:
             " until the next."
         )
     return " ".join(said)
+
+
+def _some_result(session: Session) -> tuple[Image, Labels]:
+    found = result_in_view(session)
+    if found is None:
+        raise SupportError("There is no result of the scan in view yet: press Run first.")
+    return found
 
 
 def _is_result_of(layer: object, scan: Image) -> bool:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from torch import Tensor
 
 MISREAD = 0.2
-"""Distance of a slice's own level from its scan's line, in levels, from which it is read again; right readings lie
-within about 0.1."""
+"""Distance of a slice's own level from its scan's line, in levels, from which it is read again: the distance from which
+a line takes an estimate for wrong (`levels.py`)."""
 
 TRUNK = (-0.5, 1.25)
 """Levels between which the network knows the body: outside, its own levels say nothing."""
