@@ -61,7 +61,7 @@ def test_masses_begin_in_soft_tissue_or_not_at_all() -> None:
 
 def test_episodes_ask_for_masses_and_show_them_on_both_sides(phantom_stack: PhantomStack) -> None:
     settings = EpisodeSettings.model_validate(
-        {"size": 64, "masses": 1.0, "shots": (3,), "shot_weights": (1.0,)}
+        {"size": 64, "masses": 1.0, "own_scan": 0.0, "shots": (3,), "shot_weights": (1.0,)}
     )
     source = PhantomEpisodes(phantom_stack.labels, phantom_stack.levels, phantom_stack.spacing, settings)
     asked = both = 0

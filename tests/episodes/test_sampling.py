@@ -82,13 +82,71 @@ def class_of(masks: Tensor, labels: Tensor) -> set[str]:
     }
 
 
-def test_masks_match_the_labels_of_one_class_on_both_sides(batches: list[EpisodeBatch]) -> None:
-    for batch in batches:
+def test_masks_match_the_labels_of_one_class_on_both_sides(phantom_stack: PhantomStack) -> None:
+    source = episodes(phantom_stack, own_scan=0.0)
+    for batch in (draw(source, seed) for seed in range(12)):
         for e in range(2):
             for c in range(3):
                 support = class_of(batch.support_masks[e, c], batch.support_labels[e])
                 query = class_of(batch.query_masks[e, :, c], batch.query_labels[e])
                 assert support & query
+
+
+def tissue_values(images: Tensor, labels: Tensor) -> Tensor:
+    """Mean intensity of every structure, nan where there is none."""
+    return torch.stack([images[:, 1][labels == value].mean() for value in range(len(STRUCTURES))])
+
+
+def test_both_sides_of_one_scan_look_alike(phantom_stack: PhantomStack) -> None:
+    def differences(own_scan: float) -> float:
+        source = episodes(phantom_stack, same_patient=1.0, own_scan=own_scan, same_scanner=0.0, masses=0.0)
+        found = []
+        for batch in (draw(source, seed) for seed in range(6)):
+            for e in range(2):
+                one = tissue_values(batch.support[e], batch.support_labels[e])
+                other = tissue_values(batch.query[e], batch.query_labels[e])
+                found.append(float((one - other).abs().nanmedian()))
+        return float(np.median(found))
+
+    assert differences(1.0) < 0.5 * differences(0.0)
+
+
+def test_masks_of_ones_own_scan_are_rough(phantom_stack: PhantomStack) -> None:
+    source = episodes(phantom_stack, same_patient=1.0, own_scan=1.0, masses=0.0)
+    exact = episodes(phantom_stack, same_patient=1.0, own_scan=0.0, masses=0.0)
+
+    def matches(batch: EpisodeBatch) -> int:
+        table = membership()
+        hits = 0
+        for e in range(2):
+            for mask in batch.support_masks[e]:
+                true = [
+                    torch.isin(batch.support_labels[e], torch.from_numpy(np.flatnonzero(row)))
+                    for row in table
+                ]
+                hits += any(torch.equal(mask, t.float()) for t in true)
+        return hits
+
+    assert sum(matches(draw(exact, seed)) for seed in range(4)) == 24
+    assert sum(matches(draw(source, seed)) for seed in range(4)) < 12
+
+
+def test_rough_masks_stay_near_the_true_ones() -> None:
+    y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    disc = ((y - 30) ** 2 + (x - 25) ** 2 < 12**2).float()
+    dot = ((y == 50) & (x == 50)).float()
+    masks = torch.stack([disc, dot, torch.zeros(64, 64)])[None]
+
+    def rough(strength: float, seed: int = 0) -> Tensor:
+        return sampling.roughened(masks, strength, torch.Generator().manual_seed(seed))
+
+    strong, other = rough(0.3), rough(0.3, 1)
+    for found in (rough(0.0), strong, other):
+        assert ((found == 0) | (found == 1)).all()
+        overlap = 2 * (found[0, 0] * disc).sum() / (found[0, 0] + disc).sum()
+        assert overlap > 0.8 and found[0, 1].any() and not found[0, 2].any()
+    assert not torch.equal(strong, other) and torch.equal(strong, rough(0.3))
+    assert not torch.equal(strong[0, 0], disc)
 
 
 def test_the_first_class_is_visible_in_the_support(batches: list[EpisodeBatch]) -> None:

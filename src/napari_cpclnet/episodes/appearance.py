@@ -183,9 +183,14 @@ def _mr(rng: np.random.Generator) -> Table:
     for name in ("aorta", "vena cava", "portal vein", "liver vessel", "heart blood", "mesenteric vessel"):
         if rng.random() < 0.3:  # flow: dark or bright
             values[_INDEX[name]] = rng.uniform(0, 1)
+    fluid = rng.uniform(0.6, 1.3) if kind < 0.65 and rng.random() < 0.35 else None
     for name in _CONTENTS:
-        if rng.random() < 0.5:
+        if fluid is not None and rng.random() < 0.8:  # stomach and gut as bright as the brightest
+            values[_INDEX[name]] = fluid * rng.uniform(0.8, 1.2)
+        elif rng.random() < 0.5:
             values[_INDEX[name]] = rng.uniform(0, 1)
+    # what is white is set by the brightest voxels of the scan, which may be much brighter than organs
+    values = values * np.exp(rng.normal(-0.15, 0.25))
     return np.asarray(np.clip(values, 0, 1.3), np.float32)
 
 
@@ -222,10 +227,12 @@ def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
         values = values.max() - values
     strands = _strands(rng, kind)
     amount = (0.012, 0.03, 0.06, 0.04)[kind] * np.exp(rng.normal(0, 0.5))
-    textures = amount * _LUMPY * np.exp(rng.normal(0, 0.5, COUNT))
+    textures = np.clip(amount * _LUMPY * np.exp(rng.normal(0, 0.5, COUNT)), 0, 0.2)
+    if rng.random() < 0.5:  # no two loops of gut hold the same
+        textures[[_INDEX[n] for n in _CONTENTS]] = rng.uniform(0.1, 0.5) * rng.uniform(0.5, 1, len(_CONTENTS))
     return Look(
         values=values.astype(np.float32),
-        textures=np.clip(textures, 0, 0.2).astype(np.float32),
+        textures=textures.astype(np.float32),
         strands=strands,
         strand_width=float(rng.uniform(0.1, 0.28)),
         blur=float((0.45, 0.5, 1.3, 0.6)[kind] * np.exp(rng.normal(0, 0.35))),

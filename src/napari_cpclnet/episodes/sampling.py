@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from napari_cpclnet.episodes.appearance import Look, field_of_view, random_look, render, same_scanner
+from napari_cpclnet.episodes.appearance import (
+    Look,
+    field_of_view,
+    gaussian_blur,
+    random_look,
+    render,
+    same_scanner,
+    smooth_field,
+)
 from napari_cpclnet.episodes.masses import Mass, random_mass
 from napari_cpclnet.episodes.source import EpisodeBatch
 from napari_cpclnet.episodes.targets import FREQUENCY, NAMES, membership
@@ -22,6 +30,12 @@ _SEEN = 24
 
 _SAME_PART = 0.9
 """How often a patient shown in the other part of the body, trunk or legs, is replaced by one shown in the same."""
+
+_SAME_MASS = 0.8
+"""How often a patient shown on both sides has the same mass, or none, on both."""
+
+_STEADY = 0.4
+"""Share of the bias field's strength in episodes of one scan, whose slices lie in nearly the same field."""
 
 _MASS = NAMES.index("mass")
 _MASS_ASKED = 0.6
@@ -45,7 +59,14 @@ class EpisodeSettings(BaseModel):
         default=(0.2, 0.2, 0.3, 0.3), description="How often each number is drawn."
     )
     same_patient: float = Field(
-        default=0.15, ge=0, le=1, description="Share of episodes whose query is the support's patient."
+        default=0.4, ge=0, le=1, description="Share of episodes whose query is the support's patient."
+    )
+    own_scan: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="Share of those whose two sides are one scan, and whose support is painted as roughly as a network "
+        "does it; the second look at a scan is such an episode.",
     )
     same_scanner: float = Field(
         default=0.35, ge=0, le=1, description="Share of episodes whose two sides share a scanner."
@@ -109,13 +130,21 @@ class LabelEpisodes:
         shots = int(rng.choice(s.shots, p=np.array(s.shot_weights) / sum(s.shot_weights)))
         plans = [self._plan(rng, shots) for _ in range(s.episodes)]
         classes = torch.tensor(np.stack([p[0] for p in plans]), device=self.labels.device)
-        looks = [self._look(rng) for _ in plans]
-        others = [same_scanner(k, rng) if rng.random() < s.same_scanner else self._look(rng) for k in looks]
         supports, queries = [p[1] for p in plans], [p[2] for p in plans]
+        own = [
+            one.patient == other.patient and one.mass is other.mass and rng.random() < s.own_scan
+            for one, other in zip(supports, queries, strict=True)
+        ]
+        looks, others = self._looks(own, rng)
+        grids = self._grid((s.episodes, shots + s.queries), rng, generator)
+        apart = self._grid((s.episodes, s.queries), rng, generator)
+        one_scan = torch.tensor(own, device=apart.device)[:, None, None, None, None]
         pictures = []
-        for sides, side_looks in ((supports, looks), (queries, others)):
-            planes = self._planes(sides, rng)
-            planes = self._warp(planes, rng, generator)
+        for sides, side_looks, grid in (
+            (supports, looks, grids[:, :shots]),
+            (queries, others, torch.where(one_scan, grids[:, shots:], apart)),
+        ):
+            planes = self._warp(self._planes(sides, rng), grid)
             planes = (
                 planes * field_of_view(side_looks, planes.shape[-2], planes.shape[-1], planes.device).long()
             )
@@ -126,11 +155,23 @@ class LabelEpisodes:
             masks = member.gather(2, index).view(*member.shape[:2], *middle.shape[1:]).float()
             pictures.append((images, masks, middle))
         (si, sm, sl), (qi, qm, ql) = pictures
+        for i in np.flatnonzero(own):
+            sm[i] = roughened(sm[i], float(rng.uniform(0, 0.3)), generator)
         levels = self._levels(supports), self._levels(queries)
         return EpisodeBatch(si, sm, qi, qm.transpose(1, 2).contiguous(), sl, ql, *levels)
 
     def _look(self, rng: np.random.Generator) -> Look:
         return random_look(rng)
+
+    def _looks(self, own: list[bool], rng: np.random.Generator) -> tuple[list[Look], list[Look]]:
+        """How supports and queries look; the same where both are of one scan."""
+        looks = [self._look(rng) for _ in own]
+        looks = [replace(k, bias=_STEADY * k.bias) if o else k for k, o in zip(looks, own, strict=True)]
+        share = self.settings.same_scanner
+        return looks, [
+            k if o else same_scanner(k, rng) if rng.random() < share else self._look(rng)
+            for k, o in zip(looks, own, strict=True)
+        ]
 
     def _levels(self, sides: list[Side]) -> Tensor | None:
         """Level in the body of every slice, if there is such a thing."""
@@ -218,17 +259,47 @@ class LabelEpisodes:
             planes.append(cut if side.mass is None else side.mass.grow(cut, index, self.spacing))
         return torch.stack(planes)
 
-    def _warp(self, planes: Tensor, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
-        """Label planes (E, B, 3, Y, X) deformed and cut to (E, B, 3, S, S)."""
-        e, b, p, h, w = planes.shape
+    def _grid(self, shape: tuple[int, int], rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+        """Random deformation and cut of `B` slices of each of `E` patients, (E, B, S, S, 2)."""
         s = self.settings
         side = s.size * s.mm_per_pixel
+        h, w = self.labels.shape[-2:]
         reach = side / (h * self.spacing[1]), side / (w * self.spacing[2])
-        grid = random_grid((e, b), s.size, reach, rng, generator, planes.device)
+        grid = random_grid(shape, s.size, reach, rng, generator, self.labels.device)
+        return grid.view(*shape, *grid.shape[1:])
+
+    def _warp(self, planes: Tensor, grid: Tensor) -> Tensor:
+        """Label planes (E, B, 3, Y, X) deformed and cut to (E, B, 3, S, S)."""
         warped = F.grid_sample(
-            planes.reshape(e * b, p, h, w).float(), grid, mode="nearest", align_corners=False
+            planes.flatten(0, 1).float(), grid.flatten(0, 1), mode="nearest", align_corners=False
         )
-        return warped.view(e, b, p, s.size, s.size).long()
+        return warped.view(*planes.shape[:3], *warped.shape[-2:]).long()
+
+
+def roughened(masks: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Masks (classes, K, S, S) with the errors of a network: wavy edges, and leaks into the neighbourhood.
+
+    Parameters
+    ----------
+    masks : Tensor
+        0 and 1.
+    strength : float
+        Standard deviation of the wave that is added to the softened mask; 0 smooths only.
+    generator : torch.Generator
+        On the device of the masks.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape. A mask that shows a class still does, and one that shows none stays empty.
+    """
+    sigma = torch.full((len(masks),), 0.8, device=masks.device)
+    soft = gaussian_blur(masks, sigma)
+    wave = smooth_field(12, tuple(masks.shape), generator, masks.device)
+    near = gaussian_blur(masks, 5 * sigma) > 0.02
+    rough = ((soft + strength * wave > 0.5) & near).float()
+    kept = rough.flatten(2).amax(2) > 0
+    return torch.where(kept[..., None, None], rough, masks)
 
 
 class PhantomEpisodes(LabelEpisodes):
@@ -276,7 +347,7 @@ class PhantomEpisodes(LabelEpisodes):
 
         mass = draw(patient, share)
         asked = _MASS if mass is not None and rng.random() < _MASS_ASKED else None
-        if patient == other and rng.random() < 0.5:  # the same one, seen by another scanner
+        if patient == other and rng.random() < _SAME_MASS:  # in one scan, or seen by another scanner
             return mass, mass, asked
         return mass, draw(other, share if asked is None else 1 - self.settings.anywhere), asked
 
