@@ -35,7 +35,7 @@ class GreyFeatures(nn.Module):
         self.unused = nn.Parameter(torch.zeros(1))
         self.metadata: dict[str, Any] = {}
 
-    def encode(self, images: Tensor) -> Features:
+    def encode(self, images: Tensor, levels: Tensor | None = None) -> Features:
         angle = F.avg_pool2d(images[:, 1:2], 4) * (torch.pi / 2)
         grid = torch.cat([torch.cos(angle), torch.sin(angle)], 1)
         return Features(grid, grid, grid.mean((1, 2, 3)))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
+from torch import nn
 
 from napari_cpclnet.model import CPCLNetSettings, EncoderName, Features
 from napari_cpclnet.model.encoder import PFE
@@ -64,3 +67,23 @@ def test_features_can_be_selected_and_joined() -> None:
     assert [len(x) for x in apart] == [1, 2, 1]
     joined = Features.cat(apart)
     assert all(torch.equal(a, b) for a, b in zip(vars(joined).values(), vars(features).values(), strict=True))
+
+
+@torch.no_grad()
+def test_levels_change_nothing_before_training_and_the_features_after(encoder: PFE) -> None:
+    images = torch.rand(3, 3, 64, 64)
+    levels = torch.tensor([0.2, 0.9, torch.nan])
+    own, told = encoder(images), encoder(images, levels)
+    for name in ("grid", "skip", "level"):
+        torch.testing.assert_close(getattr(own, name), getattr(told, name))
+    trained = copy.deepcopy(encoder)
+    nn.init.normal_(trained.modulation.linear.weight, std=0.1)
+    told = trained(images, levels)
+    other = trained(images, levels + 0.3)
+    assert not torch.allclose(told.grid[:2], other.grid[:2], atol=1e-3)
+    assert not torch.allclose(told.skip[:2], other.skip[:2], atol=1e-3)
+    torch.testing.assert_close(told.grid[2], other.grid[2])  # unknown either way
+    torch.testing.assert_close(told.level, own.level)  # an estimate of its own
+    itself = trained(images)
+    torch.testing.assert_close(itself.grid, trained(images, own.level).grid)
+    assert itself.grid.isfinite().all() and trained(images, torch.full((3,), 1e9)).grid.isfinite().all()

@@ -45,7 +45,7 @@ class NearestGrey(nn.Module):
         self.levels: list[Tensor] = []
         self.sizes: list[tuple[int, int]] = []
 
-    def encode(self, images: Tensor) -> Grey:
+    def encode(self, images: Tensor, levels: Tensor | None = None) -> Grey:
         self.sizes.append((images.shape[2], images.shape[3]))
         self.encoded.append(len(images))
         return Grey(images[:, 1], torch.full((len(images),), 0.5))

@@ -97,9 +97,9 @@ class Cramped(torch.nn.Module):
         super().__init__()
         self.inner, self.room, self.metadata = model, room, {}
 
-    def encode(self, images):
+    def encode(self, images, levels=None):
         self.room.use(len(images))
-        return self.inner.encode(images)
+        return self.inner.encode(images, levels)
 
     def describe(self, features, masks):
         return self.inner.describe(features, masks)

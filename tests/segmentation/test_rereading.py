@@ -27,9 +27,11 @@ class Reader:
 
     def __init__(self) -> None:
         self.read = 0
+        self.told: list[Tensor | None] = []
 
-    def __call__(self, images: Tensor) -> Grey:
+    def __call__(self, images: Tensor, levels: Tensor | None) -> Grey:
         self.read += len(images)
+        self.told.append(levels)
         brightness = images[:, 1].amax((1, 2))
         return Grey(brightness[:, None], (brightness * (SLICES + 1) - 1) * STEP / HEIGHT)
 
@@ -63,10 +65,20 @@ def test_a_misread_slice_is_read_in_the_tone_that_fits_the_line() -> None:
 def test_slices_that_fit_the_line_are_read_as_they_are_and_once() -> None:
     scan, reader = body(dark=False)
     found = scan.features(list(range(SLICES)))
-    assert reader.read == SLICES
+    estimated = 16  # for the line
+    assert reader.read == estimated + SLICES
     np.testing.assert_allclose(
         [float(f.grid) for f in found if f is not None], [brightness(i) for i in range(SLICES)], atol=0.01
     )
+
+
+def test_slices_are_encoded_with_their_levels_on_the_line() -> None:
+    scan, reader = body(dark=False)
+    found = scan.features([3, 4])
+    told = torch.cat([levels for levels in reader.told if levels is not None])
+    torch.testing.assert_close(told, torch.cat([f.level for f in found if f is not None]))
+    assert scan.line is not None and told[1] - told[0] == pytest.approx(scan.line.slope * STEP, abs=1e-4)
+    assert sum(levels is None for levels in reader.told) == 16  # estimates for the line, one by one
 
 
 def test_the_best_tone_is_looked_for_once() -> None:

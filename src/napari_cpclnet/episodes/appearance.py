@@ -190,7 +190,7 @@ def _mr(rng: np.random.Generator) -> Table:
         elif rng.random() < 0.5:
             values[_INDEX[name]] = rng.uniform(0, 1)
     # what is white is set by the brightest voxels of the scan, which may be much brighter than organs
-    values = values * np.exp(rng.normal(-0.15, 0.25))
+    values = values * np.exp(rng.normal(-0.1, 0.2))
     return np.asarray(np.clip(values, 0, 1.3), np.float32)
 
 
@@ -228,8 +228,10 @@ def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
     strands = _strands(rng, kind)
     amount = (0.012, 0.03, 0.06, 0.04)[kind] * np.exp(rng.normal(0, 0.5))
     textures = np.clip(amount * _LUMPY * np.exp(rng.normal(0, 0.5, COUNT)), 0, 0.2)
-    if rng.random() < 0.5:  # no two loops of gut hold the same
-        textures[[_INDEX[n] for n in _CONTENTS]] = rng.uniform(0.1, 0.5) * rng.uniform(0.5, 1, len(_CONTENTS))
+    if rng.random() < 0.35:  # no two loops of gut hold the same
+        textures[[_INDEX[n] for n in _CONTENTS]] = rng.uniform(0.1, 0.35) * rng.uniform(
+            0.5, 1, len(_CONTENTS)
+        )
     return Look(
         values=values.astype(np.float32),
         textures=textures.astype(np.float32),

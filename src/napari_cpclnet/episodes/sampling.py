@@ -59,7 +59,7 @@ class EpisodeSettings(BaseModel):
         default=(0.2, 0.2, 0.3, 0.3), description="How often each number is drawn."
     )
     same_patient: float = Field(
-        default=0.4, ge=0, le=1, description="Share of episodes whose query is the support's patient."
+        default=0.25, ge=0, le=1, description="Share of episodes whose query is the support's patient."
     )
     own_scan: float = Field(
         default=0.7,

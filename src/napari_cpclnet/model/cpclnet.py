@@ -109,9 +109,13 @@ class CPCLNet(nn.Module):
         self.decoder = Decoder(s.channels, s.skip_channels, s.heads)
         self.metadata: dict[str, Any] = {}
 
-    def encode(self, images: Tensor) -> Features:
-        """Encode slices (B, 3, H, W), intensities in [0, 1]; the channels are the slice before, itself, and after."""
-        features: Features = self.pfe(images)
+    def encode(self, images: Tensor, levels: Tensor | None = None) -> Features:
+        """Encode slices (B, 3, H, W), intensities in [0, 1]; the channels are the slice before, itself, and after.
+
+        `levels` (B,) are their levels in the body, where something better is known than the encoder's own estimates,
+        which the features hold in any case; nan for slices that lie on no such scale.
+        """
+        features: Features = self.pfe(images, levels)
         return features
 
     def describe(self, features: Sequence[Features], masks: Sequence[Tensor]) -> Descriptors:

@@ -32,7 +32,8 @@ class Features:
         Fine features for the decoder.
     level : Tensor, shape (B,)
         Estimated level of the slice in the body: 0 at the iliac crest, 1 at the dome of the liver. Whoever knows better
-        may replace it; nan stands for a slice that lies on no such scale, as that of a limb.
+        may replace it before the slice is compared with others, and tells the encoder, too; nan stands for a slice that
+        lies on no such scale, as that of a limb.
     """
 
     grid: Tensor
@@ -134,8 +135,36 @@ _TRUNKS: dict[str, type[CompactTrunk] | type[EfficientNetTrunk] | type[ResNet50T
 }
 
 
+class LevelModulation(nn.Module):
+    """Scales and shifts the top-down path by the slice's level in the body.
+
+    One slice may look like another from elsewhere: a liver full of vessels beside a bright stomach like mesentery and
+    gut. Its level, which the whole scan knows better than the slice, tells them apart. Feature-wise modulation as in
+    Perez et al., "FiLM", AAAI 2018; it begins as the identity.
+    """
+
+    _CENTRES = torch.linspace(-1, 2, 13)
+    _WIDTH = 0.25
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.widths = list(widths)
+        self.linear = nn.Linear(len(self._CENTRES) + 1, 2 * sum(widths))
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, level: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Levels (B,), nan where unknown -> scale and shift (B, C, 1, 1) of every stage."""
+        known = level.isfinite()
+        centres = self._CENTRES.to(level.device)
+        near = torch.exp(-(((level.nan_to_num().clamp(-1, 2)[:, None] - centres) / self._WIDTH) ** 2))
+        code = torch.cat([near * known[:, None], known[:, None].to(near.dtype)], 1)
+        parts = self.linear(code)[..., None, None].split([2 * w for w in self.widths], 1)
+        return [tuple(part.chunk(2, 1)) for part in parts]
+
+
 class PFE(nn.Module):
-    """Shared encoder: trunk, top-down path, and an estimate of the slice's level in the body.
+    """Shared encoder: trunk, an estimate of the slice's level in the body, and a top-down path that is told a level.
 
     Two coordinate channels are added to the image (offset from the centre of the crop, in 64 pixels): where something
     lies in the body is worth as much as what it looks like, and the crop is centred on the body.
@@ -164,16 +193,38 @@ class PFE(nn.Module):
             nn.SiLU(),
             nn.Linear(64, 1),
         )
+        self.modulation = LevelModulation(path)
         self.embed = nn.Conv2d(c, c, 1)
 
-    def forward(self, images: Tensor) -> Features:
+    def forward(self, images: Tensor, levels: Tensor | None = None) -> Features:
         """Encode slices.
 
         Parameters
         ----------
         images : Tensor, shape (B, 3, H, W)
             Intensities in [0, 1]; `H` and `W` are multiples of 32.
+        levels : Tensor, shape (B,), optional
+            Levels in the body, where they are known better than from each slice alone; nan for slices on no such scale.
+            The encoder's own estimates where missing. The features' level is its own estimate either way.
         """
+        pyramid, level = self._seen(images)
+        stages = self.modulation(level.detach() if levels is None else levels)
+
+        def modulated(x: Tensor, stage: int) -> Tensor:
+            scale, shift = stages[stage]
+            scaled: Tensor = x * (1 + scale.to(x.dtype)) + shift.to(x.dtype)
+            return scaled
+
+        x = modulated(self.lateral[-1](pyramid[-1]), -1)
+        fused: list[Tensor] = []
+        for i in reversed(range(len(pyramid) - 1)):
+            x = resize_like(self.down[i](x), pyramid[i]) + self.lateral[i](pyramid[i])
+            x = self.fuse[i](modulated(x, i))
+            fused.append(x)
+        return Features(self.embed(fused[-2]), F.silu(fused[-1]), level)
+
+    def _seen(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Features of the trunk, and levels estimated from them."""
         b, _, h, w = images.shape
         if h % 32 or w % 32:
             msg = f"height and width must be multiples of 32, got {h} x {w}"
@@ -181,12 +232,6 @@ class PFE(nn.Module):
         y = ((torch.arange(h, device=images.device) - (h - 1) / 2) / 64).to(images.dtype)
         x = ((torch.arange(w, device=images.device) - (w - 1) / 2) / 64).to(images.dtype)
         place = torch.stack(torch.meshgrid(y, x, indexing="ij")).expand(b, -1, -1, -1)
-        pyramid = self.trunk(torch.cat([images * 4 - 2, place], 1))
-        top = pyramid[-1]
-        level = self.level(top).squeeze(1).float()
-        x = self.lateral[-1](top)
-        fused: list[Tensor] = []
-        for i in reversed(range(len(pyramid) - 1)):
-            x = self.fuse[i](resize_like(self.down[i](x), pyramid[i]) + self.lateral[i](pyramid[i]))
-            fused.append(x)
-        return Features(self.embed(fused[-2]), F.silu(fused[-1]), level)
+        pyramid: list[Tensor] = self.trunk(torch.cat([images * 4 - 2, place], 1))
+        level: Tensor = self.level(pyramid[-1]).squeeze(1).float()
+        return pyramid, level

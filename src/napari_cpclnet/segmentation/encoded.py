@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -68,13 +68,17 @@ class EncodedScan:
     grid : ModelGrid
         Of that volume.
     encode : callable
-        Features of images (n, 3, H, W), on the device of its choice, without gradients.
+        Features of images (n, 3, H, W) with levels (n,) or None, on the device of its choice, without gradients.
     batch_size : int
         Slices that are encoded at once.
     """
 
     def __init__(
-        self, volume: Volume, grid: ModelGrid, encode: Callable[[Tensor], Features], batch_size: int
+        self,
+        volume: Volume,
+        grid: ModelGrid,
+        encode: Callable[[Tensor, Tensor | None], Features],
+        batch_size: int,
     ) -> None:
         self.volume, self.grid = volume, grid
         self._encode, self._batch_size = encode, batch_size
@@ -91,41 +95,51 @@ class EncodedScan:
         """Levels of the slices as one line, where they lie on one."""
 
         def estimate(indices: Sequence[int]) -> list[float | None]:
-            return [None if f is None else float(f.level[0]) for f in self._raw(indices)]
+            # the estimates alone: what the features are depends on the line that comes of them
+            found: dict[int, float] = {}
+            for part, images in self._batches(indices):
+                found |= zip(part, self._encode(images, None).level.tolist(), strict=True)
+            return [found.get(index) for index in indices]
 
         return scan_line(self.volume, self.grid, estimate)
+
+    def _levels(self, indices: Sequence[int]) -> Tensor | None:
+        """Levels that slices are encoded with; None where the network's own estimates must do."""
+        if self.line is not None:
+            return torch.from_numpy(self.line.at(positions_mm(self.volume, self.grid, indices)))
+        if self.grid.plane == "axial" and too_short(self.volume, self.grid):
+            return None
+        return torch.full((len(indices),), torch.nan)
 
     def features(self, indices: Sequence[int]) -> list[Features | None]:
         """Features of single slices; None where a slice shows nothing.
 
-        Their levels come from the scan's line, or are unknown where there is none, as in a limb or another plane than
-        axial. An axial scan too short for a line keeps the network's own estimates. A slice that the network misreads,
-        as the line shows, is read in the tone that suits it best.
+        They are encoded with their levels on the scan's line, or with unknown ones where there is no line, as in a limb
+        or another plane than axial. An axial scan too short for a line keeps the network's own estimates. A slice that
+        the network misreads, as the line shows, is read in the tone that suits it best.
         """
         found = self._raw(indices)
+        levels = self._levels(indices)
+        if levels is None:
+            return found
         if self.line is not None:
-            levels = self.line.at(positions_mm(self.volume, self.grid, indices))
             found = [
-                None if f is None else self._read_right(index, f, float(level))
+                None if f is None else self._read_right(index, f, level)
                 for index, f, level in zip(indices, found, levels, strict=True)
             ]
-        elif self.grid.plane == "axial" and too_short(self.volume, self.grid):
-            return found
-        else:
-            levels = np.full(len(indices), np.nan, np.float32)
         return [
             None if f is None else replace(f, level=torch.full_like(f.level, float(level)))
             for f, level in zip(found, levels, strict=True)
         ]
 
-    def _read_right(self, index: int, found: Features, level: float) -> Features:
+    def _read_right(self, index: int, found: Features, level: Tensor) -> Features:
         """Features of a slice, of its best reading if the network misread it."""
-        if index in self._tones or not misread(float(found.level[0]), level):
+        if index in self._tones or not misread(float(found.level[0]), float(level)):
             return found
-        other = tones(self.grid.images(self.volume, [index]))[1:]
-        others = self._encode(torch.cat(other))
+        other = torch.cat(tones(self.grid.images(self.volume, [index]))[1:])
+        others = self._encode(other, level.expand(len(other)))
         readings = type(found).cat([moved(found, others.level.device), others])
-        best = int((readings.level - level).abs().argmin())
+        best = int((readings.level - float(level)).abs().argmin())
         self._tones[index] = best
         if best == 0:
             return found
@@ -134,17 +148,12 @@ class EncodedScan:
         return readings.select([best])
 
     def _raw(self, indices: Sequence[int]) -> list[Features | None]:
+        """Features with the encoder's own estimates of the levels."""
         missing = [i for i in indices if i not in self._kept]
-        new: dict[int, Features | None] = {}
-        for first in range(0, len(missing), self._batch_size):
-            part = missing[first : first + self._batch_size]
-            images = self.grid.images(self.volume, part)
-            shown = [place for place, image in enumerate(images) if image[1].any()]
-            new |= dict.fromkeys(part)
-            if shown:
-                toned = [tones(images[[place]])[self._tones.get(part[place], 0)] for place in shown]
-                features = self._encode(torch.cat(toned))
-                new |= {part[place]: features.select([row]) for row, place in enumerate(shown)}
+        new: dict[int, Features | None] = dict.fromkeys(missing)
+        for part, images in self._batches(missing):
+            features = self._encode(images, self._levels(part))
+            new |= {index: features.select([row]) for row, index in enumerate(part)}
         result = [new[i] if i in new else self._kept[i] for i in indices]
         for index, one in new.items():
             size = _bytes(one)
@@ -152,6 +161,16 @@ class EncodedScan:
                 self._kept[index] = one
                 self._room -= size
         return result
+
+    def _batches(self, indices: Sequence[int]) -> Iterator[tuple[list[int], Tensor]]:
+        """Slices that show something, some at once, and their images in the tones that they are read in."""
+        for first in range(0, len(indices), self._batch_size):
+            part = indices[first : first + self._batch_size]
+            images = self.grid.images(self.volume, part)
+            shown = [place for place, image in enumerate(images) if image[1].any()]
+            if shown:
+                toned = [tones(images[[place]])[self._tones.get(part[place], 0)] for place in shown]
+                yield [part[place] for place in shown], torch.cat(toned)
 
 
 def fingerprint(volume: Volume) -> Hashable:

@@ -332,10 +332,11 @@ class Segmenter:
         return self._scans[key]
 
     @torch.inference_mode()
-    def _encode(self, images: Tensor) -> Features:
+    def _encode(self, images: Tensor, levels: Tensor | None) -> Features:
         def encode(first: int, end: int) -> Features:
+            known = None if levels is None else levels[first:end].to(self.device)
             with self._autocast():
-                return self.model.encode(images[first:end].to(self.device))
+                return self.model.encode(images[first:end].to(self.device), known)
 
         parts: list[Features] = [moved(part, self.device) for part in self._memory.run(encode, len(images))]
         return parts[0] if len(parts) == 1 else type(parts[0]).cat(parts)
@@ -362,9 +363,8 @@ class Segmenter:
             indices = [s.index for s in slices]
             features = [
                 one
-                or self._encode(
-                    scan.grid.images(scan.volume, [index])
-                )  # a slice without anything teaches, too
+                # a slice without anything teaches, too
+                or self._encode(scan.grid.images(scan.volume, [index]), None)
                 for index, one in zip(indices, scan.features(indices), strict=True)
             ]
             masks = [

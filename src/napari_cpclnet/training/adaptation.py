@@ -116,8 +116,9 @@ def _episode_loss(
         images, masks = _bent(group.images[indices], group.masks[:, indices], rng, generator)
         sides.append((restyle(images[None], [look], generator)[0], masks, group.levels[indices]))
     (shown, painted, low), (asked, truth, high) = sides
-    features = model.encode(torch.cat([shown, asked]).contiguous(memory_format=torch.channels_last))
-    features = replace(features, level=torch.cat([low, high]))
+    levels = torch.cat([low, high])
+    features = model.encode(torch.cat([shown, asked]).contiguous(memory_format=torch.channels_last), levels)
+    features = replace(features, level=levels)
     k = len(shown)
     descriptors = model.describe([features.select(slice(0, k))], [painted])
     answer = model.segment(features.select(slice(k, None)), Descriptors.stack([descriptors]))

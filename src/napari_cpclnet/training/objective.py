@@ -69,15 +69,15 @@ class Objective(nn.Module):
         few_shot : bool
             Whether the queries are segmented; else the encoder alone learns, and the Dice is nan.
         levels : Tensor, shape (E * (K + Q),), optional
-            Levels of all slices, the supports' first, that the queries are segmented with instead of the network's own;
-            nan is unknown.
+            Levels of all slices, the supports' first, that they are encoded and segmented with instead of the network's
+            own; nan is unknown.
         naming : bool
             Whether naming teaches the helper heads alone, and the encoder nothing.
         """
         batch = EpisodeBatch(**tensors)  # type: ignore[arg-type]
         weights = self.weights.model_dump()
         images = torch.cat([batch.support.flatten(0, 1), batch.query.flatten(0, 1)])
-        features = self.model.encode(images.contiguous(memory_format=torch.channels_last))
+        features = self.model.encode(images.contiguous(memory_format=torch.channels_last), levels)
         losses = dict.fromkeys(("segmentation", *weights), images.new_zeros(()))
         if batch.support_labels is not None and batch.query_labels is not None:
             labels = torch.cat([batch.support_labels.flatten(0, 1), batch.query_labels.flatten(0, 1)])
