@@ -191,6 +191,8 @@ def _mr(rng: np.random.Generator) -> Table:
             values[_INDEX[name]] = rng.uniform(0, 1)
     # what is white is set by the brightest voxels of the scan, which may be much brighter than organs
     values = values * np.exp(rng.normal(-0.1, 0.2))
+    if kind < 0.65 and rng.random() < 0.15:  # a spleen as white as water
+        values[_INDEX["spleen"]] = rng.uniform(0.7, 1.3)
     return np.asarray(np.clip(values, 0, 1.3), np.float32)
 
 
