@@ -124,12 +124,24 @@ def build_trunk(c: Canvas, b: Build, raised: bool | None = None) -> Frame:
     back = spine + 18.0 + 12.0 * ramp(c.s, 95 * ks, 175 * ks) + 10.0 * ramp(-c.s, 0, 60)
     back = back + 0.06 * np.abs(c.l)
     cavity = smooth_min(inner, (back - c.p).astype(np.float32), 14.0)
+    above = (c.s - b.dome) / ks
+    # pectoral muscles in front; latissimus, serratus and those of the shoulder blade at the side
+    flesh = rng.uniform(5, 15) * np.exp(-(((angle - 2.3) / 0.45) ** 2)) * ramp(above, 55.0, 105.0)
+    flesh = flesh + rng.uniform(5, 13) * np.exp(-(((angle - 1.1) / 0.5) ** 2)) * ramp(above, 10.0, 90.0)
+    core = core + b.wall * flesh
+    limbs = None
     if raised is not None:
-        core = smooth_max(core, arms(c, b.dome, b.ks, b.kl, raised), 30.0)
+        limbs = arms(c, b.dome, ks, b.kl, raised)
+        core = smooth_max(core, limbs - 300.0 * (above < 95.0), 30.0)
 
     labels = c.labels
     labels[core > -np.maximum(fat, 1.0) - skin] = STRUCTURES["skin"]
     labels[core > -np.maximum(fat, 1.0)] = STRUCTURES["subcutaneous fat"]
+    if limbs is not None:
+        lean = 0.35 * b.fat + 2.0
+        labels[(limbs > -lean - skin) & (labels == 0)] = STRUCTURES["skin"]
+        labels[(limbs > -lean) & (labels <= STRUCTURES["skin"])] = STRUCTURES["subcutaneous fat"]
+        core = np.maximum(core, limbs)
     labels[core > 0] = STRUCTURES["wall muscle"]
     labels[cavity > 0] = STRUCTURES["visceral fat"]
     if woman:

@@ -45,7 +45,7 @@ class Heart:
 
 def random_heart(rng: np.random.Generator, b: Build) -> Heart:
     """Draw a heart for a body: any phase of the beat, some thick, wide or with a wide right side."""
-    size = float(np.clip(rng.normal(1.0, 0.07), 0.85, 1.2) * (b.kl * b.kp) ** (1 / 3))
+    size = float(np.clip(rng.normal(1.07, 0.07), 0.9, 1.25) * (b.kl * b.kp) ** (1 / 3))
     beat = rng.uniform(0, 1) ** 1.5  # 0 filled, 1 emptied
     radius, wall, length = 25.0 - 8.0 * beat, 9.0 + 4.5 * beat, 82.0 - 10.0 * beat
     kind = rng.random()
@@ -59,8 +59,8 @@ def random_heart(rng: np.random.Generator, b: Build) -> Heart:
     behind = 0.5 * (front + spine_position(b, b.dome + 30.0) - 17.0)
     centre = np.array(
         [
-            b.dome + 30.0 * b.ks + rng.normal(0, 6),
-            behind + rng.normal(0, 3),
+            b.dome - 14.0 + 0.9 * (radius + wall) * size + rng.normal(0, 5),  # it rests on the diaphragm
+            behind + rng.normal(-5, 3),
             46.0 * b.kl + rng.normal(0, 4),
         ]
     )
@@ -164,7 +164,7 @@ def _left_ventricle(c: Canvas, box: Box, h: Heart, u: Float, v: Float, w: Float)
 def _right_ventricle(h: Heart, u: Float, v: Float, w: Float, shell: Float) -> Float:
     """Depth inside the crescent of blood before the septum."""
     middle, reach = 0.28 * h.length, 0.70 * h.length
-    high, wide = 1.1 * h.outer, 0.92 * h.outer * h.right
+    high, wide = 1.1 * h.outer, 1.0 * h.outer * h.right
     q = np.sqrt(((v - 0.12 * h.outer) / high) ** 2 + ((w + 0.8 * h.outer) / wide) ** 2)
     depth = _cup(u, q * wide, wide, middle, reach)
     return np.asarray(np.minimum(depth, -shell - 0.5), np.float32)

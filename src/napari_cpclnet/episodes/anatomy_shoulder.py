@@ -26,9 +26,9 @@ def _arm(dome: float, ks: float, kl: float, raised: bool, side: int) -> np.ndarr
             (186, 16, 62 * kl, 26),
             (170, 12, 120 * kl, 40),
             (148, 8, 165 * kl, 48),
-            (90, 12, 190 * kl, 44),
-            (-70, 24, 205 * kl, 38),
-            (-300, -20, 205 * kl, 26),
+            (90, 14, 195 * kl, 42),
+            (-70, 24, 213 * kl, 36),
+            (-300, -20, 210 * kl, 25),
         ]
     return np.array([(dome + h * ks, p, side * l, r) for h, p, l, r in rows], float)
 
