@@ -110,7 +110,9 @@ def build_trunk(c: Canvas, b: Build, raised: bool | None = None) -> Frame:
         + 0.65 * np.exp(-(((angle - 0.9) / 0.6) ** 2))
         + (0.5 * rng.uniform(0.3, 1.3)) * np.exp(-(((angle - 3.1) / 0.8) ** 2)) * ramp(-c.s, -90.0, 10.0)
     )
-    fat = fat * _profile(c.s, [-120, 0, 100, 200], [1.15, 1.1, 0.95, 0.7]) + 1.0 * c.noise(c.whole, 60.0)
+    fat = fat * _profile(
+        c.s, [-120, 0, 100, 200, 340, 420], [1.15, 1.1, 0.95, 0.7, 0.65, 0.4]
+    ) + 1.0 * c.noise(c.whole, 60.0)
     bust = np.exp(-(((angle - 2.45) / 0.38) ** 2)) * ramp(c.s, 165 * ks, 250 * ks)
     bust = bust * ramp(-c.s, -365 * ks, -295 * ks)
     woman = rng.random() < 0.5
@@ -180,7 +182,10 @@ def _layers(c: Canvas, b: Build, core: Float, inner: Float, cavity: Float, thora
     plane = (np.abs(inner + core) < 1.4) & (rng.random() < 0.5) & (c.noise(c.whole, 25.0) > 0.2)
     gap |= plane & (thoracic < 0.3)
     c.labels[wall & gap & (thoracic < 0.5)] = STRUCTURES["subcutaneous fat"]
-    chest = wall & (thoracic > 0.6) & (cavity < -11.0) & (c.noise(c.whole, 22.0) > 0.3)
+    spots = c.noise(c.whole, 22.0)
+    low = (c.s < b.dome + 30.0) & (cavity > -35.0)
+    planes = np.where(low, spots > 0.3, np.abs(spots) < 0.14)  # thin among the muscles of shoulder and arm
+    chest = wall & (thoracic > 0.6) & (cavity < -11.0) & planes
     c.labels[chest] = STRUCTURES["subcutaneous fat"]
 
 
@@ -205,7 +210,9 @@ def _back_muscles(c: Canvas, b: Build, core: Float) -> None:
     rng = c.rng
     spine = spine_line(b, c.s)
     size = rng.uniform(0.9, 1.12)
-    thick = np.interp(c.s, [-90, -60, -15, 60, 200, 300, 400], [0.1, 0.4, 0.9, 1.0, 0.85, 0.75, 0.6]).astype(np.float32)
+    thick = np.interp(c.s, [-90, -60, -15, 60, 200, 300, 400], [0.1, 0.4, 0.9, 1.0, 0.85, 0.75, 0.6]).astype(
+        np.float32
+    )
     q = ((np.abs(c.l) - 35.0) / (31.0 * size)) ** 2 + ((c.p - spine - 40.0) / (23.0 * thick * size)) ** 2
     erector = (q < 1 + 0.1 * c.noise(c.whole, 20.0)) & (core > 0)
     quadratus = (((np.abs(c.l) - 66.0 * b.kl) / 20.0) ** 2 + ((c.p - spine - 21.0) / 8.0) ** 2 < 1) & (
@@ -235,9 +242,9 @@ def _spine(c: Canvas, b: Build) -> None:
     assert box is not None
     s, p, l = c.s[box], c.p[box], c.l[box]
     spine = spine_line(b, s)
-    size = np.interp(s, [-40, 60, 200, 320, 430], [1.08, 1.0, 0.84, 0.76, 0.6]).astype(np.float32) * rng.uniform(
-        0.93, 1.1
-    )
+    size = np.interp(s, [-40, 60, 200, 320, 430], [1.08, 1.0, 0.84, 0.76, 0.6]).astype(
+        np.float32
+    ) * rng.uniform(0.93, 1.1)
     pitch = np.float32(35.0 * b.ks)
     phase = (s - 5.0 * b.ks) / np.where(s > 150 * b.ks, pitch * 0.88, pitch)
     frac = np.abs(phase - np.round(phase))  # 0 in the middle of a body, 0.5 in a disc
@@ -284,7 +291,9 @@ def _diaphragm(c: Canvas, b: Build, cavity: Float, angle: Float) -> Float:
     dome: Float = ((sheet - c.s) * slope).astype(np.float32)
     behind = (np.abs(c.l) < 24.0) & (c.p > spine - 44.0)  # retrocrural space
     chest = (cavity > 0) & (dome <= 0) & c.is_any(c.whole, "visceral fat")
-    wide = 9.0 + 15.0 * ramp(c.p, -0.9 * b.depth, -0.5 * b.depth) + 8.0 * ramp(c.s - top_r, 130 * ks, 190 * ks)
+    wide = (
+        9.0 + 15.0 * ramp(c.p, -0.9 * b.depth, -0.5 * b.depth) + 8.0 * ramp(c.s - top_r, 130 * ks, 190 * ks)
+    )
     middle = (np.abs(c.l - 2.0) < wide + 3.0 * c.noise(c.whole, 40.0)) & (c.p < spine)
     lung = chest & ~behind & ~middle & (column > 0) & (cavity > 1.5)
     c.labels[lung] = STRUCTURES["lung"]
@@ -305,7 +314,9 @@ def _ribs(c: Canvas, b: Build, cavity: Float, angle: Float) -> None:
     mid = np.abs(k - which) * pitch
     shell = np.abs(cavity + 6.0)
     thick = 4.6 - 0.12 * mid
-    reach = np.interp(which, [-1, 0, 1, 2, 3, 6, 11], [-1, 1.0, 1.55, 2.0, 2.25, 2.45, 2.6]).astype(np.float32)
+    reach = np.interp(which, [-1, 0, 1, 2, 3, 6, 11], [-1, 1.0, 1.55, 2.0, 2.25, 2.45, 2.6]).astype(
+        np.float32
+    )
     bone = (mid < 6.5) & (shell < thick) & (which > -0.5) & (which < 11.5) & (np.abs(c.l) > 20)
     gristle = bone & (angle > reach) & (which > 1.5) & (angle < 2.98)
     _hard(c, bone & (angle < reach), "rib")

@@ -205,9 +205,7 @@ class TubeField:
         rad = np.asarray(radii, float)
         self._shape = canvas.shape
         halves = [(pts[i + 1] - pts[i]) / 2 for i in range(len(pts) - 1)]
-        boxes = [
-            canvas.box(pts[i] + d, np.abs(d) + max(rad[i], rad[i + 1])) for i, d in enumerate(halves)
-        ]
+        boxes = [canvas.box(pts[i] + d, np.abs(d) + max(rad[i], rad[i + 1])) for i, d in enumerate(halves)]
         reached = [box for box in boxes if box is not None]
         low = [min((box[k].start for box in reached), default=0) for k in range(3)]
         high = [max((box[k].stop for box in reached), default=0) for k in range(3)]
@@ -268,7 +266,11 @@ Branch = tuple[NDArray[np.float64], NDArray[np.float64], float, float]
 
 
 def branches(
-    rng: np.random.Generator, start: NDArray[np.float64], step: NDArray[np.float64], radius: float, orders: int
+    rng: np.random.Generator,
+    start: NDArray[np.float64],
+    step: NDArray[np.float64],
+    radius: float,
+    orders: int,
 ) -> list[Branch]:
     """A vessel that forks `orders` times, as straight parts: begin, end, and the radius at both, mm."""
     end = start + step * rng.uniform(0.85, 1.15, 3)

@@ -47,16 +47,37 @@ def chest_vessels(c: Canvas, b: Build, h: Heart) -> None:
     right_pa = rng.uniform(8.5, 11.5) * k
     hila = (at(96, 30, -40), at(100, 44, 46))
     trunk = [tuple(h.point(0.44, -1.3, -0.95)), at(92, 6, 26), at(103, 24, 20)]
-    _draw(c, [at(103, 24, 20), at(100, 24, -6), hila[0]], [right_pa, right_pa, 0.75 * right_pa], "pulmonary artery")
-    _draw(c, [at(103, 24, 20), at(105, 38, 34), hila[1]], [1.1 * right_pa, right_pa, 0.75 * right_pa], "pulmonary artery")
+    _draw(
+        c,
+        [at(103, 24, 20), at(100, 24, -6), hila[0]],
+        [right_pa, right_pa, 0.75 * right_pa],
+        "pulmonary artery",
+    )
+    _draw(
+        c,
+        [at(103, 24, 20), at(105, 38, 34), hila[1]],
+        [1.1 * right_pa, right_pa, 0.75 * right_pa],
+        "pulmonary artery",
+    )
     _draw(c, trunk, [13.5 * k, 13.5 * k, 12.0 * k], "pulmonary artery")
     cava = [at(58, 8, -34), at(90, 10, -31), at(125, 8, -27), at(150, 8, -27)]
     _draw(c, cava, [10.5, 9.5, 9.0, 8.0], "vena cava")
-    arch = [*root, at(92, 6, -14), at(118, 6, -15), at(top, 24, -3), at(top, 42, 13), at(118, 57, 21), at(90, 62, 21)]
+    arch = [
+        *root,
+        at(92, 6, -14),
+        at(118, 6, -15),
+        at(top, 24, -3),
+        at(top, 42, 13),
+        at(118, 57, 21),
+        at(90, 62, 21),
+    ]
     _draw(c, arch, [15 * wide, 15 * wide, 14.5 * wide, 13 * wide, 12 * wide], "aorta")
     _draw(c, [root[0], root[1]], [11.0 * k, 14.0 * k], "aorta")
     for points, r in (
-        ([at(top, 22, -4), at(160, 26, -14), at(185, 34, -26), at(235, 40, -30)], 5.5),  # brachiocephalic, carotid
+        (
+            [at(top, 22, -4), at(160, 26, -14), at(185, 34, -26), at(235, 40, -30)],
+            5.5,
+        ),  # brachiocephalic, carotid
         ([at(top + 3, 34, 6), at(165, 36, 18), at(235, 40, 30)], 4.0),  # left carotid
         ([at(top, 44, 14), at(165, 50, 28), at(192, 50, 46), at(184, 44, 80)], 4.8),  # left subclavian
         ([at(178, 34, -24), at(193, 48, -46), at(184, 44, -80)], 4.5),  # right subclavian
@@ -79,6 +100,10 @@ def airways_and_oesophagus(c: Canvas, b: Build) -> None:
         s = b.dome + above * ks
         return (s, spine_position(b, s) - gap, left)
 
+    neck = TubeField(c, [before(150, 38, 0), before(275, 38, 0)], np.full(2, rng.uniform(20, 27)), 1.2)
+    if neck.box is not None:  # fat between the muscles, round what passes the neck
+        loose = neck.local + 4.0 * c.noise(neck.box, 18.0) > 0
+        c.relabel(neck.box, loose, "wall muscle", "visceral fat")
     gullet = [
         before(260, 26, 3),
         before(140, 28, 4),
@@ -128,7 +153,7 @@ def lung_vessels(c: Canvas, b: Build) -> None:
             (-48, -4, 28), (-30, 34, 8), (16, 4, 40),
         ):  # fmt: skip
             step = np.array([up * b.ks, back * b.kp, side * out * b.kl])
-            for start, end, r0, r1 in branches(rng, hilum, step, 4.6 * big, 3):
+            for start, end, r0, r1 in branches(rng, hilum, step, 5.4 * big, 3):
                 tube = TubeField(c, [start, end], [r0, r1])
                 if tube.box is not None:
                     c.relabel(tube.box, tube.local > 0, "lung", "lung vessel")
@@ -151,7 +176,11 @@ def lung_disease(c: Canvas, b: Build, f: Frame) -> None:
                 c.labels[dense] = STRUCTURES["consolidation"]
     if rng.random() < 0.12:
         for _ in range(int(rng.integers(1, 4))):
-            place = (b.dome + rng.uniform(-30, 150) * b.ks, rng.uniform(-50, 60) * b.kp, rng.choice([-1, 1]) * rng.uniform(50, 115) * b.kl)
+            place = (
+                b.dome + rng.uniform(-30, 150) * b.ks,
+                rng.uniform(-50, 60) * b.kp,
+                rng.choice([-1, 1]) * rng.uniform(50, 115) * b.kl,
+            )
             made = c.ellipsoid(place, rng.uniform(10, 38) * rng.uniform(0.7, 1.3, 3), rough=6.0)
             if made is not None:
                 box, depth = made

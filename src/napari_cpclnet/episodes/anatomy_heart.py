@@ -103,7 +103,12 @@ def heart(c: Canvas, b: Build, h: Heart) -> None:
     valve = np.asarray(base - u, np.float32)  # below the plane of the valves
     left, shell = _left_ventricle(c, box, h, u, v, w)
     right = _right_ventricle(h, u, v, w, shell)
-    outflow = _tube(c, box, [h.point(0.1, -0.55, -1.25), h.point(0.34, -1.2, -1.05), h.point(0.46, -1.35, -0.95)], 13.5 * h.size * h.right**0.5)
+    outflow = _tube(
+        c,
+        box,
+        [h.point(0.1, -0.55, -1.25), h.point(0.34, -1.2, -1.05), h.point(0.46, -1.35, -0.95)],
+        13.5 * h.size * h.right**0.5,
+    )
     right = np.maximum(np.minimum(right, valve + 4.0), np.minimum(outflow, -shell - 1.0))
     atrium_l, atrium_r = _atria(c, box, b, h)
     atrium_l = np.minimum(atrium_l, -valve - 1.5)
@@ -195,7 +200,9 @@ def _atria(c: Canvas, box: Box, b: Build, h: Heart) -> tuple[Float, Float]:
     centre = mitral + 20.0 * k * h.axes[0]
     centre[1] = min(centre[1], room)
     left = _blob(c, box, centre, np.array([25.0, 19.0, 30.0]) * k)
-    left = np.maximum(left, _blob(c, box, centre + np.array([14.0, -16.0, 26.0]) * k, np.array([12.0, 9, 12]) * k))
+    left = np.maximum(
+        left, _blob(c, box, centre + np.array([14.0, -16.0, 26.0]) * k, np.array([12.0, 9, 12]) * k)
+    )
     for up, back, out in ((10, 8, 1), (-8, 10, 1), (12, 6, -1), (-8, 8, -1)):
         start = centre + np.array([0.4 * up, 4, 14.0 * out]) * k
         end = centre + np.array([1.3 * up, back, 46.0 * out]) * k
@@ -203,7 +210,9 @@ def _atria(c: Canvas, box: Box, b: Build, h: Heart) -> tuple[Float, Float]:
     tricuspid = h.point(0.5, 0.25, -1.15)
     centre = tricuspid + np.array([6.0, 4.0, -20.0]) * k
     right = _blob(c, box, centre, np.array([29.0, 24.0, 23.0]) * k)
-    return left, np.maximum(right, _blob(c, box, centre + np.array([24.0, -18, 6]) * k, np.array([14.0, 9, 16]) * k))
+    return left, np.maximum(
+        right, _blob(c, box, centre + np.array([24.0, -18, 6]) * k, np.array([14.0, 9, 16]) * k)
+    )
 
 
 def _scar(c: Canvas, box: Box, h: Heart, u: Float, v: Float, w: Float, blood: Float) -> None:

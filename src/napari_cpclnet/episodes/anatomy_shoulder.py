@@ -107,6 +107,8 @@ def _tubes(c: Canvas, dome: float, ks: float, kl: float, raised: bool, side: int
 def _paint(c: Canvas, path: np.ndarray, radii: np.ndarray, name: str) -> None:
     tube = TubeField(c, path, radii)
     if tube.box is not None:
-        inside = (tube.local > 0) & c.is_any(tube.box, "wall muscle", "back muscle", "subcutaneous fat", "skin")
+        inside = (tube.local > 0) & c.is_any(
+            tube.box, "wall muscle", "back muscle", "subcutaneous fat", "skin"
+        )
         c.labels[tube.box][inside] = STRUCTURES[name]
         c.depth[tube.box][inside] = 1e3
