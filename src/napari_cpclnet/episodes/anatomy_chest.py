@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_cpclnet.episodes.anatomy_body import Build, Frame, spine_position
 from napari_cpclnet.episodes.anatomy_canvas import Canvas, TubeField, branches, curve, ramp

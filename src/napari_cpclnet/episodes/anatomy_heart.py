@@ -18,7 +18,7 @@ class Heart:
     centre: NDArray[np.float64]
     """Middle of the left ventricle in the body (above, behind, left)."""
     axes: NDArray[np.float64]
-    """Rows are directions in the body: along the left ventricle to its base, down in the short axis, to its free wall."""
+    """Rows are directions in the body: to the base of the left ventricle, down in short axis, to its free wall."""
     size: float
     """Relative to a middle-sized adult."""
     radius: float

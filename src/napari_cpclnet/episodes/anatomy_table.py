@@ -67,9 +67,9 @@ _NAMES: tuple[str, ...] = (
 )
 # One label may serve several structures that look alike on every scanner: "vertebra" includes the arches,
 # "cartilage" discs, costal cartilage and the wall of the airways, "rib" sternum and arm bones, "pelvic bone" sacrum and
-# femoral heads, "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac, shoulder, arm and neck muscles,
-# "heart wall" the myocardium of the left ventricle, "thin heart wall" that of all other chambers, "mesenteric vessel" any
-# artery or vein without a name. Masses are in no phantom: an episode grows them where it likes.
+# femoral heads, "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac, shoulder, arm and neck
+# muscles, "heart wall" the myocardium of the left ventricle, "thin heart wall" that of all other chambers,
+# "mesenteric vessel" any artery or vein without a name. Masses are in no phantom: an episode grows them where it likes.
 
 STRUCTURES: dict[str, int] = {name: index for index, name in enumerate(_NAMES)}
 """Label value of every structure; the same for all phantoms, 0 is air."""

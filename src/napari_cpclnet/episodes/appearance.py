@@ -42,8 +42,8 @@ _T1 = {
     "small bowel content": 0.25, "colon wall": 0.36, "colon content": 0.5, "aorta": 0.15, "vena cava": 0.18,
     "portal vein": 0.18, "mesenteric vessel": 0.18, "vertebra": 0.55, "spinal canal": 0.25, "rib": 0.45,
     "cartilage": 0.3, "heart wall": 0.38, "left ventricle blood": 0.18, "oesophagus": 0.36,
-    "pelvic bone": 0.6, "pelvic organ": 0.35, "bladder": 0.12, "free fluid": 0.12, "lung": 0.04, "air": 0.0, "couch": 0.0,
-    "stomach gas": 0.0, "bowel gas": 0.0, "mass": 0.33, "mass core": 0.22,
+    "pelvic bone": 0.6, "pelvic organ": 0.35, "bladder": 0.12, "free fluid": 0.12, "lung": 0.04, "air": 0.0,
+    "couch": 0.0, "stomach gas": 0.0, "bowel gas": 0.0, "mass": 0.33, "mass core": 0.22,
     "right ventricle blood": 0.18, "left atrium blood": 0.18, "right atrium blood": 0.18, "thin heart wall": 0.38,
     "heart scar": 0.34, "pulmonary artery": 0.15, "lung vessel": 0.18, "airway": 0.0, "consolidation": 0.33,
     "pleural effusion": 0.12, "breast gland": 0.38, "shoulder bone": 0.6,
@@ -68,15 +68,9 @@ _STRANDED = {
 """How often fine vessels or septa, too thin for the phantoms, show in a structure."""
 _CONTENTS = ("stomach content", "duodenum", "small bowel content", "colon content")
 _BLOOD = (
-    "aorta",
-    "vena cava",
-    "portal vein",
-    "liver vessel",
-    "mesenteric vessel",
-    "left ventricle blood",
-    "pulmonary artery",
-    "lung vessel",
-)
+    "aorta", "vena cava", "portal vein", "liver vessel", "mesenteric vessel", "left ventricle blood",
+    "pulmonary artery", "lung vessel",
+)  # fmt: skip
 _TIED = (
     ("left kidney cortex", "right kidney cortex"),
     ("left kidney medulla", "right kidney medulla"),
