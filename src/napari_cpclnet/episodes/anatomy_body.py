@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from napari_cpclnet.episodes.anatomy_canvas import Canvas, Float, ramp, smooth_max, smooth_min
+from napari_cpclnet.episodes.anatomy_canvas import AnyFloat, Canvas, Float, ramp, smooth_max, smooth_min
 from napari_cpclnet.episodes.anatomy_shoulder import arms
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 
@@ -66,7 +66,7 @@ class Frame:
     angle: Float  # 0 behind, pi in front, both sides alike
 
 
-def _profile(s: Float, knots: list[float], values: list[float]) -> Float:
+def _profile(s: AnyFloat, knots: list[float], values: list[float]) -> Float:
     return np.interp(s, knots, values).astype(np.float32)
 
 
@@ -159,7 +159,7 @@ def build_trunk(c: Canvas, b: Build, raised: bool | None = None) -> Frame:
     return Frame(cavity=cavity, diaphragm=dome, angle=angle)
 
 
-def _cage(c: Canvas, b: Build, front: Float, back: Float) -> Float:
+def _cage(c: Canvas, b: Build, front: AnyFloat, back: AnyFloat) -> Float:
     """Depth inside the upper rib cage, which tapers to the apices of the lungs; mm."""
     above = (c.s - b.dome) / b.ks
     knots = [0.0, 60.0, 100.0, 140.0, 165.0, 185.0, 200.0, 212.0]

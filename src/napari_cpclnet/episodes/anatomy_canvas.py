@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 
 Float = NDArray[np.float32]
+AnyFloat = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 Box = tuple[slice, slice, slice]
 HARD = 1e3  # depth given to structures that nothing soft may displace (bone, great vessels)
@@ -27,7 +29,7 @@ def smooth_max(a: Float, b: Float, k: float) -> Float:
     return -smooth_min(-a, -b, k)
 
 
-def ramp(x: Float, low: float, high: float) -> Float:
+def ramp(x: AnyFloat, low: float, high: float) -> Float:
     """Smooth step from 0 at `low` to 1 at `high`."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t), dtype=np.float32)
@@ -96,7 +98,9 @@ class Canvas:
         phase = rng.uniform(0, 6.28)
         moves[2] += (bend * rng.normal(0, 3.0) * np.sin(straight[0] / 90.0 + phase)).astype(np.float32)
         self._moves = moves
-        self.s, self.p, self.l = (line + move for line, move in zip(straight, moves, strict=True))
+        self.s: Float = straight[0] + moves[0]
+        self.p: Float = straight[1] + moves[1]
+        self.l: Float = straight[2] + moves[2]
         self.gravity: Float = np.broadcast_to(straight[1], shape)
         self.room: Mask = np.ones(shape, bool)
 
@@ -128,11 +132,12 @@ class Canvas:
             return None
         return (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
 
-    def voxels(self, points: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    def voxels(self, points: NDArray[np.float64]) -> tuple[NDArray[np.intp], Mask]:
         """Nearest voxels (N, 3) of points (N, 3) of the undeformed body, and which of them lie in the grid."""
         origin = np.array([axis[0] for axis in self.flat])
         index = np.round((points @ self._turn.T - origin) / self.spacing).astype(np.intp)
-        return index, np.all((index >= 0) & (index < self.shape), axis=1)
+        inside: Mask = np.all((index >= 0) & (index < self.shape), axis=1)
+        return index, inside
 
     def near(self, centre: ArrayLike, radius: ArrayLike) -> tuple[Box, Float, Float, Float] | None:
         """A box and the coordinates relative to its centre (above, behind, left), mm."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def _places(b: Build) -> Place:
     return at
 
 
-def _draw(c: Canvas, points: list[tuple[float, ...]], radii: list[float], name: str) -> None:
+def _draw(c: Canvas, points: Sequence[tuple[float, ...]], radii: list[float], name: str) -> None:
     """A smooth tube that nothing displaces; radii run evenly from the first point to the last."""
     path = curve(np.array(points), 10)
     along = np.linspace(0, 1, len(path))
@@ -133,7 +133,7 @@ def airways_and_oesophagus(c: Canvas, b: Build) -> None:
         _draw_lumen(c, points, radius)
 
 
-def _draw_lumen(c: Canvas, points: list[tuple[float, ...]], radius: float) -> None:
+def _draw_lumen(c: Canvas, points: Sequence[tuple[float, ...]], radius: float) -> None:
     path = curve(np.array(points), 10)
     tube = TubeField(c, path, np.full(len(path), radius))
     if tube.box is not None:

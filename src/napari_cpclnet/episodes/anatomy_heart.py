@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.episodes.anatomy_body import Build, spine_position
-from napari_cpclnet.episodes.anatomy_canvas import Box, Canvas, Float, TubeField, curve, ramp, smooth_min
+from napari_cpclnet.episodes.anatomy_canvas import AnyFloat, Box, Canvas, Float, TubeField, curve, ramp, smooth_min
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ def heart(c: Canvas, b: Build, h: Heart) -> None:
         _scar(c, box, h, u, v, w, left)
 
 
-def _cup(u: Float, rho: Float, radius: Float | float, middle: float, reach: float) -> Float:
+def _cup(u: Float, rho: AnyFloat, radius: AnyFloat | float, middle: float, reach: float) -> Float:
     """Depth inside a cup that opens towards the base: a cylinder, below `middle` half an ellipsoid `reach` long."""
     q = np.sqrt((rho / radius) ** 2 + (np.maximum(middle - u, 0.0) / reach) ** 2)
     return np.asarray((1.0 - q) * radius, np.float32)
