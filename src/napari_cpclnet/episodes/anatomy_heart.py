@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.episodes.anatomy_body import Build, spine_position
-from napari_cpclnet.episodes.anatomy_canvas import AnyFloat, Box, Canvas, Float, TubeField, curve, ramp, smooth_min
+from napari_cpclnet.episodes.anatomy_canvas import (
+    AnyFloat,
+    Box,
+    Canvas,
+    Float,
+    TubeField,
+    curve,
+    ramp,
+    smooth_min,
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Procedural label volumes of the human body, the only anatomy the network is trained on.
+"""Procedural label volumes of parts of the human body, the only anatomy the network is trained on.
 
 Every structure is an implicit depth function in the millimetres of one body, roughened by smooth noise; where
 two organs compete for a voxel the one that is deeper there wins, so that neighbours touch without overlap.
