@@ -36,4 +36,4 @@ def phantom_stack() -> PhantomStack:
     labels, levels = (
         torch.from_numpy(np.stack(x)) for x in ([m.labels for m in made], [m.level for m in made])
     )
-    return PhantomStack(labels, levels, coarse.spacing)
+    return PhantomStack(labels, levels, torch.zeros(4, dtype=torch.int64), coarse.spacing)

@@ -48,7 +48,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 def out(tmp_path: Path, phantom_stack: PhantomStack) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
-    arrays = {"labels": phantom_stack.labels, "levels": phantom_stack.levels}
+    arrays = {name: getattr(phantom_stack, name) for name in ("labels", "levels", "parts")}
     save_file(arrays, folder / "phantoms-1-4.safetensors")
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(SETTINGS))
     return folder

@@ -63,9 +63,11 @@ def test_episodes_ask_for_masses_and_show_them_on_both_sides(phantom_stack: Phan
     settings = EpisodeSettings.model_validate(
         {"size": 64, "masses": 1.0, "own_scan": 0.0, "shots": (3,), "shot_weights": (1.0,)}
     )
-    source = PhantomEpisodes(phantom_stack.labels, phantom_stack.levels, phantom_stack.spacing, settings)
+    source = PhantomEpisodes(
+        phantom_stack.labels, phantom_stack.levels, phantom_stack.parts, phantom_stack.spacing, settings
+    )
     asked = both = 0
-    for seed in range(12):
+    for seed in range(20):
         batch = source.batch(np.random.default_rng(seed), torch.Generator().manual_seed(seed))
         assert batch.support_labels is not None and batch.query_labels is not None
         for e in range(2):
@@ -81,9 +83,11 @@ def test_episodes_ask_for_masses_and_show_them_on_both_sides(phantom_stack: Phan
 
 def test_without_masses_none_is_shown(phantom_stack: PhantomStack) -> None:
     settings = EpisodeSettings.model_validate({"size": 64, "masses": 0.0})
-    source = PhantomEpisodes(phantom_stack.labels, phantom_stack.levels, phantom_stack.spacing, settings)
+    source = PhantomEpisodes(
+        phantom_stack.labels, phantom_stack.levels, phantom_stack.parts, phantom_stack.spacing, settings
+    )
     for seed in range(4):
         batch = source.batch(np.random.default_rng(seed), torch.Generator().manual_seed(seed))
         assert batch.support_labels is not None
-        assert int(batch.support_labels.max()) < MASS
+        assert not torch.isin(batch.support_labels, torch.tensor([MASS, CORE])).any()
     assert NAMES.index("mass") == len(NAMES) - 1

@@ -20,7 +20,7 @@ from napari_cpclnet.episodes.targets import FREQUENCY, NAMES, membership
 
 def episodes(stack: PhantomStack, **changes: object) -> PhantomEpisodes:
     settings = EpisodeSettings.model_validate({"size": 64, **changes})
-    return PhantomEpisodes(stack.labels, stack.levels, stack.spacing, settings)
+    return PhantomEpisodes(stack.labels, stack.levels, stack.parts, stack.spacing, settings)
 
 
 def draw(source: PhantomEpisodes, seed: int) -> EpisodeBatch:
@@ -266,3 +266,18 @@ def test_area_counts_the_voxels_of_each_class(source: PhantomEpisodes) -> None:
     liver = [STRUCTURES[s] for s in ("liver", "liver vessel", "liver lesion")]
     expected = torch.isin(source.labels, torch.tensor(liver, dtype=torch.uint8)).sum((2, 3))
     np.testing.assert_array_equal(source.area[:, :, NAMES.index("liver")], expected.numpy())
+
+
+@pytest.mark.parametrize(("level", "low", "high"), [(0.0, 0.65, 0.85), (np.nan, 0.87, 1.0)])
+def test_patients_of_a_pair_mostly_show_the_same_part(
+    phantom_stack: PhantomStack, level: float, low: float, high: float
+) -> None:
+    """Rarely another where only one has a level; trunk and thorax meet more often."""
+    levels = phantom_stack.levels.clone()
+    levels[2:] = levels[2:] + level
+    parts = torch.tensor([0, 0, 1, 1])
+    settings = EpisodeSettings.model_validate({"size": 64, "same_patient": 0.0})
+    source = PhantomEpisodes(phantom_stack.labels, levels, parts, phantom_stack.spacing, settings)
+    rng = np.random.default_rng(0)
+    pairs = [source._patients(rng) for _ in range(400)]
+    assert low < np.mean([parts[a] == parts[b] for a, b in pairs]) < high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -28,9 +29,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return Phantom(labels, {}, (1, 1, 1), level)
 
     monkeypatch.setattr(stack, "make_phantom", tiny)
-    monkeypatch.setattr(
-        stack, "make_legs", lambda rng: replace(tiny(rng), level=np.full(6, np.nan, np.float32))
-    )
+    monkeypatch.setattr(stack, "make_thorax", tiny)
+    for name in ("make_heart", "make_legs"):
+        monkeypatch.setattr(stack, name, lambda rng: replace(tiny(rng), level=np.full(6, np.nan, np.float32)))
     monkeypatch.setattr(stack, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
     return made
 
@@ -42,6 +43,7 @@ def test_is_made_once_and_read_back(quick: list[int], tmp_path: Path) -> None:
     assert one.levels.shape == (3, 6) and one.spacing == PhantomSettings().spacing
     two = make_stack(3, 5, path)
     assert torch.equal(one.labels, two.labels) and torch.equal(one.levels, two.levels)
+    assert torch.equal(one.parts, two.parts)
     assert len(quick) == 3
     assert [p.name for p in path.parent.iterdir()] == ["stack.safetensors"]
 
@@ -54,9 +56,15 @@ def test_a_longer_stack_begins_with_the_shorter_one(quick: list[int], tmp_path: 
     assert len({phantom.numpy().tobytes() for phantom in long.labels}) == 4
 
 
-def test_every_tenth_phantom_shows_legs(quick: list[int], tmp_path: Path) -> None:
-    levels = make_stack(21, 5, tmp_path / "a").levels
-    assert levels.isnan().all(1).nonzero().flatten().tolist() == [9, 19]
+@pytest.mark.usefixtures("quick")
+def test_of_twenty_phantoms_most_show_trunks_and_some_other_parts(tmp_path: Path) -> None:
+    made = make_stack(25, 5, tmp_path / "a")
+    names = [stack.PARTS[part] for part in made.parts.tolist()]
+    shown = Counter(names[:20])
+    assert shown == {"trunk": 14, "thorax": 3, "heart": 1, "legs": 2}
+    assert names[20:] == names[:5] and set(names[:10]) == set(stack.PARTS)
+    unknown = [name in ("heart", "legs") for name in names]
+    assert made.levels.isnan().all(1).tolist() == unknown
 
 
 def test_a_file_with_fewer_phantoms_is_refused(quick: list[int], tmp_path: Path) -> None:
@@ -68,7 +76,9 @@ def test_a_file_with_fewer_phantoms_is_refused(quick: list[int], tmp_path: Path)
 def test_another_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"no phantoms")
     save_file({"other": np.zeros(2)}, tmp_path / "b")
-    for name in "ab":
+    # of a version that did not say which parts its phantoms show
+    save_file({"labels": np.zeros((2, 1, 1, 1), np.uint8), "levels": np.zeros((2, 1))}, tmp_path / "c")
+    for name in "abc":
         with pytest.raises(SettingsError, match="holds no phantoms or is damaged"):
             make_stack(2, 5, tmp_path / name)
 

@@ -159,4 +159,5 @@ def give_phantoms(stack: Any, out: Path) -> None:
     from safetensors.torch import save_file
 
     out.mkdir(parents=True, exist_ok=True)
-    save_file({"labels": stack.labels, "levels": stack.levels}, out / "phantoms-1-4.safetensors")
+    arrays = {name: getattr(stack, name) for name in ("labels", "levels", "parts")}
+    save_file(arrays, out / "phantoms-1-4.safetensors")

@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, phantom_stack: PhantomStack
 
     def make(name: str) -> Path:
         out = tmp_path_factory.mktemp(name)
-        arrays = {"labels": phantom_stack.labels, "levels": phantom_stack.levels}
+        arrays = {name: getattr(phantom_stack, name) for name in ("labels", "levels", "parts")}
         save_file(arrays, out / "phantoms-1-4.safetensors")
         return out
 

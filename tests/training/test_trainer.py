@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
@@ -276,9 +277,7 @@ def test_some_batches_are_segmented_without_levels(phantom_stack: PhantomStack) 
 
 
 def test_legs_teach_no_level(phantom_stack: PhantomStack) -> None:
-    legs = PhantomStack(
-        phantom_stack.labels, torch.full_like(phantom_stack.levels, torch.nan), phantom_stack.spacing
-    )
+    legs = replace(phantom_stack, levels=torch.full_like(phantom_stack.levels, torch.nan))
     report = steps(on_phantoms(tiny(), legs), 1)[0]
     assert report.losses["level"] == 0.0
     assert all(math.isfinite(v) for v in report.losses.values())

@@ -1,12 +1,14 @@
-"""Trunk of the phantom: build of the person, body wall, spine, ribs, diaphragm, lungs, heart and pelvis."""
+"""Trunk of the phantom: build of the person, body wall, spine, ribs, diaphragm and lungs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from napari_cpclnet.episodes.anatomy_canvas import Canvas, Float, TubeField, curve, ramp, smooth_min
+from napari_cpclnet.episodes.anatomy_canvas import AnyFloat, Canvas, Float, ramp, smooth_max, smooth_min
+from napari_cpclnet.episodes.anatomy_shoulder import arms
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 
 
@@ -64,31 +66,43 @@ class Frame:
     angle: Float  # 0 behind, pi in front, both sides alike
 
 
-def _profile(s: Float, knots: list[float], values: list[float]) -> Float:
+def _profile(s: AnyFloat, knots: list[float], values: list[float]) -> Float:
     return np.interp(s, knots, values).astype(np.float32)
 
 
-def build_trunk(c: Canvas, b: Build) -> Frame:
-    """Paint skin, fat, wall and the fatty cavity; return the fields the organs need."""
+def build_trunk(c: Canvas, b: Build, raised: bool | None = None) -> Frame:
+    """Paint skin, fat, wall and the fatty cavity; return the fields the organs need.
+
+    Arms are raised, hang down, or are left out.
+    """
     rng = c.rng
     ks = b.ks
-    knots = [-200.0, -110.0, -60.0, 0.0, 55.0, 120.0, 200.0, 320.0]
+    knots = [-200.0, -110.0, -60.0, 0.0, 55.0, 120.0, 200.0, 300.0, 350.0, 385.0, 410.0, 432.0, 470.0]
+    knots = [k * ks for k in knots]
     hip = rng.normal(1.10, 0.05)
-    a = b.width * _profile(c.s, [k * ks for k in knots], [hip, hip, hip * 0.99, 1.0, 0.965, 1.0, 1.03, 0.99])
+    a = b.width * _profile(
+        c.s, knots, [hip, hip, hip * 0.99, 1.0, 0.965, 1.0, 1.03, 1.04, 1.0, 0.86, 0.64, 0.46, 0.40]
+    )
     belly = rng.normal(0.0, 0.05)
     d = b.depth * _profile(
         c.s,
-        [k * ks for k in knots],
-        [1.0, 0.97, 0.95 + belly / 2, 0.95 + belly, 0.97 + belly, 1.0, 1.04, 1.04],
+        knots[:9],
+        [1.0, 0.97, 0.95 + belly / 2, 0.95 + belly, 0.97 + belly, 1.0, 1.04, 1.04, 1.0],
     )
+    # from the shoulders up the outline follows the spine, and narrows to the neck
+    spine = spine_line(b, c.s)
+    neck = ramp(c.s, 320.0 * ks, 410.0 * ks)
+    front = -d + (d + spine - 60.0) * neck
+    back = d + (np.minimum(d, spine + 62.0) - d) * neck
+    d, p = (back - front) / 2, c.p - (back + front) / 2
     power = rng.uniform(2.3, 2.9)
-    front = ramp(-c.p, -20.0, 20.0)
-    n = np.float32(power) - front * np.float32(rng.uniform(0.1, 0.55))
-    radius = np.sqrt(c.l**2 + c.p**2) + 1e-3
-    q = ((np.abs(c.l) / a) ** n + (np.abs(c.p) / d) ** n) ** (1.0 / n)
+    n = np.float32(power) - ramp(-c.p, -20.0, 20.0) * np.float32(rng.uniform(0.1, 0.55))
+    radius = np.sqrt(c.l**2 + p**2) + 1e-3
+    q = ((np.abs(c.l) / a) ** n + (np.abs(p) / d) ** n) ** (1.0 / n)
     core = radius / q - radius  # radial depth below the surface of the muscles
     core = core + np.float32(rng.uniform(0.5, 2.0)) * c.noise(c.whole, 70.0)
     angle = np.arctan2(np.abs(c.l), c.p).astype(np.float32)
+    cage = _cage(c, b, front + 14.0, spine + 34.0)
     thoracic = ramp((c.s - 45.0 * ks * np.cos(angle)).astype(np.float32), 60.0 * ks, 125.0 * ks)
     # Subcutaneous fat: thickest behind the flank and in front of the lower belly.
     fat = b.fat * (
@@ -96,26 +110,46 @@ def build_trunk(c: Canvas, b: Build) -> Frame:
         + 0.65 * np.exp(-(((angle - 0.9) / 0.6) ** 2))
         + (0.5 * rng.uniform(0.3, 1.3)) * np.exp(-(((angle - 3.1) / 0.8) ** 2)) * ramp(-c.s, -90.0, 10.0)
     )
-    fat = fat * _profile(c.s, [-120, 0, 100, 200], [1.15, 1.1, 0.95, 0.7]) + 1.0 * c.noise(c.whole, 60.0)
-    if rng.random() < 0.5:  # breasts
-        fat = fat + rng.uniform(8, 34) * np.exp(-(((angle - 2.45) / 0.38) ** 2)) * ramp(
-            c.s, 165 * ks, 250 * ks
-        )
+    fat = fat * _profile(
+        c.s, [-120, 0, 100, 200, 340, 420], [1.15, 1.1, 0.95, 0.7, 0.65, 0.4]
+    ) + 1.0 * c.noise(c.whole, 60.0)
+    bust = np.exp(-(((angle - 2.45) / 0.38) ** 2)) * ramp(c.s, 165 * ks, 250 * ks)
+    bust = bust * ramp(-c.s, -365 * ks, -295 * ks)
+    woman = rng.random() < 0.5
+    if woman:
+        fat = fat + rng.uniform(8, 40) * bust
     skin = 3.0
     side = np.exp(-(((angle - 1.75) / 0.55) ** 2))
     wall = b.wall * (8.0 + 11.0 * side) * (1 - thoracic) + 14.0 * thoracic
     wall = wall + ramp(-c.s, 0.0, 70.0) * (12.0 + 20.0 * np.exp(-(((angle - 1.0) / 0.9) ** 2)))
-    inner = core - wall
-    lordosis = 7.0 * np.sin(np.clip(c.s / (170.0 * ks), -1.0, 1.6) * np.pi)
-    back = b.spine - lordosis + 18.0 + 12.0 * ramp(c.s, 95 * ks, 175 * ks) + 10.0 * ramp(-c.s, 0, 60)
+    inner = smooth_min((core - wall).astype(np.float32), cage, 8.0)
+    back = spine + 18.0 + 12.0 * ramp(c.s, 95 * ks, 175 * ks) + 10.0 * ramp(-c.s, 0, 60)
     back = back + 0.06 * np.abs(c.l)
-    cavity = smooth_min(inner.astype(np.float32), (back - c.p).astype(np.float32), 14.0)
+    cavity = smooth_min(inner, (back - c.p).astype(np.float32), 14.0)
+    above = (c.s - b.dome) / ks
+    # pectoral muscles in front; latissimus, serratus and those of the shoulder blade at the side
+    flesh = rng.uniform(5, 15) * np.exp(-(((angle - 2.3) / 0.45) ** 2)) * ramp(above, 55.0, 105.0)
+    flesh = flesh + rng.uniform(5, 13) * np.exp(-(((angle - 1.1) / 0.5) ** 2)) * ramp(above, 10.0, 90.0)
+    core = core + b.wall * flesh
+    limbs = None
+    if raised is not None:
+        limbs = arms(c, b.dome, ks, b.kl, raised)
+        core = smooth_max(core, limbs - 300.0 * (above < 95.0), 30.0)
 
     labels = c.labels
     labels[core > -np.maximum(fat, 1.0) - skin] = STRUCTURES["skin"]
     labels[core > -np.maximum(fat, 1.0)] = STRUCTURES["subcutaneous fat"]
+    if limbs is not None:
+        lean = 0.35 * b.fat + 2.0
+        labels[(limbs > -lean - skin) & (labels == 0)] = STRUCTURES["skin"]
+        labels[(limbs > -lean) & (labels <= STRUCTURES["skin"])] = STRUCTURES["subcutaneous fat"]
+        core = np.maximum(core, limbs)
     labels[core > 0] = STRUCTURES["wall muscle"]
     labels[cavity > 0] = STRUCTURES["visceral fat"]
+    if woman:
+        gland = (bust > 0.45) & (core < -3.0) & (core > -0.8 * fat)
+        gland &= c.noise(c.whole, 13.0) > rng.uniform(-0.6, 1.6)
+        labels[gland] = STRUCTURES["breast gland"]
     _layers(c, b, core, inner, cavity, thoracic)
     _back_muscles(c, b, core)
     _spine(c, b)
@@ -123,6 +157,19 @@ def build_trunk(c: Canvas, b: Build) -> Frame:
     _ribs(c, b, cavity, angle)
     c.room = (cavity > 0) & (dome > 0)
     return Frame(cavity=cavity, diaphragm=dome, angle=angle)
+
+
+def _cage(c: Canvas, b: Build, front: AnyFloat, back: AnyFloat) -> Float:
+    """Depth inside the upper rib cage, which tapers to the apices of the lungs; mm."""
+    above = (c.s - b.dome) / b.ks
+    knots = [0.0, 60.0, 100.0, 140.0, 165.0, 185.0, 200.0, 212.0]
+    size = b.width * _profile(above, knots, [1.0, 0.92, 0.84, 0.7, 0.56, 0.42, 0.26, 0.06])
+    depth = (back - front) / 2 * _profile(above, knots, [1.1, 1.06, 1.02, 0.98, 0.9, 0.74, 0.48, 0.1])
+    middle = back - (back - front) / 2 * (1.0 - 0.25 * ramp(above, 150.0, 200.0))
+    p = c.p - middle
+    radius = np.sqrt(c.l**2 + p**2) + 1e-3
+    q = (np.abs(c.l / size) ** 2.3 + np.abs(p / depth) ** 2.3) ** (1.0 / 2.3)
+    return np.asarray((radius / q - radius) * 0.9, np.float32)
 
 
 def _layers(c: Canvas, b: Build, core: Float, inner: Float, cavity: Float, thoracic: Float) -> None:
@@ -135,13 +182,23 @@ def _layers(c: Canvas, b: Build, core: Float, inner: Float, cavity: Float, thora
     plane = (np.abs(inner + core) < 1.4) & (rng.random() < 0.5) & (c.noise(c.whole, 25.0) > 0.2)
     gap |= plane & (thoracic < 0.3)
     c.labels[wall & gap & (thoracic < 0.5)] = STRUCTURES["subcutaneous fat"]
-    chest = wall & (thoracic > 0.6) & (cavity < -11.0) & (c.noise(c.whole, 22.0) > 0.3)
+    spots = c.noise(c.whole, 22.0)
+    low = (c.s < b.dome + 30.0) & (cavity > -35.0)
+    planes = np.where(low, spots > 0.3, np.abs(spots) < 0.14)  # thin among the muscles of shoulder and arm
+    chest = wall & (thoracic > 0.6) & (cavity < -11.0) & planes
     c.labels[chest] = STRUCTURES["subcutaneous fat"]
 
 
 def spine_position(b: Build, s: float) -> float:
     """Antero-posterior position of the vertebral bodies at height `s`."""
-    return b.spine - 7.0 * float(np.sin(np.clip(s / (170.0 * b.ks), -1.0, 1.6) * np.pi))
+    return float(spine_line(b, np.float32(s)))
+
+
+def spine_line(b: Build, s: ArrayLike) -> Float:
+    """As :func:`spine_position`, of many heights: hollow in the loin, round in the chest, forwards to the neck."""
+    lordosis = 7.0 * np.sin(np.clip(np.asarray(s) / (170.0 * b.ks), -1.0, 1.6) * np.pi)
+    above = np.asarray(s, np.float32) - b.dome
+    return np.asarray(b.spine - lordosis - 34.0 * ramp(above, 95.0 * b.ks, 260.0 * b.ks), np.float32)
 
 
 def _hard(c: Canvas, mask: np.ndarray, name: str) -> None:
@@ -151,9 +208,11 @@ def _hard(c: Canvas, mask: np.ndarray, name: str) -> None:
 
 def _back_muscles(c: Canvas, b: Build, core: Float) -> None:
     rng = c.rng
-    spine = b.spine - 7.0 * np.sin(np.clip(c.s / (170.0 * b.ks), -1.0, 1.6) * np.pi)
+    spine = spine_line(b, c.s)
     size = rng.uniform(0.9, 1.12)
-    thick = np.interp(c.s, [-90, -60, -15, 60, 200, 300], [0.1, 0.4, 0.9, 1.0, 0.85, 0.75]).astype(np.float32)
+    thick = np.interp(c.s, [-90, -60, -15, 60, 200, 300, 400], [0.1, 0.4, 0.9, 1.0, 0.85, 0.75, 0.6]).astype(
+        np.float32
+    )
     q = ((np.abs(c.l) - 35.0) / (31.0 * size)) ** 2 + ((c.p - spine - 40.0) / (23.0 * thick * size)) ** 2
     erector = (q < 1 + 0.1 * c.noise(c.whole, 20.0)) & (core > 0)
     quadratus = (((np.abs(c.l) - 66.0 * b.kl) / 20.0) ** 2 + ((c.p - spine - 21.0) / 8.0) ** 2 < 1) & (
@@ -162,7 +221,8 @@ def _back_muscles(c: Canvas, b: Build, core: Float) -> None:
     quadratus &= (c.s < 100 * b.ks) & (core > 4)
     between = c.is_any(c.whole, "wall muscle") & (c.p > spine + 15) & (c.s > -20)
     # behind the cavity, what is neither erector nor a thin outer layer is fat
-    c.labels[between & (core > 5.0) & (np.abs(c.l) < 80)] = STRUCTURES["subcutaneous fat"]
+    trapezius = 5.0 + 13.0 * ramp(c.s - b.dome, 40.0 * b.ks, 120.0 * b.ks)
+    c.labels[between & (core > trapezius) & (np.abs(c.l) < 80)] = STRUCTURES["subcutaneous fat"]
     c.labels[erector | quadratus] = STRUCTURES["back muscle"]
     c.depth[quadratus] = 1e3
     # psoas: from L1 down, growing, moving outwards and forwards
@@ -178,15 +238,13 @@ def _back_muscles(c: Canvas, b: Build, core: Float) -> None:
 
 def _spine(c: Canvas, b: Build) -> None:
     rng = c.rng
-    mid = tuple(slice(0, n) for n in c.shape[:2])
-    wide = np.abs(c.flat[2]) < 75.0
-    cols = np.flatnonzero(wide)
-    box = (mid[0], mid[1], slice(int(cols[0]), int(cols[-1]) + 1))
+    box = c.box((100.0, 0.0, 0.0), (1e3, 1e3, 75.0))
+    assert box is not None
     s, p, l = c.s[box], c.p[box], c.l[box]
-    spine = b.spine - 7.0 * np.sin(np.clip(s / (170.0 * b.ks), -1.0, 1.6) * np.pi)
-    size = np.interp(s, [-40, 60, 200, 320], [1.08, 1.0, 0.84, 0.76]).astype(np.float32) * rng.uniform(
-        0.93, 1.1
-    )
+    spine = spine_line(b, s)
+    size = np.interp(s, [-40, 60, 200, 320, 430], [1.08, 1.0, 0.84, 0.76, 0.6]).astype(
+        np.float32
+    ) * rng.uniform(0.93, 1.1)
     pitch = np.float32(35.0 * b.ks)
     phase = (s - 5.0 * b.ks) / np.where(s > 150 * b.ks, pitch * 0.88, pitch)
     frac = np.abs(phase - np.round(phase))  # 0 in the middle of a body, 0.5 in a disc
@@ -223,7 +281,7 @@ def _diaphragm(c: Canvas, b: Build, cavity: Float, angle: Float) -> Float:
     top = top - np.minimum(rng.uniform(9, 20) * away_from_peak, 40.0)
     top = top - rng.uniform(0, 18) * left * ramp(-c.p, -20.0, 60.0)  # the heart weighs on it
     base = rng.normal(118, 12) * ks + 64.0 * ks * ramp(angle, 1.1, 2.6)
-    spine = b.spine - 7.0 * np.sin(np.clip(c.s / (170.0 * b.ks), -1.0, 1.6) * np.pi)
+    spine = spine_line(b, c.s)
     column = np.sqrt(c.l**2 + (c.p - spine) ** 2) - 27.0
     away = smooth_min(cavity, column.astype(np.float32), 10.0)
     reach = rng.uniform(52.0, 80.0) * b.kl
@@ -233,8 +291,11 @@ def _diaphragm(c: Canvas, b: Build, cavity: Float, angle: Float) -> Float:
     dome: Float = ((sheet - c.s) * slope).astype(np.float32)
     behind = (np.abs(c.l) < 24.0) & (c.p > spine - 44.0)  # retrocrural space
     chest = (cavity > 0) & (dome <= 0) & c.is_any(c.whole, "visceral fat")
-    middle = (np.abs(c.l + 4.0) < 30.0 + 4.0 * c.noise(c.whole, 40.0)) & (c.p < spine)
-    lung = chest & ~behind & (~middle | (c.p < -b.depth)) & (column > 0) & (cavity > 1.5)
+    wide = (
+        9.0 + 15.0 * ramp(c.p, -0.9 * b.depth, -0.5 * b.depth) + 8.0 * ramp(c.s - top_r, 130 * ks, 190 * ks)
+    )
+    middle = (np.abs(c.l - 2.0) < wide + 3.0 * c.noise(c.whole, 40.0)) & (c.p < spine)
+    lung = chest & ~behind & ~middle & (column > 0) & (cavity > 1.5)
     c.labels[lung] = STRUCTURES["lung"]
     muscle = (cavity > 0) & (dome > 0) & (dome < 2.2) & c.is_any(c.whole, "visceral fat") & ~behind
     c.labels[muscle] = STRUCTURES["wall muscle"]
@@ -244,58 +305,22 @@ def _diaphragm(c: Canvas, b: Build, cavity: Float, angle: Float) -> Float:
 def _ribs(c: Canvas, b: Build, cavity: Float, angle: Float) -> None:
     rng = c.rng
     ks = b.ks
+    above = (c.s - b.dome) / ks
     drop = rng.uniform(75, 100) * ks * np.sin(np.minimum(angle, 3.1) * 0.72) ** 2
+    drop = drop * (1.0 - 0.45 * ramp(above, 60.0, 180.0))  # the upper ribs are flatter
     pitch = 26.0 * ks
     k = (c.s + drop - 142.0 * ks + rng.normal(0, 5)) / pitch
     which = np.round(k)
     mid = np.abs(k - which) * pitch
     shell = np.abs(cavity + 6.0)
     thick = 4.6 - 0.12 * mid
-    reach = np.interp(which, [-1, 0, 1, 2, 3, 6], [-1, 1.0, 1.55, 2.0, 2.25, 2.45]).astype(np.float32)
-    bone = (mid < 6.5) & (shell < thick) & (which > -0.5) & (np.abs(c.l) > 20)
+    reach = np.interp(which, [-1, 0, 1, 2, 3, 6, 11], [-1, 1.0, 1.55, 2.0, 2.25, 2.45, 2.6]).astype(
+        np.float32
+    )
+    bone = (mid < 6.5) & (shell < thick) & (which > -0.5) & (which < 11.5) & (np.abs(c.l) > 20)
     gristle = bone & (angle > reach) & (which > 1.5) & (angle < 2.98)
     _hard(c, bone & (angle < reach), "rib")
     _hard(c, gristle, "cartilage")
-    sternum = (np.abs(c.l) < 17) & (c.p < 0) & (shell < 5.0) & (c.s > 185 * ks)
+    half = 16.0 + 12.0 * ramp(above, 105.0, 140.0)  # body, then the broad manubrium
+    sternum = (np.abs(c.l) < half) & (c.p < 0) & (shell < 5.0) & (c.s > 185 * ks) & (above < 160.0)
     _hard(c, sternum, "rib")
-
-
-def heart_and_oesophagus(c: Canvas, b: Build) -> None:
-    """Heart on the central tendon, left and in front; oesophagus down to the stomach."""
-    rng = c.rng
-    ks = b.ks
-    top = b.dome
-    spine = spine_position(b, top)
-    size = rng.uniform(0.95, 1.25)
-    centre = (top + 14 * size, -b.depth * 0.36, 22.0 * b.kl)
-    tilt = np.array([[0.75, 0.25, 0.6], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    basis, _ = np.linalg.qr(tilt.T)
-    made = c.ellipsoid(centre, (46 * size, 42 * size, 58 * size), basis.T, rough=2.0)
-    c.room, room = np.ones(c.shape, bool), c.room
-    allowed = c.is_any(c.whole, "lung", "visceral fat") & ~room
-    c.room = allowed
-    if made is not None:
-        box, depth = made
-        c.paint(box, depth + 5.0, "visceral fat")
-        c.depth[box][c.is_any(box, "visceral fat")] = -1.0
-        c.paint(box, depth, "heart wall")
-        septum = c.noise(box, 35.0)
-        c.relabel(
-            box,
-            (depth > 6.0 + 4.0 * ramp(c.l[box], 10, 40)) & (np.abs(septum) > 0.25),
-            "heart wall",
-            "heart blood",
-        )
-    c.room = room | allowed
-    points = [
-        (top + 140, spine - 28, 2),
-        (top + 40, spine - 30, 6),
-        (top, spine - 38, 12),
-        (top - 22 * ks, spine - 46, 20),
-        (top - 38 * ks, spine - 50, 32),
-    ]
-    gullet = TubeField(c, curve(points, 12), np.full(200, rng.uniform(7, 10)))
-    if gullet.box is not None:
-        c.paint(gullet.box, gullet.local, "oesophagus", inside=False)
-        c.depth[gullet.box][gullet.local > 0] = 900.0
-    c.room = room

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 
 Float = NDArray[np.float32]
+AnyFloat = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 Box = tuple[slice, slice, slice]
 HARD = 1e3  # depth given to structures that nothing soft may displace (bone, great vessels)
@@ -27,7 +29,7 @@ def smooth_max(a: Float, b: Float, k: float) -> Float:
     return -smooth_min(-a, -b, k)
 
 
-def ramp(x: Float, low: float, high: float) -> Float:
+def ramp(x: AnyFloat, low: float, high: float) -> Float:
     """Smooth step from 0 at `low` to 1 at `high`."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t), dtype=np.float32)
@@ -52,6 +54,18 @@ class Canvas:
 
     `s` (mm above the iliac crest), `p` (mm behind the body axis) and `l` (mm left of it) are the coordinates
     of each voxel in the undeformed body: painting in them makes the whole body deformed at once.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape, spacing : tuple
+        Of the grid, (z, y, x).
+    crest : tuple of float
+        Where in the grid the body's origin lies, mm.
+    bend : float
+        Strength of the deformation.
+    axes : ndarray, shape (3, 3), optional
+        Rows are the directions (above, behind, left) of the grid's z, y and x in the body; upright where missing.
     """
 
     def __init__(
@@ -61,6 +75,7 @@ class Canvas:
         spacing: tuple[float, float, float],
         crest: tuple[float, float, float],
         bend: float,
+        axes: NDArray[np.float64] | None = None,
     ) -> None:
         self.rng = rng
         self.shape = shape
@@ -68,22 +83,25 @@ class Canvas:
         self.labels = np.zeros(shape, np.uint8)
         self.depth = np.full(shape, EMPTY, np.float32)
         self.whole: Box = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
-        axes = [
+        self._turn = np.eye(3) if axes is None else axes
+        self.flat = [
             (np.arange(n, dtype=np.float32) * h - c) for n, h, c in zip(shape, spacing, crest, strict=True)
         ]
-        self.flat = axes
+        lines = self.flat[0][:, None, None], self.flat[1][None, :, None], self.flat[2][None, None, :]
+        straight = [
+            sum(np.float32(k) * line for k, line in zip(part, lines, strict=True) if k)
+            for part in self._turn.T
+        ]
         moves = [
             bend * 4.0 * self.noise(self.whole, 80.0) + 1.0 * self.noise(self.whole, 30.0) for _ in range(3)
         ]
         phase = rng.uniform(0, 6.28)
-        moves[2] += (bend * rng.normal(0, 3.0) * np.sin(axes[0] / 90.0 + phase)).astype(np.float32)[
-            :, None, None
-        ]
+        moves[2] += (bend * rng.normal(0, 3.0) * np.sin(straight[0] / 90.0 + phase)).astype(np.float32)
         self._moves = moves
-        self.s: Float = axes[0][:, None, None] + moves[0]
-        self.p: Float = axes[1][None, :, None] + moves[1]
-        self.l: Float = axes[2][None, None, :] + moves[2]
-        self.gravity: Float = np.broadcast_to(axes[1][None, :, None], shape)
+        self.s: Float = straight[0] + moves[0]
+        self.p: Float = straight[1] + moves[1]
+        self.l: Float = straight[2] + moves[2]
+        self.gravity: Float = np.broadcast_to(straight[1], shape)
         self.room: Mask = np.ones(shape, bool)
 
     def noise(self, box: Box, wavelength: float) -> Float:
@@ -100,12 +118,12 @@ class Canvas:
     def box(self, centre: ArrayLike, radius: ArrayLike) -> Box | None:
         """Slices around a body point; None when it lies outside the grid."""
         point = np.asarray(centre, float)
-        reach = np.broadcast_to(np.asarray(radius, float), (3,))
+        reach = np.abs(self._turn) @ np.broadcast_to(np.asarray(radius, float), (3,))
         origin = np.array([axis[0] for axis in self.flat])
-        voxel = point
+        voxel = self._turn @ point
         for _ in range(2):  # the deformation is gentle: two steps of its fixed-point inverse are enough
             index = np.clip((voxel - origin) / self.spacing, 0, np.array(self.shape) - 1).astype(int)
-            voxel = point - np.array([move[tuple(index)] for move in self._moves])
+            voxel = self._turn @ (point - np.array([move[tuple(index)] for move in self._moves]))
         margin = 4.0 + 0.15 * reach.max()
         low = np.floor((voxel - reach - margin - origin) / self.spacing).astype(int)
         high = np.ceil((voxel + reach + margin - origin) / self.spacing).astype(int) + 1
@@ -113,6 +131,13 @@ class Canvas:
         if np.any(high - low < 1):
             return None
         return (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
+
+    def voxels(self, points: NDArray[np.float64]) -> tuple[NDArray[np.intp], Mask]:
+        """Nearest voxels (N, 3) of points (N, 3) of the undeformed body, and which of them lie in the grid."""
+        origin = np.array([axis[0] for axis in self.flat])
+        index = np.round((points @ self._turn.T - origin) / self.spacing).astype(np.intp)
+        inside: Mask = np.all((index >= 0) & (index < self.shape), axis=1)
+        return index, inside
 
     def near(self, centre: ArrayLike, radius: ArrayLike) -> tuple[Box, Float, Float, Float] | None:
         """A box and the coordinates relative to its centre (above, behind, left), mm."""
@@ -170,21 +195,38 @@ class Canvas:
 
 
 class TubeField:
-    """Depth (mm) inside a chain of tapered capsules, and the position along it."""
+    """Depth (mm) inside a chain of tapered capsules, and the position along it.
+
+    Attributes
+    ----------
+    box : Box or None
+        Where the chain passes; None if it misses the grid.
+    local, along : ndarray
+        In `box`: the depth, and the number of the capsule plus the share of its length.
+    """
 
     def __init__(self, canvas: Canvas, points: ArrayLike, radii: ArrayLike, squash: float = 1.0) -> None:
         pts = np.asarray(points, float)
         rad = np.asarray(radii, float)
-        self.depth = np.full(canvas.shape, EMPTY, np.float32)
-        self.along = np.zeros(canvas.shape, np.float32)
-        low, high = np.array(canvas.shape), np.zeros(3, int)
-        for i in range(len(pts) - 1):
-            a, b = pts[i], pts[i + 1]
-            found = canvas.near((a + b) / 2, np.abs(b - a) / 2 + max(rad[i], rad[i + 1]))
-            if found is None:
+        self._shape = canvas.shape
+        halves = [(pts[i + 1] - pts[i]) / 2 for i in range(len(pts) - 1)]
+        boxes = [canvas.box(pts[i] + d, np.abs(d) + max(rad[i], rad[i + 1])) for i, d in enumerate(halves)]
+        reached = [box for box in boxes if box is not None]
+        low = [min((box[k].start for box in reached), default=0) for k in range(3)]
+        high = [max((box[k].stop for box in reached), default=0) for k in range(3)]
+        self.box: Box | None = None
+        if reached:
+            self.box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
+        size = [b - a for a, b in zip(low, high, strict=True)]
+        self.local: Float = np.full(size, EMPTY, np.float32)
+        self.along: Float = np.zeros(size, np.float32)
+        for i, (d, box) in enumerate(zip(halves, boxes, strict=True)):
+            if box is None:
                 continue
-            box, s, p, l = found
-            d = (b - a) / 2
+            s, p, l = (
+                field[box] - np.float32(k)
+                for field, k in zip((canvas.s, canvas.p, canvas.l), pts[i] + d, strict=True)
+            )
             n = max(float(d @ d), 1e-6)
             t = np.clip(
                 (s * np.float32(d[0]) + p * np.float32(d[1]) + l * np.float32(d[2])) / np.float32(n), -1, 1
@@ -194,21 +236,19 @@ class TubeField:
             gap += (l - t * np.float32(d[2])) ** 2
             t = 0.5 * t + 0.5
             depth = np.float32(rad[i]) + t * np.float32(rad[i + 1] - rad[i]) - np.sqrt(gap)
-            view = self.depth[box]
+            here = tuple(slice(part.start - a, part.stop - a) for part, a in zip(box, low, strict=True))
+            view = self.local[here]
             better = depth > view
             view[better] = depth[better]
-            self.along[box][better] = t[better] + i
-            low = np.minimum(low, [c.start for c in box])
-            high = np.maximum(high, [c.stop for c in box])
-        self.box: Box | None = None
-        if np.all(high > low):
-            self.box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
+            self.along[here][better] = t[better] + i
 
     @property
-    def local(self) -> Float:
-        """Depth inside `box`."""
-        assert self.box is not None
-        return self.depth[self.box]
+    def depth(self) -> Float:
+        """Depth in the whole grid."""
+        full = np.full(self._shape, EMPTY, np.float32)
+        if self.box is not None:
+            full[self.box] = self.local
+        return full
 
 
 def curve(points: ArrayLike, step: float) -> NDArray[np.float64]:
@@ -225,6 +265,29 @@ def curve(points: ArrayLike, step: float) -> NDArray[np.float64]:
         )
     rows.append(p[-1:])
     return np.vstack(rows)
+
+
+Branch = tuple[NDArray[np.float64], NDArray[np.float64], float, float]
+
+
+def branches(
+    rng: np.random.Generator,
+    start: NDArray[np.float64],
+    step: NDArray[np.float64],
+    radius: float,
+    orders: int,
+) -> list[Branch]:
+    """A vessel that forks `orders` times, as straight parts: begin, end, and the radius at both, mm."""
+    end = start + step * rng.uniform(0.85, 1.15, 3)
+    parts = [(start, end, radius, radius * 0.8)]
+    if orders == 0 or radius < 1.4:
+        return parts
+    length = float(np.linalg.norm(step))
+    for _ in range(2):
+        turn = step / length + rng.normal(0, 0.65, 3)
+        turn *= max(length * 0.75, 15.0) / np.linalg.norm(turn)
+        parts += branches(rng, end, turn, radius * rng.uniform(0.6, 0.8), orders - 1)
+    return parts
 
 
 def rotation(rng: np.random.Generator, tilt: Sequence[float], spread: float = 0.0) -> NDArray[np.float64]:

@@ -141,7 +141,7 @@ def colon(c: Canvas, b: Build, f: Frame) -> None:
     hollow = mask & (field > rng.uniform(2.4, 4.0)) & (c.depth[tube.box] < 500)
     c.relabel(tube.box, hollow, "colon wall", "colon content")
     # gas collects in front: every few centimetres of colon has a level of its own
-    node = np.clip(tube.along[tube.box].astype(int), 0, n - 1)
+    node = np.clip(tube.along.astype(int), 0, n - 1)
     share = np.clip(
         np.interp(t, np.linspace(0, n, 12), rng.normal(-0.15, 0.75, 12))
         + np.where((t > 0.3 * n) & (t < 0.55 * n), 0.45, 0),
@@ -163,9 +163,8 @@ def _loop_path(c: Canvas, b: Build, f: Frame, step: float) -> NDArray[np.float64
     l = np.arange(-0.78 * b.width, 0.8 * b.width, step)
     grid = np.stack(np.meshgrid(s, p, l, indexing="ij"), -1).reshape(-1, 3)
     grid = grid + rng.uniform(-0.36, 0.36, grid.shape) * step
-    index = [np.round((grid[:, i] - c.flat[i][0]) / c.spacing[i]).astype(int) for i in range(3)]
-    ok = np.all([(index[i] >= 0) & (index[i] < c.shape[i]) for i in range(3)], axis=0)
-    grid, at = grid[ok], tuple(i[ok] for i in index)
+    index, ok = c.voxels(grid)
+    grid, at = grid[ok], tuple(index[ok].T)
     free = (c.labels[at] == STRUCTURES["visceral fat"]) & c.room[at] & (f.cavity[at] > 0.3 * step)
     behind = np.array([spine_position(b, v) for v in grid[:, 0]])
     free &= (grid[:, 0] < 0.62 * b.dome) | (grid[:, 2] > -10)
@@ -217,7 +216,7 @@ def small_bowel(c: Canvas, b: Build, f: Frame) -> None:
             if tube.box is not None:
                 better = tube.local > depth[tube.box]
                 depth[tube.box][better] = tube.local[better]
-                along[tube.box][better] = tube.along[tube.box][better].astype(np.int32) + start
+                along[tube.box][better] = tube.along[better].astype(np.int32) + start
         start = stop
     field = depth + 1.2 * c.noise(c.whole, 14.0)
     mask = c.paint(c.whole, np.minimum(field, f.cavity - 1.0), "small bowel wall")

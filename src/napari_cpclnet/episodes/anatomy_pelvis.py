@@ -97,7 +97,7 @@ def free_fluid(c: Canvas, cavity: np.ndarray) -> None:
 
 
 def outside(c: Canvas, b: Build) -> None:
-    """Arms beside the body in some, a couch below in some."""
+    """Forearms beside the body in some, a couch below in some."""
     rng = c.rng
     body = c.labels != 0
     if rng.random() < 0.15:
@@ -116,6 +116,13 @@ def outside(c: Canvas, b: Build) -> None:
                 if tube.box is not None:
                     view = c.labels[tube.box]
                     view[(tube.local > 0) & ~body[tube.box]] = STRUCTURES[name]
+    couch(c)
+
+
+def couch(c: Canvas) -> None:
+    """A couch below some."""
+    rng = c.rng
+    body = c.labels != 0
     if rng.random() < 0.5:
         rows = np.flatnonzero(body.any((0, 2)))
         lowest = c.flat[1][int(rows[-1])] if len(rows) else 0.0

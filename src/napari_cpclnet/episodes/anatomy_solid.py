@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_cpclnet.episodes.anatomy_body import Build, Frame, spine_position
-from napari_cpclnet.episodes.anatomy_canvas import Canvas, TubeField, curve, smooth_min
+from napari_cpclnet.episodes.anatomy_canvas import Canvas, TubeField, branches, curve, smooth_min
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 
 
@@ -21,14 +21,14 @@ def great_vessels(c: Canvas, b: Build) -> None:
 
     split = rng.normal(2, 8)
     aorta = [
-        at(340 * ks, 15, 20),
+        at(b.dome + 95 * ks, 15, 21 * b.kl),
         at(230 * ks, 22, 17),
         at(150 * ks, 27, 7 + age),
         at(80 * ks, 28, 8 + age),
         at(split, 26, 4),
     ]
     cava = [
-        (b.dome + 15, -12 * b.kp, -26 * b.kl),
+        (b.dome + 30, -14 * b.kp, -29 * b.kl),
         (b.dome - 22, 0.45 * spine_position(b, 190), -29 * b.kl),
         at(135 * ks, 32, -26),
         at(75 * ks, 27, -22),
@@ -116,30 +116,11 @@ def liver_inside(c: Canvas, b: Build, hilum: tuple[float, float, float]) -> None
     stems.append((fork, np.array((22, -26, 32)), 4.4))
     for target in ((-45, -5, -52), (-35, -55, -22), (-28, -45, 35)):
         stems.append((np.array(cava), np.array(target) * (ks, kp, kl), 4.8))
-    parts: list[tuple[np.ndarray, np.ndarray, float, float]] = []
-
-    def grow(start: np.ndarray, step: np.ndarray, radius: float, order: int) -> None:
-        end = start + step * rng.uniform(0.85, 1.15, 3)
-        parts.append((start, end, radius, radius * 0.8))
-        if order == 0 or radius < 1.4:
-            return
-        length = float(np.linalg.norm(step))
-        for _ in range(2):
-            turn = step / length + rng.normal(0, 0.65, 3)
-            turn *= max(length * 0.75, 15.0) / np.linalg.norm(turn)
-            grow(end, turn, radius * rng.uniform(0.6, 0.8), order - 1)
-
     for i, (start, step, radius) in enumerate(stems):
-        grow(start, step.astype(float), radius * big, 0 if i == 0 else 3)
-    for start, end, r0, r1 in parts:
-        tube = c.near((start + end) / 2, np.abs(end - start) / 2 + r0)
-        if tube is None:
-            continue
-        box, s, p, l = tube
-        d = (end - start).astype(np.float32) / 2
-        t = np.clip((s * d[0] + p * d[1] + l * d[2]) / float(d @ d + 1e-6), -1, 1)
-        gap = (s - t * d[0]) ** 2 + (p - t * d[1]) ** 2 + (l - t * d[2]) ** 2
-        c.relabel(box, gap < (r0 + (r1 - r0) * (t * 0.5 + 0.5)) ** 2, "liver", "liver vessel")
+        for begin, end, r0, r1 in branches(rng, start, step.astype(float), radius * big, 0 if i == 0 else 3):
+            tube = TubeField(c, [begin, end], [r0, r1])
+            if tube.box is not None:
+                c.relabel(tube.box, tube.local > 0, "liver", "liver vessel")
     if rng.random() < 0.3:
         for _ in range(int(rng.integers(1, 6))):
             centre = (rng.uniform(70, 195) * ks, rng.uniform(-60, 60) * kp, rng.uniform(-115, 10) * kl)

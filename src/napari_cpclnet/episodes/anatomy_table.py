@@ -43,7 +43,7 @@ _NAMES: tuple[str, ...] = (
     "cartilage",
     "lung",
     "heart wall",
-    "heart blood",
+    "left ventricle blood",
     "oesophagus",
     "pelvic bone",
     "pelvic organ",
@@ -52,11 +52,24 @@ _NAMES: tuple[str, ...] = (
     "couch",
     "mass",
     "mass core",
+    "right ventricle blood",
+    "left atrium blood",
+    "right atrium blood",
+    "thin heart wall",
+    "heart scar",
+    "pulmonary artery",
+    "lung vessel",
+    "airway",
+    "consolidation",
+    "pleural effusion",
+    "breast gland",
+    "shoulder bone",
 )
 # One label may serve several structures that look alike on every scanner: "vertebra" includes the arches,
-# "cartilage" discs and costal cartilage, "rib" sternum and arm bones, "pelvic bone" sacrum and femoral heads,
-# "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac and arm muscles. Masses are in no phantom:
-# an episode grows them where it likes.
+# "cartilage" discs, costal cartilage and the wall of the airways, "rib" sternum and arm bones, "pelvic bone" sacrum and
+# femoral heads, "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac, shoulder, arm and neck
+# muscles, "heart wall" the myocardium of the left ventricle, "thin heart wall" that of all other chambers,
+# "mesenteric vessel" any artery or vein without a name. Masses are in no phantom: an episode grows them where it likes.
 
 STRUCTURES: dict[str, int] = {name: index for index, name in enumerate(_NAMES)}
 """Label value of every structure; the same for all phantoms, 0 is air."""
@@ -87,8 +100,28 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "psoas": ("psoas",),
     "back muscle": ("back muscle",),
     "ribs": ("rib",),
-    "lung": ("lung",),
-    "heart": ("heart wall", "heart blood"),
+    "lung": ("lung", "lung vessel", "consolidation"),
+    "heart": (
+        "heart wall",
+        "heart scar",
+        "thin heart wall",
+        "left ventricle blood",
+        "right ventricle blood",
+        "left atrium blood",
+        "right atrium blood",
+    ),
+    "left ventricle": ("left ventricle blood",),
+    "right ventricle": ("right ventricle blood",),
+    "left atrium": ("left atrium blood",),
+    "right atrium": ("right atrium blood",),
+    "myocardium": ("heart wall", "heart scar"),
+    "heart scar": ("heart scar",),
+    "pulmonary artery": ("pulmonary artery",),
+    "airway": ("airway",),
+    "consolidation": ("consolidation",),
+    "pleural effusion": ("pleural effusion",),
+    "breast gland": ("breast gland",),
+    "shoulder bones": ("shoulder bone",),
     "oesophagus": ("oesophagus",),
     "pelvic bone": ("pelvic bone",),
     "bladder": ("bladder",),

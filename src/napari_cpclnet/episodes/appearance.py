@@ -26,8 +26,10 @@ _NATIVE_HU = {
     "liver": 58, "liver vessel": 42, "liver lesion": 45, "spleen": 48, "right kidney cortex": 32,
     "right kidney medulla": 30, "left kidney cortex": 32, "left kidney medulla": 30, "pancreas": 42,
     "stomach wall": 40, "duodenum": 38, "small bowel wall": 40, "colon wall": 38, "aorta": 42, "vena cava": 40,
-    "portal vein": 40, "mesenteric vessel": 40, "heart wall": 42, "heart blood": 42, "right adrenal": 30,
-    "left adrenal": 30, "renal sinus": -40, "mass": 40,
+    "portal vein": 40, "mesenteric vessel": 40, "heart wall": 42, "left ventricle blood": 42,
+    "right adrenal": 30, "left adrenal": 30, "renal sinus": -40, "mass": 40, "right ventricle blood": 42,
+    "left atrium blood": 42, "right atrium blood": 42, "thin heart wall": 42, "heart scar": 40, "pulmonary artery": 42,
+    "lung vessel": -60, "consolidation": 30,
 }  # fmt: skip
 """HU before contrast; the tissue table of `render` gives the portal venous phase."""
 
@@ -39,16 +41,21 @@ _T1 = {
     "stomach wall": 0.36, "stomach content": 0.25, "duodenum": 0.35, "small bowel wall": 0.36,
     "small bowel content": 0.25, "colon wall": 0.36, "colon content": 0.5, "aorta": 0.15, "vena cava": 0.18,
     "portal vein": 0.18, "mesenteric vessel": 0.18, "vertebra": 0.55, "spinal canal": 0.25, "rib": 0.45,
-    "cartilage": 0.3, "heart wall": 0.38, "heart blood": 0.18, "oesophagus": 0.36, "pelvic bone": 0.6,
-    "pelvic organ": 0.35, "bladder": 0.12, "free fluid": 0.12, "lung": 0.04, "air": 0.0, "couch": 0.0,
-    "stomach gas": 0.0, "bowel gas": 0.0, "mass": 0.33, "mass core": 0.22,
+    "cartilage": 0.3, "heart wall": 0.38, "left ventricle blood": 0.18, "oesophagus": 0.36,
+    "pelvic bone": 0.6, "pelvic organ": 0.35, "bladder": 0.12, "free fluid": 0.12, "lung": 0.04, "air": 0.0,
+    "couch": 0.0, "stomach gas": 0.0, "bowel gas": 0.0, "mass": 0.33, "mass core": 0.22,
+    "right ventricle blood": 0.18, "left atrium blood": 0.18, "right atrium blood": 0.18, "thin heart wall": 0.38,
+    "heart scar": 0.34, "pulmonary artery": 0.15, "lung vessel": 0.18, "airway": 0.0, "consolidation": 0.33,
+    "pleural effusion": 0.12, "breast gland": 0.38, "shoulder bone": 0.6,
 }  # fmt: skip
 
 _FAT_INDEX = [STRUCTURES["subcutaneous fat"], STRUCTURES["visceral fat"]]
 _ENHANCING = {
     "right kidney cortex": 0, "left kidney cortex": 0, "right kidney medulla": 1, "left kidney medulla": 1, "liver": 2,
-    "spleen": 3, "aorta": 4, "heart blood": 4, "vena cava": 5, "portal vein": 5, "liver vessel": 5,
+    "spleen": 3, "aorta": 4, "left ventricle blood": 4, "vena cava": 5, "portal vein": 5, "liver vessel": 5,
     "mesenteric vessel": 5, "pancreas": 6, "heart wall": 6, "right adrenal": 6, "left adrenal": 6,
+    "left atrium blood": 4, "right ventricle blood": 7, "right atrium blood": 7, "pulmonary artery": 7,
+    "lung vessel": 7, "thin heart wall": 6, "heart scar": 6, "consolidation": 6, "breast gland": 6,
 }  # fmt: skip
 _STRANDED = {
     "liver": 0.4,
@@ -60,6 +67,10 @@ _STRANDED = {
 }
 """How often fine vessels or septa, too thin for the phantoms, show in a structure."""
 _CONTENTS = ("stomach content", "duodenum", "small bowel content", "colon content")
+_BLOOD = (
+    "aorta", "vena cava", "portal vein", "liver vessel", "mesenteric vessel", "left ventricle blood",
+    "pulmonary artery", "lung vessel",
+)  # fmt: skip
 _TIED = (
     ("left kidney cortex", "right kidney cortex"),
     ("left kidney medulla", "right kidney medulla"),
@@ -70,6 +81,12 @@ _TIED = (
     ("stomach gas", "air"),
     ("bowel gas", "air"),
     ("pelvic bone", "vertebra"),
+    ("right ventricle blood", "left ventricle blood"),
+    ("left atrium blood", "left ventricle blood"),
+    ("right atrium blood", "right ventricle blood"),
+    ("thin heart wall", "heart wall"),
+    ("shoulder bone", "vertebra"),
+    ("airway", "air"),
 )
 """Pairs of one tissue: the first takes the second's value, give or take a little."""
 
@@ -130,7 +147,7 @@ _LUMPY = np.maximum(
 
 
 def _ct(rng: np.random.Generator) -> Table:
-    phase = np.clip(rng.normal(0.8, 0.5), 0, 1.6) * np.clip(rng.normal(1, 0.35, 7), 0.2, 2.0)
+    phase = np.clip(rng.normal(0.8, 0.5), 0, 1.6) * np.clip(rng.normal(1, 0.35, 8), 0.2, 2.0)
     hu = _TABLES["native"].copy()
     for name, value in STRUCTURES.items():
         strength = phase[_ENHANCING[name]] if name in _ENHANCING else min(float(phase.mean()), 1.3)
@@ -180,10 +197,12 @@ def _mr(rng: np.random.Generator) -> Table:
     if rng.random() < 0.5:
         values[_INDEX["mass"]] = rng.uniform(0.2, 1.0)
     values = values * np.exp(rng.normal(0, 0.22, COUNT)) + rng.normal(0, 0.02, COUNT)
-    for name in ("aorta", "vena cava", "portal vein", "liver vessel", "heart blood", "mesenteric vessel"):
+    for name in _BLOOD:
         if rng.random() < 0.3:  # flow: dark or bright
             values[_INDEX[name]] = rng.uniform(0, 1)
     fluid = rng.uniform(0.6, 1.3) if kind < 0.65 and rng.random() < 0.35 else None
+    if rng.random() < 0.2:  # cine, and with contrast agent: all blood is bright
+        values[[_INDEX[name] for name in _BLOOD]] = rng.uniform(0.6, 1.2) * rng.uniform(0.9, 1.1, len(_BLOOD))
     for name in _CONTENTS:
         if fluid is not None and rng.random() < 0.8:  # stomach and gut as bright as the brightest
             values[_INDEX[name]] = fluid * rng.uniform(0.8, 1.2)

@@ -20,6 +20,7 @@ CORE = STRUCTURES["mass core"]
 _HOSTS = (
     "subcutaneous fat", "wall muscle", "visceral fat", "liver", "spleen", "pancreas", "right kidney cortex",
     "left kidney cortex", "psoas", "back muscle", "lung", "pelvic organ",
+    "breast gland",
 )  # fmt: skip
 """Where a mass may begin."""
 
@@ -33,6 +34,8 @@ _SPARED = (
     "pelvic bone",
     "stomach gas",
     "bowel gas",
+    "airway",
+    "shoulder bone",
 )
 """What a mass does not grow into."""
 

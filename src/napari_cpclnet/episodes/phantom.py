@@ -1,4 +1,4 @@
-"""Procedural label volumes of the human body, the only anatomy the network is trained on.
+"""Procedural label volumes of parts of the human body, the only anatomy the network is trained on.
 
 Every structure is an implicit depth function in the millimetres of one body, roughened by smooth noise; where
 two organs compete for a voxel the one that is deeper there wins, so that neighbours touch without overlap.
@@ -14,11 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from napari_cpclnet.episodes import anatomy_body, anatomy_gut, anatomy_limb, anatomy_pelvis, anatomy_solid
+from napari_cpclnet.episodes import (
+    anatomy_body,
+    anatomy_chest,
+    anatomy_gut,
+    anatomy_heart,
+    anatomy_limb,
+    anatomy_pelvis,
+    anatomy_shoulder,
+    anatomy_solid,
+)
+from napari_cpclnet.episodes.anatomy_body import Build, Frame
 from napari_cpclnet.episodes.anatomy_canvas import Canvas
+from napari_cpclnet.episodes.anatomy_heart import Heart
 from napari_cpclnet.episodes.anatomy_table import MERGES, STRUCTURES, TARGETS
 
-__all__ = ["MERGES", "STRUCTURES", "TARGETS", "Phantom", "PhantomSettings", "make_legs", "make_phantom"]
+__all__ = [
+    "MERGES",
+    "STRUCTURES",
+    "TARGETS",
+    "Phantom",
+    "PhantomSettings",
+    "make_heart",
+    "make_legs",
+    "make_phantom",
+    "make_thorax",
+]
 
 
 class PhantomSettings(BaseModel):
@@ -36,14 +57,17 @@ class PhantomSettings(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """A labelled trunk, or legs; z runs from inferior to superior, y from front to back, x from right to left."""
+    """A labelled part of a body; z runs from inferior to superior, y from front to back, x from right to left.
+
+    A heart in short axis has axes of its own.
+    """
 
     labels: NDArray[np.uint8]
     structures: dict[str, int]
     spacing: tuple[float, float, float]
     level: NDArray[np.float32]
     """(Z,) height in the body of every slice: 0 at the iliac crest, 1 at the dome of the liver, linear outside; nan in
-    legs."""
+    legs and in a heart in short axis."""
 
     def mask(self, target: str) -> NDArray[np.bool_]:
         """Voxels of a class of `TARGETS` or a single structure."""
@@ -58,18 +82,86 @@ def make_phantom(rng: np.random.Generator, settings: PhantomSettings | None = No
     """
     settings = settings or PhantomSettings()
     build = anatomy_body.random_build(rng)
-    extent = [n * h for n, h in zip(settings.shape, settings.spacing, strict=True)]
-    # Put the middle between mid pelvis and mid heart in the middle of the grid.
-    crest = (
-        0.5 * extent[0] - 0.5 * (build.dome - 62.0) + float(rng.normal(0, 14)),
-        0.5 * extent[1] + float(rng.normal(0, 9)),
-        0.5 * extent[2] + float(rng.normal(0, 9)),
-    )
-    c = Canvas(rng, settings.shape, settings.spacing, crest, settings.deformation)
+    heart = anatomy_heart.random_heart(rng, build)
+    # the middle between mid pelvis and mid heart
+    middle = (0.5 * (build.dome - 62.0) + float(rng.normal(0, 14)), *rng.normal(0, 9, 2))
+    c = _canvas(rng, settings, np.array(middle))
     frame = anatomy_body.build_trunk(c, build)
     anatomy_pelvis.pelvis(c, build)
+    _organs(c, build, heart, frame)
+    anatomy_pelvis.bladder(c, build)
+    _gut(c, build, frame)
+    if rng.random() < 0.12:
+        anatomy_pelvis.free_fluid(c, frame.cavity)
+    anatomy_pelvis.outside(c, build)
+    return _phantom(c, settings, c.flat[0] / build.dome)
+
+
+def make_thorax(rng: np.random.Generator, settings: PhantomSettings | None = None) -> Phantom:
+    """Draw one random adult from the upper abdomen to the base of the neck, arms raised or not.
+
+    The result depends on the state of `rng` and the settings only.
+    """
+    settings = settings or PhantomSettings()
+    build = anatomy_body.random_build(rng)
+    heart = anatomy_heart.random_heart(rng, build)
+    middle = (build.dome + 20.0 + float(rng.normal(0, 18)), *rng.normal(0, 9, 2))
+    c = _canvas(rng, settings, np.array(middle))
+    _upper_body(c, build, heart)
+    anatomy_pelvis.couch(c)
+    return _phantom(c, settings, c.flat[0] / build.dome)
+
+
+def make_heart(rng: np.random.Generator, settings: PhantomSettings | None = None) -> Phantom:
+    """Draw the chest of a random adult in short axis: z along the left ventricle, from its apex to its base.
+
+    y runs from the front of the heart downwards, x from the right ventricle to the free wall of the left, as cine MR
+    shows it. The result depends on the state of `rng` and the settings only.
+    """
+    settings = settings or PhantomSettings()
+    build = anatomy_body.random_build(rng)
+    heart = anatomy_heart.random_heart(rng, build)
+    aim = heart.point(0.0, 0.0, -0.4) + rng.normal(0, 12, 3)
+    # nobody plans the plane exactly
+    axes, _ = np.linalg.qr((heart.axes + rng.normal(0, 0.06, (3, 3))).T)
+    axes = axes.T * np.sign((axes.T * heart.axes).sum(1))[:, None]
+    c = _canvas(rng, settings, aim, axes)
+    _upper_body(c, build, heart)
+    return _phantom(c, settings, np.full(settings.shape[0], np.nan))
+
+
+def _canvas(
+    rng: np.random.Generator,
+    settings: PhantomSettings,
+    middle: NDArray[np.float64],
+    axes: NDArray[np.float64] | None = None,
+) -> Canvas:
+    """A canvas whose middle shows the point `middle` of the body."""
+    extent = np.multiply(settings.shape, settings.spacing)
+    shift = middle if axes is None else axes @ middle
+    a, b, d = (float(v) for v in 0.5 * extent - shift)
+    return Canvas(rng, settings.shape, settings.spacing, (a, b, d), settings.deformation, axes)
+
+
+def _phantom(c: Canvas, settings: PhantomSettings, level: NDArray[np.floating]) -> Phantom:
+    return Phantom(c.labels, dict(STRUCTURES), settings.spacing, level.astype(np.float32))
+
+
+def _upper_body(c: Canvas, build: Build, heart: Heart) -> None:
+    raised = bool(c.rng.random() < 0.55)
+    frame = anatomy_body.build_trunk(c, build, raised)
+    anatomy_shoulder.shoulders(c, build.dome, build.ks, build.kl, raised, frame.cavity)
+    _organs(c, build, heart, frame)
+    _gut(c, build, frame)
+
+
+def _organs(c: Canvas, build: Build, heart: Heart, frame: Frame) -> None:
     anatomy_solid.great_vessels(c, build)
-    anatomy_body.heart_and_oesophagus(c, build)
+    anatomy_chest.airways_and_oesophagus(c, build)
+    anatomy_chest.chest_vessels(c, build, heart)
+    anatomy_heart.heart(c, build, heart)
+    anatomy_chest.lung_vessels(c, build)
+    anatomy_chest.lung_disease(c, build, frame)
     places = anatomy_solid.liver(c, build, frame)
     anatomy_solid.gallbladder(c, build, places["fossa"])
     anatomy_solid.spleen(c, build, frame)
@@ -79,15 +171,12 @@ def make_phantom(rng: np.random.Generator, settings: PhantomSettings | None = No
     anatomy_gut.duodenum(c, build, pylorus)
     anatomy_solid.adrenals(c, build, poles)
     anatomy_solid.liver_inside(c, build, places["hilum"])
-    anatomy_pelvis.bladder(c, build)
+
+
+def _gut(c: Canvas, build: Build, frame: Frame) -> None:
     anatomy_gut.colon(c, build, frame)
     anatomy_gut.small_bowel(c, build, frame)
     anatomy_gut.mesentery(c, build)
-    if rng.random() < 0.12:
-        anatomy_pelvis.free_fluid(c, frame.cavity)
-    anatomy_pelvis.outside(c, build)
-    level = ((c.flat[0]) / build.dome).astype(np.float32)
-    return Phantom(labels=c.labels, structures=dict(STRUCTURES), spacing=settings.spacing, level=level)
 
 
 def make_legs(rng: np.random.Generator, settings: PhantomSettings | None = None) -> Phantom:
@@ -96,13 +185,6 @@ def make_legs(rng: np.random.Generator, settings: PhantomSettings | None = None)
     The result depends on the state of `rng` and the settings only.
     """
     settings = settings or PhantomSettings()
-    extent = [n * h for n, h in zip(settings.shape, settings.spacing, strict=True)]
-    middle = (
-        0.5 * extent[0],
-        0.5 * extent[1] + float(rng.normal(0, 15)),
-        0.5 * extent[2] + float(rng.normal(0, 15)),
-    )
-    c = Canvas(rng, settings.shape, settings.spacing, middle, settings.deformation)
+    c = _canvas(rng, settings, np.array([0.0, *rng.normal(0, 15, 2)]))
     anatomy_limb.legs(c)
-    level = np.full(settings.shape[0], np.nan, np.float32)
-    return Phantom(labels=c.labels, structures=dict(STRUCTURES), spacing=settings.spacing, level=level)
+    return _phantom(c, settings, np.full(settings.shape[0], np.nan))

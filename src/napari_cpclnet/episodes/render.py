@@ -75,7 +75,7 @@ TISSUES: dict[str, Tissue] = {
     "cartilage": Tissue(105, 0.25, 0.6),
     "lung": Tissue(-820, 0.05, 0.4, 3.0),
     "heart wall": Tissue(105, 0.40, 3.5, 1.2),
-    "heart blood": Tissue(158, 0.16, 1.8, 0.6),
+    "left ventricle blood": Tissue(158, 0.16, 1.8, 0.6),
     "oesophagus": Tissue(55, 0.36, 1.8),
     "pelvic bone": Tissue(290, 0.20, 1.1, 4.0),
     "pelvic organ": Tissue(62, 0.48, 1.6, 1.5),
@@ -84,6 +84,18 @@ TISSUES: dict[str, Tissue] = {
     "couch": Tissue(-180, 0.0, 0.0, 0.5),
     "mass": Tissue(78, 0.60, 6.0, 1.5),
     "mass core": Tissue(20, 0.85, 0.8, 1.0),
+    "right ventricle blood": Tissue(152, 0.18, 1.8, 0.6),
+    "left atrium blood": Tissue(158, 0.16, 1.8, 0.4),
+    "right atrium blood": Tissue(148, 0.20, 1.8, 0.6),
+    "thin heart wall": Tissue(105, 0.38, 2.2, 1.2),
+    "heart scar": Tissue(95, 0.55, 1.0, 1.2),
+    "pulmonary artery": Tissue(155, 0.12, 1.7, 0.3),
+    "lung vessel": Tissue(60, 0.20, 1.2, 0.6),
+    "airway": Tissue(-980, 0.0, 0.2, 0.3),
+    "consolidation": Tissue(45, 0.60, 3.0, 2.5),
+    "pleural effusion": Tissue(10, 1.00, 0.6, 0.3),
+    "breast gland": Tissue(35, 0.45, 1.0, 2.5),
+    "shoulder bone": Tissue(300, 0.18, 1.0, 4.0),
 }
 
 _SPREAD = {"CT": 6.0, "MR": 0.025, "PT": 0.12}

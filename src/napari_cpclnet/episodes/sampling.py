@@ -29,7 +29,10 @@ _SEEN = 24
 """Voxels of a class that a slice must hold for the class to count as present when slices are chosen."""
 
 _SAME_PART = 0.9
-"""How often a patient shown in the other part of the body, trunk or legs, is replaced by one shown in the same."""
+"""How often a patient shown in another part of the body, as trunk and legs, is replaced by one shown in the same."""
+
+_SAME_BODY = 0.5
+"""As `_SAME_PART`, of parts that have levels in common, as trunk and thorax."""
 
 _SAME_MASS = 0.8
 """How often a patient shown on both sides has the same mass, or none, on both."""
@@ -310,7 +313,9 @@ class PhantomEpisodes(LabelEpisodes):
     labels : Tensor of uint8, shape (P, Z, Y, X)
         Phantoms, z to superior, y to posterior, x to the patient's left.
     levels : Tensor, shape (P, Z)
-        Level in the body of every slice; nan in legs.
+        Level in the body of every slice; nan where there is none.
+    parts : Tensor of int64, shape (P,)
+        Which part of the body each shows.
     spacing : tuple of float
         Of the phantoms, (z, y, x) in mm.
     settings : EpisodeSettings, optional
@@ -320,17 +325,22 @@ class PhantomEpisodes(LabelEpisodes):
         self,
         labels: Tensor,
         levels: Tensor,
+        parts: Tensor,
         spacing: tuple[float, float, float],
         settings: EpisodeSettings | None = None,
     ) -> None:
         super().__init__(labels, spacing, membership(), FREQUENCY, settings or EpisodeSettings())
         self.levels = levels
-        self._legs = levels.isnan().all(1).cpu().numpy()
+        self._parts = parts.cpu().numpy()
+        self._upright = ~levels.isnan().all(1).cpu().numpy()
 
     def _patients(self, rng: np.random.Generator) -> tuple[int, int]:
         patient, other = super()._patients(rng)
-        if self._legs[patient] != self._legs[other] and rng.random() < _SAME_PART:
-            other = int(rng.choice(np.flatnonzero(self._legs == self._legs[patient])))
+        if self._parts[patient] != self._parts[other]:
+            # parts of one upright body overlap, as do their scans
+            share = _SAME_BODY if self._upright[patient] and self._upright[other] else _SAME_PART
+            if rng.random() < share:
+                other = int(rng.choice(np.flatnonzero(self._parts == self._parts[patient])))
         return patient, other
 
     def _levels(self, sides: list[Side]) -> Tensor:

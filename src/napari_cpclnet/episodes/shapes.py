@@ -1,6 +1,6 @@
 """Episodes of random smooth shapes: two "patients" of an anatomy that nobody has.
 
-What the network learns from phantoms is the human trunk. These volumes teach it to match what it has never seen, by
+What the network learns from phantoms is human anatomy. These volumes teach it to match what it has never seen, by
 shape, place and neighbours: a random map of many structures, twice, each time bent and varied by itself.
 After the synthetic tasks of Butoi et al., *UniverSeg*, ICCV 2023, in three dimensions.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -16,7 +16,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from napari_cpclnet.episodes.phantom import PhantomSettings, make_legs, make_phantom
+from napari_cpclnet.episodes.phantom import (
+    Phantom,
+    PhantomSettings,
+    make_heart,
+    make_legs,
+    make_phantom,
+    make_thorax,
+)
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.whole_file import whole_file
 
@@ -29,23 +36,42 @@ class PhantomStack:
     ----------
     labels : Tensor of uint8, shape (P, Z, Y, X)
     levels : Tensor, shape (P, Z)
-        nan in legs.
+        nan where there is no level: in legs, and in a heart in short axis.
+    parts : Tensor of int64, shape (P,)
+        What each shows: a number of `PARTS`.
     spacing : tuple of float
         (z, y, x) in mm.
     """
 
     labels: Tensor
     levels: Tensor
+    parts: Tensor
     spacing: tuple[float, float, float]
 
 
-LEGS_EVERY = 10
-"""Of so many phantoms, the last shows legs; the others are trunks."""
+PARTS = ("trunk", "thorax", "heart", "legs")
+"""Names of the parts of the body that phantoms show; a part's number is its place here."""
+
+_SHOWN = (
+    "trunk", "trunk", "thorax", "trunk", "trunk", "trunk", "trunk", "heart", "trunk", "legs",
+    "trunk", "thorax", "trunk", "trunk", "trunk", "trunk", "thorax", "trunk", "trunk", "legs",
+)  # fmt: skip
+"""What phantoms show one after another; then it begins again."""
+
+
+def part_of(index: int) -> str:
+    """Part of the body that phantom `index` of a stack shows."""
+    return _SHOWN[index % len(_SHOWN)]
 
 
 def _one(seed: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    make = make_legs if seed[1] % LEGS_EVERY == LEGS_EVERY - 1 else make_phantom
-    phantom = make(np.random.default_rng(seed))
+    makers: dict[str, Callable[[np.random.Generator], Phantom]] = {
+        "trunk": make_phantom,
+        "thorax": make_thorax,
+        "heart": make_heart,
+        "legs": make_legs,
+    }
+    phantom = makers[part_of(seed[1])](np.random.default_rng(seed))
     return phantom.labels, phantom.level
 
 
@@ -91,6 +117,7 @@ def making_stack(count: int, seed: int, path: Path, workers: int | None = None) 
     arrays: dict[str, NDArray[Any]] = {
         "labels": np.stack([m[0] for m in made]),
         "levels": np.stack([m[1] for m in made]),
+        "parts": np.array([PARTS.index(part_of(i)) for i in range(count)]),
     }
     with whole_file(path, "the phantoms") as temporary:
         save_file(arrays, temporary)
@@ -100,11 +127,11 @@ def read_stack(count: int, path: Path) -> PhantomStack:
     """The first `count` phantoms of a file; errors as in :func:`make_stack`."""
     try:
         with safe_open(path, framework="pt") as file:
-            labels, levels = file.get_tensor("labels")[:count], file.get_tensor("levels")[:count]
+            labels, levels, parts = (file.get_tensor(name)[:count] for name in ("labels", "levels", "parts"))
     except (OSError, SafetensorError) as error:
         msg = f"'{path}' holds no phantoms or is damaged: remove it, and it is made again."
         raise SettingsError(msg) from error
     if len(labels) < count:
         msg = f"'{path}' holds {len(labels)} phantoms, not {count}: remove it, and it is made again."
         raise SettingsError(msg)
-    return PhantomStack(labels, levels, PhantomSettings().spacing)
+    return PhantomStack(labels, levels, parts, PhantomSettings().spacing)

@@ -19,6 +19,9 @@ _FREQUENT = {
     "vena cava": 1.0,
     "vertebrae": 0.7,
     "psoas": 0.6,
+    "left ventricle": 0.5,
+    "right ventricle": 0.5,
+    "myocardium": 0.5,
 }
 _OTHERS = 0.2
 

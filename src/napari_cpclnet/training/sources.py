@@ -55,11 +55,12 @@ def judged_by(settings: EpisodeSettings) -> EpisodeSettings:
 def phantom_source(stack: PhantomStack, settings: TrainingSettings, device: torch.device) -> Source:
     """The phantoms of `stack`; the last ``held_out`` of them are never trained on."""
     cut = len(stack.labels) - settings.held_out
-    labels, levels = stack.labels.to(device), stack.levels.to(device)
+    labels, levels, parts = (array.to(device) for array in (stack.labels, stack.levels, stack.parts))
+    spacing, episodes = stack.spacing, settings.episodes
     return Source(
         "phantoms",
-        PhantomEpisodes(labels[:cut], levels[:cut], stack.spacing, settings.episodes),
-        PhantomEpisodes(labels[cut:], levels[cut:], stack.spacing, judged_by(settings.episodes)),
+        PhantomEpisodes(labels[:cut], levels[:cut], parts[:cut], spacing, episodes),
+        PhantomEpisodes(labels[cut:], levels[cut:], parts[cut:], spacing, judged_by(episodes)),
         settings.sources.phantoms,
         anatomy=True,
         origin="procedural phantoms of this package (BSD-3-Clause)",
