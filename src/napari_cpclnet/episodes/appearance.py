@@ -28,6 +28,9 @@ _NATIVE_HU = {
     "stomach wall": 40, "duodenum": 38, "small bowel wall": 40, "colon wall": 38, "aorta": 42, "vena cava": 40,
     "portal vein": 40, "mesenteric vessel": 40, "heart wall": 42, "heart blood": 42, "right adrenal": 30,
     "left adrenal": 30, "renal sinus": -40, "mass": 40,
+    "brain grey matter": 37, "brain white matter": 28, "cerebellum": 34, "brainstem": 30, "tongue": 55,
+    "right parotid": -2, "left parotid": -2, "right submandibular": 38, "left submandibular": 38, "thyroid": 100,
+    "neck artery": 42, "neck vein": 44,
 }  # fmt: skip
 """HU before contrast; the tissue table of `render` gives the portal venous phase."""
 
@@ -42,6 +45,10 @@ _T1 = {
     "cartilage": 0.3, "heart wall": 0.38, "heart blood": 0.18, "oesophagus": 0.36, "pelvic bone": 0.6,
     "pelvic organ": 0.35, "bladder": 0.12, "free fluid": 0.12, "lung": 0.04, "air": 0.0, "couch": 0.0,
     "stomach gas": 0.0, "bowel gas": 0.0, "mass": 0.33, "mass core": 0.22,
+    "brain grey matter": 0.45, "brain white matter": 0.62, "cerebellum": 0.5, "brainstem": 0.58, "ventricle": 0.1,
+    "cerebrospinal fluid": 0.12, "spinal cord": 0.52, "eye": 0.12, "skull": 0.15, "teeth": 0.04, "sinus air": 0.0,
+    "airway": 0.0, "tongue": 0.45, "right parotid": 0.62, "left parotid": 0.62, "right submandibular": 0.45,
+    "left submandibular": 0.45, "thyroid": 0.45, "neck artery": 0.1, "neck vein": 0.18,
 }  # fmt: skip
 
 _FAT_INDEX = [STRUCTURES["subcutaneous fat"], STRUCTURES["visceral fat"]]
@@ -49,6 +56,8 @@ _ENHANCING = {
     "right kidney cortex": 0, "left kidney cortex": 0, "right kidney medulla": 1, "left kidney medulla": 1, "liver": 2,
     "spleen": 3, "aorta": 4, "heart blood": 4, "vena cava": 5, "portal vein": 5, "liver vessel": 5,
     "mesenteric vessel": 5, "pancreas": 6, "heart wall": 6, "right adrenal": 6, "left adrenal": 6,
+    "neck artery": 4, "neck vein": 5, "thyroid": 6, "right parotid": 6, "left parotid": 6, "right submandibular": 6,
+    "left submandibular": 6,
 }  # fmt: skip
 _STRANDED = {
     "liver": 0.4,
@@ -57,6 +66,9 @@ _STRANDED = {
     "spleen": 0.1,
     "back muscle": 0.25,
     "wall muscle": 0.15,
+    "tongue": 0.2,
+    "right parotid": 0.2,
+    "left parotid": 0.2,
 }
 """How often fine vessels or septa, too thin for the phantoms, show in a structure."""
 _CONTENTS = ("stomach content", "duodenum", "small bowel content", "colon content")
@@ -70,6 +82,11 @@ _TIED = (
     ("stomach gas", "air"),
     ("bowel gas", "air"),
     ("pelvic bone", "vertebra"),
+    ("left parotid", "right parotid"),
+    ("left submandibular", "right submandibular"),
+    ("sinus air", "air"),
+    ("airway", "air"),
+    ("cerebrospinal fluid", "ventricle"),
 )
 """Pairs of one tissue: the first takes the second's value, give or take a little."""
 
@@ -160,6 +177,8 @@ def _mr(rng: np.random.Generator) -> Table:
             values[_INDEX["liver"]] *= rng.uniform(0.4, 1.0)
             for names in (("spleen",), ("right kidney cortex", "right kidney medulla")):
                 values[[_INDEX[n] for n in names]] *= rng.uniform(0.9, 1.5)
+        if rng.random() < 0.2:  # fluid-attenuated: the fluid around and in the brain is dark
+            values[[_INDEX["ventricle"], _INDEX["cerebrospinal fluid"]]] *= rng.uniform(0.05, 0.3)
         iron = rng.random() < 0.35
         if rng.random() < 0.4:  # slow blood is as bright as water
             values[[_INDEX["liver vessel"], _INDEX["portal vein"]]] = rng.uniform(0.5, 1.0)
@@ -180,7 +199,8 @@ def _mr(rng: np.random.Generator) -> Table:
     if rng.random() < 0.5:
         values[_INDEX["mass"]] = rng.uniform(0.2, 1.0)
     values = values * np.exp(rng.normal(0, 0.22, COUNT)) + rng.normal(0, 0.02, COUNT)
-    for name in ("aorta", "vena cava", "portal vein", "liver vessel", "heart blood", "mesenteric vessel"):
+    for name in ("aorta", "vena cava", "portal vein", "liver vessel", "heart blood", "mesenteric vessel",
+                 "neck artery", "neck vein"):  # fmt: skip
         if rng.random() < 0.3:  # flow: dark or bright
             values[_INDEX[name]] = rng.uniform(0, 1)
     for name in _CONTENTS:
@@ -215,7 +235,7 @@ def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
         kind = int(rng.choice(4, p=[0.30, 0.38, 0.05, 0.27]))
     values = (_ct, _mr, _pet, _any)[kind](rng)
     for follower, leader in _TIED:
-        if kind != 0 or "kidney" in follower or "adrenal" in follower:
+        if kind != 0 or follower.startswith("left "):
             loose = 0.03 if rng.random() < 0.85 else 0.15
             values[_INDEX[follower]] = values[_INDEX[leader]] + rng.normal(0, loose)
     if kind == 3 and rng.random() < 0.15:

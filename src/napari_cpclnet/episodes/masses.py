@@ -20,6 +20,7 @@ CORE = STRUCTURES["mass core"]
 _HOSTS = (
     "subcutaneous fat", "wall muscle", "visceral fat", "liver", "spleen", "pancreas", "right kidney cortex",
     "left kidney cortex", "psoas", "back muscle", "lung", "pelvic organ",
+    "brain grey matter", "brain white matter", "cerebellum", "tongue", "right parotid", "left parotid", "thyroid",
 )  # fmt: skip
 """Where a mass may begin."""
 
@@ -33,6 +34,10 @@ _SPARED = (
     "pelvic bone",
     "stomach gas",
     "bowel gas",
+    "skull",
+    "teeth",
+    "sinus air",
+    "airway",
 )
 """What a mass does not grow into."""
 

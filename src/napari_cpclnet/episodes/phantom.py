@@ -14,11 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from napari_cpclnet.episodes import anatomy_body, anatomy_gut, anatomy_limb, anatomy_pelvis, anatomy_solid
+from napari_cpclnet.episodes import (
+    anatomy_body,
+    anatomy_brain,
+    anatomy_gut,
+    anatomy_head,
+    anatomy_limb,
+    anatomy_neck,
+    anatomy_pelvis,
+    anatomy_solid,
+)
 from napari_cpclnet.episodes.anatomy_canvas import Canvas
 from napari_cpclnet.episodes.anatomy_table import MERGES, STRUCTURES, TARGETS
 
-__all__ = ["MERGES", "STRUCTURES", "TARGETS", "Phantom", "PhantomSettings", "make_legs", "make_phantom"]
+__all__ = ["MERGES", "STRUCTURES", "TARGETS", "Phantom", "PhantomSettings", "make_head", "make_legs", "make_phantom"]
 
 
 class PhantomSettings(BaseModel):
@@ -36,14 +45,14 @@ class PhantomSettings(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """A labelled trunk, or legs; z runs from inferior to superior, y from front to back, x from right to left."""
+    """A labelled trunk, head or pair of legs; z runs from inferior to superior, y from front to back, x from right to left."""
 
     labels: NDArray[np.uint8]
     structures: dict[str, int]
     spacing: tuple[float, float, float]
     level: NDArray[np.float32]
     """(Z,) height in the body of every slice: 0 at the iliac crest, 1 at the dome of the liver, linear outside; nan in
-    legs."""
+    legs and heads."""
 
     def mask(self, target: str) -> NDArray[np.bool_]:
         """Voxels of a class of `TARGETS` or a single structure."""
@@ -106,3 +115,49 @@ def make_legs(rng: np.random.Generator, settings: PhantomSettings | None = None)
     anatomy_limb.legs(c)
     level = np.full(settings.shape[0], np.nan, np.float32)
     return Phantom(labels=c.labels, structures=dict(STRUCTURES), spacing=settings.spacing, level=level)
+
+
+def make_head(rng: np.random.Generator, settings: PhantomSettings | None = None) -> Phantom:
+    """Draw the head and neck of a random adult, down to the shoulders or cut off above.
+
+    The result depends on the state of `rng` and the settings only.
+    """
+    settings = settings or PhantomSettings()
+    extent = [n * h for n, h in zip(settings.shape, settings.spacing, strict=True)]
+    low, high = _scanned(rng)
+    room = max(extent[0] - (anatomy_head.VERTEX + 10.0 - low), 8.0)
+    ears = (
+        float(rng.uniform(0.1, 0.9)) * room - low,
+        0.5 * extent[1] + float(rng.normal(-10, 15)),
+        0.5 * extent[2] + float(rng.normal(0, 15)),
+    )
+    c = Canvas(rng, settings.shape, settings.spacing, ears, 0.4 * settings.deformation)
+    anatomy_head.pose(c)
+    head = anatomy_head.build_head(c)
+    neck = anatomy_neck.build_neck(c, head)
+    anatomy_neck.shoulders(c)
+    anatomy_head.muscles(c, head)
+    anatomy_neck.muscles(c)
+    anatomy_neck.glands(c)
+    anatomy_neck.vessels(c)
+    anatomy_head.skull(c, head)
+    anatomy_neck.spine(c)
+    anatomy_brain.brain(c, head)
+    anatomy_head.jaws(c, head)
+    anatomy_head.orbits(c, head)
+    anatomy_head.nose_and_sinuses(c, head)
+    anatomy_neck.airway(c)
+    anatomy_head.ears(c)
+    anatomy_neck.outside(c, neck)
+    c.labels[(c.flat[0] < low) | (c.flat[0] > high)] = STRUCTURES["air"]
+    level = np.full(settings.shape[0], np.nan, np.float32)
+    return Phantom(labels=c.labels, structures=dict(STRUCTURES), spacing=settings.spacing, level=level)
+
+
+def _scanned(rng: np.random.Generator) -> tuple[float, float]:
+    """Lowest and highest level of the scan, mm above the ears: whole head and neck, head, or neck."""
+    draw = rng.random()
+    if draw < 0.25:
+        return float(rng.uniform(-75, -20)), 200.0
+    low = float(rng.uniform(-235, -170))
+    return low, float(rng.uniform(0, 90)) if draw < 0.45 else 200.0

@@ -19,6 +19,10 @@ _FREQUENT = {
     "vena cava": 1.0,
     "vertebrae": 0.7,
     "psoas": 0.6,
+    "brain": 1.0,
+    "right parotid": 0.5,
+    "left parotid": 0.5,
+    "thyroid": 0.5,
 }
 _OTHERS = 0.2
 

@@ -1,0 +1,289 @@
+"""Neck and shoulders of the phantoms: spine, airway, glands, vessels, muscles, and what lies around the head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_cpclnet.episodes.anatomy_canvas import Canvas, Float, TubeField, ramp, smooth_max, smooth_min
+from napari_cpclnet.episodes.anatomy_head import Head, blob, egg, put, tube
+from napari_cpclnet.episodes.anatomy_table import STRUCTURES
+
+_KNOTS = [-290.0, -240.0, -200.0, -170.0, -150.0, -115.0, -80.0, -50.0, -25.0]
+_SPINE = [66.0, 56.0, 43.0, 31.0, 24.0, 14.0, 9.0, 8.0, 9.0]
+_BOTH = (-1, 1)
+
+
+@dataclass(frozen=True)
+class Neck:
+    """Fields of the whole body, mm."""
+
+    surface: Float  # depth below the skin
+    spine: Float  # place of the vertebral bodies behind the axis
+
+
+def _spine_at(s: float) -> float:
+    return float(np.interp(s, _KNOTS, _SPINE))
+
+
+def build_neck(c: Canvas, h: Head) -> Neck:
+    """Paint skin, fat and the deep fat of head, neck and shoulders; everything else goes into them."""
+    rng = c.rng
+    s, p, l = c.s, c.p, c.l
+    side = np.abs(l)
+    knots = [-230.0, -170.0, -140.0, -110.0, -70.0, -40.0, 0.0]
+    grow = h.girth
+    half = grow * np.interp(s, knots, [84, 68, 60, 57, 58, 60, 52]).astype(np.float32) + 0.5 * h.fat
+    front = np.interp(s, knots, [48, 42, 43, 48, 52, 46, 30]).astype(np.float32) * (0.5 + 0.5 * grow) + 0.5 * h.fat
+    back = np.interp(s, knots, [100, 90, 80, 70, 66, 74, 78]).astype(np.float32) * (0.4 + 0.6 * grow) + 0.5 * h.fat
+    middle, depth = 0.5 * (back - front), 0.5 * (back + front)
+    neck = _slice_depth(p - middle, l, depth, half, 2.1)
+    neck = smooth_min(neck, (10.0 - s).astype(np.float32), 30.0)
+    broad = rng.uniform(188, 225)
+    slope = rng.uniform(0.2, 0.42)
+    top = -122.0 - slope * np.maximum(side - 50.0, 0.0) - rng.uniform(0, 12)
+    deep = np.interp(s, [-290, -210, -170, -130], [98, 86, 68, 50]).astype(np.float32) * rng.uniform(0.9, 1.12)
+    trunk = _slice_depth(p - 34.0, l, deep + 0.5 * h.fat, np.full(1, broad, np.float32), 2.4)
+    trunk = smooth_min(trunk, ((top - s) * 0.9).astype(np.float32), 40.0)
+    surface = smooth_max(neck, trunk, 22.0) + 0.8 * c.noise(c.whole, 50.0)
+    view = surface[h.box]
+    view[...] = smooth_max(view, h.face, 12.0)
+    thick = h.fat * np.interp(s, [-260, -170, -120, -60, -20, 40], [1.7, 1.4, 1.0, 0.9, 0.7, 0.5]).astype(np.float32)
+    thick = np.maximum(thick * (1 + 0.2 * c.noise(c.whole, 60.0)), 1.0)
+    c.labels[surface > 0] = STRUCTURES["skin"]
+    c.labels[surface > 2.5] = STRUCTURES["subcutaneous fat"]
+    c.labels[(surface > thick + 2.5) & (s < -10)] = STRUCTURES["visceral fat"]
+    n = Neck(surface=surface, spine=np.interp(s, _KNOTS, _SPINE).astype(np.float32))
+    _flesh(c, n, thick)
+    return n
+
+
+def _slice_depth(p: Float, l: Float, depth: Float, half: Float, power: float) -> Float:
+    """Depth along the ray from the axis, inside an oval in every slice."""
+    far = np.sqrt(p * p + l * l) + 1e-2
+    q = ((np.abs(p) / depth) ** power + (np.abs(l) / half) ** power + 1e-6) ** (1.0 / power)
+    return np.asarray(far / q - far, dtype=np.float32)
+
+
+def _flesh(c: Canvas, n: Neck, thick: Float) -> None:
+    """Muscles of the nape, the shoulders, and before the spine."""
+    rng = c.rng
+    s, p, side = c.s, c.p, np.abs(c.l)
+    inner = n.surface - thick
+    wall = (inner > 2.5) & (s < -125.0 - 0.2 * side) & (side > 55.0 - 0.15 * (s + 130.0))
+    c.labels[wall] = STRUCTURES["wall muscle"]
+    behind = p - n.spine
+    bulk = np.interp(s, [-280, -170, -110, -45, -25, -12], [56, 50, 46, 46, 42, 34]).astype(np.float32)
+    bulk = bulk * rng.uniform(0.9, 1.12)
+    nape = (inner > 3.0) & (behind > 6.0 + 0.15 * side) & (s < -15.0) & (side < bulk)
+    c.labels[nape] = STRUCTURES["back muscle"]
+    # planes of fat part the layers of the nape, and its halves
+    shell = np.sqrt((side / 1.1) ** 2 + (behind - 10.0) ** 2) + 2.0 * c.noise(c.whole, 30.0)
+    lean = rng.uniform(0.5, 1.3)
+    seam = np.zeros(c.shape, bool)
+    for where in (27.0, 39.0, 49.0):
+        seam |= np.abs(shell - where - rng.normal(0, 2)) < lean
+    seam |= (side < 1.0 + lean) & (behind > 32.0)
+    c.labels[nape & seam & (inner > 6.0)] = STRUCTURES["visceral fat"]
+    cape = wall & (np.abs(c.noise(c.whole, 32.0)) < 0.10 * lean) & (inner > 6.0)
+    c.labels[cape] = STRUCTURES["visceral fat"]
+
+
+def spine(c: Canvas) -> None:
+    """Vertebrae with discs, arches and processes; the canal with fluid and cord."""
+    rng = c.rng
+    box = c.box((-160, 35, 0), (140, 75, 45))
+    if box is None:
+        return
+    s, p, l = c.s[box], c.p[box], c.l[box]
+    side = np.abs(l)
+    u = p - np.interp(s, _KNOTS, _SPINE).astype(np.float32)
+    size = np.interp(s, [-290, -170, -60], [1.25, 1.0, 0.92]).astype(np.float32) * rng.uniform(0.95, 1.1)
+    pitch = rng.uniform(16.8, 18.2)
+    phase = np.interp(-s, [62.0, 62.0 + 6 * pitch, 62.0 + 12 * pitch], [0.0, 6.0, 11.0]).astype(np.float32)
+    frac = np.abs(phase + 0.5 - np.round(phase + 0.5))  # 0 in a disc, 0.5 in the middle of a body
+    level = np.floor(phase)  # 0 is C3
+    mask = s < -30.0
+    body = ((side / (11.0 * size)) ** 2.6 + (np.abs(u) / (8.5 * size)) ** 2.6 < 1) & (s < -36)
+    arch = ((side / (19.0 * size)) ** 2 + ((u - 15.0 * size) / (12.5 * size)) ** 2 < 1) & (u > 2) & (s < -36)
+    facet = ((side - 18 * size) / 7.0) ** 2 + ((u - 9.0 * size) / 7.5) ** 2 < 1
+    transverse = (side < 27 * size) & (np.abs(u - 4.0 - (s < -150) * 10.0) < 4.0) & (frac > 0.3)
+    long = np.interp(s, [-200, -140, -125, -62, -50], [58, 52, 38, 34, 40])
+    spinous = (side < 3.4) & (u > 20) & (u < long) & (np.abs(phase - 0.15 - level - 0.55) < 0.26)
+    view = c.labels[box]
+    bone = (arch | facet | transverse | spinous) & mask & (s < -44)
+    view[bone] = STRUCTURES["vertebra"]
+    view[body] = STRUCTURES["vertebra"]
+    view[body & (frac < 0.15) & (s < -58)] = STRUCTURES["cartilage"]
+    atlas = np.sqrt((side / 1.35) ** 2 + ((u - 13.0) * 0.9) ** 2)
+    ring = (np.abs(s + 36.0 - 0.08 * u) < 5.5) & (np.abs(atlas - 17.0) < 3.2)
+    mass = ((side - 19) / 8.0) ** 2 + ((u - 6) / 9.0) ** 2 + ((s + 36) / 9.0) ** 2 < 1
+    dens = ((side / 5.0) ** 2 + (u / 5.5) ** 2 < 1) & (s < -30) & (s > -52)
+    free = (side / 7.0) ** 2 + (u / 7.5) ** 2 < 1
+    view[(ring | mass) & ~(free & ~ring)] = STRUCTURES["vertebra"]
+    view[dens] = STRUCTURES["vertebra"]
+    canal = ((side / 11.5) ** 2 + ((u - 15.5 * size) / 7.5) ** 2 < 1) & (s < -28)
+    view[canal] = STRUCTURES["spinal canal"]
+    cord = (side / 6.3) ** 2 + ((u - 15.0 * size) / 4.4) ** 2 < 1
+    view[cord & canal] = STRUCTURES["spinal cord"]
+    view[cord & canal & (s > -33)] = STRUCTURES["brainstem"]
+    longus = (np.abs(side - 7.0) < 6.0) & (u < 0) & (u > -13.5 * size) & (s < -25) & (s > -190)
+    put(c, box, longus, "wall muscle", over=("visceral fat",))
+
+
+def shoulders(c: Canvas) -> None:
+    """Collar bones, shoulder blades, upper arms, first ribs and the tops of the lungs."""
+    rng = c.rng
+    drop = rng.normal(0, 8)
+    wide = rng.uniform(0.92, 1.05)
+    for side in _BOTH:
+        lung = c.box((-230, 30, side * 55), (75, 70, 60))
+        if lung is not None:
+            depth = egg(c.s[lung], c.p[lung], c.l[lung], (-235, 32, side * 54), (72, 60, 40), 2.3)
+            shell = np.abs((c.s[lung] + 0.55 * (c.p[lung] - 30) + 240) / 17.0 % 1.0 - 0.5) < 0.24
+            put(c, lung, depth > -9, "wall muscle")
+            put(c, lung, (depth > -8) & (depth < -1.5) & shell & (c.l[lung] * side > 22), "rib")
+            put(c, lung, depth > 0, "lung")
+        tube(c, [(-188, -28, side * 14), (-182 + drop / 3, -22, side * 60), (-168 + drop / 2, 8, side * 110 * wide), (-166 + drop, 26, side * 150 * wide)], (9, 6, 5.5, 7), "rib")
+        tube(c, [(-168 + drop, 30, side * 155 * wide), (-178 + drop, 62, side * 120 * wide), (-190 + drop, 82, side * 70)], (8, 5, 4), "rib")
+        blade = [(-190 + drop, 45, side * 140 * wide), (-225 + drop, 70, side * 105), (-270, 85, side * 80)]
+        tube(c, blade, (9, 5, 4), "rib")
+        head = (-192 + drop, 28, side * 168 * wide)
+        blob(c, head, (23, 23, 22), "rib")
+        tube(c, [head, (-290, 30, side * 185 * wide)], (15, 11), "rib")
+    tube(c, [(-192, -34, 0), (-290, -52, 0)], (13, 13), "rib")
+
+
+def airway(c: Canvas) -> None:
+    """Pharynx, larynx and trachea with their cartilages, the soft palate, tongue, hyoid and gullet."""
+    rng = c.rng
+    box = c.box((-130, -25, 0), (165, 40, 40))
+    if box is None:
+        return
+    s, p, l = c.s[box], c.p[box], c.l[box] + 1.0 * c.noise(c.box((-130, -25, 0), (165, 40, 40)) or box, 50.0)
+    side = np.abs(l)
+    heights = [-290, -215, -180, -150, -130, -118, -108, -102, -92, -80, -65, -50, -38, -25, -10, -2]
+    centre = np.interp(s, heights, [26, 14, 2, -10, -18, -23, -26, -26, -24, -19, -17, -16, -16, -18, -20, -20])
+    open_ = rng.uniform(0.6, 1.25)
+    across = np.interp(s, heights, [9, 9, 9, 9, 8.5, 7.5, 4, 3.5, 9, 13, 12, 11, 12, 14, 13, 9])
+    deep = np.interp(s, heights, [8, 8, 8, 8, 8.5, 9, 10, 10, 8, 6.5, 6.5, 6, 6, 7.5, 8.5, 5])
+    upper = ramp(s, -100.0, -85.0)
+    across, deep = across * (1 + (np.sqrt(open_) - 1) * upper), deep * (1 + (open_ - 1) * upper)
+    q = np.sqrt((side / across) ** 2 + ((p - centre) / deep) ** 2)
+    gap = ((q - 1) * np.sqrt(across * deep)).astype(np.float32)  # distance outside the lumen
+    put(c, box, (gap < 4.0) & (s > -100) & (s < 0) & (gap < 3.5 + 2 * (p > centre)), "wall muscle", over=("visceral fat", "subcutaneous fat"))
+    put(c, box, (gap < 2.2) & (s < -127) & (p < centre + 5), "cartilage")
+    put(c, box, (gap < 7.0) & (s > -118) & (s < -92), "wall muscle", over=("visceral fat",))
+    flange = np.abs((p - centre + 17.0) - 0.95 * side) / 1.38
+    put(c, box, (flange < 1.8) & (side < 23) & (s < -92 + 6 * (side > 8)) & (s > -117), "cartilage")
+    put(c, box, (gap > 1.0) & (gap < 4.5) & (s < -117) & (s > -127), "cartilage")
+    bow = np.abs((p - centre + 19.0) - 0.045 * side**2) / np.sqrt(1 + (0.09 * side) ** 2)
+    put(c, box, (bow < 2.8) & (side < 21) & (np.abs(s + 83) < 4.0), "skull")
+    straps = (np.abs(gap - 9.5) < 2.2) & (p < centre) & (s < -88) & (s > -190) & (side > 2)
+    put(c, box, straps, "wall muscle", over=("visceral fat",))
+    _tongue(c)
+    put(c, box, (gap < 0) & (s < 2), "airway")
+    palate = [(-33, -44, 0), (-38, -34, 0), (-52, -26, 0)]
+    tube(c, palate, (4.5, 4.5, 3.0), "wall muscle")
+    if rng.random() < 0.8:  # epiglottis
+        tube(c, [(-92, -28, 0), (-80, -26, 0), (-72, -22, 0)], (2.5, 3.0, 2.0), "wall muscle")
+    path = np.array([(-126, -6), (-150, 3), (-180, 16), (-215, 28), (-290, 40)], float)
+    tube(c, np.column_stack([path, rng.normal(2, 2, 5)]), rng.uniform(4.5, 6.5), "oesophagus")
+
+
+def _tongue(c: Canvas) -> None:
+    rng = c.rng
+    size = rng.uniform(0.92, 1.08)
+    made = c.ellipsoid((-53, -54, 0), np.array((20, 31, 22)) * size, None, 0.8)
+    root = c.ellipsoid((-65, -40, 0), np.array((18, 15, 17)) * size, None, 0.8)
+    over = ("visceral fat", "subcutaneous fat", "wall muscle", "air", "airway", "cartilage")
+    if made is not None:
+        if rng.random() < 0.35:
+            put(c, made[0], (made[1] > -4.0) & (c.s[made[0]] > -52) & (c.s[made[0]] < -35), "airway", over=over[:3])
+        put(c, made[0], made[1] > 0, "tongue", over=over)
+    if root is not None:
+        put(c, root[0], root[1] > 0, "tongue", over=over)
+
+
+def vessels(c: Canvas) -> None:
+    """Carotid, vertebral and subclavian arteries, and the veins beside them."""
+    rng = c.rng
+    for side in _BOTH:
+        out = rng.normal(0, 1.5)
+        fork = -85 + rng.normal(0, 7)
+        r = rng.uniform(2.9, 3.9)
+        common = [(-285, 5, side * 12), (-215, -2, side * 14), (-180, -10, side * 18), (-150, -8, side * (23 + out)), (-115, -8, side * (27 + out)), (fork, -8, side * (28 + out))]
+        inner = [(fork, -8, side * (28 + out)), (fork + 15, -3, side * (30 + out)), (-40, -4, side * 27), (-22, -2, side * 27), (-6, -8, side * 24)]
+        outer = [(fork, -9, side * (28 + out)), (fork + 25, -16, side * 33), (-40, -12, side * 42), (-15, -4, side * 50)]
+        wide = float(np.clip(rng.normal(5.5, 1.4), 2.5, 9.0))
+        jugular = [(-14, 4, side * 29), (-45, 2, side * 32), (-85, 0, side * (36 + out)), (-125, -4, side * (36 + out)), (-160, -10, side * 33), (-190, -18, side * 24), (-215, -20, side * 16), (-285, -18, -14)]
+        tube(c, jugular, np.array([3.0, 4.0, wide, wide, wide * 1.1, 7.5, 7.5, 8.0]), "neck vein", over=_SOFT)
+        tube(c, [(-192, -20, side * 24), (-186, -14, side * 60), (-190, 0, side * 105), (-215, 5, side * 140)], (6.5, 5, 4.5, 4), "neck vein", over=_SOFT)
+        tube(c, common, (6.0, 5.5, r + 0.5, r, r, r + 0.8), "neck artery", over=_SOFT)
+        tube(c, inner, (r + 0.5, r * 0.85, r * 0.75, 2.4, 2.2), "neck artery", over=_SOFT)
+        tube(c, outer, (r * 0.7, r * 0.65, 2.0, 1.6), "neck artery", over=_SOFT)
+        tube(c, [(-215, 6, side * 16), (-182, 8, side * 24), (-168, 4, side * 46), (-178, 4, side * 80), (-212, 10, side * 140)], (5, 4.5, 4.5, 4, 3.5), "neck artery", over=_SOFT)
+        tube(c, [(-175, 10, side * 22), (-140, 16, side * 17), (-60, 11, side * 17), (-38, 14, side * 24)], 1.7, "neck artery", over=(*_SOFT, "vertebra"))
+
+
+_SOFT = ("visceral fat", "subcutaneous fat", "wall muscle", "back muscle", "lung", "cartilage")
+
+
+def muscles(c: Canvas) -> None:
+    """Sternocleidomastoid, scalenes, levator of the shoulder blade and digastric."""
+    rng = c.rng
+    over = ("visceral fat", "subcutaneous fat")
+    size = rng.uniform(0.85, 1.25)
+    for side in _BOTH:
+        strand = [(-24, 20, side * 60), (-60, 12, side * 56), (-100, -6, side * 49), (-140, -22, side * 38), (-170, -34, side * 22), (-188, -38, side * 13)]
+        for shift in (-4.0, 4.0):  # a strap rather than a cord
+            way = np.array(strand, float) + (0.0, shift, 0.25 * shift * side)
+            tube(c, way, np.array((6.0, 8.0, 8.0, 7.5, 6.0, 4.0)) * size, "wall muscle", over=over)
+        tube(c, [(-60, 8, side * 26), (-120, 12, side * 30), (-175, 18, side * 52)], np.array((4, 8, 8)) * size, "wall muscle", over=over)
+        tube(c, [(-45, 18, side * 32), (-110, 30, side * 42), (-170, 62, side * 70)], np.array((6, 8, 8)) * size, "back muscle", over=over)
+        tube(c, [(-22, 12, side * 48), (-70, -18, side * 36), (-84, -36, side * 24), (-86, -76, side * 8)], 3.6 * size, "wall muscle", over=over)
+
+
+def glands(c: Canvas) -> None:
+    """Parotid and submandibular glands and thyroid; some were taken out, some thyroids are goitres."""
+    rng = c.rng
+    over = ("visceral fat", "subcutaneous fat", "wall muscle")
+    large = float(np.exp(rng.normal(0, 0.08)))
+    operated = rng.random(5) < (0.03, 0.03, 0.05, 0.05, 0.05)
+    for index, (name, side) in enumerate((("right", -1), ("left", 1))):
+        if not operated[index]:
+            k = large * float(np.exp(rng.normal(0, 0.05)))
+            blob(c, (-26, -8, side * 60), np.array((27, 19, 11)) * k, f"{name} parotid", over=over, rough=1.2)
+            blob(c, (-26, 1, side * 50), np.array((20, 10, 14)) * k, f"{name} parotid", over=over, rough=1.0)
+        if not operated[2 + index]:
+            k = large * float(np.exp(rng.normal(0, 0.06)))
+            blob(c, (-84, -32, side * 32), np.array((13, 17, 10)) * k, f"{name} submandibular", over=over, rough=0.8)
+    if operated[4]:
+        return
+    goitre = rng.uniform(1.2, 1.7) if rng.random() < 0.1 else 1.0
+    lobe = float(rng.choice([-1, 1])) if rng.random() < 0.05 else 0.0
+    for side in _BOTH:
+        if side == lobe:  # one lobe removed
+            continue
+        k = goitre * float(np.exp(rng.normal(0, 0.07)))
+        blob(c, (-136, -15, side * 18), np.array((25, 11, 9.5)) * k, "thyroid", over=_SOFT[:3], rough=0.8)
+    if lobe == 0.0:
+        tube(c, [(-142, -22, -14), (-143, -26 - 2 * goitre, 0), (-142, -22, 14)], (5, 4, 5), "thyroid", over=_SOFT[:3])
+
+
+def outside(c: Canvas, n: Neck) -> None:
+    """A rest behind the head in some, a couch below in some."""
+    rng = c.rng
+    free = c.labels == 0
+    if rng.random() < 0.4:
+        gap = rng.uniform(4, 10)
+        shell = (n.surface < -gap) & (n.surface > -gap - 5.0) & (c.flat[1][None, :, None] > 25) & (c.s > -95)
+        c.labels[shell & free] = STRUCTURES["couch"]
+    if rng.random() < 0.4:
+        body = np.flatnonzero((~free).any((0, 2)))
+        lowest = c.flat[1][int(body[-1])] if len(body) else 0.0
+        y, x = c.flat[1][:, None], c.flat[2][None, :]
+        plate = np.abs(y - lowest - rng.uniform(4, 16) + x**2 * rng.uniform(0, 0.001)) < 2.5
+        plate &= np.abs(x) < rng.uniform(120, 230)
+        c.labels[plate[None] & free] = STRUCTURES["couch"]
