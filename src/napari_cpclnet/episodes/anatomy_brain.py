@@ -27,9 +27,10 @@ def brain(c: Canvas, h: Head) -> None:
     tent = tent + (20.0 - tent) * ramp(-p, -24.0, -10.0)
     petrous = p - 0.35 * np.abs(l) - 1.0  # in front of it and beside the brainstem lies the temporal lobe
     above = smooth_max((s - tent).astype(np.float32), (-petrous).astype(np.float32), 4.0)
-    above = np.where((np.abs(l) < 17.0) & (s < 22.0) & (p > -22.0), -5.0, above)
+    centre = (np.abs(p - 8.0) < 30.0) & (np.abs(l) < np.where(s < 5.0, 26.0, 17.0)) & (s < 22.0)
+    above[centre] = -5.0  # of the base, where the brainstem and the cisterns are
     _cerebrum(c, h, np.minimum(surface, above), waste)
-    under = np.minimum(surface, np.minimum(tent - s - 2.0, (petrous - 12.0).astype(np.float32)))
+    under = np.minimum(surface, np.minimum(tent - s - 1.0, (petrous - 7.0).astype(np.float32)))
     small = np.float32(1.0 + 2.0 * max(waste, 0.0))
     lobes = np.minimum(under - small, 58.0 - np.abs(l)) - 1.5 * np.exp(-((l / 4.0) ** 2)) * (p > 55)
     cerebellum = lobes > 0
@@ -68,17 +69,17 @@ def _cerebrum(c: Canvas, h: Head, surface: Float, waste: float) -> None:
     sylvius = np.where((side > 38.0) & (p > -32.0) & (p < 34.0), lid, 99.0)
     insula = np.where((lid < 11.0) & (p > -26.0) & (p < 20.0), np.abs(side - 38.0), 99.0)
     opening = np.minimum(sylvius, insula + 0.8)
-    fold = np.abs(c.noise(h.box, 19.0))
+    fold = np.abs(c.noise(h.box, float(rng.uniform(10.5, 13.0))))
     bottom = np.clip(1.0 - surface / rng.uniform(17.0, 24.0), 0.0, 1.0)
     tight = max(-waste, 0.0)
-    gap = 0.16 * bottom * (1.0 + 2.2 * max(waste, 0.0))
+    gap = 0.13 * bottom * (1.0 + 1.8 * max(waste, 0.0))
     tissue = surface > 0
     cleft = (middle < 1.3 + 1.2 * max(waste, 0)) | (opening < 1.4 + 2.0 * max(waste, 0)) | (fold < gap)
     tissue &= ~(cleft if tight == 0 else (middle < 1.0) & (surface < 25))
     ribbon = rng.uniform(3.2, 4.0)
     grey = surface < ribbon
     grey |= (middle < ribbon + 1.6) | (opening < ribbon + 1.8)
-    grey |= fold < (0.42 + 0.1 * rng.random()) * np.sqrt(bottom) * (bottom > 0)
+    grey |= fold < (0.48 + 0.12 * rng.random()) * np.sqrt(bottom) * (bottom > 0)
     put(c, h.box, tissue, "brain white matter")
     put(c, h.box, tissue & grey, "brain grey matter")
 

@@ -6,6 +6,7 @@ size; `p` is 0 at the ears' canals.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,13 @@ def egg(s: Float, p: Float, l: Float, centre: ArrayLike, radii: ArrayLike, power
     return np.asarray(far / (q + 1e-6) ** (1.0 / power) - far, dtype=np.float32)
 
 
+def profile(x: Float, knots: Sequence[float], values: Sequence[float]) -> Float:
+    """Broken line through `values` at `knots` (rising, mm), constant outside; read from a table, which is fast."""
+    table = np.interp(np.arange(knots[0], knots[-1] + 0.5, 0.5), knots, values).astype(np.float32)
+    index = ((x - np.float32(knots[0])) * 2.0 + 0.5).astype(np.int16)
+    return np.asarray(table[np.clip(index, 0, len(table) - 1)])
+
+
 def put(c: Canvas, box: Box, mask: Mask, name: str, *, over: tuple[str, ...] = ()) -> None:
     """Label voxels under `mask`; where names are given `over`, of these structures only."""
     if over:
@@ -113,7 +121,7 @@ def build_head(c: Canvas) -> Head:
     s, p, l = c.s[box], c.p[box], c.l[box]
     side = np.abs(l)
     wider = 1.0 + 0.0008 * p  # behind than in front
-    vault = egg(s, p, l / wider, (45.0, 0.0, 0.0), (75.0, 86.0, 68.0), rng.uniform(2.1, 2.35))
+    vault = egg(s, p, l / wider, (45.0, 0.0, 0.0), (76.0, 87.0, 69.5), rng.uniform(2.1, 2.35))
     behind = egg(s, p, l, (10.0, 35.0, 0.0), (40.0, 47.0, 57.0))
     clivus = (p + 8.0 - 0.39 * (22.0 - s)).astype(np.float32)
     behind = smooth_min(behind, clivus, 6.0)
@@ -141,8 +149,8 @@ def _face(c: Canvas, box: Box, cranium: Float, chin: float) -> Float:
     s, p, l = c.s[box], c.p[box], c.l[box]
     knots = [-100.0, -85.0, -68.0, -45.0, -20.0, 0.0, 20.0, 40.0, 60.0]
     full = rng.normal(0, 3.0)
-    front = np.interp(s, knots, [84 + chin, 95 + chin, 93 + chin / 2, 99, 94, 88, 88, 94, 90])
-    half = np.interp(s, knots, [36, 46 + full, 58 + full, 65 + full, 68 + full / 2, 70, 68, 60, 50])
+    front = profile(s, knots, [84 + chin, 95 + chin, 93 + chin / 2, 99, 94, 88, 88, 94, 90])
+    half = profile(s, knots, [36, 46 + full, 58 + full, 65 + full, 68 + full / 2, 70, 68, 60, 50])
     back = 12.0
     middle = 0.5 * (back - front)
     p = p - middle
@@ -253,10 +261,10 @@ def nose_and_sinuses(c: Canvas, h: Head) -> None:
 
     def sinus(centre: ArrayLike, radii: ArrayLike, wall: float, power: float = 2.6) -> None:
         reach = np.asarray(radii, float)
-        box = c.box(centre, reach + wall)
+        box = c.box(centre, reach + wall + 2.0)
         if box is None:
             return
-        depth = egg(c.s[box], c.p[box], c.l[box], centre, radii, power) + 0.5 * c.noise(box, 12.0)
+        depth = egg(c.s[box], c.p[box], c.l[box], centre, radii, power) + 0.12 * min(reach) * c.noise(box, 16.0)
         free = c.is_any(box, "skull", "subcutaneous fat", "visceral fat", "wall muscle")
         put(c, box, (depth > -wall) & free, "skull")
         put(c, box, (depth > 0) & free, "sinus air")
@@ -286,7 +294,7 @@ def nose_and_sinuses(c: Canvas, h: Head) -> None:
     if box is None:
         return
     s, p, side = c.s[box], c.p[box], np.abs(c.l[box])
-    half = np.interp(s, [-30, -24, -5, 10, 24], [11, 15, 11, 5, 2.5]).astype(np.float32)
+    half = profile(s, [-30, -24, -5, 10, 24], [11, 15, 11, 5, 2.5])
     hollow = (side < half) & (s > -30) & (s < 24) & (p > -88 - 0.4 * (s + 30) * (s < -10)) & (p < -34)
     put(c, box, (side < half + 2) & (s > -30) & (s < 0) & (p > -74) & (p < -34), "skull", over=("subcutaneous fat",))
     put(c, box, hollow, "airway")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_cpclnet.episodes.anatomy_canvas import Canvas, Float, TubeField, ramp, smooth_max, smooth_min
-from napari_cpclnet.episodes.anatomy_head import Head, blob, egg, put, tube
+from napari_cpclnet.episodes.anatomy_canvas import EMPTY, Box, Canvas, Float, ramp, smooth_max, smooth_min
+from napari_cpclnet.episodes.anatomy_head import Head, blob, egg, profile, put, tube
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 
 _KNOTS = [-290.0, -240.0, -200.0, -170.0, -150.0, -115.0, -80.0, -50.0, -25.0]
@@ -23,43 +23,48 @@ class Neck:
     spine: Float  # place of the vertebral bodies behind the axis
 
 
-def _spine_at(s: float) -> float:
-    return float(np.interp(s, _KNOTS, _SPINE))
-
-
 def build_neck(c: Canvas, h: Head) -> Neck:
     """Paint skin, fat and the deep fat of head, neck and shoulders; everything else goes into them."""
-    rng = c.rng
-    s, p, l = c.s, c.p, c.l
-    side = np.abs(l)
-    knots = [-230.0, -170.0, -140.0, -110.0, -70.0, -40.0, 0.0]
-    grow = h.girth
-    half = grow * np.interp(s, knots, [84, 68, 60, 57, 58, 60, 52]).astype(np.float32) + 0.5 * h.fat
-    front = np.interp(s, knots, [48, 42, 43, 48, 52, 46, 30]).astype(np.float32) * (0.5 + 0.5 * grow) + 0.5 * h.fat
-    back = np.interp(s, knots, [100, 90, 80, 70, 66, 74, 78]).astype(np.float32) * (0.4 + 0.6 * grow) + 0.5 * h.fat
-    middle, depth = 0.5 * (back - front), 0.5 * (back + front)
-    neck = _slice_depth(p - middle, l, depth, half, 2.1)
-    neck = smooth_min(neck, (10.0 - s).astype(np.float32), 30.0)
-    broad = rng.uniform(188, 225)
-    slope = rng.uniform(0.2, 0.42)
-    top = -122.0 - slope * np.maximum(side - 50.0, 0.0) - rng.uniform(0, 12)
-    deep = np.interp(s, [-290, -210, -170, -130], [98, 86, 68, 50]).astype(np.float32) * rng.uniform(0.9, 1.12)
-    trunk = _slice_depth(p - 34.0, l, deep + 0.5 * h.fat, np.full(1, broad, np.float32), 2.4)
-    trunk = smooth_min(trunk, ((top - s) * 0.9).astype(np.float32), 40.0)
-    surface = smooth_max(neck, trunk, 22.0) + 0.8 * c.noise(c.whole, 50.0)
-    view = surface[h.box]
-    view[...] = smooth_max(view, h.face, 12.0)
-    thick = h.fat * np.interp(s, [-260, -170, -120, -60, -20, 40], [1.7, 1.4, 1.0, 0.9, 0.7, 0.5]).astype(np.float32)
-    thick = np.maximum(thick * (1 + 0.2 * c.noise(c.whole, 60.0)), 1.0)
+    surface = np.full(c.shape, EMPTY, np.float32)
+    for box, depth in (_column(c, h), _trunk(c, h)):
+        surface[box] = smooth_max(surface[box], depth, 20.0)
+    surface[h.box] = smooth_max(surface[h.box], h.face, 12.0)
+    surface += 0.8 * c.noise(c.whole, 50.0)
+    more = profile(c.s, [-260, -170, -120, -60, -20, 40], [1.6, 1.2, 1.0, 0.9, 0.7, 0.5])
+    thick = np.maximum(h.fat * more * (1 + 0.2 * c.noise(c.whole, 60.0)), 1.0)
     c.labels[surface > 0] = STRUCTURES["skin"]
     c.labels[surface > 2.5] = STRUCTURES["subcutaneous fat"]
-    c.labels[(surface > thick + 2.5) & (s < -10)] = STRUCTURES["visceral fat"]
-    n = Neck(surface=surface, spine=np.interp(s, _KNOTS, _SPINE).astype(np.float32))
+    c.labels[(surface > thick + 2.5) & (c.s < -10)] = STRUCTURES["visceral fat"]
+    n = Neck(surface=surface, spine=profile(c.s, _KNOTS, _SPINE))
     _flesh(c, n, thick)
     return n
 
 
-def _slice_depth(p: Float, l: Float, depth: Float, half: Float, power: float) -> Float:
+def _column(c: Canvas, h: Head) -> tuple[Box, Float]:
+    """Depth below the skin of the neck."""
+    box = c.box((-120, 20, 0), (150, 115, 115)) or c.whole
+    s, p, l = c.s[box], c.p[box], c.l[box]
+    knots = [-230, -170, -140, -110, -70, -40, 0]
+    half = h.girth * profile(s, knots, [84, 68, 60, 57, 58, 60, 52]) + 0.5 * h.fat
+    front = profile(s, knots, [48, 42, 43, 48, 52, 46, 30]) * (0.5 + 0.5 * h.girth) + 0.5 * h.fat
+    back = profile(s, knots, [100, 90, 80, 70, 66, 74, 78]) * (0.4 + 0.6 * h.girth) + 0.5 * h.fat
+    neck = _slice_depth(p - 0.5 * (back - front), l, 0.5 * (back + front), half, 2.1)
+    return box, smooth_min(neck, 10.0 - s, 30.0)
+
+
+def _trunk(c: Canvas, h: Head) -> tuple[Box, Float]:
+    """Depth below the skin of the shoulders and the upper chest."""
+    rng = c.rng
+    box = c.box((-200, 30, 0), (110, 190, 260)) or c.whole
+    s, p, l = c.s[box], c.p[box], c.l[box]
+    broad = rng.uniform(190, 225) + 0.5 * h.fat
+    top = -118.0 - rng.uniform(0, 10) - rng.uniform(0.2, 0.36) * np.maximum(np.abs(l) - 50.0, 0.0)
+    deep = profile(s, [-290, -210, -170, -130], [98, 88, 72, 52]) * rng.uniform(0.9, 1.12) + 0.5 * h.fat
+    trunk = _slice_depth(p - 34.0, l, deep, broad, 2.4)
+    return box, smooth_min(trunk, (0.9 * (top - s)).astype(np.float32), 25.0)
+
+
+def _slice_depth(p: Float, l: Float, depth: Float, half: Float | float, power: float) -> Float:
     """Depth along the ray from the axis, inside an oval in every slice."""
     far = np.sqrt(p * p + l * l) + 1e-2
     q = ((np.abs(p) / depth) ** power + (np.abs(l) / half) ** power + 1e-6) ** (1.0 / power)
@@ -71,11 +76,13 @@ def _flesh(c: Canvas, n: Neck, thick: Float) -> None:
     rng = c.rng
     s, p, side = c.s, c.p, np.abs(c.l)
     inner = n.surface - thick
-    wall = (inner > 2.5) & (s < -125.0 - 0.2 * side) & (side > 55.0 - 0.15 * (s + 130.0))
-    c.labels[wall] = STRUCTURES["wall muscle"]
     behind = p - n.spine
-    bulk = np.interp(s, [-280, -170, -110, -45, -25, -12], [56, 50, 46, 46, 42, 34]).astype(np.float32)
-    bulk = bulk * rng.uniform(0.9, 1.12)
+    # shoulders, with the fat above the collar bone left free in front
+    wall = (inner > 2.5) & (s < -118.0 - 0.15 * side)
+    wall &= 0.85 * side + 0.5 * behind > 56.0 - 0.12 * (s + 130.0) + 3.0 * c.noise(c.whole, 40.0)
+    c.labels[wall] = STRUCTURES["wall muscle"]
+    bulk = profile(s, [-280, -170, -110, -45, -25, -12], [56, 50, 46, 46, 42, 34]) * rng.uniform(0.9, 1.12)
+    bulk += 1.5 * c.noise(c.whole, 30.0)
     nape = (inner > 3.0) & (behind > 6.0 + 0.15 * side) & (s < -15.0) & (side < bulk)
     c.labels[nape] = STRUCTURES["back muscle"]
     # planes of fat part the layers of the nape, and its halves
@@ -98,10 +105,10 @@ def spine(c: Canvas) -> None:
         return
     s, p, l = c.s[box], c.p[box], c.l[box]
     side = np.abs(l)
-    u = p - np.interp(s, _KNOTS, _SPINE).astype(np.float32)
-    size = np.interp(s, [-290, -170, -60], [1.25, 1.0, 0.92]).astype(np.float32) * rng.uniform(0.95, 1.1)
+    u = p - profile(s, _KNOTS, _SPINE)
+    size = profile(s, [-290, -170, -60], [1.25, 1.0, 0.92]) * rng.uniform(0.95, 1.1)
     pitch = rng.uniform(16.8, 18.2)
-    phase = np.interp(-s, [62.0, 62.0 + 6 * pitch, 62.0 + 12 * pitch], [0.0, 6.0, 11.0]).astype(np.float32)
+    phase = profile(-s, [62.0, 62.0 + 6 * pitch, 62.0 + 12 * pitch], [0.0, 6.0, 11.0])
     frac = np.abs(phase + 0.5 - np.round(phase + 0.5))  # 0 in a disc, 0.5 in the middle of a body
     level = np.floor(phase)  # 0 is C3
     mask = s < -30.0
@@ -109,7 +116,7 @@ def spine(c: Canvas) -> None:
     arch = ((side / (19.0 * size)) ** 2 + ((u - 15.0 * size) / (12.5 * size)) ** 2 < 1) & (u > 2) & (s < -36)
     facet = ((side - 18 * size) / 7.0) ** 2 + ((u - 9.0 * size) / 7.5) ** 2 < 1
     transverse = (side < 27 * size) & (np.abs(u - 4.0 - (s < -150) * 10.0) < 4.0) & (frac > 0.3)
-    long = np.interp(s, [-200, -140, -125, -62, -50], [58, 52, 38, 34, 40])
+    long = profile(s, [-200, -140, -125, -62, -50], [58, 52, 38, 34, 40])
     spinous = (side < 3.4) & (u > 20) & (u < long) & (np.abs(phase - 0.15 - level - 0.55) < 0.26)
     view = c.labels[box]
     bone = (arch | facet | transverse | spinous) & mask & (s < -44)
@@ -135,7 +142,8 @@ def spine(c: Canvas) -> None:
 def shoulders(c: Canvas) -> None:
     """Collar bones, shoulder blades, upper arms, first ribs and the tops of the lungs."""
     rng = c.rng
-    drop = rng.normal(0, 8)
+    drop = rng.normal(-6, 6)
+    inside = ("visceral fat", "wall muscle", "back muscle")
     wide = rng.uniform(0.92, 1.05)
     for side in _BOTH:
         lung = c.box((-230, 30, side * 55), (75, 70, 60))
@@ -143,16 +151,16 @@ def shoulders(c: Canvas) -> None:
             depth = egg(c.s[lung], c.p[lung], c.l[lung], (-235, 32, side * 54), (72, 60, 40), 2.3)
             shell = np.abs((c.s[lung] + 0.55 * (c.p[lung] - 30) + 240) / 17.0 % 1.0 - 0.5) < 0.24
             put(c, lung, depth > -9, "wall muscle")
-            put(c, lung, (depth > -8) & (depth < -1.5) & shell & (c.l[lung] * side > 22), "rib")
+            put(c, lung, (depth > -8) & (depth < -1.5) & shell & (c.l[lung] * side > 22), "rib", over=inside)
             put(c, lung, depth > 0, "lung")
-        tube(c, [(-188, -28, side * 14), (-182 + drop / 3, -22, side * 60), (-168 + drop / 2, 8, side * 110 * wide), (-166 + drop, 26, side * 150 * wide)], (9, 6, 5.5, 7), "rib")
-        tube(c, [(-168 + drop, 30, side * 155 * wide), (-178 + drop, 62, side * 120 * wide), (-190 + drop, 82, side * 70)], (8, 5, 4), "rib")
+        tube(c, [(-188, -28, side * 14), (-182 + drop / 3, -22, side * 60), (-168 + drop / 2, 8, side * 110 * wide), (-166 + drop, 26, side * 150 * wide)], (9, 6, 5.5, 7), "rib", over=inside)
+        tube(c, [(-168 + drop, 30, side * 155 * wide), (-178 + drop, 62, side * 120 * wide), (-190 + drop, 82, side * 70)], (8, 5, 4), "rib", over=inside)
         blade = [(-190 + drop, 45, side * 140 * wide), (-225 + drop, 70, side * 105), (-270, 85, side * 80)]
-        tube(c, blade, (9, 5, 4), "rib")
+        tube(c, blade, (9, 5, 4), "rib", over=inside)
         head = (-192 + drop, 28, side * 168 * wide)
-        blob(c, head, (23, 23, 22), "rib")
-        tube(c, [head, (-290, 30, side * 185 * wide)], (15, 11), "rib")
-    tube(c, [(-192, -34, 0), (-290, -52, 0)], (13, 13), "rib")
+        blob(c, head, (23, 23, 22), "rib", over=inside)
+        tube(c, [head, (-290, 30, side * 185 * wide)], (15, 11), "rib", over=inside)
+    tube(c, [(-192, -34, 0), (-290, -52, 0)], (13, 13), "rib", over=inside)
 
 
 def airway(c: Canvas) -> None:
@@ -161,13 +169,13 @@ def airway(c: Canvas) -> None:
     box = c.box((-130, -25, 0), (165, 40, 40))
     if box is None:
         return
-    s, p, l = c.s[box], c.p[box], c.l[box] + 1.0 * c.noise(c.box((-130, -25, 0), (165, 40, 40)) or box, 50.0)
+    s, p, l = c.s[box], c.p[box], c.l[box] + 1.0 * c.noise(box, 50.0)
     side = np.abs(l)
     heights = [-290, -215, -180, -150, -130, -118, -108, -102, -92, -80, -65, -50, -38, -25, -10, -2]
-    centre = np.interp(s, heights, [26, 14, 2, -10, -18, -23, -26, -26, -24, -19, -17, -16, -16, -18, -20, -20])
+    centre = profile(s, heights, [26, 14, 2, -10, -18, -23, -26, -26, -24, -19, -17, -16, -16, -18, -20, -20])
     open_ = rng.uniform(0.6, 1.25)
-    across = np.interp(s, heights, [9, 9, 9, 9, 8.5, 7.5, 4, 3.5, 9, 13, 12, 11, 12, 14, 13, 9])
-    deep = np.interp(s, heights, [8, 8, 8, 8, 8.5, 9, 10, 10, 8, 6.5, 6.5, 6, 6, 7.5, 8.5, 5])
+    across = profile(s, heights, [9, 9, 9, 9, 8.5, 7.5, 4, 3.5, 9, 13, 12, 11, 12, 14, 13, 9])
+    deep = profile(s, heights, [8, 8, 8, 8, 8.5, 9, 10, 10, 8, 6.5, 6.5, 6, 6, 7.5, 8.5, 5])
     upper = ramp(s, -100.0, -85.0)
     across, deep = across * (1 + (np.sqrt(open_) - 1) * upper), deep * (1 + (open_ - 1) * upper)
     q = np.sqrt((side / across) ** 2 + ((p - centre) / deep) ** 2)
