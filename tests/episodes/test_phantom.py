@@ -39,7 +39,7 @@ def in_most(values: list[bool]) -> bool:
 
 def test_the_table_is_small_and_starts_with_air() -> None:
     assert STRUCTURES["air"] == 0
-    assert len(STRUCTURES) < 50
+    assert len(STRUCTURES) < 100
     assert sorted(STRUCTURES.values()) == list(range(len(STRUCTURES)))
 
 
@@ -47,7 +47,8 @@ def test_targets_consist_of_known_structures_and_do_not_share_any() -> None:
     used = [name for names in TARGETS.values() for name in names]
     assert set(used) <= set(STRUCTURES)
     assert set(MERGES["liver"]) == {"liver", "liver vessel", "liver lesion"}
-    organs = [name for target, names in TARGETS.items() if target != "liver lesion" for name in names]
+    parts = {"liver lesion", "cerebellum", "brainstem", "spinal cord"}  # of another class
+    organs = [name for target, names in TARGETS.items() if target not in parts for name in names]
     assert len(organs) == len(set(organs))
 
 

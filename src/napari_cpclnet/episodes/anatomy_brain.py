@@ -22,7 +22,7 @@ def brain(c: Canvas, h: Head) -> None:
         wide = rng.uniform(1.9, 2.8)
     s, p, l = c.s[h.box], c.p[h.box], c.l[h.box]
     put(c, h.box, h.cavity > 0, "cerebrospinal fluid")
-    surface = h.cavity - np.float32(1.2 + 2.2 * max(waste, 0.0)) - 0.5 * c.noise(h.box, 25.0)
+    surface = h.cavity - np.float32(1.0 + 1.8 * max(waste, 0.0)) - 0.5 * c.noise(h.box, 25.0)
     tent = 8.0 + 27.0 * np.exp(-((l / 40.0) ** 2)) * ramp(-p, -80.0, -35.0)
     tent = tent + (20.0 - tent) * ramp(-p, -24.0, -10.0)
     petrous = p - 0.35 * np.abs(l) - 1.0  # in front of it and beside the brainstem lies the temporal lobe
@@ -36,12 +36,31 @@ def brain(c: Canvas, h: Head) -> None:
     cerebellum = lobes > 0
     put(c, h.box, cerebellum, "cerebellum")
     if rng.random() < 0.7:  # arbor vitae
-        put(c, h.box, (lobes > 9.0) & (np.abs(c.noise(h.box, 12.0)) < 0.5), "brain white matter", over=("cerebellum",))
-        put(c, h.box, (lobes > 9.0) & (np.abs(p - 42) < 9) & (np.abs(s + 4) < 9), "cerebellum", over=_TISSUE[1:])
+        put(
+            c,
+            h.box,
+            (lobes > 9.0) & (np.abs(c.noise(h.box, 12.0)) < 0.5),
+            "brain white matter",
+            over=("cerebellum",),
+        )
+        put(
+            c,
+            h.box,
+            (lobes > 9.0) & (np.abs(p - 42) < 9) & (np.abs(s + 4) < 9),
+            "cerebellum",
+            over=_TISSUE[1:],
+        )
     if waste > -0.3:
         folia = (lobes < 5.0) & (np.abs(c.noise(h.box, 9.0)) < 0.06 + 0.15 * max(waste, 0.0))
         put(c, h.box, folia & cerebellum, "cerebrospinal fluid")
-    stem = [(32, 2, 0, 13), (22, 6, 0, 13), (8, 10, 0, 15.5), (-4, 13, 0, 13), (-14, 18, 0, 8.5), (-30, 23, 0, 6.5)]
+    stem = [
+        (32, 2, 0, 13),
+        (22, 6, 0, 13),
+        (8, 10, 0, 15.5),
+        (-4, 13, 0, 13),
+        (-14, 18, 0, 8.5),
+        (-30, 23, 0, 6.5),
+    ]
     path = curve(stem, 6.0)
     field = TubeField(c, path[:, :3], path[:, 3] * rng.uniform(0.95, 1.08))
     if field.box is not None:
@@ -74,12 +93,12 @@ def _cerebrum(c: Canvas, h: Head, surface: Float, waste: float) -> None:
     tight = max(-waste, 0.0)
     gap = 0.13 * bottom * (1.0 + 1.8 * max(waste, 0.0))
     tissue = surface > 0
-    cleft = (middle < 1.3 + 1.2 * max(waste, 0)) | (opening < 1.4 + 2.0 * max(waste, 0)) | (fold < gap)
+    cleft = (middle < 1.3 + 1.2 * max(waste, 0)) | (opening < 1.2 + 1.2 * max(waste, 0)) | (fold < gap)
     tissue &= ~(cleft if tight == 0 else (middle < 1.0) & (surface < 25))
-    ribbon = rng.uniform(3.2, 4.0)
+    ribbon = rng.uniform(3.8, 4.6)
     grey = surface < ribbon
     grey |= (middle < ribbon + 1.6) | (opening < ribbon + 1.8)
-    grey |= fold < (0.48 + 0.12 * rng.random()) * np.sqrt(bottom) * (bottom > 0)
+    grey |= fold < (0.62 + 0.15 * rng.random()) * np.sqrt(bottom) * (bottom > 0)
     put(c, h.box, tissue, "brain white matter")
     put(c, h.box, tissue & grey, "brain grey matter")
 
@@ -114,8 +133,17 @@ def _ventricles(c: Canvas, h: Head, wide: float) -> None:
             (36, 44, side * (22 + out), 5.5),
         ]
         horns = [
-            [(42, 38, side * (20 + out), 5.5), (36, 56, side * (17 + out), 3.8), (35, 66, side * (15 + out), 2.0)],
-            [(38, 40, side * (22 + out), 5.5), (24, 28, side * (30 + out), 3.6), (15, 6, side * (30 + out), 2.6), (13, -8, side * (28 + out), 2.2)],
+            [
+                (42, 38, side * (20 + out), 5.5),
+                (36, 56, side * (17 + out), 3.8),
+                (35, 66, side * (15 + out), 2.0),
+            ],
+            [
+                (38, 40, side * (22 + out), 5.5),
+                (24, 28, side * (30 + out), 3.6),
+                (15, 6, side * (30 + out), 2.6),
+                (13, -8, side * (28 + out), 2.2),
+            ],
         ]
         for way in (body, *horns):
             points = np.array(way, float)
@@ -130,7 +158,13 @@ def _ventricles(c: Canvas, h: Head, wide: float) -> None:
         put(c, made[0], made[1] > 0, "ventricle", over=over)
     septum = c.box((48, -20, 0), (16, 30, 4))
     if septum is not None and wide > 1.2:
-        put(c, septum, (np.abs(c.l[septum]) < 1.3) & (c.s[septum] > 44), "brain white matter", over=("ventricle",))
+        put(
+            c,
+            septum,
+            (np.abs(c.l[septum]) < 1.3) & (c.s[septum] > 44),
+            "brain white matter",
+            over=("ventricle",),
+        )
 
 
 def _lesions(c: Canvas, h: Head) -> None:
@@ -157,4 +191,6 @@ def _sinuses(c: Canvas, h: Head) -> None:
     stronger = np.where(l * c.rng.choice([-1, 1]) > 0, 1.0, 0.55)
     put(c, h.box, course & (np.abs(s - 9.0) < 4.5 * stronger), "neck vein")
     falx = (np.abs(l) < 0.8) & (s > 40) & c.is_any(h.box, "cerebrospinal fluid") & (h.cavity > 6)
-    c.labels[h.box][falx & (np.sqrt(((s - 34) / 26) ** 2 + ((p + 3) / 43) ** 2) > 1.3)] = STRUCTURES["cartilage"]
+    c.labels[h.box][falx & (np.sqrt(((s - 34) / 26) ** 2 + ((p + 3) / 43) ** 2) > 1.3)] = STRUCTURES[
+        "cartilage"
+    ]

@@ -59,7 +59,7 @@ def pose(c: Canvas) -> None:
         else:
             s, l = cos * s - sin * l, sin * s + cos * l
     s, p = s - 45.0, p + 10.0
-    size = float(np.clip(rng.normal(1.0, 0.03), 0.93, 1.07)) * np.clip(rng.normal(1.0, 0.025, 3), 0.95, 1.05)
+    size = np.clip(rng.normal(1.0, 0.022), 0.95, 1.045) * np.clip(rng.normal(1.0, 0.018, 3), 0.96, 1.04)
     s, p, l = (np.asarray(x / k, dtype=np.float32) for x, k in zip((s, p, l), size, strict=True))
     c.carry(s, p, l)
 
@@ -87,7 +87,13 @@ def put(c: Canvas, box: Box, mask: Mask, name: str, *, over: tuple[str, ...] = (
 
 
 def tube(
-    c: Canvas, points: ArrayLike, radius: ArrayLike, name: str, *, over: tuple[str, ...] = (), step: float = 9.0
+    c: Canvas,
+    points: ArrayLike,
+    radius: ArrayLike,
+    name: str,
+    *,
+    over: tuple[str, ...] = (),
+    step: float = 9.0,
 ) -> None:
     """Paint a smooth tube through points, all of one radius or one for each point."""
     points = np.asarray(points, float)
@@ -126,7 +132,9 @@ def build_head(c: Canvas) -> Head:
     clivus = (p + 8.0 - 0.39 * (22.0 - s)).astype(np.float32)
     behind = smooth_min(behind, clivus, 6.0)
     temporal = egg(s, p, side, (22.0, -8.0, 38.0), (24.0, 36.0, 27.0))
-    floor = 24.0 + (12.0 - 9.0 * np.exp(-((l / 12.0) ** 2))) * ramp(-p, 25.0, 40.0) - 20.0 * ramp(p, 25.0, 60.0)
+    floor = (
+        24.0 + (12.0 - 9.0 * np.exp(-((l / 12.0) ** 2))) * ramp(-p, 25.0, 40.0) - 20.0 * ramp(p, 25.0, 60.0)
+    )
     cavity = smooth_min(vault, (s - floor).astype(np.float32), 8.0)
     cavity = smooth_max(smooth_max(cavity, behind, 8.0), temporal, 8.0)
     cavity += 0.5 * c.noise(box, 30.0)
@@ -158,11 +166,11 @@ def _face(c: Canvas, box: Box, cranium: Float, chin: float) -> Float:
     face = egg(np.float32(0.0) * s, p / depth, l / half, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 2.35) * np.minimum(
         depth, half
     )
-    below = s + 99.0 + 0.10 * (c.p[box] + 90.0)
+    below = s + 96.0 + 0.05 * (c.p[box] + 90.0)
     face = smooth_min(face.astype(np.float32), below.astype(np.float32), 16.0)
     face = smooth_min(face, (52.0 - s).astype(np.float32), 20.0)
     nose = egg(
-        s, c.p[box], l, (-12.0, -96.0, 0.0), (rng.uniform(22, 28), rng.uniform(18, 26), rng.uniform(13, 18))
+        s, c.p[box], l, (-12.0, -96.0, 0.0), (rng.uniform(22, 28), rng.uniform(15, 22), rng.uniform(12, 16))
     )
     face = smooth_max(face, nose, 7.0)
     scalp = rng.uniform(10.0, 14.5)
@@ -205,7 +213,8 @@ def jaws(c: Canvas, h: Head) -> None:
         """Distance (mm) from a horseshoe open to the back."""
         x = np.minimum(side / half, 1.25)
         slope = power * length / half * x ** (power - 1)
-        return np.abs(p - front - length * x**power) / np.sqrt(1.0 + slope**2)
+        off = np.abs(p - front - length * x**power) / np.sqrt(1.0 + slope**2)
+        return np.asarray(off, dtype=np.float32)
 
     low = arch(-87.0, 70.0, flare, 2.3)
     body = (low < 5.0) & (s < -60.0) & (s > -88.0 + 0.22 * (p + 87.0)) & (p < -12)
@@ -251,7 +260,7 @@ def muscles(c: Canvas, h: Head) -> None:
         blob(c, (-8, -28, one * 38), (9, 18, 12 * size), "wall muscle", rough=0.6)  # lateral pterygoid
         blob(c, (-45, -58, one * 47), (16, 14, 4), "wall muscle", rough=0.6)  # buccinator
     # floor of the mouth
-    blob(c, (-80, -52, 0), (9, 34, 26), "wall muscle", rough=0.8)
+    blob(c, (-82, -54, 0), (10, 33, 27), "wall muscle", rough=0.8)
 
 
 def nose_and_sinuses(c: Canvas, h: Head) -> None:
@@ -264,7 +273,9 @@ def nose_and_sinuses(c: Canvas, h: Head) -> None:
         box = c.box(centre, reach + wall + 2.0)
         if box is None:
             return
-        depth = egg(c.s[box], c.p[box], c.l[box], centre, radii, power) + 0.12 * min(reach) * c.noise(box, 16.0)
+        depth = egg(c.s[box], c.p[box], c.l[box], centre, radii, power) + 0.12 * min(reach) * c.noise(
+            box, 16.0
+        )
         free = c.is_any(box, "skull", "subcutaneous fat", "visceral fat", "wall muscle")
         put(c, box, (depth > -wall) & free, "skull")
         put(c, box, (depth > 0) & free, "sinus air")
@@ -275,16 +286,16 @@ def nose_and_sinuses(c: Canvas, h: Head) -> None:
             put(c, box, (depth > 0) & wet, "free fluid", over=("sinus air",))
 
     size = rng.uniform(0.75, 1.1)
-    for side in (-1, 1):
-        sinus((-16, -56, side * 31), np.array((16, 17, 13)) * size, 2.2)
-    for side in (-1, 1):
-        sinus((14, -30, side * 7.5), np.array((8, 11, 7)) * rng.uniform(0.8, 1.15), 2.0)
+    for one in (-1, 1):
+        sinus((-16, -56, one * 31), np.array((16, 17, 13)) * size, 2.2)
+    for one in (-1, 1):
+        sinus((14, -30, one * 7.5), np.array((8, 11, 7)) * rng.uniform(0.8, 1.15), 2.0)
         if rng.random() < 0.85:
-            sinus((44, -87, side * 13), np.array((13, 6, 13)) * rng.uniform(0.5, 1.15), 2.5)
-        cells = c.box((14, -58, side * 7), (15, 24, 8))
+            sinus((44, -87, one * 13), np.array((13, 6, 13)) * rng.uniform(0.5, 1.15), 2.5)
+        cells = c.box((14, -58, one * 7), (15, 24, 8))
         if cells is None:
             continue
-        s, p, l = c.s[cells], c.p[cells], c.l[cells] * side
+        s, p, l = c.s[cells], c.p[cells], c.l[cells] * one
         inside = (np.abs(p + 60) < 21) & (l > 2) & (l < 12.5) & (s > 1) & (s < 25)
         put(c, cells, inside, "sinus air")
         put(c, cells, inside & (np.abs(c.noise(cells, 8.0)) < 0.25), "skull")
@@ -296,7 +307,13 @@ def nose_and_sinuses(c: Canvas, h: Head) -> None:
     s, p, side = c.s[box], c.p[box], np.abs(c.l[box])
     half = profile(s, [-30, -24, -5, 10, 24], [11, 15, 11, 5, 2.5])
     hollow = (side < half) & (s > -30) & (s < 24) & (p > -88 - 0.4 * (s + 30) * (s < -10)) & (p < -34)
-    put(c, box, (side < half + 2) & (s > -30) & (s < 0) & (p > -74) & (p < -34), "skull", over=("subcutaneous fat",))
+    put(
+        c,
+        box,
+        (side < half + 2) & (s > -30) & (s < 0) & (p > -74) & (p < -34),
+        "skull",
+        over=("subcutaneous fat",),
+    )
     put(c, box, hollow, "airway")
     bend = c.l[box] - rng.normal(0, 2.0) * np.cos((p + 60) / 15.0)
     turbinates = (side > 0.45 * half + 1) & (np.abs(c.noise(box, 11.0)) < rng.uniform(0.5, 1.0)) & (p > -78)
@@ -320,13 +337,19 @@ def orbits(c: Canvas, h: Head) -> None:
         box, depth = cone.box, cone.local
         p = c.p[box]
         rim = p > -71.0 - 0.35 * (32.0 - np.abs(c.l[box]))
-        put(c, box, (depth > -3.0) & (depth <= 0) & rim, "skull", over=("subcutaneous fat", "visceral fat", "wall muscle"))
+        put(
+            c,
+            box,
+            (depth > -3.0) & (depth <= 0) & rim,
+            "skull",
+            over=("subcutaneous fat", "visceral fat", "wall muscle"),
+        )
         within = (depth > 0) & ~c.is_any(box, "air", "skin")
         put(c, box, within, "visceral fat")
         angle = np.arctan2(c.s[box] - 18.0, c.l[box] - side * (32.0 + 0.42 * (p + 76.0)))
         recti = (np.abs(depth - 4.0) < 1.5) & (np.cos(4 * angle) > 0.35) & (p > -78)
         put(c, box, recti & within, "wall muscle")
-        tube(c, [eye + (0, 10, -side), 0.5 * (eye + apex) + (-1, 0, 0), apex], 2.2, "brain white matter")
+        tube(c, [eye + (0, 10, -side), 0.5 * (eye + apex) + (-1, 0, 0), apex], 2.2, "wall muscle")
         if side != missing:
             blob(c, eye, radius + 2.5, "skin", over=("air",))
             blob(c, eye, radius, "eye")
@@ -337,5 +360,11 @@ def ears(c: Canvas) -> None:
     rng = c.rng
     stand = rng.uniform(0.3, 0.75)
     for side in (-1, 1):
-        turn = np.array([[1.0, 0.0, 0.0], [0.0, np.cos(stand), side * np.sin(stand)], [0.0, -side * np.sin(stand), np.cos(stand)]])
+        turn = np.array(
+            [
+                [1.0, 0.0, 0.0],
+                [0.0, np.cos(stand), side * np.sin(stand)],
+                [0.0, -side * np.sin(stand), np.cos(stand)],
+            ]
+        )
         blob(c, (1, 16, side * 80), (30, 16, 4.0), "skin", tilt=turn, over=("air",))

@@ -76,7 +76,7 @@ _NAMES: tuple[str, ...] = (
 # One label may serve several structures that look alike on every scanner: "vertebra" includes the arches,
 # "cartilage" discs and costal cartilage, "rib" sternum and arm bones, "pelvic bone" sacrum and femoral heads,
 # "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac and arm muscles, and in the head and neck all
-# but the nape, "skull" mandible and hyoid, "ventricle" the fluid inside the brain and "cerebrospinal fluid" that
+# but the nape, with the optic nerves, "skull" mandible and hyoid, "ventricle" the fluid inside the brain and "cerebrospinal fluid" that
 # around it, "free fluid" what fills a sinus. Masses are in no phantom: an episode grows them where it likes.
 
 STRUCTURES: dict[str, int] = {name: index for index, name in enumerate(_NAMES)}
@@ -122,7 +122,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "free fluid": ("free fluid",),
     "mass": ("mass", "mass core"),
     "brain": MERGES["brain"],
-    "brain white matter": ("brain white matter",),
     "cerebellum": ("cerebellum",),
     "brainstem": ("brainstem",),
     "ventricles": ("ventricle",),

@@ -23,11 +23,21 @@ from napari_cpclnet.episodes import (
     anatomy_neck,
     anatomy_pelvis,
     anatomy_solid,
+    anatomy_throat,
 )
 from napari_cpclnet.episodes.anatomy_canvas import Canvas
 from napari_cpclnet.episodes.anatomy_table import MERGES, STRUCTURES, TARGETS
 
-__all__ = ["MERGES", "STRUCTURES", "TARGETS", "Phantom", "PhantomSettings", "make_head", "make_legs", "make_phantom"]
+__all__ = [
+    "MERGES",
+    "STRUCTURES",
+    "TARGETS",
+    "Phantom",
+    "PhantomSettings",
+    "make_head",
+    "make_legs",
+    "make_phantom",
+]
 
 
 class PhantomSettings(BaseModel):
@@ -45,7 +55,10 @@ class PhantomSettings(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """A labelled trunk, head or pair of legs; z runs from inferior to superior, y from front to back, x from right to left."""
+    """A labelled trunk, head or pair of legs.
+
+    z runs from inferior to superior, y from front to back, x from right to left.
+    """
 
     labels: NDArray[np.uint8]
     structures: dict[str, int]
@@ -138,15 +151,15 @@ def make_head(rng: np.random.Generator, settings: PhantomSettings | None = None)
     anatomy_neck.shoulders(c)
     anatomy_head.muscles(c, head)
     anatomy_neck.muscles(c)
-    anatomy_neck.glands(c)
-    anatomy_neck.vessels(c)
+    anatomy_throat.glands(c)
+    anatomy_throat.vessels(c)
     anatomy_head.skull(c, head)
     anatomy_neck.spine(c)
     anatomy_brain.brain(c, head)
     anatomy_head.jaws(c, head)
     anatomy_head.orbits(c, head)
     anatomy_head.nose_and_sinuses(c, head)
-    anatomy_neck.airway(c)
+    anatomy_throat.airway(c)
     anatomy_head.ears(c)
     anatomy_neck.outside(c, neck)
     c.labels[(c.flat[0] < low) | (c.flat[0] > high)] = STRUCTURES["air"]
@@ -159,5 +172,5 @@ def _scanned(rng: np.random.Generator) -> tuple[float, float]:
     draw = rng.random()
     if draw < 0.25:
         return float(rng.uniform(-75, -20)), 200.0
-    low = float(rng.uniform(-235, -170))
+    low = float(rng.uniform(-212, -165))
     return low, float(rng.uniform(0, 90)) if draw < 0.45 else 200.0
