@@ -23,7 +23,7 @@ def heads() -> list[Phantom]:
 
 @pytest.fixture(scope="module")
 def coarse() -> list[Phantom]:
-    return [make_head(np.random.default_rng(seed), SMALL) for seed in range(24)]
+    return [make_head(np.random.default_rng(seed), SMALL) for seed in range(14)]
 
 
 def millilitres(phantom: Phantom, target: str) -> float:

@@ -59,7 +59,7 @@ def pose(c: Canvas) -> None:
         else:
             s, l = cos * s - sin * l, sin * s + cos * l
     s, p = s - 45.0, p + 10.0
-    size = np.clip(rng.normal(1.0, 0.022), 0.95, 1.045) * np.clip(rng.normal(1.0, 0.018, 3), 0.96, 1.04)
+    size = np.clip(rng.normal(0.985, 0.022), 0.94, 1.03) * np.clip(rng.normal(1.0, 0.018, 3), 0.96, 1.04)
     s, p, l = (np.asarray(x / k, dtype=np.float32) for x, k in zip((s, p, l), size, strict=True))
     c.carry(s, p, l)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from napari_cpclnet.episodes.anatomy_canvas import EMPTY, Box, Canvas, Float, smooth_max, smooth_min
 from napari_cpclnet.episodes.anatomy_head import Head, blob, egg, profile, put, tube
@@ -48,8 +49,8 @@ def _column(c: Canvas, h: Head) -> tuple[Box, Float]:
     half = h.girth * profile(s, knots, [84, 68, 60, 57, 58, 60, 52]) + 0.5 * h.fat
     front = profile(s, knots, [48, 42, 43, 48, 52, 46, 30]) * (0.5 + 0.5 * h.girth) + 0.5 * h.fat
     back = profile(s, knots, [100, 90, 80, 70, 66, 74, 78]) * (0.4 + 0.6 * h.girth) + 0.5 * h.fat
-    even = np.float32(0.5)
-    neck = _slice_depth(p - even * (back - front), l, even * (back + front), half, 2.1)
+    centred = np.asarray(p - 0.5 * (back - front), dtype=np.float32)
+    neck = _slice_depth(centred, l, 0.5 * (back + front), half, 2.1)
     return box, smooth_min(neck, 10.0 - s, 30.0)
 
 
@@ -65,7 +66,7 @@ def _trunk(c: Canvas, h: Head) -> tuple[Box, Float]:
     return box, smooth_min(trunk, (0.9 * (top - s)).astype(np.float32), 25.0)
 
 
-def _slice_depth(p: Float, l: Float, depth: Float, half: Float | float, power: float) -> Float:
+def _slice_depth(p: Float, l: Float, depth: ArrayLike, half: ArrayLike, power: float) -> Float:
     """Depth along the ray from the axis, inside an oval in every slice."""
     far = np.sqrt(p * p + l * l) + 1e-2
     q = ((np.abs(p) / depth) ** power + (np.abs(l) / half) ** power + 1e-6) ** (1.0 / power)

@@ -75,9 +75,10 @@ _NAMES: tuple[str, ...] = (
 )
 # One label may serve several structures that look alike on every scanner: "vertebra" includes the arches,
 # "cartilage" discs and costal cartilage, "rib" sternum and arm bones, "pelvic bone" sacrum and femoral heads,
-# "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac and arm muscles, and in the head and neck all
-# but the nape, with the optic nerves, "skull" mandible and hyoid, "ventricle" the fluid inside the brain and "cerebrospinal fluid" that
-# around it, "free fluid" what fills a sinus. Masses are in no phantom: an episode grows them where it likes.
+# "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac and arm muscles, and in head and neck all
+# but the nape, with the optic nerves. "skull" includes mandible and hyoid; "ventricle" is the fluid inside the brain,
+# "cerebrospinal fluid" that around it, and "free fluid" also what fills a sinus. Masses are in no phantom: an episode
+# grows them where it likes.
 
 STRUCTURES: dict[str, int] = {name: index for index, name in enumerate(_NAMES)}
 """Label value of every structure; the same for all phantoms, 0 is air."""
