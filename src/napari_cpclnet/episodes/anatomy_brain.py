@@ -185,7 +185,7 @@ def _lesions(c: Canvas, h: Head) -> None:
 def _sinuses(c: Canvas, h: Head) -> None:
     """The large veins inside the skull, and the falx between the hemispheres."""
     s, p, l = c.s[h.box], c.p[h.box], c.l[h.box]
-    along = (h.cavity > -1.0) & (h.cavity < 6.5) & (p > -65) & (s > 12)
+    along = (h.cavity > -1.0) & (h.cavity < 6.5) & (p > -65) & (s > np.where(p > 30, 12, 60))
     put(c, h.box, along & (np.abs(l) < 4.5 - 0.6 * np.maximum(h.cavity, 0)), "neck vein")
     course = (h.cavity > -2.0) & (h.cavity < 5.0) & (np.abs(s - 9.0) < 4.5) & (p > 30)
     stronger = np.where(l * c.rng.choice([-1, 1]) > 0, 1.0, 0.55)
