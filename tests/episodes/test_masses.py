@@ -10,7 +10,6 @@ from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 from napari_cpclnet.episodes.masses import CORE, MASS, Mass, random_mass
 from napari_cpclnet.episodes.sampling import EpisodeSettings, PhantomEpisodes
 from napari_cpclnet.episodes.stack import PhantomStack
-from napari_cpclnet.episodes.targets import NAMES
 
 SPACING = (4.0, 3.0, 3.0)
 
@@ -90,4 +89,3 @@ def test_without_masses_none_is_shown(phantom_stack: PhantomStack) -> None:
         batch = source.batch(np.random.default_rng(seed), torch.Generator().manual_seed(seed))
         assert batch.support_labels is not None
         assert not torch.isin(batch.support_labels, torch.tensor([MASS, CORE])).any()
-    assert NAMES.index("mass") == len(NAMES) - 1

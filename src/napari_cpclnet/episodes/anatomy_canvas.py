@@ -98,11 +98,19 @@ class Canvas:
         phase = rng.uniform(0, 6.28)
         moves[2] += (bend * rng.normal(0, 3.0) * np.sin(straight[0] / 90.0 + phase)).astype(np.float32)
         self._moves = moves
+        self._steps = 2  # the deformation is gentle: two steps of its fixed-point inverse are enough
         self.s: Float = straight[0] + moves[0]
         self.p: Float = straight[1] + moves[1]
         self.l: Float = straight[2] + moves[2]
         self.gravity: Float = np.broadcast_to(straight[1], shape)
         self.room: Mask = np.ones(shape, bool)
+
+    def carry(self, s: Float, p: Float, l: Float) -> None:
+        """Take other body coordinates of the voxels: a body that is turned, bent or of another size."""
+        self.s, self.p, self.l = s, p, l
+        axes = np.ix_(*self.flat)
+        self._moves = [field - axis for field, axis in zip((s, p, l), axes, strict=True)]
+        self._steps = 8
 
     def noise(self, box: Box, wavelength: float) -> Float:
         """Smooth Gaussian noise of about unit variance over `box`, nodes `wavelength` mm apart."""
@@ -121,7 +129,7 @@ class Canvas:
         reach = np.abs(self._turn) @ np.broadcast_to(np.asarray(radius, float), (3,))
         origin = np.array([axis[0] for axis in self.flat])
         voxel = self._turn @ point
-        for _ in range(2):  # the deformation is gentle: two steps of its fixed-point inverse are enough
+        for _ in range(self._steps):
             index = np.clip((voxel - origin) / self.spacing, 0, np.array(self.shape) - 1).astype(int)
             voxel = self._turn @ (point - np.array([move[tuple(index)] for move in self._moves]))
         margin = 4.0 + 0.15 * reach.max()

@@ -64,23 +64,45 @@ _NAMES: tuple[str, ...] = (
     "pleural effusion",
     "breast gland",
     "shoulder bone",
+    "brain grey matter",
+    "brain white matter",
+    "cerebellum",
+    "brainstem",
+    "ventricle",
+    "cerebrospinal fluid",
+    "spinal cord",
+    "eye",
+    "skull",
+    "teeth",
+    "sinus air",
+    "tongue",
+    "right parotid",
+    "left parotid",
+    "right submandibular",
+    "left submandibular",
+    "thyroid",
+    "neck artery",
+    "neck vein",
 )
 # One label may serve several structures that look alike on every scanner: "vertebra" includes the arches,
 # "cartilage" discs, costal cartilage and the wall of the airways, "rib" sternum and arm bones, "pelvic bone" sacrum and
-# femoral heads, "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac, shoulder, arm and neck
-# muscles, "heart wall" the myocardium of the left ventricle, "thin heart wall" that of all other chambers,
-# "mesenteric vessel" any artery or vein without a name. Masses are in no phantom: an episode grows them where it likes.
+# femoral heads, "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac, shoulder and arm muscles, and
+# in head and neck all but the nape, with the optic nerves, "heart wall" the myocardium of the left ventricle, "thin
+# heart wall" that of all other chambers, "mesenteric vessel" any artery or vein without a name. "skull" includes
+# mandible and hyoid; "ventricle" is the fluid inside the brain, "cerebrospinal fluid" that around it, and "free fluid"
+# also what fills a sinus. Masses are in no phantom: an episode grows them where it likes.
 
 STRUCTURES: dict[str, int] = {name: index for index, name in enumerate(_NAMES)}
 """Label value of every structure; the same for all phantoms, 0 is air."""
 
 MERGES: dict[str, tuple[str, ...]] = {
     "liver": ("liver", "liver vessel", "liver lesion"),
+    "brain": ("brain grey matter", "brain white matter", "cerebellum", "brainstem"),
 }
 """Classes that are more than one structure, as a radiologist would paint them."""
 
 TARGETS: dict[str, tuple[str, ...]] = {
-    **MERGES,
+    "liver": MERGES["liver"],
     "spleen": ("spleen",),
     "right kidney": ("right kidney cortex", "right kidney medulla"),
     "left kidney": ("left kidney cortex", "left kidney medulla"),
@@ -96,7 +118,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "right adrenal": ("right adrenal",),
     "left adrenal": ("left adrenal",),
     "vertebrae": ("vertebra",),
-    "spinal canal": ("spinal canal",),
+    "spinal canal": ("spinal canal", "spinal cord"),
     "psoas": ("psoas",),
     "back muscle": ("back muscle",),
     "ribs": ("rib",),
@@ -132,5 +154,21 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "visceral fat": ("visceral fat",),
     "free fluid": ("free fluid",),
     "mass": ("mass", "mass core"),
+    "brain": MERGES["brain"],
+    "cerebellum": ("cerebellum",),
+    "brainstem": ("brainstem",),
+    "ventricles": ("ventricle",),
+    "cerebrospinal fluid": ("cerebrospinal fluid",),
+    "spinal cord": ("spinal cord",),
+    "eyes": ("eye",),
+    "skull": ("skull", "teeth"),
+    "tongue": ("tongue",),
+    "right parotid": ("right parotid",),
+    "left parotid": ("left parotid",),
+    "right submandibular": ("right submandibular",),
+    "left submandibular": ("left submandibular",),
+    "thyroid": ("thyroid",),
+    "neck arteries": ("neck artery",),
+    "neck veins": ("neck vein",),
 }
 """Classes an episode can ask for and the structures they are made of."""

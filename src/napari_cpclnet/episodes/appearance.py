@@ -30,6 +30,9 @@ _NATIVE_HU = {
     "right adrenal": 30, "left adrenal": 30, "renal sinus": -40, "mass": 40, "right ventricle blood": 42,
     "left atrium blood": 42, "right atrium blood": 42, "thin heart wall": 42, "heart scar": 40, "pulmonary artery": 42,
     "lung vessel": -60, "consolidation": 30,
+    "brain grey matter": 37, "brain white matter": 28, "cerebellum": 34, "brainstem": 30, "tongue": 55,
+    "right parotid": -2, "left parotid": -2, "right submandibular": 38, "left submandibular": 38, "thyroid": 100,
+    "neck artery": 42, "neck vein": 44,
 }  # fmt: skip
 """HU before contrast; the tissue table of `render` gives the portal venous phase."""
 
@@ -47,6 +50,10 @@ _T1 = {
     "right ventricle blood": 0.18, "left atrium blood": 0.18, "right atrium blood": 0.18, "thin heart wall": 0.38,
     "heart scar": 0.34, "pulmonary artery": 0.15, "lung vessel": 0.18, "airway": 0.0, "consolidation": 0.33,
     "pleural effusion": 0.12, "breast gland": 0.38, "shoulder bone": 0.6,
+    "brain grey matter": 0.45, "brain white matter": 0.62, "cerebellum": 0.5, "brainstem": 0.58, "ventricle": 0.1,
+    "cerebrospinal fluid": 0.12, "spinal cord": 0.52, "eye": 0.12, "skull": 0.15, "teeth": 0.04, "sinus air": 0.0,
+    "tongue": 0.45, "right parotid": 0.62, "left parotid": 0.62, "right submandibular": 0.45,
+    "left submandibular": 0.45, "thyroid": 0.45, "neck artery": 0.1, "neck vein": 0.18,
 }  # fmt: skip
 
 _FAT_INDEX = [STRUCTURES["subcutaneous fat"], STRUCTURES["visceral fat"]]
@@ -56,6 +63,8 @@ _ENHANCING = {
     "mesenteric vessel": 5, "pancreas": 6, "heart wall": 6, "right adrenal": 6, "left adrenal": 6,
     "left atrium blood": 4, "right ventricle blood": 7, "right atrium blood": 7, "pulmonary artery": 7,
     "lung vessel": 7, "thin heart wall": 6, "heart scar": 6, "consolidation": 6, "breast gland": 6,
+    "neck artery": 4, "neck vein": 5, "thyroid": 6, "right parotid": 6, "left parotid": 6, "right submandibular": 6,
+    "left submandibular": 6,
 }  # fmt: skip
 _STRANDED = {
     "liver": 0.4,
@@ -64,6 +73,9 @@ _STRANDED = {
     "spleen": 0.1,
     "back muscle": 0.25,
     "wall muscle": 0.15,
+    "tongue": 0.2,
+    "right parotid": 0.2,
+    "left parotid": 0.2,
 }
 """How often fine vessels or septa, too thin for the phantoms, show in a structure."""
 _CONTENTS = ("stomach content", "duodenum", "small bowel content", "colon content")
@@ -87,6 +99,10 @@ _TIED = (
     ("thin heart wall", "heart wall"),
     ("shoulder bone", "vertebra"),
     ("airway", "air"),
+    ("left parotid", "right parotid"),
+    ("left submandibular", "right submandibular"),
+    ("sinus air", "air"),
+    ("cerebrospinal fluid", "ventricle"),
 )
 """Pairs of one tissue: the first takes the second's value, give or take a little."""
 
@@ -177,6 +193,8 @@ def _mr(rng: np.random.Generator) -> Table:
             values[_INDEX["liver"]] *= rng.uniform(0.4, 1.0)
             for names in (("spleen",), ("right kidney cortex", "right kidney medulla")):
                 values[[_INDEX[n] for n in names]] *= rng.uniform(0.9, 1.5)
+        if rng.random() < 0.2:  # fluid-attenuated: the fluid around and in the brain is dark
+            values[[_INDEX["ventricle"], _INDEX["cerebrospinal fluid"]]] *= rng.uniform(0.05, 0.3)
         iron = rng.random() < 0.35
         if rng.random() < 0.4:  # slow blood is as bright as water
             values[[_INDEX["liver vessel"], _INDEX["portal vein"]]] = rng.uniform(0.5, 1.0)
@@ -241,7 +259,7 @@ def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
         kind = int(rng.choice(4, p=[0.30, 0.38, 0.05, 0.27]))
     values = (_ct, _mr, _pet, _any)[kind](rng)
     for follower, leader in _TIED:
-        if kind != 0 or "kidney" in follower or "adrenal" in follower:
+        if kind != 0 or follower.startswith("left "):
             loose = 0.03 if rng.random() < 0.85 else 0.15
             values[_INDEX[follower]] = values[_INDEX[leader]] + rng.normal(0, loose)
     if kind == 3 and rng.random() < 0.15:

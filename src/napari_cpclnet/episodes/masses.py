@@ -21,6 +21,7 @@ _HOSTS = (
     "subcutaneous fat", "wall muscle", "visceral fat", "liver", "spleen", "pancreas", "right kidney cortex",
     "left kidney cortex", "psoas", "back muscle", "lung", "pelvic organ",
     "breast gland",
+    "brain grey matter", "brain white matter", "cerebellum", "tongue", "right parotid", "left parotid", "thyroid",
 )  # fmt: skip
 """Where a mass may begin."""
 
@@ -36,6 +37,9 @@ _SPARED = (
     "bowel gas",
     "airway",
     "shoulder bone",
+    "skull",
+    "teeth",
+    "sinus air",
 )
 """What a mass does not grow into."""
 

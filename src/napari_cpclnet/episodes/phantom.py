@@ -16,13 +16,17 @@ from pydantic import BaseModel, ConfigDict
 
 from napari_cpclnet.episodes import (
     anatomy_body,
+    anatomy_brain,
     anatomy_chest,
     anatomy_gut,
+    anatomy_head,
     anatomy_heart,
     anatomy_limb,
+    anatomy_neck,
     anatomy_pelvis,
     anatomy_shoulder,
     anatomy_solid,
+    anatomy_throat,
 )
 from napari_cpclnet.episodes.anatomy_body import Build, Frame
 from napari_cpclnet.episodes.anatomy_canvas import Canvas
@@ -35,6 +39,7 @@ __all__ = [
     "TARGETS",
     "Phantom",
     "PhantomSettings",
+    "make_head",
     "make_heart",
     "make_legs",
     "make_phantom",
@@ -67,7 +72,7 @@ class Phantom:
     spacing: tuple[float, float, float]
     level: NDArray[np.float32]
     """(Z,) height in the body of every slice: 0 at the iliac crest, 1 at the dome of the liver, linear outside; nan in
-    legs and in a heart in short axis."""
+    legs, in heads and in a heart in short axis."""
 
     def mask(self, target: str) -> NDArray[np.bool_]:
         """Voxels of a class of `TARGETS` or a single structure."""
@@ -188,3 +193,48 @@ def make_legs(rng: np.random.Generator, settings: PhantomSettings | None = None)
     c = _canvas(rng, settings, np.array([0.0, *rng.normal(0, 15, 2)]))
     anatomy_limb.legs(c)
     return _phantom(c, settings, np.full(settings.shape[0], np.nan))
+
+
+def make_head(rng: np.random.Generator, settings: PhantomSettings | None = None) -> Phantom:
+    """Draw the head and neck of a random adult, down to the shoulders or cut off above.
+
+    The result depends on the state of `rng` and the settings only.
+    """
+    settings = settings or PhantomSettings()
+    extent = [n * h for n, h in zip(settings.shape, settings.spacing, strict=True)]
+    low, high = _scanned(rng)
+    room = max(extent[0] - (anatomy_head.VERTEX + 10.0 - low), 8.0)
+    ears = (
+        float(rng.uniform(0.1, 0.9)) * room - low,
+        0.5 * extent[1] + float(rng.normal(-10, 15)),
+        0.5 * extent[2] + float(rng.normal(0, 15)),
+    )
+    c = Canvas(rng, settings.shape, settings.spacing, ears, 0.4 * settings.deformation)
+    anatomy_head.pose(c)
+    head = anatomy_head.build_head(c)
+    neck = anatomy_neck.build_neck(c, head)
+    anatomy_neck.shoulders(c)
+    anatomy_head.muscles(c, head)
+    anatomy_neck.muscles(c)
+    anatomy_throat.glands(c)
+    anatomy_throat.vessels(c)
+    anatomy_head.skull(c, head)
+    anatomy_neck.spine(c)
+    anatomy_brain.brain(c, head)
+    anatomy_head.jaws(c, head)
+    anatomy_head.orbits(c, head)
+    anatomy_head.nose_and_sinuses(c, head)
+    anatomy_throat.airway(c)
+    anatomy_head.ears(c)
+    anatomy_neck.outside(c, neck)
+    c.labels[(c.flat[0] < low) | (c.flat[0] > high)] = STRUCTURES["air"]
+    return _phantom(c, settings, np.full(settings.shape[0], np.nan))
+
+
+def _scanned(rng: np.random.Generator) -> tuple[float, float]:
+    """Lowest and highest level of the scan, mm above the ears: whole head and neck, head, or neck."""
+    draw = rng.random()
+    if draw < 0.25:
+        return float(rng.uniform(-75, -20)), 200.0
+    low = float(rng.uniform(-212, -165))
+    return low, float(rng.uniform(0, 90)) if draw < 0.45 else 200.0

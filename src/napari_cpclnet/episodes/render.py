@@ -96,6 +96,25 @@ TISSUES: dict[str, Tissue] = {
     "pleural effusion": Tissue(10, 1.00, 0.6, 0.3),
     "breast gland": Tissue(35, 0.45, 1.0, 2.5),
     "shoulder bone": Tissue(300, 0.18, 1.0, 4.0),
+    "brain grey matter": Tissue(42, 0.52, 10.0, 0.7),
+    "brain white matter": Tissue(31, 0.38, 4.0, 0.7),
+    "cerebellum": Tissue(38, 0.47, 7.0, 1.0),
+    "brainstem": Tissue(33, 0.41, 5.0, 0.7),
+    "ventricle": Tissue(8, 1.00, 0.6, 0.3),
+    "cerebrospinal fluid": Tissue(10, 0.97, 0.9, 0.5),
+    "spinal cord": Tissue(38, 0.45, 2.2, 0.5),
+    "eye": Tissue(14, 1.00, 1.2, 0.3),
+    "skull": Tissue(820, 0.10, 1.0, 4.0),
+    "teeth": Tissue(1900, 0.03, 0.6, 4.0),
+    "sinus air": Tissue(-930, 0.02, 0.3, 1.0),
+    "tongue": Tissue(66, 0.30, 1.7, 1.8),
+    "right parotid": Tissue(18, 0.42, 2.0, 2.2),
+    "left parotid": Tissue(18, 0.42, 2.0, 2.2),
+    "right submandibular": Tissue(72, 0.48, 2.1, 1.2),
+    "left submandibular": Tissue(72, 0.48, 2.1, 1.2),
+    "thyroid": Tissue(165, 0.50, 1.6, 1.3),
+    "neck artery": Tissue(170, 0.06, 1.6, 0.3),
+    "neck vein": Tissue(165, 0.25, 1.6, 0.4),
 }
 
 _SPREAD = {"CT": 6.0, "MR": 0.025, "PT": 0.12}
@@ -158,8 +177,8 @@ def _tables(
         vary = _SPREAD[modality] * rng.standard_normal() if name not in ("air", "couch") else 0.0
         values[label] = tissue[column] + scale * vary
         textures[label] = tissue.texture * _TEXTURE[modality] * scale
-    for side in ("cortex", "medulla"):  # both kidneys of a patient take up contrast alike
-        pair = [structures.get(f"{where} kidney {side}") for where in ("right", "left")]
+    for organ in ("kidney cortex", "kidney medulla", "parotid", "submandibular"):  # a patient's two are alike
+        pair = [structures.get(f"{where} {organ}") for where in ("right", "left")]
         if pair[0] is not None and pair[1] is not None:
             values[pair[1]] = values[pair[0]]
     return values, textures

@@ -19,6 +19,7 @@ from torch import Tensor
 from napari_cpclnet.episodes.phantom import (
     Phantom,
     PhantomSettings,
+    make_head,
     make_heart,
     make_legs,
     make_phantom,
@@ -36,7 +37,7 @@ class PhantomStack:
     ----------
     labels : Tensor of uint8, shape (P, Z, Y, X)
     levels : Tensor, shape (P, Z)
-        nan where there is no level: in legs, and in a heart in short axis.
+        nan where there is no level: in legs and heads, and in a heart in short axis.
     parts : Tensor of int64, shape (P,)
         What each shows: a number of `PARTS`.
     spacing : tuple of float
@@ -49,12 +50,12 @@ class PhantomStack:
     spacing: tuple[float, float, float]
 
 
-PARTS = ("trunk", "thorax", "heart", "legs")
+PARTS = ("trunk", "thorax", "heart", "legs", "head")
 """Names of the parts of the body that phantoms show; a part's number is its place here."""
 
 _SHOWN = (
     "trunk", "trunk", "thorax", "trunk", "trunk", "trunk", "trunk", "heart", "trunk", "legs",
-    "trunk", "thorax", "trunk", "trunk", "trunk", "trunk", "thorax", "trunk", "trunk", "legs",
+    "trunk", "thorax", "trunk", "trunk", "head", "trunk", "thorax", "trunk", "trunk", "legs",
 )  # fmt: skip
 """What phantoms show one after another; then it begins again."""
 
@@ -70,6 +71,7 @@ def _one(seed: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
         "thorax": make_thorax,
         "heart": make_heart,
         "legs": make_legs,
+        "head": make_head,
     }
     phantom = makers[part_of(seed[1])](np.random.default_rng(seed))
     return phantom.labels, phantom.level

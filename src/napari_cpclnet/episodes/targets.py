@@ -22,6 +22,10 @@ _FREQUENT = {
     "left ventricle": 0.5,
     "right ventricle": 0.5,
     "myocardium": 0.5,
+    "brain": 1.0,
+    "right parotid": 0.5,
+    "left parotid": 0.5,
+    "thyroid": 0.5,
 }
 _OTHERS = 0.2
 
