@@ -268,7 +268,7 @@ def test_the_windpipe_is_open_from_the_neck_to_both_lungs(thoraces: list[Phantom
 
 
 def test_breasts_effusions_and_consolidations_are_in_some_chests() -> None:
-    found = [make_thorax(np.random.default_rng(seed), SMALL) for seed in range(30)]
+    found = [make_thorax(np.random.default_rng(seed), SMALL) for seed in range(16)]
     for target, low, high in (
         ("breast gland", 0.2, 0.8),
         ("pleural effusion", 0.03, 0.5),
