@@ -30,7 +30,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(stack, "make_phantom", tiny)
     monkeypatch.setattr(stack, "make_thorax", tiny)
-    for name in ("make_heart", "make_legs"):
+    for name in ("make_head", "make_heart", "make_legs"):
         monkeypatch.setattr(stack, name, lambda rng: replace(tiny(rng), level=np.full(6, np.nan, np.float32)))
     monkeypatch.setattr(stack, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
     return made
@@ -61,9 +61,9 @@ def test_of_twenty_phantoms_most_show_trunks_and_some_other_parts(tmp_path: Path
     made = make_stack(25, 5, tmp_path / "a")
     names = [stack.PARTS[part] for part in made.parts.tolist()]
     shown = Counter(names[:20])
-    assert shown == {"trunk": 14, "thorax": 3, "heart": 1, "legs": 2}
-    assert names[20:] == names[:5] and set(names[:10]) == set(stack.PARTS)
-    unknown = [name in ("heart", "legs") for name in names]
+    assert shown == {"trunk": 13, "thorax": 3, "heart": 1, "legs": 2, "head": 1}
+    assert names[20:] == names[:5] and set(names[:20]) == set(stack.PARTS)
+    unknown = [name in ("head", "heart", "legs") for name in names]
     assert made.levels.isnan().all(1).tolist() == unknown
 
 

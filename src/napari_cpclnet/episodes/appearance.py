@@ -16,95 +16,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
+from napari_cpclnet.episodes.appearance_table import (
+    BLOOD,
+    CONTENTS,
+    ENHANCING,
+    FAT_INDEX,
+    NATIVE_HU,
+    STRANDED,
+    T1,
+    TIED,
+)
 from napari_cpclnet.episodes.render import TISSUES
 
 COUNT = len(STRUCTURES)
 _INDEX = STRUCTURES
 Table = NDArray[np.float32]
-
-_NATIVE_HU = {
-    "liver": 58, "liver vessel": 42, "liver lesion": 45, "spleen": 48, "right kidney cortex": 32,
-    "right kidney medulla": 30, "left kidney cortex": 32, "left kidney medulla": 30, "pancreas": 42,
-    "stomach wall": 40, "duodenum": 38, "small bowel wall": 40, "colon wall": 38, "aorta": 42, "vena cava": 40,
-    "portal vein": 40, "mesenteric vessel": 40, "heart wall": 42, "left ventricle blood": 42,
-    "right adrenal": 30, "left adrenal": 30, "renal sinus": -40, "mass": 40, "right ventricle blood": 42,
-    "left atrium blood": 42, "right atrium blood": 42, "thin heart wall": 42, "heart scar": 40, "pulmonary artery": 42,
-    "lung vessel": -60, "consolidation": 30,
-    "brain grey matter": 37, "brain white matter": 28, "cerebellum": 34, "brainstem": 30, "tongue": 55,
-    "right parotid": -2, "left parotid": -2, "right submandibular": 38, "left submandibular": 38, "thyroid": 100,
-    "neck artery": 42, "neck vein": 44,
-}  # fmt: skip
-"""HU before contrast; the tissue table of `render` gives the portal venous phase."""
-
-_T1 = {
-    "skin": 0.4, "subcutaneous fat": 0.95, "visceral fat": 0.9, "wall muscle": 0.35, "psoas": 0.36, "back muscle": 0.38,
-    "liver": 0.5, "liver vessel": 0.25, "liver lesion": 0.32, "gallbladder": 0.2, "spleen": 0.33,
-    "right kidney cortex": 0.4, "right kidney medulla": 0.28, "left kidney cortex": 0.4, "left kidney medulla": 0.28,
-    "renal sinus": 0.6, "kidney cyst": 0.12, "right adrenal": 0.38, "left adrenal": 0.38, "pancreas": 0.5,
-    "stomach wall": 0.36, "stomach content": 0.25, "duodenum": 0.35, "small bowel wall": 0.36,
-    "small bowel content": 0.25, "colon wall": 0.36, "colon content": 0.5, "aorta": 0.15, "vena cava": 0.18,
-    "portal vein": 0.18, "mesenteric vessel": 0.18, "vertebra": 0.55, "spinal canal": 0.25, "rib": 0.45,
-    "cartilage": 0.3, "heart wall": 0.38, "left ventricle blood": 0.18, "oesophagus": 0.36,
-    "pelvic bone": 0.6, "pelvic organ": 0.35, "bladder": 0.12, "free fluid": 0.12, "lung": 0.04, "air": 0.0,
-    "couch": 0.0, "stomach gas": 0.0, "bowel gas": 0.0, "mass": 0.33, "mass core": 0.22,
-    "right ventricle blood": 0.18, "left atrium blood": 0.18, "right atrium blood": 0.18, "thin heart wall": 0.38,
-    "heart scar": 0.34, "pulmonary artery": 0.15, "lung vessel": 0.18, "airway": 0.0, "consolidation": 0.33,
-    "pleural effusion": 0.12, "breast gland": 0.38, "shoulder bone": 0.6,
-    "brain grey matter": 0.45, "brain white matter": 0.62, "cerebellum": 0.5, "brainstem": 0.58, "ventricle": 0.1,
-    "cerebrospinal fluid": 0.12, "spinal cord": 0.52, "eye": 0.12, "skull": 0.15, "teeth": 0.04, "sinus air": 0.0,
-    "tongue": 0.45, "right parotid": 0.62, "left parotid": 0.62, "right submandibular": 0.45,
-    "left submandibular": 0.45, "thyroid": 0.45, "neck artery": 0.1, "neck vein": 0.18,
-}  # fmt: skip
-
-_FAT_INDEX = [STRUCTURES["subcutaneous fat"], STRUCTURES["visceral fat"]]
-_ENHANCING = {
-    "right kidney cortex": 0, "left kidney cortex": 0, "right kidney medulla": 1, "left kidney medulla": 1, "liver": 2,
-    "spleen": 3, "aorta": 4, "left ventricle blood": 4, "vena cava": 5, "portal vein": 5, "liver vessel": 5,
-    "mesenteric vessel": 5, "pancreas": 6, "heart wall": 6, "right adrenal": 6, "left adrenal": 6,
-    "left atrium blood": 4, "right ventricle blood": 7, "right atrium blood": 7, "pulmonary artery": 7,
-    "lung vessel": 7, "thin heart wall": 6, "heart scar": 6, "consolidation": 6, "breast gland": 6,
-    "neck artery": 4, "neck vein": 5, "thyroid": 6, "right parotid": 6, "left parotid": 6, "right submandibular": 6,
-    "left submandibular": 6,
-}  # fmt: skip
-_STRANDED = {
-    "liver": 0.4,
-    "lung": 0.35,
-    "visceral fat": 0.4,
-    "spleen": 0.1,
-    "back muscle": 0.25,
-    "wall muscle": 0.15,
-    "tongue": 0.2,
-    "right parotid": 0.2,
-    "left parotid": 0.2,
-}
-"""How often fine vessels or septa, too thin for the phantoms, show in a structure."""
-_CONTENTS = ("stomach content", "duodenum", "small bowel content", "colon content")
-_BLOOD = (
-    "aorta", "vena cava", "portal vein", "liver vessel", "mesenteric vessel", "left ventricle blood",
-    "pulmonary artery", "lung vessel",
-)  # fmt: skip
-_TIED = (
-    ("left kidney cortex", "right kidney cortex"),
-    ("left kidney medulla", "right kidney medulla"),
-    ("left adrenal", "right adrenal"),
-    ("visceral fat", "subcutaneous fat"),
-    ("psoas", "wall muscle"),
-    ("back muscle", "wall muscle"),
-    ("stomach gas", "air"),
-    ("bowel gas", "air"),
-    ("pelvic bone", "vertebra"),
-    ("right ventricle blood", "left ventricle blood"),
-    ("left atrium blood", "left ventricle blood"),
-    ("right atrium blood", "right ventricle blood"),
-    ("thin heart wall", "heart wall"),
-    ("shoulder bone", "vertebra"),
-    ("airway", "air"),
-    ("left parotid", "right parotid"),
-    ("left submandibular", "right submandibular"),
-    ("sinus air", "air"),
-    ("cerebrospinal fluid", "ventricle"),
-)
-"""Pairs of one tissue: the first takes the second's value, give or take a little."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +72,9 @@ def _column(name: str) -> Table:
 def _tissue_tables() -> dict[str, Table]:
     hu = _column("hu")
     t2 = _column("t2")
-    t1 = np.array([_T1[s] for s in STRUCTURES], np.float32)
+    t1 = np.array([T1[s] for s in STRUCTURES], np.float32)
     native = hu.copy()
-    for name, value in _NATIVE_HU.items():
+    for name, value in NATIVE_HU.items():
         native[_INDEX[name]] = value
     for name, (ct, mr) in {"bladder": (8, 1.0), "free fluid": (10, 0.95)}.items():
         hu[_INDEX[name]] = native[_INDEX[name]] = ct
@@ -166,14 +92,14 @@ def _ct(rng: np.random.Generator) -> Table:
     phase = np.clip(rng.normal(0.8, 0.5), 0, 1.6) * np.clip(rng.normal(1, 0.35, 8), 0.2, 2.0)
     hu = _TABLES["native"].copy()
     for name, value in STRUCTURES.items():
-        strength = phase[_ENHANCING[name]] if name in _ENHANCING else min(float(phase.mean()), 1.3)
+        strength = phase[ENHANCING[name]] if name in ENHANCING else min(float(phase.mean()), 1.3)
         hu[value] += strength * (_TABLES["hu"][value] - _TABLES["native"][value])
     hu += rng.normal(0, 10, COUNT)
     if rng.random() < 0.2:  # fatty liver
         hu[_INDEX["liver"]] -= rng.uniform(20, 60)
     if rng.random() < 0.5:  # oral contrast, which seldom fills all of the gut
         contrast = rng.uniform(90, 500)
-        for name in _CONTENTS:
+        for name in CONTENTS:
             if rng.random() < 0.75:
                 hu[_INDEX[name]] = contrast * rng.uniform(0.7, 1.2)
     low, high = -125 + rng.normal(0, 25), 275 + rng.normal(0, 40)
@@ -186,9 +112,9 @@ def _mr(rng: np.random.Generator) -> Table:
         values = _TABLES["t2"] * np.exp(rng.normal(0.05, 0.25))
         fat = rng.random()
         if fat < 0.3:  # without fat suppression
-            values[_FAT_INDEX] = rng.uniform(0.6, 1.0)
+            values[FAT_INDEX] = rng.uniform(0.6, 1.0)
         elif fat < 0.5:
-            values[_FAT_INDEX] = rng.uniform(0.1, 0.4)
+            values[FAT_INDEX] = rng.uniform(0.1, 0.4)
         if rng.random() < 0.6:  # long echo: the liver nearly as dark as muscle, spleen and kidneys bright
             values[_INDEX["liver"]] *= rng.uniform(0.4, 1.0)
             for names in (("spleen",), ("right kidney cortex", "right kidney medulla")):
@@ -201,9 +127,9 @@ def _mr(rng: np.random.Generator) -> Table:
     else:
         values = _TABLES["t1"].copy()
         if rng.random() < 0.4:  # fat-suppressed
-            values[_FAT_INDEX] = rng.uniform(0.05, 0.3)
+            values[FAT_INDEX] = rng.uniform(0.05, 0.3)
         if rng.random() < 0.4:  # with contrast agent
-            for name in _ENHANCING:
+            for name in ENHANCING:
                 values[_INDEX[name]] += rng.uniform(0.2, 0.6)
         iron = rng.random() < 0.12
     if iron:  # liver, and mostly spleen, darker than muscle, at times as dark as lung
@@ -215,13 +141,13 @@ def _mr(rng: np.random.Generator) -> Table:
     if rng.random() < 0.5:
         values[_INDEX["mass"]] = rng.uniform(0.2, 1.0)
     values = values * np.exp(rng.normal(0, 0.22, COUNT)) + rng.normal(0, 0.02, COUNT)
-    for name in _BLOOD:
+    for name in BLOOD:
         if rng.random() < 0.3:  # flow: dark or bright
             values[_INDEX[name]] = rng.uniform(0, 1)
     fluid = rng.uniform(0.6, 1.3) if kind < 0.65 and rng.random() < 0.35 else None
     if rng.random() < 0.2:  # cine, and with contrast agent: all blood is bright
-        values[[_INDEX[name] for name in _BLOOD]] = rng.uniform(0.6, 1.2) * rng.uniform(0.9, 1.1, len(_BLOOD))
-    for name in _CONTENTS:
+        values[[_INDEX[name] for name in BLOOD]] = rng.uniform(0.6, 1.2) * rng.uniform(0.9, 1.1, len(BLOOD))
+    for name in CONTENTS:
         if fluid is not None and rng.random() < 0.8:  # stomach and gut as bright as the brightest
             values[_INDEX[name]] = fluid * rng.uniform(0.8, 1.2)
         elif rng.random() < 0.5:
@@ -258,7 +184,7 @@ def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
     if kind is None:
         kind = int(rng.choice(4, p=[0.30, 0.38, 0.05, 0.27]))
     values = (_ct, _mr, _pet, _any)[kind](rng)
-    for follower, leader in _TIED:
+    for follower, leader in TIED:
         if kind != 0 or follower.startswith("left "):
             loose = 0.03 if rng.random() < 0.85 else 0.15
             values[_INDEX[follower]] = values[_INDEX[leader]] + rng.normal(0, loose)
@@ -268,9 +194,7 @@ def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
     amount = (0.012, 0.03, 0.06, 0.04)[kind] * np.exp(rng.normal(0, 0.5))
     textures = np.clip(amount * _LUMPY * np.exp(rng.normal(0, 0.5, COUNT)), 0, 0.2)
     if rng.random() < 0.35:  # no two loops of gut hold the same
-        textures[[_INDEX[n] for n in _CONTENTS]] = rng.uniform(0.1, 0.35) * rng.uniform(
-            0.5, 1, len(_CONTENTS)
-        )
+        textures[[_INDEX[n] for n in CONTENTS]] = rng.uniform(0.1, 0.35) * rng.uniform(0.5, 1, len(CONTENTS))
     return Look(
         values=values.astype(np.float32),
         textures=textures.astype(np.float32),
@@ -291,7 +215,7 @@ def _strands(rng: np.random.Generator, kind: int) -> Table:
     strands = np.zeros(COUNT, np.float32)
     if kind == 2:
         return strands
-    for name, share in _STRANDED.items():
+    for name, share in STRANDED.items():
         liver_in_mr = kind == 1 and name == "liver"
         if rng.random() < (0.65 if liver_in_mr else share):
             contrast = rng.uniform(0.05, 0.3)
