@@ -34,7 +34,7 @@ ORGANS = {1: "liver", 2: "right kidney", 3: "left kidney", 4: "spleen"}
 DIRECTIONS = (("CT", "MR"), ("MR", "CT"), ("MR", "MR"), ("CT", "CT"))
 PHANTOMS = 6
 SEED = 1009
-"""The bundled weights are trained on phantoms of the seeds 1 and 2."""
+"""The bundled weights are trained on phantoms of the seeds 1, 2 and 3."""
 
 NOTHING = PostprocessingSettings(largest_component=False)
 CHOICES: dict[str, tuple[float, PostprocessingSettings]] = {
