@@ -19,7 +19,7 @@ from napari_cpclnet.gui.shortcuts import NEXT_PAINTED
 
 SIZE = (1280, 720)
 # Of the CT, through all organs; the first is painted before one's eyes.
-SLICES = (53, 40, 46, 60, 68)
+SLICES = (66, 54, 60, 72, 78)
 COLORS = 256
 MARGIN = 8
 PROJECT = "liver and kidneys"

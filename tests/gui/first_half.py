@@ -22,7 +22,7 @@ from working_day import WorkingDay, organs_of_the_sample
 
 from napari_cpclnet.gui.corrections import corrected_text
 
-SLICES = (46, 56, 66)
+SLICES = (56, 64, 74)
 LIVER = 1
 ERASED = 8
 # One core computes and draws; a window that froze for the length of a run would stand still for many times that.

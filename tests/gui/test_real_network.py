@@ -91,9 +91,9 @@ def counting_maker(monkeypatch):
     maker, encode = SegmenterMaker(), model.encode
     maker.encoded = 0
 
-    def counted(images):
+    def counted(images, levels=None):
         maker.encoded += len(images)
-        return encode(images)
+        return encode(images, levels)
 
     monkeypatch.setattr(model, "encode", counted)
     return maker
