@@ -38,7 +38,7 @@ STAGES = {
 
 def weights_of(name: str, out: Path) -> Path:
     """Where a stage writes its last weights."""
-    return out / name.replace(" ", "-") / "models" / "last_model.safetensors"
+    return out / name / "models" / "last_model.safetensors"
 
 
 def settings_of(stage: Stage, share: float) -> TrainingSettings:
