@@ -161,7 +161,7 @@ class LabelEpisodes:
         for i in np.flatnonzero(own):
             sm[i] = roughened(sm[i], float(rng.uniform(0, 0.3)), generator)
         levels = self._levels(supports), self._levels(queries)
-        return EpisodeBatch(si, sm, qi, qm.transpose(1, 2).contiguous(), sl, ql, *levels)
+        return EpisodeBatch(si, sm, qi, qm.transpose(1, 2).contiguous(), sl, ql, *levels, torch.tensor(own))
 
     def _look(self, rng: np.random.Generator) -> Look:
         return random_look(rng)
@@ -280,7 +280,7 @@ class LabelEpisodes:
 
 
 def roughened(masks: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Masks (classes, K, S, S) with the errors of a network: wavy edges, and leaks into the neighbourhood.
+    """Masks (classes, K, S, S) with the errors of a network: wavy edges, leaks into the neighbourhood, missing pieces.
 
     Parameters
     ----------
@@ -300,9 +300,25 @@ def roughened(masks: Tensor, strength: float, generator: torch.Generator) -> Ten
     soft = gaussian_blur(masks, sigma)
     wave = smooth_field(12, tuple(masks.shape), generator, masks.device)
     near = gaussian_blur(masks, 5 * sigma) > 0.02
-    rough = ((soft + strength * wave > 0.5) & near).float()
+    rough = _blotted(((soft + strength * wave > 0.5) & near).float(), near, generator)
     kept = rough.flatten(2).amax(2) > 0
     return torch.where(kept[..., None, None], rough, masks)
+
+
+def _blotted(masks: Tensor, near: Tensor, generator: torch.Generator) -> Tensor:
+    """Masks of which a third has a disc too much or too little at the edge: a neighbour taken for a part of the class."""
+    side, device = masks.shape[-1], masks.device
+    weights = near.flatten(0, 1).flatten(1).float() + 1e-6
+    place = torch.multinomial(weights, 1, generator=generator)
+    row, column = place // side, place % side
+    y, x = (torch.arange(n, device=device) for n in masks.shape[-2:])
+    draw = torch.rand((2, len(weights)), generator=generator, device=device)
+    radius = 2 + 6 * draw[0]
+    away = (y - row)[:, :, None] ** 2 + (x - column)[:, None, :] ** 2
+    disc = (away < radius[:, None, None] ** 2).view_as(masks)
+    kind = draw[1].view(*masks.shape[:2], 1, 1)
+    masks = torch.where(disc & (kind < 0.2), 1.0, masks)
+    return torch.where(disc & (kind > 0.87), 0.0, masks)
 
 
 class PhantomEpisodes(LabelEpisodes):

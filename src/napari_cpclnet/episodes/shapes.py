@@ -43,7 +43,9 @@ class ShapeEpisodes:
         """Draw one batch: `rng` chooses anatomies, slices and looks, `generator` makes the pixels."""
         pairs = [random_pair(rng, generator, self.device) for _ in range(self.settings.episodes)]
         drawn = _Pairs(torch.cat(pairs), self._spacing, self.settings).batch(rng, generator)
-        return EpisodeBatch(drawn.support, drawn.support_masks, drawn.query, drawn.query_masks)
+        return EpisodeBatch(
+            drawn.support, drawn.support_masks, drawn.query, drawn.query_masks, same_scan=drawn.same_scan
+        )
 
 
 class _Pairs(LabelEpisodes):

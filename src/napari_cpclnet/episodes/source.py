@@ -25,6 +25,8 @@ class EpisodeBatch:
         Structure of every pixel, for the dense supervision of the encoder; None where nobody knows.
     support_levels, query_levels : Tensor, shape (E, K or Q), or None
         Level in the body; None where nobody knows.
+    same_scan : Tensor of bool, shape (E,), or None
+        Whether support and query are slices of one scan, in one and the same look; None where none are.
     """
 
     support: Tensor
@@ -35,6 +37,7 @@ class EpisodeBatch:
     query_labels: Tensor | None = None
     support_levels: Tensor | None = None
     query_levels: Tensor | None = None
+    same_scan: Tensor | None = None
 
 
 class EpisodeSource(Protocol):

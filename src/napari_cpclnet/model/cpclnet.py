@@ -14,6 +14,7 @@ from napari_cpclnet.model.cmda import CMDA, LatentStatistics
 from napari_cpclnet.model.crpd import BOUNDARY_IN, FOREGROUND, Prototypes, describe, shrink_masks
 from napari_cpclnet.model.decoder import Decoder, summarise
 from napari_cpclnet.model.encoder import PFE, Features
+from napari_cpclnet.model.likeness import Likeness, likeness_maps, look_like
 from napari_cpclnet.model.ramp import RAMP
 from napari_cpclnet.model.settings import CPCLNetSettings
 
@@ -32,12 +33,15 @@ class Descriptors:
         Lowest and highest level in the body of the support slices that show the class; nan where unknown.
     present : Tensor of bool, shape (..., classes)
         Whether any support slice shows the class; the answer is empty where not.
+    likeness : Likeness
+        What the classes plainly look like, if the query is of the same scan.
     """
 
     prototypes: Prototypes
     statistics: LatentStatistics
     levels: Tensor
     present: Tensor
+    likeness: Likeness
 
     def replaced(self, place: int, other: Descriptors) -> Descriptors:
         """The same support set with another description of one class: that of `other`, a set of that class alone."""
@@ -54,10 +58,12 @@ class Descriptors:
             put(self.prototypes.valid, other.prototypes.valid),
             self.prototypes.roles,
         )
-        statistics: LatentStatistics = put(self.statistics, other.statistics)
-        return Descriptors(
-            prototypes, statistics, put(self.levels, other.levels), put(self.present, other.present)
-        )
+        rest = ("statistics", "levels", "present", "likeness")
+        return Descriptors(prototypes, **{name: put(getattr(self, name), getattr(other, name)) for name in rest})
+
+    def with_likeness(self, other: Descriptors) -> Descriptors:
+        """The same, with the likeness of `other`, a description by slices of the query's own scan."""
+        return replace(self, likeness=other.likeness)
 
     @staticmethod
     def stack(parts: Sequence[Descriptors]) -> Descriptors:
@@ -118,7 +124,9 @@ class CPCLNet(nn.Module):
         features: Features = self.pfe(images, levels)
         return features
 
-    def describe(self, features: Sequence[Features], masks: Sequence[Tensor]) -> Descriptors:
+    def describe(
+        self, features: Sequence[Features], masks: Sequence[Tensor], same_scan: bool = False
+    ) -> Descriptors:
         """Describe one support set.
 
         Parameters
@@ -127,6 +135,8 @@ class CPCLNet(nn.Module):
             Encoded support slices, one entry per slice size, `K_i` slices in each.
         masks : sequence of Tensor, shape (classes, K_i, H_i, W_i)
             Masks at the resolution of the images, in [0, 1]; all zero in slices where the class is absent.
+        same_scan : bool
+            Whether the queries will be slices of the very scan that these slices are of, so that plain values tell.
         """
         cells = [shrink_masks(m) for m in masks]
         prototypes = describe([f.grid for f in features], cells, self.settings)
@@ -140,7 +150,8 @@ class CPCLNet(nn.Module):
         levels = torch.where(known.any(1)[:, None], torch.stack([lowest, highest], 1), torch.nan)
         present = shows.any(1)
         levels = torch.where(present[:, None], levels, 0.0)
-        return Descriptors(prototypes, statistics, levels, present)
+        likeness = look_like([f.tones for f in features], list(masks), same_scan)
+        return Descriptors(prototypes, statistics, levels, present, likeness)
 
     def segment(self, query: Features, support: Descriptors) -> Answer:
         """Segment encoded queries.
@@ -172,7 +183,11 @@ class CPCLNet(nn.Module):
         own = query.level.detach()[:, None]
         relation = torch.stack([own - high, low - own, high - low], 2).clamp(-2, 2).flatten(0, 1)
         relation = torch.where(relation.isnan().any(1, keepdim=True), 0.0, relation)
-        logits = self.decoder(summary, relation, refined, query.skip).unflatten(0, (b, classes))
+        known = Likeness(
+            support.likeness.tables.expand(b, -1, -1, -1, -1), support.likeness.known.expand(b, -1)
+        )
+        maps = likeness_maps(query.tones, known).flatten(0, 1)
+        logits = self.decoder(summary, relation, refined, query.skip, maps).unflatten(0, (b, classes))
         # A class that no support slice shows is nowhere.
         absent = ~support.present.expand(b, -1)[..., None, None]
         background, foreground = logits.unbind(2)

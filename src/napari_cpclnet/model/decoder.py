@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from napari_cpclnet.model.crpd import BOUNDARY_IN, FOREGROUND
 from napari_cpclnet.model.layers import Residual, group_norm, resize_like
+from napari_cpclnet.model.likeness import MAPS
 
 LEVEL_MAPS = 3
 
@@ -57,9 +58,13 @@ class Decoder(nn.Module):
         super().__init__()
         maps = summary_channels(heads) + LEVEL_MAPS
         self.reduce = nn.Conv2d(channels, 32, 1)
-        self.mix = nn.Sequential(
-            nn.Conv2d(32 + maps, 48, 3, 1, 1), group_norm(48), nn.SiLU(), Residual(48, 48)
-        )
+        self.join = nn.Conv2d(32 + maps, 48, 3, 1, 1)
+        self.mix = nn.Sequential(group_norm(48), nn.SiLU(), Residual(48, 48))
+        # Without likeness the decoder does as if there were no such thing: no bias, and nothing to begin with.
+        self.like = nn.Conv2d(MAPS, 48, 3, 1, 1, bias=False)
+        self.like_fine = nn.Conv2d(4 * MAPS, 32, 3, 1, 1, bias=False)
+        for layer in (self.like, self.like_fine):
+            nn.init.zeros_(layer.weight)
         self.rise = nn.Conv2d(48, 32, 1)
         self.skip = nn.Conv2d(skip_channels, 32, 3, 1, 1)
         self.fine = nn.Sequential(nn.Conv2d(32, 32, 3, 1, 1), group_norm(32), nn.SiLU())
@@ -71,7 +76,9 @@ class Decoder(nn.Module):
         nn.init.constant_(self.logits.bias[:4], 1.5)
         nn.init.constant_(self.logits.bias[4:], -1.5)
 
-    def forward(self, summary: Tensor, level: Tensor, refined: Tensor, skip: Tensor) -> Tensor:
+    def forward(
+        self, summary: Tensor, level: Tensor, refined: Tensor, skip: Tensor, likeness: Tensor
+    ) -> Tensor:
         """Decode.
 
         Parameters
@@ -82,6 +89,8 @@ class Decoder(nn.Module):
         refined : Tensor, shape (B * classes, C, h, w)
         skip : Tensor, shape (B, S, 2h, 2w)
             Shared by the classes of a query.
+        likeness : Tensor, shape (B * classes, MAPS, 4h, 4w)
+            What the class plainly looks like in this scan; all zero where unknown.
 
         Returns
         -------
@@ -91,8 +100,11 @@ class Decoder(nn.Module):
         bare = F.interpolate(summary[:, :1], scale_factor=4, mode="bilinear", align_corners=False)
         # Affinities reach +-temperature (about ten); a tenth of that suits the convolutions.
         flat = level[..., None, None].expand(-1, -1, *summary.shape[-2:]).to(refined.dtype)
-        x = self.mix(torch.cat([self.reduce(refined), summary.to(refined.dtype) / 10, flat], 1))
-        x = torch.unflatten(resize_like(self.rise(x), skip), 0, (len(skip), -1))
+        x = self.join(torch.cat([self.reduce(refined), summary.to(refined.dtype) / 10, flat], 1))
+        likeness = likeness.to(refined.dtype)
+        x = self.mix(x + self.like(F.avg_pool2d(likeness, 4)))
+        x = resize_like(self.rise(x), skip) + self.like_fine(F.pixel_unshuffle(likeness, 2))
+        x = torch.unflatten(x, 0, (len(skip), -1))
         x = self.fine(F.silu(x + self.skip(skip)[:, None]).flatten(0, 1))
         background, foreground = torch.split(F.pixel_shuffle(self.logits(x), 2).float(), 1, 1)
         return torch.cat([background, foreground + self.prior * bare], 1)

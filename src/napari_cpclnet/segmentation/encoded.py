@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from napari_cpclnet.segmentation.levels import LevelLine, positions_mm, scan_line, too_short
 from napari_cpclnet.segmentation.memory import moved
-from napari_cpclnet.segmentation.rereading import misread, tones
+from napari_cpclnet.segmentation.rereading import TONES, misread, tones
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
@@ -94,14 +94,14 @@ class EncodedScan:
     def line(self) -> LevelLine | None:
         """Levels of the slices as one line, where they lie on one."""
 
-        def estimate(indices: Sequence[int]) -> list[float | None]:
+        def estimate(indices: Sequence[int], tone: int) -> list[float | None]:
             # the estimates alone: what the features are depends on the line that comes of them
             found: dict[int, float] = {}
-            for part, images in self._batches(indices):
+            for part, images in self._batches(indices, tone):
                 found |= zip(part, self._encode(images, None).level.tolist(), strict=True)
             return [found.get(index) for index in indices]
 
-        return scan_line(self.volume, self.grid, estimate)
+        return scan_line(self.volume, self.grid, estimate, TONES)
 
     def _levels(self, indices: Sequence[int]) -> Tensor | None:
         """Levels that slices are encoded with; None where the network's own estimates must do."""
@@ -162,14 +162,14 @@ class EncodedScan:
                 self._room -= size
         return result
 
-    def _batches(self, indices: Sequence[int]) -> Iterator[tuple[list[int], Tensor]]:
-        """Slices that show something, some at once, and their images in the tones that they are read in."""
+    def _batches(self, indices: Sequence[int], tone: int = 0) -> Iterator[tuple[list[int], Tensor]]:
+        """Slices that show something, some at once, and their images in the tones that they are read in, else `tone`."""
         for first in range(0, len(indices), self._batch_size):
             part = indices[first : first + self._batch_size]
             images = self.grid.images(self.volume, part)
             shown = [place for place, image in enumerate(images) if image[1].any()]
             if shown:
-                toned = [tones(images[[place]])[self._tones.get(part[place], 0)] for place in shown]
+                toned = [tones(images[[place]])[self._tones.get(part[place], tone)] for place in shown]
                 yield [part[place] for place in shown], torch.cat(toned)
 
 

@@ -25,8 +25,11 @@ _SAMPLES = 16
 _FAR = 0.2
 """Distance from the line, in levels, from which an estimate counts as wrong."""
 
-_LOOSE = 0.1
+LOOSE = 0.1
 """Median distance of the estimates from a line that is believed: near 0.05 in scans of the trunk, 0.13 in limbs."""
+
+TIGHT = 0.07
+"""The same for estimates in another tone than the scan's own, which are believed only where they agree well."""
 
 _SLOPES = 1.0 / np.linspace(180.0, 270.0, 19)
 """Levels per mm: the dome of an adult's liver lies 18 to 27 cm above the iliac crest."""
@@ -38,6 +41,8 @@ class LevelLine:
 
     start: float
     slope: float
+    misfit: float = 0.0
+    """Median distance of the estimates that it was laid through."""
 
     def at(self, positions: NDArray[np.floating]) -> NDArray[np.float32]:
         """Levels at positions in mm."""
@@ -51,7 +56,9 @@ def sampled_slices(count: int) -> list[int]:
     return [int(i) for i in np.linspace(0, count - 1, _SAMPLES).round()]
 
 
-def fit_line(positions: Sequence[float], levels: Sequence[float]) -> LevelLine | None:
+def fit_line(
+    positions: Sequence[float], levels: Sequence[float], loose: float = LOOSE
+) -> LevelLine | None:
     """Line through estimated levels.
 
     Estimates that lie far from the line all cost the same, as those of slices outside the trunk may be anything; only
@@ -63,6 +70,8 @@ def fit_line(positions: Sequence[float], levels: Sequence[float]) -> LevelLine |
         Of the slices, in mm from inferior to superior.
     levels : sequence of float
         Estimates of the network.
+    loose : float
+        Largest misfit of a line that is believed.
 
     Returns
     -------
@@ -76,10 +85,11 @@ def fit_line(positions: Sequence[float], levels: Sequence[float]) -> LevelLine |
     misfit = np.abs(starts[:, :, None] - starts[:, None, :])
     cost = np.minimum(misfit, _FAR).mean(2)
     slope, start = np.unravel_index(cost.argmin(), cost.shape)
-    if np.median(misfit[slope, start]) > _LOOSE:
+    distance = float(np.median(misfit[slope, start]))
+    if distance > loose:
         return None
     near = misfit[slope, start] < _FAR
-    return LevelLine(float(starts[slope][near].mean()), float(_SLOPES[slope]))
+    return LevelLine(float(starts[slope][near].mean()), float(_SLOPES[slope]), distance)
 
 
 def positions_mm(volume: Volume, grid: ModelGrid, indices: Sequence[int]) -> NDArray[np.float64]:
@@ -94,9 +104,11 @@ def too_short(volume: Volume, grid: ModelGrid) -> bool:
 
 
 def scan_line(
-    volume: Volume, grid: ModelGrid, estimate: Callable[[Sequence[int]], Sequence[float | None]]
+    volume: Volume, grid: ModelGrid, estimate: Callable[[Sequence[int], int], Sequence[float | None]], tones: int
 ) -> LevelLine | None:
     """Line of one scan.
+
+    Where the slices as they are lie on no line, those of a dark liver say, the tone in which they lie on one best does.
 
     Parameters
     ----------
@@ -104,7 +116,9 @@ def scan_line(
     grid : ModelGrid
         Of that volume.
     estimate : callable
-        The network's levels of slices; None for one that shows nothing.
+        The network's levels of slices in one of the tones; None for one that shows nothing.
+    tones : int
+        Number of tones; the first is the scan's own.
 
     Returns
     -------
@@ -114,6 +128,14 @@ def scan_line(
     if grid.plane != "axial" or too_short(volume, grid):
         return None
     indices = sampled_slices(grid.n_slices)
-    known = [(i, level) for i, level in zip(indices, estimate(indices), strict=True) if level is not None]
-    places = positions_mm(volume, grid, [i for i, _ in known])
-    return fit_line(places.tolist(), [level for _, level in known])
+
+    def line_in(tone: int, loose: float) -> LevelLine | None:
+        known = [(i, v) for i, v in zip(indices, estimate(indices, tone), strict=True) if v is not None]
+        places = positions_mm(volume, grid, [i for i, _ in known])
+        return fit_line(places.tolist(), [level for _, level in known], loose)
+
+    line = line_in(0, LOOSE)
+    if line is not None:
+        return line
+    others = [found for tone in range(1, tones) if (found := line_in(tone, TIGHT)) is not None]
+    return min(others, key=lambda found: found.misfit, default=None)

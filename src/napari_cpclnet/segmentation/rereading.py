@@ -21,6 +21,10 @@ _GAMMAS = (0.4, 0.6, 1.6, 2.2)
 _WHITE_POINTS = (0.6, 0.35)
 
 
+TONES = 2 + len(_GAMMAS) + len(_WHITE_POINTS)
+"""Number of tones."""
+
+
 def misread(own: float, line: float) -> bool:
     """Whether the network took a slice at level `line` for quite another one, at level `own`."""
     return TRUNK[0] <= line <= TRUNK[1] and abs(own - line) > MISREAD

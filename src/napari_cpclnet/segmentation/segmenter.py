@@ -173,7 +173,15 @@ class Segmenter:
             keep_probabilities,
             looks=2 if self.settings.second_look and not own else 1,
         )
-        return self._stream(run, self._descriptors, start)
+        return self._stream(run, self._described_for(own), start)
+
+    def _described_for(self, own: Sequence[SupportSlice]) -> Descriptors:
+        """What the support says of a scan on which `own` of its slices were painted: there, plain values tell, too."""
+        assert self._support is not None and self._descriptors is not None
+        if not any(s.labels2d.any() for s in own):
+            return self._descriptors
+        here = self._describe(self._support.restricted(own), same_scan=True)
+        return self._descriptors.with_likeness(here)
 
     @property
     def support(self) -> SupportSet | None:
@@ -279,7 +287,7 @@ class Segmenter:
         if run.looks == 1:
             return
         for place, own in own_supports(run, run.tidied(self.settings.postprocessing)):
-            descriptors = descriptors.replaced(place, self._describe(own))
+            descriptors = descriptors.replaced(place, self._describe(own, same_scan=True))
         run.look_again()
         yield from self._look(run, descriptors, start)
 
@@ -381,14 +389,17 @@ class Segmenter:
             for _, parts in sorted(groups.items(), key=lambda item: item[0])
         )
 
-    def _describe(self, support: SupportSet) -> Descriptors:
+    def _describe(self, support: SupportSet, same_scan: bool = False) -> Descriptors:
+        """Description of a support set; with `same_scan` for queries of the scan that it is painted on."""
         groups = self.encode_support(support)
 
         # All slices of the support at once, as one description: when they do not fit, the CPU has to do it.
         def describe(_first: int, _end: int) -> Descriptors:
             here = [moved(group, self.device) for group in groups]
             with torch.inference_mode(), self._autocast():
-                return self.model.describe([g.features for g in here], [g.masks for g in here])
+                return self.model.describe(
+                    [g.features for g in here], [g.masks for g in here], same_scan
+                )
 
         (described,) = self._memory.run(describe, 1)
         return described

@@ -1,0 +1,143 @@
+"""Likeness: how much a pixel of a scan looks like a class does on other slices of the very same scan.
+
+Descriptors are made to outlive a change of scanner, so they forget how bright an organ is. Within one scan that is the
+best of all signs: whatever the support says, lung is no spleen where the spleen is white. So where support and query
+are slices of one scan, the plain values of the class, of what lies around it, and of the rest are summed up in
+histograms, and the decoder is shown what they say of every pixel of the query. Nothing here is learned; where
+support and query come from different scans, all maps are zero. (Ours: the published system knows no such thing.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TONES = 3
+"""What is known of a pixel: its brightness, its brightness relative to the slice, its texture."""
+
+MAPS = 3 * TONES + 1
+"""Maps of one class: against the ring, against the rest, and how usual, of every tone; and whether they are known."""
+
+BINS = 24
+_BODY = 0.03
+"""Intensity from which a pixel counts as tissue."""
+_AROUND = 15  # pixels: the ring is what a dilation by this square adds
+_FLOOR = 0.02
+"""Share of an even distribution in every histogram: what was never seen is unlikely, not impossible."""
+_LARGEST = 4.0
+"""Largest log-ratio that a map shows."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What classes look like in one scan.
+
+    Attributes
+    ----------
+    tables : Tensor, shape (..., classes, 3, TONES, BINS)
+        Log of the share of pixels in every bin: inside the masks, around them, elsewhere in the body.
+    known : Tensor of bool, shape (..., classes)
+        Whether the query is of the same scan and the class was seen there.
+    """
+
+    tables: Tensor
+    known: Tensor
+
+
+def tones(images: Tensor) -> Tensor:
+    """What likeness knows of every pixel.
+
+    Parameters
+    ----------
+    images : Tensor, shape (B, 3, H, W)
+        Intensities in [0, 1]; the middle channel is the slice.
+
+    Returns
+    -------
+    Tensor, shape (B, TONES, H, W)
+        In [0, 1]: mean of 3 x 3 pixels; the same over twice the mean of the slice's tissue, for slices at the ends of
+        a coil are darker; four times the standard deviation in the 3 x 3 pixels.
+    """
+    image = images[:, 1:2].float()
+    body = (image > _BODY).float()
+    level = (image * body).sum((2, 3), keepdim=True) / body.sum((2, 3), keepdim=True).clamp(min=1)
+    mean, square = _mean(image), _mean(image.square())
+    texture = (square - mean.square()).clamp(min=0).sqrt()
+    return torch.cat([mean, mean / (2 * level).clamp(min=_BODY), 4 * texture], 1).clamp(0, 1)
+
+
+def _mean(image: Tensor) -> Tensor:
+    return F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
+
+
+def look_like(seen: list[Tensor], masks: list[Tensor], same_scan: bool) -> Likeness:
+    """Histograms of the classes on support slices.
+
+    Parameters
+    ----------
+    seen : list of Tensor, shape (K_i, TONES, H_i, W_i)
+        :func:`tones` of the support slices, one entry per slice size.
+    masks : list of Tensor, shape (classes, K_i, H_i, W_i)
+        In [0, 1].
+    same_scan : bool
+        Whether queries are slices of the same scan; else nothing is known.
+    """
+    classes, device = len(masks[0]), masks[0].device
+    if not same_scan:
+        empty = torch.zeros(classes, 3, TONES, BINS, device=device)
+        return Likeness(empty, torch.zeros(classes, dtype=torch.bool, device=device))
+    counts = torch.zeros(classes, 3, TONES, BINS, device=device)
+    for values, mask in zip(seen, masks, strict=True):
+        near = F.max_pool2d(mask, _AROUND, 1, _AROUND // 2) * (1 - mask)
+        body = (values[:, 0] > _BODY).float()
+        # air beside the body is no neighbour that could be confused, and would be most of the rest
+        weights = torch.stack([mask, near, (1 - mask) * (1 - near) * body], 1).flatten(2)
+        place, share = _place(values.transpose(0, 1).flatten(1))
+        for tone in range(TONES):
+            for step, part in ((0, 1 - share[tone]), (1, share[tone])):
+                index = (place[tone] + step).expand_as(weights)
+                counts[:, :, tone].scatter_add_(2, index, weights * part)
+    kernel = torch.tensor([[[0.25, 0.5, 0.25]]], device=device)
+    smooth = F.conv1d(F.pad(counts.flatten(0, 2)[:, None], (1, 1), mode="replicate"), kernel)
+    smooth = smooth.view_as(counts)
+    density = smooth / smooth.sum(3, keepdim=True).clamp(min=1e-6)
+    density = (1 - _FLOOR) * density + _FLOOR / BINS
+    return Likeness(density.log(), counts[:, 0, 0].sum(1) > 0)
+
+
+def _place(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Bin below values in [0, 1], and the share of the next one."""
+    place = values * (BINS - 1)
+    below = place.floor().clamp(max=BINS - 2)
+    return below.long(), place - below
+
+
+def likeness_maps(query: Tensor, known: Likeness) -> Tensor:
+    """What likeness says of every pixel.
+
+    Parameters
+    ----------
+    query : Tensor, shape (B, TONES, H, W)
+    known : Likeness
+        With leading dimensions (B, classes).
+
+    Returns
+    -------
+    Tensor, shape (B, classes, MAPS, H, W)
+        Log-ratios of the class to its ring and to the rest, and log of how usual a value is in the class, a quarter
+        of each; at last 1. All zero where nothing is known.
+    """
+    b, classes = known.known.shape
+    if not known.known.any():
+        return query.new_zeros(b, classes, MAPS, *query.shape[2:])
+    inside, around, rest = known.tables.unbind(2)  # (B, classes, TONES, BINS) each
+    usual = inside - inside.amax(3, keepdim=True)
+    tables = torch.cat([inside - around, inside - rest, usual], 2).clamp(-_LARGEST, _LARGEST) / _LARGEST
+    place, share = _place(query.flatten(2))
+    place, share = (x.repeat(1, 3, 1)[:, None].expand(-1, classes, -1, -1) for x in (place, share))
+    maps = torch.lerp(tables.gather(3, place), tables.gather(3, place + 1), share)
+    maps = torch.cat([maps, torch.ones_like(maps[:, :, :1])], 2) * known.known[..., None, None]
+    return maps.unflatten(3, query.shape[2:])
