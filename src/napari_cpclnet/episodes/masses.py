@@ -181,7 +181,8 @@ def random_mass(rng: np.random.Generator, labels: Tensor, small: bool = False) -
         radii = size * np.exp(rng.normal(0, 0.25, 3))
         if small:  # less would be no pixel
             radii = np.clip(radii, *_SMALL)
-        lobes = np.stack([[2, 3, 5], abs(rng.normal(0, 0.1, 3)), rng.uniform(0, 2 * np.pi, 3)], 1)
+        depth = abs(rng.normal(0, 0.05 if small else 0.1, 3))
+        lobes = np.stack([[2, 3, 5], depth, rng.uniform(0, 2 * np.pi, 3)], 1)
         core = float(rng.uniform(0.3, 0.8)) if rng.random() < (0.1 if small else 0.4) else 0.0
         z, y, x = (float(v) for v in place)
         return Mass((z, y, x), (float(radii[0]), float(radii[1]), float(radii[2])), lobes, core)
