@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
-from napari_cpclnet.episodes.appearance import COUNT, Look, random_look, render, same_scanner
+from napari_cpclnet.episodes.appearance import COUNT, PET, Look, random_look, render, same_scanner
+from napari_cpclnet.episodes.appearance_pet import pet_values
 
 FAULTLESS = Look(
     values=np.linspace(0, 1, COUNT, dtype=np.float32),
@@ -151,3 +152,45 @@ def test_another_patient_in_the_same_scanner_looks_similar_but_not_equal() -> No
         gap, usual = (float(np.abs(k.values - look.values).mean()) for k in (near, far))
         assert 0 < gap < 0.06 < usual
         assert near.blur == look.blur and near.values.dtype == np.float32
+
+
+def uptakes(count: int = 300) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.stack([pet_values(rng) for _ in range(count)])
+
+
+def test_uptake_in_pet_lies_in_range_and_is_the_seeds() -> None:
+    values = uptakes()
+    assert values.dtype == np.float32 and values.shape == (300, COUNT)
+    assert values.min() >= 0 and values.max() <= 1.2
+    np.testing.assert_array_equal(values, uptakes())
+    assert (values.std(0)[[STRUCTURES[s] for s in ("liver", "mass", "bladder", "colon wall")]] > 0.05).all()
+
+
+def test_brain_and_bladder_are_hot_in_pet_and_fat_and_lung_are_cold() -> None:
+    values = uptakes()
+
+    def hotter(one: str, other: str) -> float:
+        return float(np.mean(values[:, STRUCTURES[one]] >= values[:, STRUCTURES[other]]))
+
+    assert hotter("brain grey matter", "liver") > 0.97
+    assert hotter("bladder", "liver") > 0.9 and hotter("renal sinus", "right kidney cortex") > 0.7
+    for cold in ("visceral fat", "lung", "wall muscle", "bowel gas"):
+        assert hotter("liver", cold) > 0.85
+    assert 0.3 < hotter("heart wall", "brain white matter") < 0.8  # from cold to very hot
+    assert 0.02 < hotter("vertebra", "liver") < 0.3
+
+
+def test_tumours_in_pet_are_mostly_but_not_always_hotter_than_the_liver_and_their_cores_cold() -> None:
+    values = uptakes()
+    mass, core, liver = (values[:, STRUCTURES[s]] for s in ("mass", "mass core", "liver"))
+    assert 0.85 < np.mean(mass > liver) < 0.99
+    assert (core < mass)[mass < 1.2].all()  # where neither is cut off
+    ratio = np.log(mass / liver)[mass < 1.2]
+    assert ratio.std() > 0.4
+
+
+def test_nothing_fades_from_slice_to_slice_in_pet() -> None:
+    rng = np.random.default_rng(0)
+    looks = [random_look(rng, PET) for _ in range(20)]
+    assert all(k.gain == 0 and k.bias < 0.1 and not k.strands.any() for k in looks)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
-from napari_cpclnet.episodes.masses import CORE, MASS, Mass, random_mass
+from napari_cpclnet.episodes.masses import CORE, MASS, Mass, Masses, random_mass, random_masses
 from napari_cpclnet.episodes.sampling import EpisodeSettings, PhantomEpisodes
 from napari_cpclnet.episodes.stack import PhantomStack
 
@@ -34,6 +34,77 @@ def test_a_smooth_mass_has_the_volume_of_its_ellipsoid() -> None:
     assert shown[well].all() and well.sum() == 13  # 24 mm to either side
 
 
+LESIONS = (
+    Mass((8, 10, 12), (12.0, 9.0, 9.0), np.zeros((0, 3)), 0.5),
+    Mass((30, 40, 50), (8.0, 15.0, 12.0), np.zeros((0, 3)), 0.0),
+    Mass((31, 12, 48), (5.0, 5.0, 5.0), np.array([[3, 0.2, 1.0]]), 0.0),
+)
+
+
+def is_mass(labels: torch.Tensor) -> torch.Tensor:
+    return (labels == MASS) | (labels == CORE)
+
+
+def test_all_of_several_masses_are_marked() -> None:
+    muscle = block("wall muscle")
+    alone = torch.stack([is_mass(grown(m, muscle)) for m in LESIONS])
+    assert (alone.sum(0) <= 1).all() and alone.flatten(1).any(1).all()
+    after = Masses(LESIONS).grow(muscle, np.arange(40), SPACING)
+    assert torch.equal(is_mass(after), alone.any(0))
+    assert torch.equal(after[~alone.any(0)], muscle[~alone.any(0)])
+    assert torch.equal(muscle, block("wall muscle"))  # the phantom itself stays as it is
+
+
+def test_several_masses_are_seen_where_any_of_them_is() -> None:
+    masses = Masses(LESIONS)
+    shown = masses.slices(40, SPACING[0])
+    # 0.8 radii are 9.6, 6.4 and 4 mm, of slices of 4 mm
+    assert set(np.flatnonzero(shown)) == {6, 7, 8, 9, 10, 29, 30, 31, 32}
+    after = masses.grow(block("wall muscle"), np.arange(40), SPACING)
+    assert is_mass(after).flatten(1).any(1).numpy()[shown].all()
+
+
+def test_a_mass_is_the_same_on_any_choice_of_slices() -> None:
+    """Also at the edge of the picture, and with lobes that reach beyond the radii."""
+    mass = Mass((3, 1, 58), (20.0, 30.0, 24.0), np.array([[2, 0.3, 0.4], [5, 0.2, 2.0]]), 0.4)
+    labels = block("wall muscle")
+    whole = grown(mass, labels)
+    z, y, x = (
+        (np.arange(n) - c) * mm / r
+        for n, c, mm, r in zip(labels.shape, mass.centre, SPACING, mass.radii, strict=True)
+    )
+    angle = np.arctan2(y[:, None], x[None])
+    edge = 1 + 0.3 * np.cos(2 * angle + 0.4) + 0.2 * np.cos(5 * angle + 2.0)
+    inside = np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2) < edge
+    assert (is_mass(whole).numpy() != inside).sum() <= 2  # rounding
+    index = np.array([[2, 3, 4], [30, 31, 32]])
+    assert torch.equal(mass.grow(labels[torch.from_numpy(index)], index, SPACING), whole[index])
+
+
+def test_most_patients_have_one_mass_and_some_have_several_small_ones() -> None:
+    rng = np.random.default_rng(0)
+    found = [m for m in (random_masses(rng, block("liver")) for _ in range(400)) if m is not None]
+    counts = np.array([len(m.lesions) for m in found])
+    assert len(found) == 400 and 0.55 < np.mean(counts == 1) < 0.75
+    assert set(counts.tolist()) == set(range(1, 9))
+    small = [r for m in found if len(m.lesions) > 1 for lesion in m.lesions[1:] for r in lesion.radii]
+    assert min(small) >= 5 and max(small) <= 25
+    lone = [r for m in found if len(m.lesions) == 1 for r in m.lesions[0].radii]
+    assert np.median(small) < 0.7 * np.median(lone)
+    spread = [np.std([v.centre[0] for v in m.lesions]) for m in found if len(m.lesions) > 3]
+    assert np.mean(spread) > 0.8 * 40 / np.sqrt(12)  # as wide as chance would have it
+
+
+def test_the_same_seed_gives_the_same_masses() -> None:
+    def draw(seed: int) -> torch.Tensor:
+        masses = random_masses(np.random.default_rng(seed), block("liver"))
+        assert masses is not None
+        return masses.grow(block("liver"), np.arange(40), SPACING)
+
+    assert all(torch.equal(draw(s), draw(s)) for s in range(8))
+    assert not torch.equal(draw(0), draw(1))
+
+
 def test_bone_and_air_are_spared() -> None:
     labels = block("wall muscle")
     labels[:, :, 32:] = STRUCTURES["rib"]
@@ -46,10 +117,10 @@ def test_bone_and_air_are_spared() -> None:
 
 def test_masses_begin_in_soft_tissue_or_not_at_all() -> None:
     rng = np.random.default_rng(0)
-    assert random_mass(rng, block("air"), SPACING) is None
+    assert random_mass(rng, block("air")) is None and random_masses(rng, block("air")) is None
     labels = block("air")
     labels[:, 20:30, 20:40] = STRUCTURES["psoas"]
-    found = [random_mass(rng, labels, SPACING) for _ in range(40)]
+    found = [random_mass(rng, labels) for _ in range(40)]
     masses = [m for m in found if m is not None]
     assert len(masses) > 10
     for mass in masses:

@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_cpclnet.episodes import sampling
+from napari_cpclnet.episodes import appearance, sampling
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
-from napari_cpclnet.episodes.appearance import Look
+from napari_cpclnet.episodes.appearance import PET, Look
+from napari_cpclnet.episodes.masses import Mass, Masses
+from napari_cpclnet.episodes.roughening import roughened
 from napari_cpclnet.episodes.sampling import EpisodeBatch, EpisodeSettings, PhantomEpisodes, Side
 from napari_cpclnet.episodes.stack import PhantomStack
 from napari_cpclnet.episodes.targets import FREQUENCY, NAMES, membership
@@ -138,7 +140,7 @@ def test_rough_masks_stay_near_the_true_ones() -> None:
     masks = torch.stack([disc, dot, torch.zeros(64, 64)])[None]
 
     def rough(strength: float, seed: int = 0) -> Tensor:
-        return sampling.roughened(masks, strength, torch.Generator().manual_seed(seed))
+        return roughened(masks, strength, torch.Generator().manual_seed(seed))
 
     strong, other = rough(0.3), rough(0.3, 1)
     for found in (rough(0.0), strong, other):
@@ -177,7 +179,7 @@ def test_the_picture_shows_the_labels(source: PhantomEpisodes) -> None:
         view=(0.7, 2.0),
     )
     with (
-        patch.object(sampling, "random_look", lambda rng: plain),
+        patch.object(sampling, "random_look", lambda rng, kind=None: plain),
         patch.object(sampling, "same_scanner", lambda k, rng: k),
     ):
         batch = draw(source, 5)
@@ -281,3 +283,91 @@ def test_patients_of_a_pair_mostly_show_the_same_part(
     rng = np.random.default_rng(0)
     pairs = [source._patients(rng) for _ in range(400)]
     assert low < np.mean([parts[a] == parts[b] for a, b in pairs]) < high
+
+
+MASS = NAMES.index("mass")
+
+
+def looks_of(
+    source: PhantomEpisodes, own: list[bool], first: list[int]
+) -> list[tuple[Look, Look, bool, bool]]:
+    """Looks of both sides of many episodes, and whether each was drawn as PET."""
+    pets: list[Look] = []
+
+    def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
+        look = appearance.random_look(rng, kind)
+        if kind == PET:
+            pets.append(look)
+        return look
+
+    found = []
+    with patch.object(sampling, "random_look", random_look):
+        for seed in range(60):
+            looks, others = source._looks(own, first, np.random.default_rng(seed))
+            found += [
+                (one, two, any(one is p for p in pets), any(two is p for p in pets))
+                for one, two in zip(looks, others, strict=True)
+            ]
+    return found
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.4, 0.25, 0.55), (1.0, 1, 1)])
+def test_the_setting_is_the_share_of_episodes_for_masses_that_are_pet(
+    phantom_stack: PhantomStack, share: float, low: float, high: float
+) -> None:
+    source = episodes(phantom_stack, pet_masses=share)
+    found = looks_of(source, [False, False], [MASS, MASS])
+    assert low <= np.mean([one for *_, one, _ in found]) <= high
+    for look, other, one, two in found:
+        assert one == two
+        assert not one or not np.allclose(look.values, other.values, atol=0.1)  # a scanner each
+
+
+def test_pet_on_both_sides_is_for_masses_alone_and_one_scan_stays_one(phantom_stack: PhantomStack) -> None:
+    source = episodes(phantom_stack, pet_masses=1.0)
+    found = looks_of(source, [False, True], [NAMES.index("liver"), MASS])
+    assert not any(one or two for _, _, one, two in found[::2])
+    assert all(one and two and look is other for look, other, one, two in found[1::2])
+
+
+def test_lesions_in_pet_episodes_are_brighter_than_the_liver(phantom_stack: PhantomStack) -> None:
+    source = episodes(phantom_stack, masses=1.0, pet_masses=1.0, own_scan=0.0)
+    first: list[int] = []
+    plan = source._plan
+
+    def noted(rng: np.random.Generator, shots: int) -> object:
+        planned = plan(rng, shots)
+        first.append(int(planned[0][0]))
+        return planned
+
+    gaps = []
+    with patch.object(source, "_plan", noted):
+        for seed in range(30):
+            first.clear()
+            batch = draw(source, seed)
+            for e in np.flatnonzero(np.array(first) == MASS):
+                for images, labels in (
+                    (batch.support[e], batch.support_labels[e]),
+                    (batch.query[e], batch.query_labels[e]),
+                ):
+                    of = tissue_values(images, labels)
+                    gaps.append(float(of[STRUCTURES["mass"]] - of[STRUCTURES["liver"]]))
+    known = np.array(gaps)[~np.isnan(gaps)]
+    assert len(known) > 15
+    assert known.mean() > 0.1 and np.mean(known > 0) > 0.7
+
+
+def test_slices_of_several_masses_are_the_class_and_queries_come_from_near_them(
+    source: PhantomEpisodes,
+) -> None:
+    lesions = tuple(Mass((z, 30.0, 30.0), (20.0,) * 3, np.zeros((0, 3)), 0.0) for z in (8.0, 40.0))
+    masses = Masses(lesions)
+    seen = source._seen(0, masses)
+    expected = np.zeros(52, bool)
+    expected[[6, 7, 8, 9, 10, 38, 39, 40, 41, 42]] = True  # 16 mm, of slices of 8 mm
+    np.testing.assert_array_equal(seen[:, MASS], expected)
+    np.testing.assert_array_equal(np.delete(seen, MASS, 1), np.delete(source._seen(0, None), MASS, 1))
+    rng = np.random.default_rng(0)
+    with patch.object(source, "settings", source.settings.model_copy(update={"anywhere": 0.0})):
+        drawn = np.concatenate([source._query_slices(rng, seen, [MASS]) for _ in range(200)])
+    assert set(drawn.tolist()) == {*range(2, 15), *range(34, 47)}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
+from napari_cpclnet.episodes.appearance_pet import pet_values
 from napari_cpclnet.episodes.appearance_table import (
     BLOOD,
     CONTENTS,
@@ -31,6 +32,9 @@ from napari_cpclnet.episodes.render import TISSUES
 COUNT = len(STRUCTURES)
 _INDEX = STRUCTURES
 Table = NDArray[np.float32]
+
+PET = 2
+"""The kind of look that shows FDG; 0 is CT, 1 MR, 3 no scanner that exists."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def _tissue_tables() -> dict[str, Table]:
     for name, (ct, mr) in {"bladder": (8, 1.0), "free fluid": (10, 0.95)}.items():
         hu[_INDEX[name]] = native[_INDEX[name]] = ct
         t2[_INDEX[name]] = mr
-    return {"hu": hu, "native": native, "t2": t2, "t1": t1, "suv": _column("suv")}
+    return {"hu": hu, "native": native, "t2": t2, "t1": t1}
 
 
 _TABLES = _tissue_tables()
@@ -159,12 +163,6 @@ def _mr(rng: np.random.Generator) -> Table:
     return np.asarray(np.clip(values, 0, 1.3), np.float32)
 
 
-def _pet(rng: np.random.Generator) -> Table:
-    values = _TABLES["suv"] * np.exp(rng.normal(0, 0.35, COUNT)) / rng.uniform(3, 10)
-    values[_INDEX["mass"]] *= np.exp(rng.normal(0, 0.6))
-    return np.asarray(np.clip(values, 0, 1.2), np.float32)
-
-
 def _any(rng: np.random.Generator) -> Table:
     values = rng.uniform(0, 1, COUNT)
     if rng.random() < 0.7:
@@ -183,27 +181,30 @@ def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
     """Draw a scanner and a patient's values in it."""
     if kind is None:
         kind = int(rng.choice(4, p=[0.30, 0.38, 0.05, 0.27]))
-    values = (_ct, _mr, _pet, _any)[kind](rng)
-    for follower, leader in TIED:
+    values = (_ct, _mr, pet_values, _any)[kind](rng)
+    for follower, leader in TIED if kind != PET else ():
         if kind != 0 or follower.startswith("left "):
             loose = 0.03 if rng.random() < 0.85 else 0.15
             values[_INDEX[follower]] = values[_INDEX[leader]] + rng.normal(0, loose)
     if kind == 3 and rng.random() < 0.15:
         values = values.max() - values
     strands = _strands(rng, kind)
+    measured = (0, PET)  # in units that are the same all over the body
     amount = (0.012, 0.03, 0.06, 0.04)[kind] * np.exp(rng.normal(0, 0.5))
     textures = np.clip(amount * _LUMPY * np.exp(rng.normal(0, 0.5, COUNT)), 0, 0.2)
     if rng.random() < 0.35:  # no two loops of gut hold the same
         textures[[_INDEX[n] for n in CONTENTS]] = rng.uniform(0.1, 0.35) * rng.uniform(0.5, 1, len(CONTENTS))
+    if kind == PET:  # a cold organ has no pattern, however lumpy it is
+        textures = textures * np.clip(2 * values, 0.05, 1)
     return Look(
         values=values.astype(np.float32),
         textures=textures.astype(np.float32),
         strands=strands,
         strand_width=float(rng.uniform(0.1, 0.28)),
-        blur=float((0.45, 0.5, 1.3, 0.6)[kind] * np.exp(rng.normal(0, 0.35))),
+        blur=float((0.45, 0.5, 0.95, 0.6)[kind] * np.exp(rng.normal(0, 0.35))),
         noise=float((0.02, 0.025, 0.04, 0.03)[kind] * np.exp(rng.normal(0, 0.7))),
-        bias=float(0.03 if kind == 0 else abs(rng.normal(0, 0.22))),
-        gain=float(0.0 if kind == 0 else abs(rng.normal(0, 0.2 if rng.random() < 0.5 else 0.9))),
+        bias=float(0.03 if kind in measured else abs(rng.normal(0, 0.22))),
+        gain=float(0.0 if kind in measured else abs(rng.normal(0, 0.2 if rng.random() < 0.5 else 0.9))),
         gamma=float(np.exp(rng.normal(0, 0.15 if kind == 0 else 0.25))),
         mixing=float(rng.uniform(0.2, 1.0)) if rng.random() < (0.1, 0.2, 0.1, 0.3)[kind] else 0.0,
         view=_view(rng),
@@ -213,7 +214,7 @@ def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
 def _strands(rng: np.random.Generator, kind: int) -> Table:
     """Contrast of fine vessels and septa; a PET shows none, and an MR those of the liver best of all."""
     strands = np.zeros(COUNT, np.float32)
-    if kind == 2:
+    if kind == PET:
         return strands
     for name, share in STRANDED.items():
         liver_in_mr = kind == 1 and name == "liver"

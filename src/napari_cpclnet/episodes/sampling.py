@@ -11,16 +11,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from napari_cpclnet.episodes.appearance import (
-    Look,
-    field_of_view,
-    gaussian_blur,
-    random_look,
-    render,
-    same_scanner,
-    smooth_field,
-)
-from napari_cpclnet.episodes.masses import Mass, random_mass
+from napari_cpclnet.episodes.appearance import PET, Look, field_of_view, random_look, render, same_scanner
+from napari_cpclnet.episodes.masses import Masses, random_masses
+from napari_cpclnet.episodes.roughening import roughened
 from napari_cpclnet.episodes.source import EpisodeBatch
 from napari_cpclnet.episodes.targets import FREQUENCY, NAMES, membership
 from napari_cpclnet.episodes.warp import random_grid
@@ -77,16 +70,24 @@ class EpisodeSettings(BaseModel):
     anywhere: float = Field(
         default=0.3, ge=0, le=1, description="Share of query slices from anywhere in the body."
     )
-    masses: float = Field(default=0.25, ge=0, le=1, description="Share of patients with a tumour somewhere.")
+    masses: float = Field(
+        default=0.25, ge=0, le=1, description="Share of patients with one or several tumours somewhere."
+    )
+    pet_masses: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="Share of the episodes that ask for tumours whose two sides are PET, of a scanner each.",
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """What one side of an episode shows: slices of a patient, who may have a mass."""
+    """What one side of an episode shows: slices of a patient, who may have masses."""
 
     patient: int
     slices: NDArray[np.int64]
-    mass: Mass | None = None
+    mass: Masses | None = None
 
 
 class LabelEpisodes:
@@ -138,7 +139,7 @@ class LabelEpisodes:
             one.patient == other.patient and one.mass is other.mass and rng.random() < s.own_scan
             for one, other in zip(supports, queries, strict=True)
         ]
-        looks, others = self._looks(own, rng)
+        looks, others = self._looks(own, [p[0][0] for p in plans], rng)
         grids = self._grid((s.episodes, shots + s.queries), rng, generator)
         apart = self._grid((s.episodes, s.queries), rng, generator)
         one_scan = torch.tensor(own, device=apart.device)[:, None, None, None, None]
@@ -166,8 +167,10 @@ class LabelEpisodes:
     def _look(self, rng: np.random.Generator) -> Look:
         return random_look(rng)
 
-    def _looks(self, own: list[bool], rng: np.random.Generator) -> tuple[list[Look], list[Look]]:
-        """How supports and queries look; the same where both are of one scan."""
+    def _looks(
+        self, own: list[bool], first: list[int], rng: np.random.Generator
+    ) -> tuple[list[Look], list[Look]]:
+        """How supports and queries look that ask for the classes `first`; the same where both are of one scan."""
         looks = [self._look(rng) for _ in own]
         looks = [replace(k, bias=_STEADY * k.bias) if o else k for k, o in zip(looks, own, strict=True)]
         share = self.settings.same_scanner
@@ -188,11 +191,11 @@ class LabelEpisodes:
 
     def _masses(
         self, rng: np.random.Generator, patient: int, other: int
-    ) -> tuple[Mass | None, Mass | None, int | None]:
-        """A mass for either patient, and the class that must be asked for, if one must."""
+    ) -> tuple[Masses | None, Masses | None, int | None]:
+        """Masses for either patient, and the class that must be asked for, if one must."""
         return None, None, None
 
-    def _seen(self, patient: int, mass: Mass | None) -> NDArray[np.bool_]:
+    def _seen(self, patient: int, mass: Masses | None) -> NDArray[np.bool_]:
         """(Z, classes): whether a slice shows a class."""
         seen: NDArray[np.bool_] = self.area[patient] >= _SEEN
         return seen
@@ -247,8 +250,8 @@ class LabelEpisodes:
             if len(extent) == 0 or rng.random() < self.settings.anywhere:
                 slices.append(int(rng.integers(depth)))
             else:  # the organ's range and a little beyond, where false positives are born
-                low, high = extent[0] - 4, extent[-1] + 5
-                slices.append(int(np.clip(rng.integers(low, high), 0, depth - 1)))
+                near = np.unique(extent[:, None] + np.arange(-4, 5))  # several masses may lie far apart
+                slices.append(int(np.clip(rng.choice(near), 0, depth - 1)))
         return np.array(slices)
 
     def _planes(self, sides: list[Side], rng: np.random.Generator) -> Tensor:
@@ -277,48 +280,6 @@ class LabelEpisodes:
             planes.flatten(0, 1).float(), grid.flatten(0, 1), mode="nearest", align_corners=False
         )
         return warped.view(*planes.shape[:3], *warped.shape[-2:]).long()
-
-
-def roughened(masks: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Masks (classes, K, S, S) with the errors of a network: wavy edges, leaks into the neighbourhood, missing pieces.
-
-    Parameters
-    ----------
-    masks : Tensor
-        0 and 1.
-    strength : float
-        Standard deviation of the wave that is added to the softened mask; 0 smooths only.
-    generator : torch.Generator
-        On the device of the masks.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape. A mask that shows a class still does, and one that shows none stays empty.
-    """
-    sigma = torch.full((len(masks),), 0.8, device=masks.device)
-    soft = gaussian_blur(masks, sigma)
-    wave = smooth_field(12, tuple(masks.shape), generator, masks.device)
-    near = gaussian_blur(masks, 5 * sigma) > 0.02
-    rough = _blotted(((soft + strength * wave > 0.5) & near).float(), near, generator)
-    kept = rough.flatten(2).amax(2) > 0
-    return torch.where(kept[..., None, None], rough, masks)
-
-
-def _blotted(masks: Tensor, near: Tensor, generator: torch.Generator) -> Tensor:
-    """Masks of which a third has a disc too much or too little at the edge: a neighbour taken for a part of the class."""
-    side, device = masks.shape[-1], masks.device
-    weights = near.flatten(0, 1).flatten(1).float() + 1e-6
-    place = torch.multinomial(weights, 1, generator=generator)
-    row, column = place // side, place % side
-    y, x = (torch.arange(n, device=device) for n in masks.shape[-2:])
-    draw = torch.rand((2, len(weights)), generator=generator, device=device)
-    radius = 2 + 6 * draw[0]
-    away = (y - row)[:, :, None] ** 2 + (x - column)[:, None, :] ** 2
-    disc = (away < radius[:, None, None] ** 2).view_as(masks)
-    kind = draw[1].view(*masks.shape[:2], 1, 1)
-    masks = torch.where(disc & (kind < 0.2), 1.0, masks)
-    return torch.where(disc & (kind > 0.87), 0.0, masks)
 
 
 class PhantomEpisodes(LabelEpisodes):
@@ -365,11 +326,11 @@ class PhantomEpisodes(LabelEpisodes):
 
     def _masses(
         self, rng: np.random.Generator, patient: int, other: int
-    ) -> tuple[Mass | None, Mass | None, int | None]:
+    ) -> tuple[Masses | None, Masses | None, int | None]:
         share = self.settings.masses
 
-        def draw(whose: int, share: float) -> Mass | None:
-            return random_mass(rng, self.labels[whose], self.spacing) if rng.random() < share else None
+        def draw(whose: int, share: float) -> Masses | None:
+            return random_masses(rng, self.labels[whose]) if rng.random() < share else None
 
         mass = draw(patient, share)
         asked = _MASS if mass is not None and rng.random() < _MASS_ASKED else None
@@ -377,7 +338,17 @@ class PhantomEpisodes(LabelEpisodes):
             return mass, mass, asked
         return mass, draw(other, share if asked is None else 1 - self.settings.anywhere), asked
 
-    def _seen(self, patient: int, mass: Mass | None) -> NDArray[np.bool_]:
+    def _looks(
+        self, own: list[bool], first: list[int], rng: np.random.Generator
+    ) -> tuple[list[Look], list[Look]]:
+        looks, others = super()._looks(own, first, rng)
+        for e, (one_scan, asked) in enumerate(zip(own, first, strict=True)):
+            if asked == _MASS and rng.random() < self.settings.pet_masses:
+                looks[e] = random_look(rng, PET)
+                others[e] = looks[e] if one_scan else random_look(rng, PET)
+        return looks, others
+
+    def _seen(self, patient: int, mass: Masses | None) -> NDArray[np.bool_]:
         seen = super()._seen(patient, mass)
         if mass is not None:
             seen[:, _MASS] = mass.slices(len(seen), self.spacing[0])

@@ -59,7 +59,9 @@ class Descriptors:
             self.prototypes.roles,
         )
         rest = ("statistics", "levels", "present", "likeness")
-        return Descriptors(prototypes, **{name: put(getattr(self, name), getattr(other, name)) for name in rest})
+        return Descriptors(
+            prototypes, **{name: put(getattr(self, name), getattr(other, name)) for name in rest}
+        )
 
     def with_likeness(self, other: Descriptors) -> Descriptors:
         """The same, with the likeness of `other`, a description by slices of the query's own scan."""

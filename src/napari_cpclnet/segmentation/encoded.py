@@ -163,7 +163,7 @@ class EncodedScan:
         return result
 
     def _batches(self, indices: Sequence[int], tone: int = 0) -> Iterator[tuple[list[int], Tensor]]:
-        """Slices that show something, some at once, and their images in the tones that they are read in, else `tone`."""
+        """Slices that show something, some at once, and their images in the tones they are read in, else `tone`."""
         for first in range(0, len(indices), self._batch_size):
             part = indices[first : first + self._batch_size]
             images = self.grid.images(self.volume, part)

@@ -56,9 +56,7 @@ def sampled_slices(count: int) -> list[int]:
     return [int(i) for i in np.linspace(0, count - 1, _SAMPLES).round()]
 
 
-def fit_line(
-    positions: Sequence[float], levels: Sequence[float], loose: float = LOOSE
-) -> LevelLine | None:
+def fit_line(positions: Sequence[float], levels: Sequence[float], loose: float = LOOSE) -> LevelLine | None:
     """Line through estimated levels.
 
     Estimates that lie far from the line all cost the same, as those of slices outside the trunk may be anything; only
@@ -104,7 +102,10 @@ def too_short(volume: Volume, grid: ModelGrid) -> bool:
 
 
 def scan_line(
-    volume: Volume, grid: ModelGrid, estimate: Callable[[Sequence[int], int], Sequence[float | None]], tones: int
+    volume: Volume,
+    grid: ModelGrid,
+    estimate: Callable[[Sequence[int], int], Sequence[float | None]],
+    tones: int,
 ) -> LevelLine | None:
     """Line of one scan.
 

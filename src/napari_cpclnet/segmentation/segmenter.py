@@ -397,9 +397,7 @@ class Segmenter:
         def describe(_first: int, _end: int) -> Descriptors:
             here = [moved(group, self.device) for group in groups]
             with torch.inference_mode(), self._autocast():
-                return self.model.describe(
-                    [g.features for g in here], [g.masks for g in here], same_scan
-                )
+                return self.model.describe([g.features for g in here], [g.masks for g in here], same_scan)
 
         (described,) = self._memory.run(describe, 1)
         return described
