@@ -113,6 +113,15 @@ def test_both_sides_of_one_scan_look_alike(phantom_stack: PhantomStack) -> None:
     assert differences(1.0) < 0.5 * differences(0.0)
 
 
+def test_episodes_of_one_scan_say_so(phantom_stack: PhantomStack) -> None:
+    for share in (0.0, 1.0):
+        source = episodes(phantom_stack, same_patient=1.0, own_scan=share, masses=0.0)
+        marks = [draw(source, seed).same_scan for seed in range(3)]
+        assert all(mark is not None and mark.tolist() == [bool(share)] * 2 for mark in marks)
+    apart = draw(episodes(phantom_stack, same_patient=0.0, own_scan=1.0), 0).same_scan
+    assert apart is not None and not apart.all()
+
+
 def test_masks_of_ones_own_scan_are_rough(phantom_stack: PhantomStack) -> None:
     source = episodes(phantom_stack, same_patient=1.0, own_scan=1.0, masses=0.0)
     exact = episodes(phantom_stack, same_patient=1.0, own_scan=0.0, masses=0.0)

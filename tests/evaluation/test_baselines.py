@@ -38,7 +38,7 @@ class GreyFeatures(nn.Module):
     def encode(self, images: Tensor, levels: Tensor | None = None) -> Features:
         angle = F.avg_pool2d(images[:, 1:2], 4) * (torch.pi / 2)
         grid = torch.cat([torch.cos(angle), torch.sin(angle)], 1)
-        return Features(grid, grid, grid.mean((1, 2, 3)))
+        return Features(grid, grid, grid.mean((1, 2, 3)), images)
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from napari_cpclnet.model import Answer, CPCLNet, CPCLNetSettings, Descriptors, Features
+from napari_cpclnet.model import Answer, CPCLNet, CPCLNetSettings, Descriptors
 from napari_cpclnet.model.cpclnet import prior_logits
 from napari_cpclnet.model.crpd import Prototypes
 
@@ -182,7 +183,7 @@ def test_slices_without_the_class_change_the_background_only(network: CPCLNet) -
 @torch.no_grad()
 def test_levels_span_the_slices_that_show_the_class(network: CPCLNet) -> None:
     features = network.encode(images(4))
-    features = Features(features.grid, features.skip, torch.tensor([0.1, 0.9, 0.4, -0.5]))
+    features = replace(features, level=torch.tensor([0.1, 0.9, 0.4, -0.5]))
     painted = masks(3, 4)
     painted[0, 1:] = 0
     painted[1, 3] = 0

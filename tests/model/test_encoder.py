@@ -61,7 +61,9 @@ def test_left_and_right_differ_even_where_the_image_is_uniform(encoder: PFE) -> 
 
 
 def test_features_can_be_selected_and_joined() -> None:
-    features = Features(torch.rand(4, 2, 3, 3), torch.rand(4, 1, 6, 6), torch.rand(4))
+    features = Features(
+        torch.rand(4, 2, 3, 3), torch.rand(4, 1, 6, 6), torch.rand(4), torch.rand(4, 3, 12, 12)
+    )
     assert len(features) == 4
     apart = [features.select(slice(0, 1)), features.select([1, 2]), features.select(torch.tensor([3]))]
     assert [len(x) for x in apart] == [1, 2, 1]

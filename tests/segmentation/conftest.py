@@ -50,7 +50,9 @@ class NearestGrey(nn.Module):
         self.encoded.append(len(images))
         return Grey(images[:, 1], torch.full((len(images),), 0.5))
 
-    def describe(self, features: list[Grey], masks: list[Tensor]) -> Tensor:
+    def describe(
+        self, features: list[Grey], masks: list[Tensor], same_scan: list[Tensor] | None = None
+    ) -> Tensor:
         self.described.append(sum(len(f.grid) for f in features))
         self.levels += [f.level for f in features]
         grey = torch.cat([f.grid.flatten() for f in features])

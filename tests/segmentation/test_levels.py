@@ -9,7 +9,15 @@ import pytest
 
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
-from napari_cpclnet.segmentation.levels import FEWEST, fit_line, positions_mm, sampled_slices, scan_line
+from napari_cpclnet.segmentation.levels import (
+    FEWEST,
+    LOOSE,
+    TIGHT,
+    fit_line,
+    positions_mm,
+    sampled_slices,
+    scan_line,
+)
 
 HEIGHT = 220.0
 """From the iliac crest to the dome of the liver, in mm."""
@@ -32,9 +40,26 @@ def grid_of(volume: Volume) -> ModelGrid:
     return ModelGrid.for_volume(volume, "axial", PreprocessingSettings())
 
 
-def level_of(volume: Volume) -> Callable[[Sequence[int]], list[float | None]]:
-    """A network that reads the level off the brightness of the block."""
-    return lambda indices: [float(volume.array[i].max() - 50) * 8 / HEIGHT for i in indices]
+Estimate = Callable[[Sequence[int], int], list[float | None]]
+
+
+def level_of(volume: Volume) -> Estimate:
+    """A network that reads the level off the brightness of the block, whatever the tone."""
+    return lambda indices, tone: [float(volume.array[i].max() - 50) * 8 / HEIGHT for i in indices]
+
+
+def in_tone(volume: Volume, good: int, error: float) -> Estimate:
+    """A network that is lost but for one tone, in which its levels have an error."""
+    right = level_of(volume)
+
+    def estimate(indices: Sequence[int], tone: int) -> list[float | None]:
+        levels, rng = right(indices, tone), np.random.default_rng(0)
+        noise = rng.normal(0, error, len(levels))
+        if tone != good:
+            return list(rng.uniform(-2, 2, len(levels)))
+        return [level + n for level, n in zip(levels, noise, strict=True) if level is not None]
+
+    return estimate
 
 
 def test_a_line_is_found_though_a_third_of_the_estimates_is_nonsense() -> None:
@@ -69,7 +94,7 @@ def test_too_few_estimates_make_no_line() -> None:
 def test_levels_rise_towards_the_head_whatever_the_order_of_slices(direction: float) -> None:
     volume = scan(direction)
     grid = grid_of(volume)
-    line = scan_line(volume, grid, level_of(volume))
+    line = scan_line(volume, grid, level_of(volume), 1)
     assert line is not None
     levels = line.at(positions_mm(volume, grid, range(30)))
     height = np.arange(30) if direction > 0 else np.arange(30)[::-1]
@@ -80,17 +105,34 @@ def test_slices_that_show_nothing_do_not_count() -> None:
     volume = scan()
     full = level_of(volume)
 
-    def estimate(indices: Sequence[int]) -> list[float | None]:
-        return [None if i < 10 else level for i, level in zip(indices, full(indices), strict=True)]
+    def estimate(indices: Sequence[int], tone: int) -> list[float | None]:
+        return [None if i < 10 else level for i, level in zip(indices, full(indices, tone), strict=True)]
 
-    line = scan_line(volume, grid_of(volume), estimate)
+    line = scan_line(volume, grid_of(volume), estimate, 1)
     assert line is not None
     np.testing.assert_allclose(line.at(np.array([0.0, 160.0])), [0, 160 / HEIGHT], atol=0.06)
 
 
+def test_where_the_scan_as_it_is_misleads_the_tone_with_a_clear_line_counts() -> None:
+    volume = scan()
+    grid = grid_of(volume)
+    assert scan_line(volume, grid, in_tone(volume, good=3, error=0.0), 3) is None
+    line = scan_line(volume, grid, in_tone(volume, good=3, error=0.02), 5)
+    assert line is not None
+    np.testing.assert_allclose(line.at(np.array([0.0, 160.0])), [0, 160 / HEIGHT], atol=0.08)
+
+
+def test_another_tone_must_agree_better_than_the_scan_as_it_is() -> None:
+    volume = scan()
+    grid = grid_of(volume)
+    found = {tone: scan_line(volume, grid, in_tone(volume, good=tone, error=0.17), 2) for tone in (0, 1)}
+    assert found[0] is not None and TIGHT < found[0].misfit < LOOSE
+    assert found[1] is None
+
+
 def test_a_scan_without_size_or_with_few_slices_has_no_line() -> None:
     for volume in (scan(calibrated=False), scan(slices=FEWEST - 1)):
-        assert scan_line(volume, grid_of(volume), level_of(volume)) is None
+        assert scan_line(volume, grid_of(volume), level_of(volume), 8) is None
 
 
 @pytest.mark.parametrize("count", [1, 5, 16, 17, 300])

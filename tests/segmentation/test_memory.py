@@ -101,8 +101,8 @@ class Cramped(torch.nn.Module):
         self.room.use(len(images))
         return self.inner.encode(images, levels)
 
-    def describe(self, features, masks):
-        return self.inner.describe(features, masks)
+    def describe(self, features, masks, same_scan=None):
+        return self.inner.describe(features, masks, same_scan)
 
     def segment(self, features, descriptors):
         self.room.use(len(features.grid))
@@ -139,7 +139,9 @@ def test_labels_are_the_same_however_little_memory_there_is(grey_model, scan, or
 def test_moving_keeps_what_is_there_already():
     from napari_cpclnet.model import Features
 
-    features = Features(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 8, 8), torch.zeros(1))
+    features = Features(
+        torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 8, 8), torch.zeros(1), torch.zeros(1, 3, 16, 16)
+    )
     assert moved(features, torch.device("cpu")) is features
     assert moved([1], torch.device("cpu")) == [1]
     assert moved(features, torch.device("meta")).skip.device.type == "meta"

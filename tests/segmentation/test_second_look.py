@@ -35,7 +35,7 @@ class Greys:
 
 
 class Network(NearestGrey):
-    def describe(self, features, masks):  # type: ignore[no-untyped-def]
+    def describe(self, features, masks, same_scan=None):  # type: ignore[no-untyped-def]
         return Greys(super().describe(features, masks))
 
     def segment(self, query, support):  # type: ignore[no-untyped-def]

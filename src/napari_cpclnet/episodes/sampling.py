@@ -55,10 +55,10 @@ class EpisodeSettings(BaseModel):
         default=(0.2, 0.2, 0.3, 0.3), description="How often each number is drawn."
     )
     same_patient: float = Field(
-        default=0.25, ge=0, le=1, description="Share of episodes whose query is the support's patient."
+        default=0.45, ge=0, le=1, description="Share of episodes whose query is the support's patient."
     )
     own_scan: float = Field(
-        default=0.7,
+        default=0.8,
         ge=0,
         le=1,
         description="Share of those whose two sides are one scan, and whose support is painted as roughly as a network "

@@ -63,10 +63,6 @@ class Descriptors:
             prototypes, **{name: put(getattr(self, name), getattr(other, name)) for name in rest}
         )
 
-    def with_likeness(self, other: Descriptors) -> Descriptors:
-        """The same, with the likeness of `other`, a description by slices of the query's own scan."""
-        return replace(self, likeness=other.likeness)
-
     @staticmethod
     def stack(parts: Sequence[Descriptors]) -> Descriptors:
         """One support set per query, in the order of the queries."""
@@ -127,7 +123,10 @@ class CPCLNet(nn.Module):
         return features
 
     def describe(
-        self, features: Sequence[Features], masks: Sequence[Tensor], same_scan: bool = False
+        self,
+        features: Sequence[Features],
+        masks: Sequence[Tensor],
+        same_scan: Sequence[Tensor] | None = None,
     ) -> Descriptors:
         """Describe one support set.
 
@@ -137,8 +136,8 @@ class CPCLNet(nn.Module):
             Encoded support slices, one entry per slice size, `K_i` slices in each.
         masks : sequence of Tensor, shape (classes, K_i, H_i, W_i)
             Masks at the resolution of the images, in [0, 1]; all zero in slices where the class is absent.
-        same_scan : bool
-            Whether the queries will be slices of the very scan that these slices are of, so that plain values tell.
+        same_scan : sequence of Tensor of bool, shape (K_i,), optional
+            Which of the slices are of the very scan that the queries will be of, so that plain values tell.
         """
         cells = [shrink_masks(m) for m in masks]
         prototypes = describe([f.grid for f in features], cells, self.settings)
@@ -152,7 +151,7 @@ class CPCLNet(nn.Module):
         levels = torch.where(known.any(1)[:, None], torch.stack([lowest, highest], 1), torch.nan)
         present = shows.any(1)
         levels = torch.where(present[:, None], levels, 0.0)
-        likeness = look_like([f.tones for f in features], list(masks), same_scan)
+        likeness = look_like([f.tones for f in features], masks, same_scan)
         return Descriptors(prototypes, statistics, levels, present, likeness)
 
     def segment(self, query: Features, support: Descriptors) -> Answer:

@@ -9,6 +9,7 @@ support and query come from different scans, all maps are zero. (Ours: the publi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -73,24 +74,28 @@ def _mean(image: Tensor) -> Tensor:
     return F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
 
-def look_like(seen: list[Tensor], masks: list[Tensor], same_scan: bool) -> Likeness:
+def look_like(
+    seen: Sequence[Tensor], masks: Sequence[Tensor], same_scan: Sequence[Tensor] | None
+) -> Likeness:
     """Histograms of the classes on support slices.
 
     Parameters
     ----------
-    seen : list of Tensor, shape (K_i, TONES, H_i, W_i)
+    seen : sequence of Tensor, shape (K_i, TONES, H_i, W_i)
         :func:`tones` of the support slices, one entry per slice size.
-    masks : list of Tensor, shape (classes, K_i, H_i, W_i)
+    masks : sequence of Tensor, shape (classes, K_i, H_i, W_i)
         In [0, 1].
-    same_scan : bool
-        Whether queries are slices of the same scan; else nothing is known.
+    same_scan : sequence of Tensor of bool, shape (K_i,), or None
+        Which of the slices are of the queries' own scan; the others do not count. None: none is.
     """
     classes, device = len(masks[0]), masks[0].device
-    if not same_scan:
-        empty = torch.zeros(classes, 3, TONES, BINS, device=device)
-        return Likeness(empty, torch.zeros(classes, dtype=torch.bool, device=device))
     counts = torch.zeros(classes, 3, TONES, BINS, device=device)
-    for values, mask in zip(seen, masks, strict=True):
+    if same_scan is None:
+        return Likeness(counts, torch.zeros(classes, dtype=torch.bool, device=device))
+    for values, mask, own in zip(seen, masks, same_scan, strict=True):
+        if not own.any():
+            continue
+        values, mask = values[own], mask[:, own].float()
         near = F.max_pool2d(mask, _AROUND, 1, _AROUND // 2) * (1 - mask)
         body = (values[:, 0] > _BODY).float()
         # air beside the body is no neighbour that could be confused, and would be most of the rest
@@ -140,4 +145,4 @@ def likeness_maps(query: Tensor, known: Likeness) -> Tensor:
     place, share = (x.repeat(1, 3, 1)[:, None].expand(-1, classes, -1, -1) for x in (place, share))
     maps = torch.lerp(tables.gather(3, place), tables.gather(3, place + 1), share)
     maps = torch.cat([maps, torch.ones_like(maps[:, :, :1])], 2) * known.known[..., None, None]
-    return maps.unflatten(3, query.shape[2:])
+    return maps.view(b, classes, MAPS, *query.shape[2:])

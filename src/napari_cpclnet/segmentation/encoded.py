@@ -20,7 +20,8 @@ from napari_cpclnet.segmentation.rereading import TONES, misread, tones
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
     from napari_cpclnet.model import Features
-    from napari_cpclnet.preprocessing import ModelGrid
+    from napari_cpclnet.preprocessing import ModelGrid, Plane
+    from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
 ROOM = 256 * 2**20
 """Bytes of features that are kept of one scan."""
@@ -37,11 +38,14 @@ class EncodedSlices:
         In the order of the classes' label values.
     features : Features
         Of the `K` slices; their levels from the lines of their scans.
+    same_scan : Tensor of bool, shape (K,)
+        Which of them are of the scan that is asked for.
     """
 
     images: Tensor
     masks: Tensor
     features: Features
+    same_scan: Tensor
 
     @property
     def levels(self) -> Tensor:
@@ -53,7 +57,10 @@ class EncodedSlices:
         """Join slices of one size."""
         features = type(parts[0].features).cat([p.features for p in parts])
         return EncodedSlices(
-            torch.cat([p.images for p in parts]), torch.cat([p.masks for p in parts], 1), features
+            torch.cat([p.images for p in parts]),
+            torch.cat([p.masks for p in parts], 1),
+            features,
+            torch.cat([p.same_scan for p in parts]),
         )
 
 
@@ -171,6 +178,56 @@ class EncodedScan:
             if shown:
                 toned = [tones(images[[place]])[self._tones.get(part[place], tone)] for place in shown]
                 yield [part[place] for place in shown], torch.cat(toned)
+
+
+def encoded_support(
+    support: SupportSet,
+    own: Sequence[SupportSlice],
+    scan_of: Callable[[Volume, Plane], EncodedScan],
+    encode: Callable[[Tensor, Tensor | None], Features],
+    device: torch.device,
+) -> tuple[EncodedSlices, ...]:
+    """What the network sees of a support set; one entry per size of its images.
+
+    Parameters
+    ----------
+    support : SupportSet
+    own : sequence of SupportSlice
+        Those of its slices that are of the scan that is asked for.
+    scan_of : callable
+        A scan, encoded in a plane.
+    encode : callable
+        As in :class:`EncodedScan`.
+    device : torch.device
+    """
+    asked = {id(s) for s in own}
+    scans: dict[tuple[int, str], list[SupportSlice]] = {}
+    for one in support.slices:
+        scans.setdefault((id(one.volume), one.plane), []).append(one)
+    groups: dict[tuple[int, int], list[EncodedSlices]] = {}
+    for slices in scans.values():
+        scan = scan_of(slices[0].volume, slices[0].plane)
+        indices = [s.index for s in slices]
+        features = [
+            one
+            # a slice without anything teaches, too
+            or encode(scan.grid.images(scan.volume, [index]), None)
+            for index, one in zip(indices, scan.features(indices), strict=True)
+        ]
+        masks = [
+            torch.stack([scan.grid.mask(s.labels2d, value) for value in support.classes]) for s in slices
+        ]
+        one_scan = EncodedSlices(
+            scan.grid.images(scan.volume, indices).to(device),
+            torch.stack(masks, 1).to(device),
+            type(features[0]).cat([moved(one, device) for one in features]),
+            torch.tensor([id(s) in asked for s in slices], device=device),
+        )
+        groups.setdefault(scan.grid.size, []).append(one_scan)
+    return tuple(
+        EncodedSlices.cat([moved(part, device) for part in parts])
+        for _, parts in sorted(groups.items(), key=lambda item: item[0])
+    )
 
 
 def fingerprint(volume: Volume) -> Hashable:

@@ -15,7 +15,13 @@ from napari_cpclnet.errors import GeometryError, SettingsError, SupportError
 from napari_cpclnet.imaging import Segmentation, Volume
 from napari_cpclnet.model import choose_device, choose_precision
 from napari_cpclnet.preprocessing import ModelGrid, Plane, PreprocessingSettings
-from napari_cpclnet.segmentation.encoded import EncodedScan, EncodedSlices, fingerprint, parameters_hash
+from napari_cpclnet.segmentation.encoded import (
+    EncodedScan,
+    EncodedSlices,
+    encoded_support,
+    fingerprint,
+    parameters_hash,
+)
 from napari_cpclnet.segmentation.memory import MemoryGuard, moved
 from napari_cpclnet.segmentation.painted import Corrections, Painted
 from napari_cpclnet.segmentation.run import Run, SliceResult, chunks, outwards, uncertainty
@@ -173,15 +179,9 @@ class Segmenter:
             keep_probabilities,
             looks=2 if self.settings.second_look and not own else 1,
         )
-        return self._stream(run, self._described_for(own), start)
-
-    def _described_for(self, own: Sequence[SupportSlice]) -> Descriptors:
-        """What the support says of a scan on which `own` of its slices were painted: there, plain values tell, too."""
-        assert self._support is not None and self._descriptors is not None
-        if not any(s.labels2d.any() for s in own):
-            return self._descriptors
-        here = self._describe(self._support.restricted(own), same_scan=True)
-        return self._descriptors.with_likeness(here)
+        # of a scan that was painted itself, plain values tell, too
+        descriptors = self._describe(self._support, own) if own else self._descriptors
+        return self._stream(run, descriptors, start)
 
     @property
     def support(self) -> SupportSet | None:
@@ -287,7 +287,7 @@ class Segmenter:
         if run.looks == 1:
             return
         for place, own in own_supports(run, run.tidied(self.settings.postprocessing)):
-            descriptors = descriptors.replaced(place, self._describe(own, same_scan=True))
+            descriptors = descriptors.replaced(place, self._describe(own, own.slices))
         run.look_again()
         yield from self._look(run, descriptors, start)
 
@@ -360,44 +360,23 @@ class Segmenter:
         self._remembered = OrderedDict((key, moved(d, self.device)) for key, d in self._remembered.items())
         self._descriptors = moved(self._descriptors, self.device)
 
-    def encode_support(self, support: SupportSet) -> tuple[EncodedSlices, ...]:
-        """What the network sees of a support set, and its features; one entry per size of its images."""
-        scans: dict[tuple[int, str], list[SupportSlice]] = {}
-        for one in support.slices:
-            scans.setdefault((id(one.volume), one.plane), []).append(one)
-        groups: dict[tuple[int, int], list[EncodedSlices]] = {}
-        for slices in scans.values():
-            scan = self.scan(slices[0].volume, slices[0].plane)
-            indices = [s.index for s in slices]
-            features = [
-                one
-                # a slice without anything teaches, too
-                or self._encode(scan.grid.images(scan.volume, [index]), None)
-                for index, one in zip(indices, scan.features(indices), strict=True)
-            ]
-            masks = [
-                torch.stack([scan.grid.mask(s.labels2d, value) for value in support.classes]) for s in slices
-            ]
-            one_scan = EncodedSlices(
-                scan.grid.images(scan.volume, indices).to(self.device),
-                torch.stack(masks, 1).to(self.device),
-                type(features[0]).cat([moved(one, self.device) for one in features]),
-            )
-            groups.setdefault(scan.grid.size, []).append(one_scan)
-        return tuple(
-            EncodedSlices.cat([moved(part, self.device) for part in parts])
-            for _, parts in sorted(groups.items(), key=lambda item: item[0])
-        )
+    def encode_support(
+        self, support: SupportSet, own: Sequence[SupportSlice] = ()
+    ) -> tuple[EncodedSlices, ...]:
+        """What the network sees of a support set, `own` of the scan that is asked for; one entry per size of image."""
+        return encoded_support(support, own, self.scan, self._encode, self.device)
 
-    def _describe(self, support: SupportSet, same_scan: bool = False) -> Descriptors:
-        """Description of a support set; with `same_scan` for queries of the scan that it is painted on."""
-        groups = self.encode_support(support)
+    def _describe(self, support: SupportSet, own: Sequence[SupportSlice] = ()) -> Descriptors:
+        """Description of a support set for a scan of which its slices `own` are."""
+        groups = self.encode_support(support, own)
 
         # All slices of the support at once, as one description: when they do not fit, the CPU has to do it.
         def describe(_first: int, _end: int) -> Descriptors:
             here = [moved(group, self.device) for group in groups]
             with torch.inference_mode(), self._autocast():
-                return self.model.describe([g.features for g in here], [g.masks for g in here], same_scan)
+                return self.model.describe(
+                    [g.features for g in here], [g.masks for g in here], [g.same_scan for g in here]
+                )
 
         (described,) = self._memory.run(describe, 1)
         return described

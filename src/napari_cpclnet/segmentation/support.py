@@ -188,12 +188,6 @@ class SupportSet:
         """The slices that were painted on this very scan: same grid and identical values on the slice."""
         return tuple(s for s in self._slices if s.volume is volume or _same_slice(s, volume))
 
-    def restricted(self, slices: Iterable[SupportSlice]) -> SupportSet:
-        """The same classes, shown by some of the slices only."""
-        other = SupportSet(self.classes)
-        other._slices = list(slices)
-        return other
-
     def save(self, path: Path) -> None:
         """Write everything, scans included, into one ``.safetensors`` file.
 

@@ -114,7 +114,7 @@ class Objective(nn.Module):
         intra, inter = consistency, consistency
         for i in range(e):
             shots, asked = support.select(slice(i * k, i * k + k)), query.select(slice(i * q, i * q + q))
-            same = batch.same_scan is not None and bool(batch.same_scan[i])
+            same = None if batch.same_scan is None else [batch.same_scan[i].expand(k)]
             own = self.model.describe([shots], [batch.support_masks[i]], same)
             described.append(own)
             truth = batch.query_masks[i].transpose(0, 1)
