@@ -157,7 +157,9 @@ def test_zeros_never_give_nan_forward_or_backward(make_network: MakeNetwork, pai
 def test_every_parameter_takes_part(make_network: MakeNetwork) -> None:
     """Those of the level estimate learn from their own loss: the answer uses it without gradient."""
     network = make_network().train()
-    answer = network(images(2), images(3, seed=1), masks(2, 3))
+    own = torch.ones(3, dtype=torch.bool)  # likeness speaks within one scan only
+    support = network.describe([network.encode(images(3, seed=1))], [masks(2, 3)], [own])
+    answer = network.segment(network.encode(images(2)), support)
     (answer.logits.square().mean() + answer.align).backward()
     idle = {n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()}
     assert all(name.startswith("pfe.level.") for name in idle)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cpclnet.preprocessing import normalise
 from napari_cpclnet.segmentation.summary import seems_absent
 from napari_cpclnet.segmentation.support import SupportSet
 
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
 CLEAREST = 3
 """Slices that describe a class anew."""
 
-LARGE = 0.3
-"""Share of a class's largest area that it must have on such a slice."""
+LARGE = 0.5
+"""Share of a class's median area that it must have on such a slice."""
+
+ALIKE = 1.35
+"""Ratio of brightness up to which slices show the same: an organ has one brightness in a scan, but for the coil."""
 
 _APART = 1 / 40
 """Share of the scan's slices that lie between two of them: neighbours show the same."""
@@ -48,29 +52,46 @@ def own_supports(run: Run, labels: NDArray[Any]) -> Iterator[tuple[int, SupportS
     int, SupportSet
         Place of a class among the classes, and the scan's clearest slices of that class alone.
     """
-    slices = np.moveaxis(labels, run.grid.axis, 0)
+    grid = run.grid
     for place, (value, name) in enumerate(run.classes.items()):
-        inside = slices == value
-        area = inside.sum((1, 2))
+        area, brightness = np.zeros(grid.n_slices, np.int64), np.zeros(grid.n_slices)
+        for index in range(grid.n_slices):
+            inside = grid.take(labels, index) == value
+            area[index] = np.count_nonzero(inside)
+            if area[index]:
+                picture = np.asarray(grid.take(run.volume.array, index))
+                brightness[index] = normalise(picture[inside], grid.value_range).mean()
         if seems_absent(run, place, int(area.sum())):
             continue
         own = SupportSet({value: name})
-        for index in clearest_slices(area, run.doubt[:, place]):
-            labels2d = run.grid.take(labels, index)
-            own.add_slice(run.volume, index, np.where(labels2d == value, value, 0), plane=run.grid.plane)
+        for index in clearest_slices(area, run.doubt[:, place], brightness):
+            labels2d = grid.take(labels, index)
+            own.add_slice(run.volume, index, np.where(labels2d == value, value, 0), plane=grid.plane)
         yield place, own
 
 
-def clearest_slices(area: NDArray[np.integer], doubt: NDArray[np.floating]) -> list[int]:
-    """The slices on which a class is large and least of it in doubt, in their order.
+def clearest_slices(
+    area: NDArray[np.integer], doubt: NDArray[np.floating], brightness: NDArray[np.floating]
+) -> list[int]:
+    """The slices on which a class is large, as bright as it mostly is, and least in doubt, in their order.
+
+    What is taken for a class by mistake may be larger than the class, and sure; but it is seldom as bright.
 
     Parameters
     ----------
     area, doubt : ndarray (slices,)
         Pixels of the class, and pixels that are probably wrong.
+    brightness : ndarray (slices,)
+        Mean of the class, from 0 to 1.
     """
-    fits = area >= max(LARGE * area.max(), 1)
-    share = np.where(fits, doubt / np.maximum(area, 1), np.inf)
+    share = np.where(area > 0, doubt / np.maximum(area, 1), np.inf)
+    sure = np.where(area > 0, np.clip(1 - share, 0.05, 1), 0) ** 2
+    tone = np.log(np.maximum(brightness, 0.02))
+    alike = np.abs(tone[:, None] - tone) <= np.log(ALIKE)
+    usual = alike[(alike @ sure * (area > 0)).argmax()] & (area > 0)
+    if not usual.any():
+        return []
+    share[~usual | (area < LARGE * np.median(area[usual]))] = np.inf
     apart = max(1, int(len(area) * _APART))
     chosen: list[int] = []
     while len(chosen) < CLEAREST and np.isfinite(share.min()):
