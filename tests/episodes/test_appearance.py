@@ -11,6 +11,7 @@ import torch
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 from napari_cpclnet.episodes.appearance import COUNT, PET, Look, random_look, render, same_scanner
 from napari_cpclnet.episodes.appearance_pet import pet_values
+from napari_cpclnet.episodes.appearance_table import CONTENTS
 
 FAULTLESS = Look(
     values=np.linspace(0, 1, COUNT, dtype=np.float32),
@@ -194,3 +195,23 @@ def test_nothing_fades_from_slice_to_slice_in_pet() -> None:
     rng = np.random.default_rng(0)
     looks = [random_look(rng, PET) for _ in range(20)]
     assert all(k.gain == 0 and k.bias < 0.1 and not k.strands.any() for k in looks)
+
+
+def test_gut_is_at_times_as_bright_as_an_organ() -> None:
+    """More often than two values drawn apart would agree."""
+    organs = [STRUCTURES[n] for n in ("liver", "spleen", "right kidney cortex", "right kidney medulla")]
+    gut = [STRUCTURES[n] for n in CONTENTS]
+
+    def agree(look: Look) -> bool:
+        apart = np.abs(look.values[gut][:, None] - look.values[organs])
+        return bool((apart < 0.06).sum(0).max() >= 3)
+
+    rng = np.random.default_rng(0)
+    looks = [random_look(rng, 3) for _ in range(600)]
+    share = np.mean([agree(look) for look in looks])
+    # the same looks, with the organs of one and the gut of the next
+    mixed = [replace(one, values=one.values.copy()) for one in looks]
+    for look, other in zip(mixed, looks[1:] + looks[:1], strict=True):
+        look.values[gut] = other.values[gut]
+    chance = np.mean([agree(look) for look in mixed])
+    assert share > 1.5 * chance, (share, chance)

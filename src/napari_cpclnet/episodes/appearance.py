@@ -188,6 +188,8 @@ def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
             values[_INDEX[follower]] = values[_INDEX[leader]] + rng.normal(0, loose)
     if kind == 3 and rng.random() < 0.15:
         values = values.max() - values
+    if kind != PET and rng.random() < 0.2:
+        _gut_like_an_organ(values, rng)
     strands = _strands(rng, kind)
     measured = (0, PET)  # in units that are the same all over the body
     amount = (0.012, 0.03, 0.06, 0.04)[kind] * np.exp(rng.normal(0, 0.5))
@@ -209,6 +211,14 @@ def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
         mixing=float(rng.uniform(0.2, 1.0)) if rng.random() < (0.1, 0.2, 0.1, 0.3)[kind] else 0.0,
         view=_view(rng),
     )
+
+
+def _gut_like_an_organ(values: Table, rng: np.random.Generator) -> None:
+    """Give some of the gut the brightness of an organ: then only place, shape and texture tell them apart."""
+    organ = ("liver", "spleen", "right kidney cortex", "right kidney medulla")[rng.integers(4)]
+    for name in CONTENTS:
+        if rng.random() < 0.6:
+            values[_INDEX[name]] = values[_INDEX[organ]] + rng.normal(0, 0.05)
 
 
 def _strands(rng: np.random.Generator, kind: int) -> Table:
