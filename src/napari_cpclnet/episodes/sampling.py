@@ -162,7 +162,7 @@ class LabelEpisodes:
         for i in np.flatnonzero(own):
             sm[i] = roughened(sm[i], float(rng.uniform(0, 0.3)), generator)
         levels = self._levels(supports), self._levels(queries)
-        return EpisodeBatch(si, sm, qi, qm.transpose(1, 2).contiguous(), sl, ql, *levels, torch.tensor(own))
+        return EpisodeBatch(si, sm, qi, qm.transpose(1, 2).contiguous(), sl, ql, *levels, one_scan.flatten())
 
     def _look(self, rng: np.random.Generator) -> Look:
         return random_look(rng)
