@@ -149,7 +149,7 @@ def test_rough_masks_stay_near_the_true_ones() -> None:
     masks = torch.stack([disc, dot, torch.zeros(64, 64)])[None]
 
     def rough(strength: float, seed: int = 0) -> Tensor:
-        return roughened(masks, strength, torch.Generator().manual_seed(seed))
+        return roughened(masks, None, strength, torch.Generator().manual_seed(seed))
 
     strong, other = rough(0.3), rough(0.3, 1)
     for found in (rough(0.0), strong, other):
@@ -158,6 +158,21 @@ def test_rough_masks_stay_near_the_true_ones() -> None:
         assert overlap > 0.8 and found[0, 1].any() and not found[0, 2].any()
     assert not torch.equal(strong, other) and torch.equal(strong, rough(0.3))
     assert not torch.equal(strong[0, 0], disc)
+
+
+def test_rough_masks_take_a_neighbour_along_on_most_slices() -> None:
+    """The one beside the class, never the air around both nor what lies far away."""
+    air, organ, neighbour, far = (STRUCTURES[n] for n in ("air", "liver", "gallbladder", "spleen"))
+    labels = torch.full((4, 64, 64), air)
+    labels[:, 10:40, 10:30], labels[:, 10:40, 30:36], labels[:, 10:40, 54:60] = organ, neighbour, far
+    masks = (labels == organ).float()[None].repeat(40, 1, 1, 1)
+    found = roughened(masks, labels, 0.0, torch.Generator().manual_seed(2)) > 0
+    beside = (found & (labels == neighbour)).flatten(2).sum(2) > 100  # (classes, slices)
+    assert 0.2 < beside.any(1).float().mean() < 0.7
+    assert beside[beside.any(1)].float().mean() > 0.5
+    assert not (found & (labels == far)).any()
+    without = roughened(masks, None, 0.0, torch.Generator().manual_seed(2)) > 0
+    assert not ((without & (labels == neighbour)).flatten(2).sum(2) > 150).any()
 
 
 def test_the_first_class_is_visible_in_the_support(batches: list[EpisodeBatch]) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_cpclnet.model import CPCLNet
-from napari_cpclnet.model.likeness import BINS, MAPS, TONES, Likeness, likeness_maps, look_like, tones
+from napari_cpclnet.model.likeness import BINS, CUES, MAPS, Likeness, cues, likeness_maps, look_like
 
 MakeNetwork = Callable[..., CPCLNet]
 OWN = torch.ones(1, dtype=torch.bool)
@@ -33,14 +33,14 @@ def scene(lung: float = 0.1, spleen: float = 0.8, other: float = 0.45) -> tuple[
 
 
 def maps_of(query: Tensor, known: Likeness) -> Tensor:
-    return likeness_maps(tones(query), Likeness(known.tables[None], known.known[None]))[0, 0]
+    return likeness_maps(cues(query), Likeness(known.tables[None], known.known[None]))[0, 0]
 
 
 def test_brightness_is_the_mean_of_nine_pixels_and_texture_their_deviation() -> None:
     picture = torch.rand(16, 16)
-    found = tones(slices(picture))[0]
+    found = cues(slices(picture))[0]
     patch = picture[4:7, 8:11].double()
-    assert found.shape == (TONES, 16, 16)
+    assert found.shape == (CUES, 16, 16)
     assert float(found[0, 5, 9]) == pytest.approx(float(patch.mean()), abs=1e-6)
     expected = min(1.0, 4 * float(patch.std(unbiased=False)))
     assert float(found[2, 5, 9]) == pytest.approx(expected, abs=1e-4)
@@ -48,7 +48,7 @@ def test_brightness_is_the_mean_of_nine_pixels_and_texture_their_deviation() -> 
 
 def test_relative_brightness_does_not_care_how_dark_the_whole_slice_is() -> None:
     image, _ = scene(lung=0.3)
-    bright, dark = tones(image), tones(0.4 * image)
+    bright, dark = cues(image), cues(0.4 * image)
     torch.testing.assert_close(bright[:, 1], dark[:, 1], rtol=1e-3, atol=1e-3)
     assert (bright[:, 0] - dark[:, 0]).abs().max() > 0.3
 
@@ -57,7 +57,7 @@ def test_tables_are_the_histograms_of_mask_ring_and_rest() -> None:
     torch.manual_seed(0)
     image, mask = slices(torch.rand(64, 64) * 0.6 + 0.2), torch.zeros(1, 1, 64, 64)
     mask[..., 20:40, 20:40] = 1
-    seen = tones(image)
+    seen = cues(image)
     found = look_like([seen], [mask], [OWN]).tables[0].exp().numpy()
     ring = np.zeros((64, 64), bool)
     ring[13:47, 13:47] = True
@@ -75,34 +75,34 @@ def test_tables_are_the_histograms_of_mask_ring_and_rest() -> None:
 
 def test_a_white_spleen_is_like_itself_and_a_black_lung_is_not() -> None:
     image, mask = scene()
-    known = look_like([tones(image)], [mask], [OWN])
+    known = look_like([cues(image)], [mask], [OWN])
     maps = maps_of(image, known)
     assert maps.shape == (MAPS, 64, 64)
     spleen, lung, other = maps[:, 42, 42], maps[:, 16, 16], maps[:, 30, 56]
     assert (spleen[:2] > 0.5).all()  # brightness speaks for it, against ring and ...
-    assert spleen[TONES] > 0.5  # ... rest
-    assert lung[2 * TONES] < -0.5 and other[2 * TONES] < -0.5  # and no such value was seen in it
+    assert spleen[CUES] > 0.5  # ... rest
+    assert lung[2 * CUES] < -0.5 and other[2 * CUES] < -0.5  # and no such value was seen in it
     assert (maps[-1] == 1).all()
 
 
 def test_nothing_is_said_of_another_scan_or_of_a_class_that_was_not_seen() -> None:
     image, mask = scene()
     both = torch.cat([mask, torch.zeros_like(mask)])
-    elsewhere = look_like([tones(image)], [both], None)
+    elsewhere = look_like([cues(image)], [both], None)
     assert not elsewhere.known.any() and not maps_of(image, elsewhere).any()
-    here = look_like([tones(image)], [both], [OWN])
+    here = look_like([cues(image)], [both], [OWN])
     assert here.known.tolist() == [True, False]
-    maps = likeness_maps(tones(image), Likeness(here.tables[None], here.known[None]))
+    maps = likeness_maps(cues(image), Likeness(here.tables[None], here.known[None]))
     assert maps[:, 0].any() and not maps[:, 1].any()
 
 
 def test_slices_of_other_scans_do_not_count() -> None:
     (image, mask), (other, _) = scene(), scene(spleen=0.3)
-    alone = look_like([tones(image)], [mask], [OWN])
-    seen, masks = tones(torch.cat([image, other])), mask.repeat(1, 2, 1, 1)
+    alone = look_like([cues(image)], [mask], [OWN])
+    seen, masks = cues(torch.cat([image, other])), mask.repeat(1, 2, 1, 1)
     mixed = look_like([seen], [masks], [torch.tensor([True, False])])
     torch.testing.assert_close(mixed.tables, alone.tables)
-    apart = look_like([tones(image), tones(other)], [mask, mask], [OWN, ~OWN])
+    apart = look_like([cues(image), cues(other)], [mask, mask], [OWN, ~OWN])
     torch.testing.assert_close(apart.tables, alone.tables)
 
 

@@ -8,6 +8,12 @@ from napari_cpclnet.episodes.anatomy_body import Build, Frame, spine_position
 from napari_cpclnet.episodes.anatomy_canvas import Canvas, TubeField, branches, curve, smooth_min
 from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 
+KIDNEY_MID = {-1: 82.0, 1: 94.0}
+"""Level of the middle of the right and the left kidney, in mm above the iliac crest of a body of usual height."""
+
+KIDNEY_BESIDE = 63.0
+"""Distance of their middles from the middle of the body, in mm in a body of usual width."""
+
 
 def great_vessels(c: Canvas, b: Build) -> None:
     """Aorta, vena cava and their iliac branches, in front of the spine."""
@@ -152,14 +158,14 @@ def spleen(c: Canvas, b: Build, f: Frame) -> None:
     if rng.random() < 0.03:
         return
     ks = b.ks
-    size = float(np.clip(rng.lognormal(-0.08, 0.17), 0.72, 1.45))
+    size = float(np.clip(rng.lognormal(-0.04, 0.22), 0.7, 1.75))
     long, wide, thick = (
-        62 * size * rng.uniform(0.9, 1.12),
-        52 * size * rng.uniform(0.88, 1.15),
-        46 * size * rng.uniform(0.85, 1.15),
+        63 * size * rng.uniform(0.88, 1.25),
+        52 * size**0.8 * rng.uniform(0.85, 1.2),
+        44 * size * rng.uniform(0.8, 1.15),
     )
-    mid = b.dome - (64 + rng.normal(0, 11)) * ks - 12 * (size - 1)
-    turn = rng.normal(1.05, 0.16)  # angle from behind
+    mid = b.dome - (64 + rng.normal(0, 11)) * ks - 30 * (size - 1)
+    turn = float(np.clip(rng.normal(1.25, 0.25), 0.8, 1.8))  # angle from behind
     box = c.box((mid, 0.25 * b.depth, b.width * 0.62), (long + 20, b.depth * 0.95, b.width * 0.62))
     assert box is not None
     s = c.s[box] - mid
@@ -177,7 +183,9 @@ def spleen(c: Canvas, b: Build, f: Frame) -> None:
     field = smooth_min(
         outer, smooth_min(inner.astype(np.float32), ((1 - q) * wide).astype(np.float32), 6.0), 6.0
     )
-    field[c.l[box] < 10] = -1.0
+    # beside the kidney it never reaches to its inner side; above, half way to the spine
+    above = np.clip((c.s[box] - (KIDNEY_MID[1] + 50) * ks) / 30, 0, 1)
+    field = np.minimum(field, c.l[box] - b.kl * (KIDNEY_BESIDE + 8 - 48 * above))
     c.paint(box, np.minimum(field, 12.0) + 22.0 * (field > 0), "spleen")
     if rng.random() < 0.08:
         made = c.ellipsoid((mid - 20, 0.1 * b.depth, 0.55 * b.width), np.full(3, rng.uniform(4, 8)))
@@ -190,14 +198,14 @@ def kidneys(c: Canvas, b: Build) -> dict[int, tuple[float, float, float]]:
     rng = c.rng
     ks, kl = b.ks, b.kl
     shared = float(np.clip(rng.normal(1.02, 0.09), 0.87, 1.25))
-    level = float(np.clip(rng.normal(-3, 13), -28, 22))
+    level = float(np.clip(rng.normal(2, 17), -32, 42))
     missing = rng.random(2) < 0.02
     poles: dict[int, tuple[float, float, float]] = {}
     for side, name in ((-1, "right"), (1, "left")):
-        mid = (82.0 if side < 0 else 94.0) * ks + level + float(np.clip(rng.normal(0, 10), -18, 18))
+        mid = KIDNEY_MID[side] * ks + level + float(np.clip(rng.normal(0, 10), -18, 18))
         size = shared * rng.normal(1.0, 0.05) * kl**0.4
         centre = np.array(
-            (mid, spine_position(b, mid) + rng.normal(0, 5) - 10, side * (63 * kl + rng.normal(3, 4)))
+            (mid, spine_position(b, mid) + rng.normal(0, 5) - 10, side * (KIDNEY_BESIDE * kl + rng.normal(3, 4)))
         )
         long, ap, lat = (
             55 * size * rng.uniform(0.93, 1.1),

@@ -125,7 +125,7 @@ def _mr(rng: np.random.Generator) -> Table:
                 values[[_INDEX[n] for n in names]] *= rng.uniform(0.9, 1.5)
         if rng.random() < 0.2:  # fluid-attenuated: the fluid around and in the brain is dark
             values[[_INDEX["ventricle"], _INDEX["cerebrospinal fluid"]]] *= rng.uniform(0.05, 0.3)
-        iron = rng.random() < 0.35
+        iron = rng.random() < 0.45
         if rng.random() < 0.4:  # slow blood is as bright as water
             values[[_INDEX["liver vessel"], _INDEX["portal vein"]]] = rng.uniform(0.5, 1.0)
     else:

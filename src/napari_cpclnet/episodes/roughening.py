@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 from napari_cpclnet.episodes.appearance import gaussian_blur, smooth_field
 
+_MISTAKEN = 0.4
+"""Share of classes that a neighbouring structure is taken for part of, on most slices."""
 
-def roughened(masks: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+_MOST = 0.75
+_AROUND = 13  # pixels: side of the square that masks are dilated by; 24 mm on every side
+
+
+def roughened(masks: Tensor, labels: Tensor | None, strength: float, generator: torch.Generator) -> Tensor:
     """Masks (classes, K, S, S) with the errors of a network: wavy edges, leaks into the neighbourhood, missing pieces.
 
     Parameters
     ----------
     masks : Tensor
         0 and 1.
+    labels : Tensor of int64, shape (K, S, S), or None
+        Structure of every pixel. What a network takes for part of a class on one slice, gallbladder for liver say, it
+        mostly takes for it on the others as well; None where nothing but the support could tell them apart.
     strength : float
         Standard deviation of the wave that is added to the softened mask; 0 smooths only.
     generator : torch.Generator
@@ -29,9 +40,26 @@ def roughened(masks: Tensor, strength: float, generator: torch.Generator) -> Ten
     soft = gaussian_blur(masks, sigma)
     wave = smooth_field(12, tuple(masks.shape), generator, masks.device)
     near = gaussian_blur(masks, 5 * sigma) > 0.02
-    rough = _blotted(((soft + strength * wave > 0.5) & near).float(), near, generator)
+    rough = (soft + strength * wave > 0.5) & near
+    if labels is not None:
+        rough = rough | _mistaken(masks, labels, generator)
+    rough = _blotted(rough.float(), near, generator)
     kept = rough.flatten(2).amax(2) > 0
     return torch.where(kept[..., None, None], rough, masks)
+
+
+def _mistaken(masks: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Pixels of one neighbouring structure that are taken for part of a class; none for most classes."""
+    device = masks.device
+    counts = torch.zeros(len(masks), len(STRUCTURES), device=device)
+    around = (F.max_pool2d(masks, _AROUND, 1, _AROUND // 2) > 0) & (masks == 0)
+    counts.scatter_add_(1, labels.flatten().expand(len(masks), -1), around.flatten(1).float())
+    counts[:, STRUCTURES["air"]] = 0
+    # the root, for fat and muscle are around everything
+    chosen = torch.multinomial(counts.sqrt() + 1e-6, 1, generator=generator)
+    draw = torch.rand((len(masks), 1 + masks.shape[1]), generator=generator, device=device)
+    shown = (draw[:, :1] < _MISTAKEN) & (draw[:, 1:] < _MOST)
+    return (labels == chosen[:, :, None, None]) & around & shown[:, :, None, None]
 
 
 def _blotted(masks: Tensor, near: Tensor, generator: torch.Generator) -> Tensor:

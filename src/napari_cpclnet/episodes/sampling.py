@@ -105,6 +105,9 @@ class LabelEpisodes:
     settings : EpisodeSettings
     """
 
+    known_anatomy = False
+    """Whether all volumes are of one anatomy, which tells what is part of an organ when its support does not."""
+
     def __init__(
         self,
         labels: Tensor,
@@ -160,7 +163,9 @@ class LabelEpisodes:
             pictures.append((images, masks, middle))
         (si, sm, sl), (qi, qm, ql) = pictures
         for i in np.flatnonzero(own):
-            sm[i] = roughened(sm[i], float(rng.uniform(0, 0.3)), generator)
+            sm[i] = roughened(
+                sm[i], sl[i] if self.known_anatomy else None, float(rng.uniform(0, 0.3)), generator
+            )
         levels = self._levels(supports), self._levels(queries)
         return EpisodeBatch(si, sm, qi, qm.transpose(1, 2).contiguous(), sl, ql, *levels, one_scan.flatten())
 
@@ -297,6 +302,8 @@ class PhantomEpisodes(LabelEpisodes):
         Of the phantoms, (z, y, x) in mm.
     settings : EpisodeSettings, optional
     """
+
+    known_anatomy = True
 
     def __init__(
         self,

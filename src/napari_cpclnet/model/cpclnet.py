@@ -151,7 +151,7 @@ class CPCLNet(nn.Module):
         levels = torch.where(known.any(1)[:, None], torch.stack([lowest, highest], 1), torch.nan)
         present = shows.any(1)
         levels = torch.where(present[:, None], levels, 0.0)
-        likeness = look_like([f.tones for f in features], masks, same_scan)
+        likeness = look_like([f.cues for f in features], masks, same_scan)
         return Descriptors(prototypes, statistics, levels, present, likeness)
 
     def segment(self, query: Features, support: Descriptors) -> Answer:
@@ -187,7 +187,7 @@ class CPCLNet(nn.Module):
         known = Likeness(
             support.likeness.tables.expand(b, -1, -1, -1, -1), support.likeness.known.expand(b, -1)
         )
-        maps = likeness_maps(query.tones, known).flatten(0, 1)
+        maps = likeness_maps(query.cues, known).flatten(0, 1)
         logits = self.decoder(summary, relation, refined, query.skip, maps).unflatten(0, (b, classes))
         # A class that no support slice shows is nowhere.
         absent = ~support.present.expand(b, -1)[..., None, None]

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_cpclnet.model.layers import Residual, resize_like
-from napari_cpclnet.model.likeness import tones
+from napari_cpclnet.model.likeness import cues
 from napari_cpclnet.model.settings import CPCLNetSettings
 
 IMAGE_CHANNELS = 3
@@ -35,14 +35,14 @@ class Features:
         Estimated level of the slice in the body: 0 at the iliac crest, 1 at the dome of the liver. Whoever knows better
         may replace it before the slice is compared with others, and tells the encoder, too; nan stands for a slice that
         lies on no such scale, as that of a limb.
-    tones : Tensor, shape (B, TONES, H, W)
+    cues : Tensor, shape (B, CUES, H, W)
         What the slice plainly looks like, for comparison within one scan (`likeness.py`).
     """
 
     grid: Tensor
     skip: Tensor
     level: Tensor
-    tones: Tensor
+    cues: Tensor
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -225,7 +225,7 @@ class PFE(nn.Module):
             x = resize_like(self.down[i](x), pyramid[i]) + self.lateral[i](pyramid[i])
             x = self.fuse[i](modulated(x, i))
             fused.append(x)
-        return Features(self.embed(fused[-2]), F.silu(fused[-1]), level, tones(images))
+        return Features(self.embed(fused[-2]), F.silu(fused[-1]), level, cues(images))
 
     def _seen(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Features of the trunk, and levels estimated from them."""

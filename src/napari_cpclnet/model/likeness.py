@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-TONES = 3
+CUES = 3
 """What is known of a pixel: its brightness, its brightness relative to the slice, its texture."""
 
-MAPS = 3 * TONES + 1
-"""Maps of one class: against the ring, against the rest, and how usual, of every tone; and whether they are known."""
+MAPS = 3 * CUES + 1
+"""Maps of one class: against the ring, against the rest, and how usual, of every cue; and whether they are known."""
 
 BINS = 24
 _BODY = 0.03
@@ -38,7 +38,7 @@ class Likeness:
 
     Attributes
     ----------
-    tables : Tensor, shape (..., classes, 3, TONES, BINS)
+    tables : Tensor, shape (..., classes, 3, CUES, BINS)
         Log of the share of pixels in every bin: inside the masks, around them, elsewhere in the body.
     known : Tensor of bool, shape (..., classes)
         Whether the query is of the same scan and the class was seen there.
@@ -48,7 +48,7 @@ class Likeness:
     known: Tensor
 
 
-def tones(images: Tensor) -> Tensor:
+def cues(images: Tensor) -> Tensor:
     """What likeness knows of every pixel.
 
     Parameters
@@ -58,7 +58,7 @@ def tones(images: Tensor) -> Tensor:
 
     Returns
     -------
-    Tensor, shape (B, TONES, H, W)
+    Tensor, shape (B, CUES, H, W)
         In [0, 1]: mean of 3 x 3 pixels; the same over twice the mean of the slice's tissue, for slices at the ends of
         a coil are darker; four times the standard deviation in the 3 x 3 pixels.
     """
@@ -81,15 +81,15 @@ def look_like(
 
     Parameters
     ----------
-    seen : sequence of Tensor, shape (K_i, TONES, H_i, W_i)
-        :func:`tones` of the support slices, one entry per slice size.
+    seen : sequence of Tensor, shape (K_i, CUES, H_i, W_i)
+        :func:`cues` of the support slices, one entry per slice size.
     masks : sequence of Tensor, shape (classes, K_i, H_i, W_i)
         In [0, 1].
     same_scan : sequence of Tensor of bool, shape (K_i,), or None
         Which of the slices are of the queries' own scan; the others do not count. None: none is.
     """
     classes, device = len(masks[0]), masks[0].device
-    counts = torch.zeros(classes, 3, TONES, BINS, device=device)
+    counts = torch.zeros(classes, 3, CUES, BINS, device=device)
     if same_scan is None:
         return Likeness(counts, torch.zeros(classes, dtype=torch.bool, device=device))
     for values, mask, own in zip(seen, masks, same_scan, strict=True):
@@ -101,10 +101,10 @@ def look_like(
         # air beside the body is no neighbour that could be confused, and would be most of the rest
         weights = torch.stack([mask, near, (1 - mask) * (1 - near) * body], 1).flatten(2)
         place, share = _place(values.transpose(0, 1).flatten(1))
-        for tone in range(TONES):
-            for step, part in ((0, 1 - share[tone]), (1, share[tone])):
-                index = (place[tone] + step).expand_as(weights)
-                counts[:, :, tone].scatter_add_(2, index, weights * part)
+        for cue in range(CUES):
+            for step, part in ((0, 1 - share[cue]), (1, share[cue])):
+                index = (place[cue] + step).expand_as(weights)
+                counts[:, :, cue].scatter_add_(2, index, weights * part)
     wide = F.pad(counts.flatten(0, 2), (1, 1), mode="replicate").view(*counts.shape[:3], BINS + 2)
     smooth = 0.25 * wide[..., :-2] + 0.5 * wide[..., 1:-1] + 0.25 * wide[..., 2:]
     density = smooth / smooth.sum(3, keepdim=True).clamp(min=1e-6)
@@ -124,7 +124,7 @@ def likeness_maps(query: Tensor, known: Likeness) -> Tensor:
 
     Parameters
     ----------
-    query : Tensor, shape (B, TONES, H, W)
+    query : Tensor, shape (B, CUES, H, W)
     known : Likeness
         With leading dimensions (B, classes).
 
@@ -137,7 +137,7 @@ def likeness_maps(query: Tensor, known: Likeness) -> Tensor:
     b, classes = known.known.shape
     if not known.known.any():
         return query.new_zeros(b, classes, MAPS, *query.shape[2:])
-    inside, around, rest = known.tables.unbind(2)  # (B, classes, TONES, BINS) each
+    inside, around, rest = known.tables.unbind(2)  # (B, classes, CUES, BINS) each
     usual = inside - inside.amax(3, keepdim=True)
     tables = torch.cat([inside - around, inside - rest, usual], 2).clamp(-_LARGEST, _LARGEST) / _LARGEST
     place, share = _place(query.flatten(2))
