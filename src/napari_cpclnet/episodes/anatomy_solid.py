@@ -205,7 +205,11 @@ def kidneys(c: Canvas, b: Build) -> dict[int, tuple[float, float, float]]:
         mid = KIDNEY_MID[side] * ks + level + float(np.clip(rng.normal(0, 10), -18, 18))
         size = shared * rng.normal(1.0, 0.05) * kl**0.4
         centre = np.array(
-            (mid, spine_position(b, mid) + rng.normal(0, 5) - 10, side * (KIDNEY_BESIDE * kl + rng.normal(3, 4)))
+            (
+                mid,
+                spine_position(b, mid) + rng.normal(0, 5) - 10,
+                side * (KIDNEY_BESIDE * kl + rng.normal(3, 4)),
+            )
         )
         long, ap, lat = (
             55 * size * rng.uniform(0.93, 1.1),
