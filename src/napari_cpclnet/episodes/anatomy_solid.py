@@ -183,7 +183,7 @@ def spleen(c: Canvas, b: Build, f: Frame) -> None:
     field = smooth_min(
         outer, smooth_min(inner.astype(np.float32), ((1 - q) * wide).astype(np.float32), 6.0), 6.0
     )
-    # beside the kidney it never reaches to its inner side; above, half way to the spine
+    # beside the kidney it never reaches to its inner side; above, to some 2 cm from the middle
     above = np.clip((c.s[box] - (KIDNEY_MID[1] + 50) * ks) / 30, 0, 1)
     field = np.minimum(field, c.l[box] - b.kl * (KIDNEY_BESIDE + 8 - 48 * above))
     c.paint(box, np.minimum(field, 12.0) + 22.0 * (field > 0), "spleen")
