@@ -7,13 +7,13 @@ import torch
 from napari_cpclnet.errors import DeviceError, SettingsError, SupportError
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import CPCLNet, CPCLNetSettings
+from napari_cpclnet.model.levels import LevelLine
 from napari_cpclnet.segmentation import (
     PostprocessingSettings,
     SegmentationSettings,
     Segmenter,
     SupportSet,
 )
-from napari_cpclnet.segmentation.levels import LevelLine
 from napari_cpclnet.segmentation.run import decide, outwards, uncertainty
 
 RAW = PostprocessingSettings(largest_component=False, fill_holes=False)

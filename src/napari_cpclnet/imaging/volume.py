@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -122,6 +124,13 @@ class Segmentation:
             int(v): float(n) * self.geometry.voxel_ml for v, n in zip(values, counts, strict=True) if v != 0
         }
         return {label: found.get(label, 0.0) for label in sorted({*self.classes, *found} - {0})}
+
+
+def fingerprint(volume: Volume) -> Hashable:
+    """Tells scans of other content apart."""
+    array = volume.array
+    facts = (volume.geometry, volume.modality, volume.unit, volume.calibrated, array.dtype.str, array.shape)
+    return (*facts, zlib.crc32(np.ascontiguousarray(array).data))
 
 
 def _check_grid(array: NDArray[Any], geometry: Geometry, name: str) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_cpclnet.segmentation.levels import LevelLine, positions_mm, scan_line, too_short
+from napari_cpclnet.model.levels import LevelLine, positions_mm, scan_line, too_short
 from napari_cpclnet.segmentation.memory import moved
 from napari_cpclnet.segmentation.rereading import TONES, misread, tones
 
@@ -228,13 +226,6 @@ def encoded_support(
         EncodedSlices.cat([moved(part, device) for part in parts])
         for _, parts in sorted(groups.items(), key=lambda item: item[0])
     )
-
-
-def fingerprint(volume: Volume) -> Hashable:
-    """Tells scans of other content apart."""
-    array = volume.array
-    facts = (volume.geometry, volume.modality, volume.unit, volume.calibrated, array.dtype.str, array.shape)
-    return (*facts, zlib.crc32(np.ascontiguousarray(array).data))
 
 
 def parameters_hash(model: nn.Module) -> str:

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from napari_cpclnet.errors import GeometryError, SettingsError, SupportError
 from napari_cpclnet.imaging import Segmentation, Volume
+from napari_cpclnet.imaging.volume import fingerprint
 from napari_cpclnet.model import choose_device, choose_precision
 from napari_cpclnet.preprocessing import ModelGrid, Plane, PreprocessingSettings
 from napari_cpclnet.segmentation.encoded import (
     EncodedScan,
     EncodedSlices,
     encoded_support,
-    fingerprint,
     parameters_hash,
 )
 from napari_cpclnet.segmentation.memory import MemoryGuard, moved

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from napari_cpclnet.imaging import Geometry, Volume
-from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
-from napari_cpclnet.segmentation.levels import (
+from napari_cpclnet.model.levels import (
     FEWEST,
     LOOSE,
     TIGHT,
@@ -18,6 +17,7 @@ from napari_cpclnet.segmentation.levels import (
     sampled_slices,
     scan_line,
 )
+from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 
 HEIGHT = 220.0
 """From the iliac crest to the dome of the liver, in mm."""
