@@ -1,0 +1,70 @@
+"""Settings of the registration of two scans."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RegistrationSettings(BaseModel):
+    """How a query is registered with a support.
+
+    Costs are differences of features, scaled so that two places taken at random differ by 1; weights are relative to
+    that.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str = Field(default="auto", description="Computing device: auto, cpu, cuda, cuda:N or mps.")
+    step_mm: tuple[float, float] = Field(
+        default=(1.0, 5.0),
+        description="Finest and coarsest step of the grid that features are compared on, in mm. A control point of the "
+        "displacement stands at every second grid point.",
+    )
+    points: int = Field(
+        default=300_000,
+        ge=1_000,
+        le=10_000_000,
+        description="Grid points that a body should have; the step follows from it, within its limits.",
+    )
+    most_points: int = Field(
+        default=1_000_000,
+        ge=10_000,
+        le=50_000_000,
+        description="Grid points that no body may exceed: the step of a very large one is longer than its limit.",
+    )
+    reach: int = Field(
+        default=3,
+        ge=1,
+        le=6,
+        description="How far the discrete search looks in each direction, in double steps (1 to 6).",
+    )
+    coupling: tuple[float, ...] = Field(
+        default=(0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+        min_length=1,
+        description="Weights that couple the discrete search to its smoothed result, one after the other.",
+    )
+    iterations: int = Field(
+        default=80, ge=0, le=1_000, description="Steps of the continuous optimisation (0 to 1000)."
+    )
+    samples: int = Field(
+        default=10_000,
+        ge=500,
+        le=1_000_000,
+        description="Grid points that a step of the continuous optimisation looks at.",
+    )
+    smoothness: float = Field(
+        default=0.3,
+        ge=0.0,
+        le=100.0,
+        description="Weight of the differences between neighbouring displacements.",
+    )
+    learning_rate: float = Field(
+        default=0.6, gt=0.0, le=10.0, description="Step length of the continuous optimisation, in grid steps."
+    )
+    anatomy: float = Field(
+        default=2.0,
+        ge=0.0,
+        le=100.0,
+        description="Weight of what the network takes a place for against MIND's 1, in scans of the trunk.",
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the random grid points.")
