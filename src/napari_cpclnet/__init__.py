@@ -22,9 +22,11 @@ __version__ = "0.1.0"
 _ROOM_OF = {
     "CPCLNet": "model",
     "CpclnetError": "errors",
+    "Field": "registration",
     "Geometry": "imaging",
     "PostprocessingSettings": "segmentation",
     "PreprocessingSettings": "preprocessing",
+    "RegistrationSettings": "registration",
     "Segmentation": "imaging",
     "SegmentationSettings": "segmentation",
     "Segmenter": "segmentation",
@@ -35,6 +37,7 @@ _ROOM_OF = {
     "load_weights": "model",
     "read_segmentation": "imaging",
     "read_volume": "imaging",
+    "register": "registration",
     "write_segmentation": "imaging",
     "write_volume": "imaging",
 }
@@ -42,9 +45,11 @@ _ROOM_OF = {
 __all__ = [
     "CPCLNet",
     "CpclnetError",
+    "Field",
     "Geometry",
     "PostprocessingSettings",
     "PreprocessingSettings",
+    "RegistrationSettings",
     "Segmentation",
     "SegmentationSettings",
     "Segmenter",
@@ -56,6 +61,7 @@ __all__ = [
     "load_weights",
     "read_segmentation",
     "read_volume",
+    "register",
     "write_segmentation",
     "write_volume",
 ]
@@ -74,6 +80,7 @@ if TYPE_CHECKING:
     )
     from napari_cpclnet.model import CPCLNet, load_weights
     from napari_cpclnet.preprocessing import PreprocessingSettings
+    from napari_cpclnet.registration import Field, RegistrationSettings, register
     from napari_cpclnet.segmentation import (
         PostprocessingSettings,
         SegmentationSettings,

@@ -1,0 +1,109 @@
+"""The discrete search and the continuous one against their definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TypeVar
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from napari_cpclnet.registration.descent import Lookup, descending, roughness
+from napari_cpclnet.registration.search import (
+    composed,
+    consistent,
+    coupling,
+    displacements,
+    measuring,
+    mirrored_costs,
+)
+from napari_cpclnet.registration.settings import RegistrationSettings
+
+T = TypeVar("T")
+
+
+def finished(work: Generator[None, None, T]) -> T:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def features(seed: int, *shape: int) -> Tensor:
+    values = np.random.default_rng(seed).standard_normal(shape)
+    return torch.from_numpy(ndimage.gaussian_filter(values, [0, *[1.2] * 3])).float()
+
+
+def test_the_cost_of_a_displacement_is_the_mean_difference_around_a_place() -> None:
+    query, support = features(0, 4, 9, 9, 9), features(1, 4, 9, 9, 9)
+    costs = finished(measuring(query, support, torch.ones(9, 9, 9), 1))
+    assert costs.shape == (27, 9, 9, 9)
+    for row, (a, b, c) in enumerate(displacements(1, query.device).T.int().tolist()):
+        moved = support[:, 3 + a : 6 + a, 3 + b : 6 + b, 3 + c : 6 + c]
+        expected = (query[:, 3:6, 3:6, 3:6] - moved).square().sum(0).mean()
+        assert float(costs[row, 4, 4, 4]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_mirrored_costs_are_those_of_the_other_direction() -> None:
+    query, support = features(0, 3, 11, 11, 11), features(1, 3, 11, 11, 11)
+    weight = torch.ones(11, 11, 11)
+    mirrored = mirrored_costs(finished(measuring(query, support, weight, 2)), 2)
+    other = finished(measuring(support, query, weight, 2))
+    inner = (slice(None), *(slice(3, 8),) * 3)
+    assert torch.allclose(mirrored[inner], other[inner], atol=1e-4)
+
+
+def test_the_search_finds_a_shift_in_both_directions() -> None:
+    both = features(2, 6, 20, 20, 20)
+    # what lies at a place of the query lies at (+2, -1, +1) from there in the support
+    query, support = both[:, 2:18, 2:18, 2:18], both[:, 0:16, 3:19, 1:17]
+    costs = finished(measuring(query, support, torch.ones(16, 16, 16), 3))
+    weights = RegistrationSettings().coupling
+    forward = finished(coupling(costs, 3, weights))
+    backward = finished(coupling(mirrored_costs(costs, 3), 3, weights))
+    forward, backward = consistent(forward, backward)
+    middle = (slice(None), *(slice(4, 12),) * 3)
+    true = torch.tensor([2.0, -1.0, 1.0]).view(3, 1, 1, 1)
+    assert float((forward[middle] - true).abs().max()) < 0.2
+    assert float((backward[middle] + true).abs().max()) < 0.2
+    assert float(composed(forward, backward)[middle].abs().max()) < 0.2
+
+
+def test_lookup_interpolates_linearly_and_knows_its_slope() -> None:
+    values = torch.rand(3, 5, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    points = torch.tensor([[1.3, 2.6, 3.1], [0.2, 4.9, 5.7]], dtype=torch.float64, requires_grad=True)
+    found = Lookup(values)(points)
+    expected = [
+        ndimage.map_coordinates(channel, points.detach().numpy().T, order=1) for channel in values.numpy()
+    ]
+    assert found.detach().numpy() == pytest.approx(np.array(expected).T)
+    assert torch.autograd.gradcheck(Lookup(values), (points,))
+
+
+def test_lookup_holds_the_border_outside() -> None:
+    values = torch.arange(8.0).view(1, 2, 2, 2)
+    found = Lookup(values)(torch.tensor([[-5.0, -5.0, -5.0], [9.0, 9.0, 9.0], [1.0, 1.0, 1.0]]))
+    assert found[:, 0].tolist() == [0.0, 7.0, 7.0]
+
+
+def test_the_descent_sharpens_a_coarse_start() -> None:
+    both = features(3, 6, 28, 28, 28)
+    query, support = both[:, :24, 2:26, 2:26], both[:, 2:26, 1:25, 2:26]
+    start = torch.zeros(3, 12, 12, 12)
+    settings = RegistrationSettings(iterations=60, smoothness=0.1, learning_rate=0.2)
+    places = torch.arange(24**3)
+    generator = torch.Generator().manual_seed(0)
+    found = finished(descending(start, query, support, places, settings, generator))
+    middle = (slice(None), *(slice(6, 18),) * 3)
+    true = torch.tensor([-2.0, 1.0, 0.0]).view(3, 1, 1, 1)
+    assert float((found[middle] - true).norm(dim=0).mean()) < 0.3
+
+
+def test_roughness_is_the_mean_squared_slope() -> None:
+    z = torch.arange(5.0).view(1, 5, 1, 1).expand(3, 5, 4, 4)
+    # one step of displacement on each of three components over two grid steps, along one axis of three
+    assert float(roughness(z)) == pytest.approx(0.25)
