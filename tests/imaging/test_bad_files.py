@@ -6,13 +6,14 @@ import gzip
 import struct
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from PIL import Image
 
 from napari_cpclnet.errors import GeometryError, ImageError
-from napari_cpclnet.imaging import Geometry, read_segmentation, read_volume
+from napari_cpclnet.imaging import Geometry, looks_like_labels, read_segmentation, read_volume
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
@@ -167,3 +168,65 @@ def test_a_file_without_a_placement_says_so(tmp_path: Path) -> None:
     path = tmp_path / "nowhere.nii.gz"
     path.write_bytes(gzip.compress(nifti(np.zeros((3, 4, 5)), None)))
     assert any("does not say how the scan lies" in note for note in read_volume(path).notes)
+
+
+@pytest.mark.parametrize(
+    "sform",
+    [
+        np.zeros((4, 4)),
+        np.full((4, 4), np.nan),
+        np.array([[2.0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]]),
+    ],
+)
+def test_a_damaged_sform_gives_way_to_a_good_qform(tmp_path: Path, sform: np.ndarray) -> None:
+    path = tmp_path / "scan.nii"
+    path.write_bytes(nifti(np.zeros((3, 4, 5)), sform, qform_code=1))
+    volume = read_volume(path)
+    assert volume.geometry.spacing == (2.0, 2.0, 2.0)
+    assert "Placed by the qform of the file, because its sform is damaged." in volume.notes
+    path.write_bytes(nifti(np.zeros((3, 4, 5)), sform, qform_code=0))
+    with pytest.raises(ImageError, match="its sform"):
+        read_volume(path)
+
+
+def save_as_int16(path: Path, labels: np.ndarray, dtype: type = np.int16) -> np.ndarray:
+    """Save labels (z, y, x) as nibabel does under the header of a scan of whole numbers; returns what it reads."""
+    affine = np.diag([-1.5, 1.5, 4, 1.0])
+    scan = nib.Nifti1Image(np.zeros(labels.T.shape, dtype), affine)
+    nib.save(nib.Nifti1Image(labels.T.astype(np.float64), affine, header=scan.header), path)
+    return nib.load(path).get_fdata().T
+
+
+@pytest.mark.parametrize(("values", "dtype"), [((1, 2, 13), np.int16), ((1, 2, 104), np.uint8)])
+def test_labels_scaled_into_whole_numbers_are_rounded_with_a_note(tmp_path: Path, values, dtype) -> None:
+    labels = np.zeros((8, 20, 20), np.uint8)
+    for place, value in enumerate(values):
+        labels[2:6, 4:10, 3 + 5 * place : 6 + 5 * place] = value
+    path = tmp_path / "labels.nii.gz"
+    assert not np.array_equal(save_as_int16(path, labels, dtype), labels), (
+        "the library stores them exactly now"
+    )
+    found = read_segmentation(path)
+    np.testing.assert_array_equal(found.labels, labels)
+    assert any("beside whole numbers: rounded" in note for note in found.notes)
+    assert looks_like_labels(read_volume(path))
+    other = path.rename(tmp_path / "organs.nii.gz")
+    assert looks_like_labels(read_volume(other))
+
+
+def test_a_probability_map_in_scaled_whole_numbers_is_no_label_map(tmp_path: Path) -> None:
+    smooth = np.linspace(0, 1, 8 * 20 * 20).reshape(8, 20, 20)
+    path = tmp_path / "labels.nii.gz"
+    save_as_int16(path, smooth)
+    with pytest.raises(ImageError, match="contains fractions"):
+        read_segmentation(path)
+    assert not looks_like_labels(read_volume(path))
+
+
+@pytest.mark.parametrize("wrong", [0.9999997, 1.0004])
+def test_labels_off_by_the_arithmetic_of_floats_are_rounded(tmp_path: Path, wrong: float) -> None:
+    path = tmp_path / "mask.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(np.array([[[0, wrong, 3]]], np.float32)), str(path))
+    found = read_segmentation(path)
+    np.testing.assert_array_equal(found.labels, [[[0, 1, 3]]])
+    assert "rounded" in found.notes[-1]

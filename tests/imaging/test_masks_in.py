@@ -227,3 +227,66 @@ def test_a_flipped_label_file_lies_right_on_its_dicom_series(shared_data: Path) 
         place_ = volume.geometry.index_to_world([voxel])[0][::-1]
         there = image[image.TransformPhysicalPointToIndex([float(v) for v in place_])]
         assert there == found.labels[tuple(voxel)]
+
+
+@pytest.mark.parametrize(
+    ("header", "sentence"),
+    [
+        (Geometry(SCAN.shape), "its header holds no place in the patient"),
+        (Geometry(SCAN.shape, direction=((1, 0, 0), (0, -1, 0), (0, 0, -1))), "its header holds no place"),
+        (Geometry(SCAN.shape, SCAN.spacing), "its header holds no place in the patient"),
+        (Geometry(SCAN.shape, SCAN.spacing, (100.0, 20.0, -30.0)), "its header mirrors them"),
+        (
+            Geometry(SCAN.shape, SCAN.spacing, (120.0, -20.0, 30.0)),
+            "62 % of its labelled voxels lie outside ct",
+        ),
+        (
+            Geometry((9, 10, 12), SCAN.spacing, (900.0, -20.0, 30.0)),
+            "All of its labelled voxels lie outside ct",
+        ),
+    ],
+)
+def test_a_place_that_can_hardly_be_right_is_doubted(tmp_path: Path, header: Geometry, sentence: str) -> None:
+    path = tmp_path / "mask.nii.gz"
+    write_segmentation(Segmentation(np.ones(header.shape, np.uint8), {1: "a"}, header, "m"), path)
+    assert sentence in read_segmentation(path, like=Volume(np.zeros(SCAN.shape), SCAN, name="ct")).doubt
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        SCAN,
+        Geometry(SCAN.shape, SCAN.spacing, (104.0, -20.0, 30.0)),
+        # an array that was flipped on purpose: the axis runs the other way from its other end
+        Geometry(SCAN.shape, SCAN.spacing, (128.0, -20.0, 30.0), ((-1, 0, 0), (0, 1, 0), (0, 0, 1))),
+        Geometry((16, 20, 24), (2.0, 1.0, 1.0), (99.0, -20.5, 29.5)),
+        Geometry((8, 10, 12), (2.0, 2.0, 2.0)),
+    ],
+)
+def test_a_place_that_may_be_right_is_not_doubted(tmp_path: Path, header: Geometry) -> None:
+    scan = (
+        SCAN if header.origin != (0.0, 0.0, 0.0) else Geometry((6, 10, 12), (4.0, 2.0, 2.0), (-1.0, 0.0, 0.0))
+    )
+    path = tmp_path / "mask.nii.gz"
+    write_segmentation(Segmentation(np.ones(header.shape, np.uint8), {1: "a"}, header, "m"), path)
+    assert not read_segmentation(path, like=scan).doubt
+
+
+def test_labels_that_lost_their_place_are_taken_voxel_for_voxel_when_asked(tmp_path: Path) -> None:
+    labels = np.arange(np.prod(SCAN.shape)).reshape(SCAN.shape).astype(np.uint16) % 7
+    path = tmp_path / "mask.nii.gz"
+    write_segmentation(Segmentation(labels, {}, Geometry(SCAN.shape), "m"), path)
+    found = read_segmentation(path, like=SCAN, by_voxel=True)
+    np.testing.assert_array_equal(found.labels, labels)
+    assert found.geometry == SCAN and not found.doubt
+    assert any("voxel for voxel" in note for note in found.notes)
+    other = Geometry((8, 10, 13), SCAN.spacing, SCAN.origin)
+    with pytest.raises(GeometryError, match="another size"):
+        read_segmentation(path, like=other, by_voxel=True)
+
+
+def test_outlines_beyond_the_scan_are_doubted(tmp_path: Path) -> None:
+    square = np.array([[40.0, 100, 100], [40, 100, 110], [40, 110, 110], [40, 110, 100]])
+    path = tmp_path / "rt.dcm"
+    write_structures(path, {"a": [square]})
+    assert "lie outside" in read_segmentation(path, like=Geometry((8, 10, 12), (4.0, 2.0, 2.0))).doubt

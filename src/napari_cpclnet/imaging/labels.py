@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_cpclnet.errors import GeometryError, ImageError
 from napari_cpclnet.imaging.dicom_headers import is_dicom
@@ -15,9 +13,10 @@ from napari_cpclnet.imaging.dicom_labels import dicom_label_kind
 from napari_cpclnet.imaging.dicom_seg import read_dicom_seg
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.itk_files import READERS, read_itk, volume_suffix
+from napari_cpclnet.imaging.label_values import WIDEST_STEP, stored_step, tolerance, whole_numbers
 from napari_cpclnet.imaging.pictures import is_picture, read_picture, read_stack
 from napari_cpclnet.imaging.placing import place
-from napari_cpclnet.imaging.reading import finite, pictures_in, plain_name, unknown_kind
+from napari_cpclnet.imaging.reading import pictures_in, plain_name, unknown_kind
 from napari_cpclnet.imaging.rtstruct import read_rtstruct
 from napari_cpclnet.imaging.shear import SHEAR, shear_of, straighten
 from napari_cpclnet.imaging.slicer import read_segments
@@ -37,6 +36,7 @@ def read_segmentation(
     classes: dict[int, str] | None = None,
     like: Volume | Geometry | None = None,
     resample: bool = True,
+    by_voxel: bool = False,
 ) -> Segmentation:
     """Read a label map.
 
@@ -53,6 +53,14 @@ def read_segmentation(
         nearest neighbour in physical space; the notes say so, and what lies outside. A structure set needs it.
     resample
         False refuses labels on other voxels.
+    by_voxel
+        Put the labels on ``like`` voxel for voxel, wherever their header places them: for files that lost their
+        place. Not for outlines.
+
+    Returns
+    -------
+    Segmentation
+        With a ``doubt`` where the place on ``like`` can hardly be right.
 
     Raises
     ------
@@ -71,7 +79,11 @@ def read_segmentation(
     else:
         found, placed = _read_image(path, classes or {})
     found = found.replaced(classes=dict(sorted((found.classes | (classes or {})).items())))
-    return found if like is None else _on_grid(path, found, like, placed, resample)
+    if like is None:
+        return found
+    if by_voxel and kind != "RTSTRUCT":
+        return _voxel_for_voxel(path, found, like)
+    return _on_grid(path, found, like, placed, resample)
 
 
 def looks_like_labels(volume: Volume) -> bool:
@@ -79,18 +91,25 @@ def looks_like_labels(volume: Volume) -> bool:
 
     A file name that says label, mask or seg is believed if the values allow it.
     """
-    array = volume.array
+    array, source = volume.array, volume.source
     few = array[tuple(slice(None, None, max(1, n // 64)) for n in array.shape)]
-    if few.size == 0 or few.min() < 0 or len(np.unique(few)) > MOST_LABELS:
+    if few.size == 0 or few.min() <= -WIDEST_STEP or len(np.unique(few)) > MOST_LABELS:
         return False  # decided in no time for nearly every scan
-    if array.min() < 0 or array.max() > 65535:
+    floats = array.dtype.kind == "f"
+    step = stored_step(source) if floats and source is not None and source.is_file() else 0.0
+    beside = tolerance(step) if floats else 0.0
+    if array.min() < -beside or array.max() > 65535:
         return False
-    if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
-        return False
-    n_values = int(np.count_nonzero(np.bincount(array.astype(np.uint16).ravel())))
-    if LABEL_WORD.search(volume.source.name if volume.source else volume.name):
+    counts = np.zeros(65536, np.int64)
+    for plane in array:  # a plane at a time: what is made of a whole scan on the way is many times its size
+        labels = np.rint(plane) if floats else plane
+        if floats and np.abs(plane - labels).max() > beside:
+            return False
+        counts += np.bincount(labels.astype(np.uint16).ravel(), minlength=len(counts))
+    n_values = int(np.count_nonzero(counts))
+    if LABEL_WORD.search(source.name if source else volume.name):
         return n_values <= MOST_LABELS
-    return array.dtype.kind in "biu" and n_values <= 32 and bool(np.count_nonzero(array) * 2 <= array.size)
+    return (not floats or step > 0) and n_values <= 32 and int(counts[0]) * 2 >= array.size
 
 
 def holds_segments(path: Path) -> bool:
@@ -122,7 +141,8 @@ def _read_image(path: Path, classes: dict[int, str]) -> tuple[Segmentation, bool
         raise ImageError(f"{path}: is a DICOM image, not a segmentation or structure set.")
     else:
         raise ImageError(unknown_kind(path))
-    labels = _whole_numbers(path, array)
+    labels, rounded = whole_numbers(path, array, tolerance(stored_step(path)) if suffix else 0.0)
+    notes = (*notes, *rounded)
     if geometry is not None and shear_of(geometry) > SHEAR:
         try:
             labels, geometry = straighten(labels, geometry, labels=True)
@@ -165,25 +185,24 @@ def _on_grid(
     if not placed or not resample:
         # Of pictures only the size can disagree.
         what = ", ".join(differences if placed else differences[:1])
+        same_size = found.geometry.shape == target.shape
+        or_header = ", or give it the header of the scan if its voxels are the scan's" if same_size else ""
         raise GeometryError(
-            f"{path}: lies on another grid than {name}: {what}; resample it to the grid of the scan."
+            f"{path}: lies on another grid than {name}: {what}; resample it to the grid of the scan{or_header}."
         )
     return place(found, target, name)
 
 
-def _whole_numbers(path: Path, array: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
-    array = finite(path, array) if array.dtype.kind == "f" and array.dtype != np.float64 else array
-    low, high = array.min(), array.max()
-    if np.isnan(low) or np.isnan(high):
-        raise ImageError(f"{path}: contains NaN; a label map holds whole numbers.")
-    if low < 0:
-        raise ImageError(f"{path}: contains negative values (lowest {low:g}); labels are 0, 1, 2 and so on.")
-    if high > np.iinfo(np.uint32).max:
-        raise ImageError(f"{path}: contains the label {high:g}; labels go up to {np.iinfo(np.uint32).max}.")
-    kind = np.uint8 if high <= 255 else np.uint16 if high <= 65535 else np.uint32
-    labels: NDArray[np.unsignedinteger[Any]] = array.astype(kind)
-    if array.dtype.kind == "f" and not np.array_equal(labels, array):
-        raise ImageError(
-            f"{path}: contains fractions; a label map holds whole numbers (is it a probability map?)."
+def _voxel_for_voxel(path: Path, found: Segmentation, like: Volume | Geometry) -> Segmentation:
+    target, name = _target(like)
+    if found.geometry.shape != target.shape:
+        sizes = " against ".join(
+            " x ".join(str(n) for n in shape) for shape in (found.geometry.shape, target.shape)
         )
-    return labels
+        raise GeometryError(
+            f"{path}: cannot be put on {name} voxel for voxel: it has another size ({sizes} voxels); resample it."
+        )
+    if found.geometry.isclose(target, SAME_GRID):
+        return found.replaced(geometry=target)
+    note = f"Put on {name} voxel for voxel, although its header places it elsewhere."
+    return found.replaced(geometry=target, notes=(*found.notes, note))

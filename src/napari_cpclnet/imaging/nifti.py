@@ -98,13 +98,12 @@ def _truncated(header: NiftiHeader) -> ImageError:
 
 def _placement(header: NiftiHeader) -> tuple[Geometry, tuple[str, ...]]:
     """Geometry by the sform, else the qform, else the voxel sizes; a sheared sform only if there is no qform."""
-    by_sform = _from_ras(header, _sform(header), "sform") if header.sform > 0 else None
-    try:
-        by_qform = _from_ras(header, _qform(header), "qform") if header.qform > 0 else None
-    except ImageError:
-        if by_sform is None:
-            raise
-        by_qform = None
+    by_sform, sform_damage = _tried(header, "sform") if header.sform > 0 else (None, None)
+    by_qform, qform_damage = _tried(header, "qform") if header.qform > 0 else (None, None)
+    if by_sform is None and (damage := sform_damage or qform_damage):
+        if by_qform is None:
+            raise damage
+        return by_qform, ("Placed by the qform of the file, because its sform is damaged.",)
     if by_sform is not None and shear_of(by_sform) > SHEAR and by_qform is not None:
         return by_qform, ("Placed by the qform of the file, because its sform is sheared.",)
     if by_sform is not None:
@@ -116,6 +115,14 @@ def _placement(header: NiftiHeader) -> tuple[Geometry, tuple[str, ...]]:
     note = "The file does not say how the scan lies in the patient; its axes are taken as they come."
     affine = np.diag([*_spacing(header), 1.0])
     return _from_lps(header, affine, "voxel size"), (note,)
+
+
+def _tried(header: NiftiHeader, name: str) -> tuple[Geometry | None, ImageError | None]:
+    """Geometry by the sform or the qform, or what is wrong with it."""
+    try:
+        return _from_ras(header, (_sform if name == "sform" else _qform)(header), name), None
+    except ImageError as error:
+        return None, error
 
 
 def _from_ras(header: NiftiHeader, affine: NDArray[np.float64], name: str) -> Geometry:

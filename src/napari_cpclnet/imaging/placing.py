@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.volume import Segmentation
 
-# So many voxels are looked at at once for whether they lie inside the scan.
-BLOCK = 1 << 20
+# A larger share of labelled voxels outside the scan needs a question: is it a mask of another scan?
+MOST_OUTSIDE = 0.5
 # Voxels of two grids are the same if their centres are this near, in voxels.
 SAME_VOXEL = 0.02
 
@@ -33,7 +33,8 @@ def place(segmentation: Segmentation, target: Geometry, name: str) -> Segmentati
     -------
     Segmentation
         On ``target``, with notes that say that it was moved (unless its voxels are some of the scan's), and what of
-        it lies outside the scan or is too small for its voxels.
+        it lies outside the scan or is too small for its voxels; and with a ``doubt`` where the place can hardly be
+        right (see `doubtful_place`).
     """
     import SimpleITK as sitk
 
@@ -49,12 +50,68 @@ def place(segmentation: Segmentation, target: Geometry, name: str) -> Segmentati
     if not _are_voxels_of(source, target):
         what = ", ".join(source.differences(target))
         notes.append(f"Brought to the voxels of {name} by nearest neighbour ({what}).")
-    notes += _outside(segmentation, target, name)
+    share = share_outside(segmentation, target)
+    notes += _outside(share, name)
     lost = sorted(set(_values(segmentation.labels)) - set(_values(moved)))
     if lost and moved.any():
         names = ", ".join(segmentation.classes.get(value, f"label {value}") for value in lost)
         notes.append(f"Without a voxel on {name}, as they lie outside or are too small: {names}.")
-    return segmentation.replaced(labels=moved, geometry=target, notes=(*segmentation.notes, *notes))
+    return segmentation.replaced(
+        labels=moved,
+        geometry=target,
+        notes=(*segmentation.notes, *notes),
+        doubt=doubtful_place(source, share, target, name),
+    )
+
+
+def doubtful_place(source: Geometry, outside: float, target: Geometry, name: str) -> str:
+    """Why labels can hardly belong where their header puts them.
+
+    Parameters
+    ----------
+    source
+        Grid of the label map.
+    outside
+        Share of its labelled voxels that lie outside the scan, see `share_outside`.
+    target
+        Grid of the scan.
+    name
+        Names the scan in the sentence.
+
+    Returns
+    -------
+    str
+        One sentence; empty if nothing speaks against the place.
+    """
+    if source.shape == target.shape and not source.isclose(target, SAME_VOXEL):
+        if _is_unplaced(source):
+            return (
+                f"Has as many voxels as {name}, but another place: its header holds no place in the patient "
+                "(identity)."
+            )
+        if _is_mirrored(source, target):
+            return (
+                f"Has as many voxels as {name}, but its header mirrors them (signs of axes or origin differ)."
+            )
+    if outside > MOST_OUTSIDE:
+        share = "All" if outside == 1 else f"{100 * outside:.0f} %"
+        return f"{share} of its labelled voxels lie outside {name}."
+    return ""
+
+
+def share_outside(segmentation: Segmentation, target: Geometry) -> float:
+    """Share of the labelled voxels whose centres lie in no voxel of a grid, from 0 to 1; 0 if nothing is labelled."""
+    n_labelled = n_outside = 0
+    corner = np.array(target.shape) - 0.5
+    for start, labels in enumerate(segmentation.labels):  # a plane at a time: positions are 24 times a label
+        points = np.argwhere(labels)
+        if not len(points):
+            continue
+        points = np.concatenate([np.full((len(points), 1), start), points], axis=1)
+        index = target.world_to_index(segmentation.geometry.index_to_world(points))
+        n_labelled += len(points)
+        n_outside += int(np.count_nonzero(~np.all((index >= -0.5) & (index < corner), axis=1)))
+    return n_outside / n_labelled if n_labelled else 0.0
 
 
 def merge(
@@ -115,21 +172,27 @@ def _are_voxels_of(part: Geometry, whole: Geometry) -> bool:
     return bool(integral and abs(abs(np.linalg.det(steps)) - 1) <= SAME_VOXEL)
 
 
-def _outside(segmentation: Segmentation, target: Geometry, name: str) -> list[str]:
-    points = np.argwhere(segmentation.labels)
-    n_outside = 0
-    for start in range(0, len(points), BLOCK):
-        world = segmentation.geometry.index_to_world(points[start : start + BLOCK])
-        index = target.world_to_index(world)
-        inside = np.all((index >= -0.5) & (index < np.array(target.shape) - 0.5), axis=1)
-        n_outside += int(np.count_nonzero(~inside))
-    if not n_outside:
+def _is_unplaced(grid: Geometry) -> bool:
+    """Whether a header says nothing of the patient: the first voxel at zero, all axes along the world's."""
+    return not np.any(grid.origin) and grid.is_axis_aligned
+
+
+def _is_mirrored(source: Geometry, target: Geometry) -> bool:
+    """Whether two grids differ in signs alone; arrays that are flipped on purpose begin at another corner."""
+    return (
+        np.allclose(source.spacing, target.spacing, rtol=1e-3)
+        and np.allclose(np.abs(source.direction), np.abs(target.direction), atol=1e-3)
+        and np.allclose(np.abs(source.origin), np.abs(target.origin), atol=1e-2)
+    )
+
+
+def _outside(share: float, name: str) -> list[str]:
+    if not share:
         return []
-    if n_outside == len(points):
+    if share == 1:
         return [f"Lies outside {name} altogether, so nothing of it is left; is it of another scan?"]
-    percent = 100 * n_outside / len(points)
-    share = f"{percent:.0f} %" if percent >= 1 else "Less than 1 %"
-    return [f"{share} of its labelled voxels lie outside {name} and are left out."]
+    percent = f"{100 * share:.0f} %" if share >= 0.01 else "Less than 1 %"
+    return [f"{percent} of its labelled voxels lie outside {name} and are left out."]
 
 
 def _values(labels: NDArray[Any]) -> list[int]:

@@ -15,7 +15,7 @@ from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.dicom_headers import numbers
 from napari_cpclnet.imaging.dicom_labels import items, label_header
 from napari_cpclnet.imaging.geometry import Geometry
-from napari_cpclnet.imaging.placing import merge, place
+from napari_cpclnet.imaging.placing import doubtful_place, merge, place
 from napari_cpclnet.imaging.volume import Segmentation
 
 # An outline lies in a slice if its points are this near to one plane, in slices or mm.
@@ -84,7 +84,11 @@ def read_rtstruct(path: Path, target: Geometry, name: str) -> Segmentation:
     )
     if grid is not target:
         return place(found, target, name)
-    return found.replaced(notes=(*found.notes, *_outside(found, regions, name)))
+    share = _share_outside(found, regions)
+    return found.replaced(
+        notes=(*found.notes, *_outside(found, share, name)),
+        doubt=doubtful_place(target, share if found.labels.any() else 1.0, target, name),
+    )
 
 
 def _regions(header: Dataset) -> tuple[list[Region], tuple[str, ...]]:
@@ -202,13 +206,17 @@ def _own_grid(path: Path, regions: list[Region], target: Geometry) -> Geometry:
     return Geometry.from_affine((int(shape[0]), int(shape[1]), int(shape[2])), affine)
 
 
-def _outside(found: Segmentation, regions: list[Region], name: str) -> Iterator[str]:
-    """A sentence about outlines beyond the scan."""
+def _share_outside(found: Segmentation, regions: list[Region]) -> float:
+    """Share of the points of all outlines that lie beyond the scan."""
     points = np.concatenate([outline for region in regions for outline in region.outlines])
     index = found.geometry.world_to_index(points)
-    beyond = np.any((index < -0.5) | (index > np.array(found.geometry.shape) - 0.5), axis=1)
+    return float(np.any((index < -0.5) | (index > np.array(found.geometry.shape) - 0.5), axis=1).mean())
+
+
+def _outside(found: Segmentation, share: float, name: str) -> Iterator[str]:
+    """A sentence about outlines beyond the scan."""
     if not found.labels.any():
         yield f"Lies outside {name} altogether, so nothing of it is left; is it of another scan?"
-    elif beyond.any():
-        percent = max(1, round(100 * float(beyond.mean())))
+    elif share:
+        percent = max(1, round(100 * share))
         yield f"{percent} % of the points of its outlines lie outside {name}."

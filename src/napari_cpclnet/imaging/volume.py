@@ -91,6 +91,8 @@ class Segmentation:
         What was changed or assumed while reading, one sentence each.
     terms
         What to look up in the terminology for the label values whose name is not what it is called there.
+    doubt
+        One sentence, if the labels were put on a scan by their header and that can hardly be right: worth a question.
 
     Raises
     ------
@@ -107,6 +109,7 @@ class Segmentation:
     colors: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     terms: dict[int, str] = field(default_factory=dict)
+    doubt: str = ""
 
     def __post_init__(self) -> None:
         _check_grid(self.labels, self.geometry, self.name)
