@@ -94,7 +94,7 @@ def test_a_structure_set_goes_to_the_series_it_was_drawn_on(tmp_path: Path) -> N
     ("out", "sentence"),
     [
         ("out.jpg", "suffix must be one of"),
-        ("in.seg.nrrd", "is the file that is read"),
+        ("in.seg.nrrd", "is read by this command"),
         ("there.nii.gz", "exists already"),
         ("there.png", "exists already"),
         ("no/out.nii.gz", "does not exist"),
@@ -114,3 +114,41 @@ def test_where_it_cannot_be_written_one_sentence_says_why(
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     assert "does not exist" in run(tmp_path / "none.nii.gz", tmp_path / "o.nrrd", code=2).stderr
+
+
+@pytest.mark.parametrize("target", ["x.nii.gz", "ct/1.dcm", "link.nii.gz"])
+def test_the_scan_that_labels_are_put_on_is_not_replaced(
+    tmp_path: Path, labels: Segmentation, target: str
+) -> None:
+    write_scan(tmp_path / "ct", GRID)
+    slices = sorted((tmp_path / "ct").iterdir())
+    slices[0].rename(tmp_path / "ct" / "1.dcm")
+    source = write_segmentation(labels, tmp_path / "in.seg.nrrd")
+    like = write_volume(Volume(np.zeros(GRID.shape, np.int16), GRID), tmp_path / "x.nii.gz")
+    (tmp_path / "link.nii.gz").symlink_to(like)
+    before = (tmp_path / target).read_bytes()
+    like = tmp_path / "ct" if target.startswith("ct") else like
+    said = run(source, tmp_path / target, "--like", like, "--overwrite", code=2).stderr
+    assert "is read by this command" in said
+    assert (tmp_path / target).read_bytes() == before
+
+
+def test_a_folder_of_pictures_does_not_give_way_to_its_own_conversion(tmp_path: Path) -> None:
+    pictures = write_volume(Volume(np.arange(120).reshape(4, 5, 6), GRID), tmp_path / "scan.png")
+    before = {path.name: path.read_bytes() for path in pictures.iterdir()}
+    assert "is read by this command" in run(pictures, tmp_path / "scan.png", "--overwrite", code=2).stderr
+    assert {path.name: path.read_bytes() for path in pictures.iterdir()} == before
+
+
+def test_labels_that_lost_their_place_are_put_on_the_scan_when_asked(
+    tmp_path: Path, labels: Segmentation
+) -> None:
+    like = write_volume(Volume(np.zeros(GRID.shape, np.int16), GRID), tmp_path / "x.nii.gz")
+    lost = write_segmentation(labels.replaced(geometry=Geometry(GRID.shape)), tmp_path / "in.nii.gz")
+    words = (lost, tmp_path / "out.nii.gz", "--like", like, "--as", "labels")
+    assert "--mask-place" in run(*words, code=2).stderr
+    assert not (tmp_path / "out.nii.gz").exists()
+    run(*words, "--mask-place", "voxels")
+    found = read_segmentation(tmp_path / "out.nii.gz")
+    np.testing.assert_array_equal(found.labels, labels.labels)
+    assert found.geometry.isclose(GRID)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import get_type_hints
+
 import pytest
 import typer
+from typer.testing import CliRunner
 
-from napari_cpclnet.cli_options import parse_classes, parse_slices, repeated_options
+from napari_cpclnet import cli
+from napari_cpclnet.cli_convert import convert
+from napari_cpclnet.cli_options import home_paths, parse_classes, parse_slices, repeated_options
+from napari_cpclnet.cli_suggest import suggest
+from napari_cpclnet.cli_train import train
 from napari_cpclnet.errors import SettingsError
 
 
@@ -50,3 +58,50 @@ def test_classes() -> None:
 def test_classes_that_make_no_sense(text: str) -> None:
     with pytest.raises(SettingsError):
         parse_classes(text)
+
+
+def paths_of(command: str) -> dict[str, bool]:
+    """Parameters of a command that are paths, and whether they are lists of them."""
+    name = {"suggest": suggest, "convert": convert, "train": train}.get(command) or getattr(cli, command)
+    hints = get_type_hints(name)
+    return {name: "list" in str(hint) for name, hint in hints.items() if "Path" in str(hint)}
+
+
+COMMANDS = ("segment", "suggest", "convert", "evaluate", "info", "pseudo_labels", "train", "demo")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_path_of_a_command_may_begin_with_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    wanted = paths_of(command)
+    assert wanted
+    seen: dict[str, object] = {}
+
+    def spy(**given: object) -> None:
+        seen.update(given)
+
+    home_paths(spy)(**{name: [Path("~/x")] if many else Path("~/x") for name, many in wanted.items()}, seed=3)
+    there = tmp_path / "x"
+    assert seen == {name: [there] if many else there for name, many in wanted.items()} | {"seed": 3}
+    registered = next(c for c in cli.app.registered_commands if c.callback.__name__ == command)
+    assert hasattr(registered.callback, "__wrapped__")  # is given its paths by home_paths
+
+
+def test_the_home_folder_behind_an_equals_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(cli.app, ["evaluate", "--cases=~/cases.csv", "--out=~/results"])
+    assert f"{tmp_path / 'cases.csv'}: there is no such cases table" in said.stderr
+
+
+def test_a_file_that_is_called_like_the_sign_of_the_home_folder_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").write_text("no scan")
+    assert "Error: ~: is no image" in CliRunner().invoke(cli.app, ["info", "~"]).stderr

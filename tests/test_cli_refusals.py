@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -50,9 +51,23 @@ class TestWrongInput:
 
     def test_mask_of_another_place(self, case: Case, run: Run) -> None:
         image = sitk.GetImageFromArray(mask())
+        image.SetSpacing((2.0, 2.0, 5.0))
         image.SetOrigin((900.0, 0.0, 0.0))
         sitk.WriteImage(image, str(case.mask))
-        assert_refused(run(case.arguments()), "ct_label.nii.gz", "outside ct altogether")
+        assert_refused(run(case.arguments()), "ct_label.nii.gz", "all of its labelled voxels lie outside ct")
+        assert_refused(run(case.arguments("--mask-place", "header")), "outside ct altogether")
+
+    def test_mask_that_lost_its_place(self, case: Case, run: Run) -> None:
+        save(case.mask, mask(), spacing=(1.0, 1.0, 1.0))
+        assert_refused(
+            run(case.arguments()), "ct_label.nii.gz", "no place in the patient", "--mask-place voxels"
+        )
+        code, _, err = run(case.arguments("--mask-place", "voxels"))
+        assert code == 0, err
+        assert "voxel for voxel" in err
+        code, _, err = run(case.arguments("--mask-place", "header", "--overwrite"))
+        assert code == 0, err
+        assert "nearest neighbour" in err
 
     def test_empty_mask(self, case: Case, run: Run) -> None:
         save(case.mask, np.zeros(SHAPE, np.uint8))
@@ -163,6 +178,78 @@ class TestOutputs:
         assert code == 2
         assert "other_labels.nii.gz" in err
         assert case.mask.read_bytes() == before
+
+    def test_no_scan_of_the_run_is_replaced_by_the_result_of_another(self, case: Case, run: Run) -> None:
+        case.out = case.folder
+        second = save(case.folder / "other_labels.nii.gz", scan(7))
+        before = second.read_bytes()
+        result = run(case.arguments("--overwrite", query=[case.query, second]))
+        assert_refused(result, "other_labels.nii.gz", "is read by this command")
+        assert second.read_bytes() == before
+
+    def test_a_link_to_an_input_is_not_replaced_either(self, case: Case, run: Run) -> None:
+        case.out.mkdir()
+        (case.out / "other_labels.nii.gz").symlink_to(case.image)
+        assert_refused(run(case.arguments("--overwrite")), "is read by this command")
+        assert (case.out / "other_labels.nii.gz").is_symlink()
+
+    def test_a_folder_of_pictures_that_is_read_is_not_replaced(self, case: Case, run: Run) -> None:
+        from napari_cpclnet.imaging.picture_writing import save_pictures
+
+        case.query = save_pictures(scan(5) % 255, case.folder / "slices_labels.png")
+        other = save(case.folder / "slices.nii.gz", scan(7))
+        case.out = case.folder
+        before = sorted(case.query.iterdir())
+        code, _, err = run(case.arguments("--overwrite", "--format", "png", query=[case.query, other]))
+        assert code == 2
+        assert "slices_labels.png: is read by this command" in err
+        assert sorted(case.query.iterdir()) == before
+
+    def test_weights_and_terminology_are_not_replaced(self, case: Case, run: Run) -> None:
+        case.out.mkdir()
+        terms = case.out / "other_labels.nii.gz"
+        terms.write_text("{}")
+        assert_refused(
+            run(case.arguments("--overwrite", "--terminology", str(terms))), "is read by this command"
+        )
+
+    def test_maps_that_a_killed_run_left_are_replaced(self, case: Case, run: Run) -> None:
+        case.out.mkdir()
+        left = case.out / "other_probability_label_1.nii.gz"
+        left.write_bytes(b"of a run that was killed before the labels")
+        code, _, err = run(case.arguments("--probabilities"))
+        assert code == 0, err
+        assert sitk.ReadImage(str(left)).GetSize() == sitk.ReadImage(str(case.query)).GetSize()
+
+    def test_classes_of_one_file_name_get_files_of_their_own(self, case: Case, run: Run) -> None:
+        names = "1=left kidney,6=left_kidney,9=Left/Kidney_6"
+        code, _, err = run(case.arguments("--probabilities", "--classes", names))
+        assert code == 0, err
+        assert [name for name in case.written() if "probability" in name] == [
+            "other_probability_Left_Kidney_6.nii.gz",
+            "other_probability_left_kidney_1.nii.gz",
+            "other_probability_left_kidney_6_6.nii.gz",
+        ]
+
+    def test_a_class_name_longer_than_file_names_may_be(self, case: Case, run: Run) -> None:
+        code, _, err = run(case.arguments("--probabilities", "--classes", f"1={'liver ' * 60},6=b"))
+        assert code == 0, err
+        assert len(case.written()) == 3
+
+    def test_temporary_files_of_a_killed_run_go(self, case: Case, run: Run) -> None:
+        from napari_cpclnet.whole_file import temporary_beside
+
+        gone = subprocess.Popen([sys.executable, "-c", ""])
+        gone.wait()
+        case.out.mkdir()
+        ours = temporary_beside(case.out / "x_labels.nii.gz")
+        left = ours.with_name(ours.name.replace(f"-{os.getpid()}-", f"-{gone.pid}-"))
+        left.with_suffix("").mkdir()
+        for path in (ours, left, left.with_suffix("") / "y.nrrd", case.out / ".notes"):
+            path.write_bytes(b"half")
+        code, _, err = run(case.arguments())
+        assert code == 0, err
+        assert case.written() == sorted([ours.name, ".notes", "other_labels.nii.gz"])
 
     def test_a_full_disk_leaves_nothing_behind(
         self, case: Case, run: Run, monkeypatch: pytest.MonkeyPatch

@@ -14,11 +14,13 @@ import typer
 
 from napari_cpclnet.cli_convert import convert
 from napari_cpclnet.cli_errors import INTERRUPTED, WRONG_INPUT, user_errors
+from napari_cpclnet.cli_masks import MaskPlace
 from napari_cpclnet.cli_options import (
     Device,
     MultiValueCommand,
     Terminology,
     check_sources,
+    home_paths,
     parse_classes,
     parse_slices,
     support_pairs,
@@ -64,6 +66,7 @@ def _common(
 
 
 @app.command(cls=MultiValueCommand)
+@home_paths
 def segment(
     support: Annotated[
         list[Path] | None,
@@ -140,6 +143,7 @@ def segment(
         ),
     ] = None,
     terminology: Terminology = None,
+    mask_place: MaskPlace = "auto",
     adapt: Annotated[
         int,
         typer.Option(
@@ -194,16 +198,18 @@ def segment(
             terminology=terminology,
             overwrite=overwrite,
             adapt=adapt,
+            mask_place=mask_place,
         )
         n_failed = run_segment(job)
         if n_failed:
             raise typer.Exit(WRONG_INPUT)
 
 
-app.command(cls=MultiValueCommand)(suggest)
+app.command(cls=MultiValueCommand)(home_paths(suggest))
 
 
 @app.command()
+@home_paths
 def info(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A scan, a folder of scans, or a weights file.")
@@ -220,10 +226,11 @@ def info(
             typer.echo(line)
 
 
-app.command()(convert)
+app.command()(home_paths(convert))
 
 
 @app.command(cls=MultiValueCommand)
+@home_paths
 def evaluate(
     cases: Annotated[
         Path,
@@ -312,6 +319,7 @@ def evaluate(
 
 
 @app.command(name="pseudo-labels")
+@home_paths
 def pseudo_labels(
     data_root: Annotated[
         Path,
@@ -339,10 +347,11 @@ def pseudo_labels(
             raise typer.Exit(WRONG_INPUT)
 
 
-app.command()(train)
+app.command()(home_paths(train))
 
 
 @app.command()
+@home_paths
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for pictures and label files.")] = Path(
         "cpclnet_demo"

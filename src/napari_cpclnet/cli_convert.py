@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from napari_cpclnet.cli_errors import user_errors
+from napari_cpclnet.cli_masks import MaskPlace, Place, read_mask
 from napari_cpclnet.cli_options import Terminology
 from napari_cpclnet.errors import OutputError
 
@@ -51,6 +53,7 @@ def convert(
         ),
     ] = None,
     terminology: Terminology = None,
+    mask_place: MaskPlace = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Write a scan or a label map in another format.
@@ -59,21 +62,22 @@ def convert(
     into DICOM segmentations.
     """
     with user_errors():
-        _check(source, target, overwrite=overwrite)
+        _check(source, target, [like, terminology], overwrite=overwrite)
         if kind == "labels" or (kind == "auto" and _is_labels(source, target, series)):
-            written = _labels(source, target, like, series, terminology)
+            written = _labels(source, target, like, series, terminology, mask_place)
         else:
             written = _scan(source, target, series)
         typer.echo(f"{source} -> {written}")
 
 
-def _check(source: Path, target: Path, *, overwrite: bool) -> None:
+def _check(source: Path, target: Path, others: Sequence[Path | None], *, overwrite: bool) -> None:
+    """Refuse a target of an unknown format, one that is read, and one that is there already."""
+    from napari_cpclnet.cli_outputs import protect
     from napari_cpclnet.imaging import OUTPUTS, output_suffix
 
     if not output_suffix(target):
         raise OutputError(f"{target}: the suffix must be one of {', '.join(OUTPUTS)}.")
-    if target.resolve() == source.resolve():
-        raise OutputError(f"{target}: is the file that is read; choose another name.")
+    protect([target], [source, *(path for path in others if path is not None)])
     there = [path for path in (target, target.with_suffix("")) if path.exists()]
     if there and not overwrite and (there[0] == target or target.suffix == ".png"):
         raise OutputError(f"{there[0]}: exists already; use --overwrite to replace it.")
@@ -94,7 +98,12 @@ def _is_labels(source: Path, target: Path, series: str | None) -> bool:
 
 
 def _labels(
-    source: Path, target: Path, like: Path | None, series: str | None, terminology: Path | None
+    source: Path,
+    target: Path,
+    like: Path | None,
+    series: str | None,
+    terminology: Path | None,
+    where: Place,
 ) -> Path:
     from napari_cpclnet.imaging import (
         ScanRef,
@@ -110,7 +119,7 @@ def _labels(
         drawn_on = referenced_series(source)
         series = drawn_on if any(one.id == drawn_on for one in series_in(like)) else None
     scan = None if like is None else read_volume(like, series=series)
-    segmentation = read_segmentation(source, like=scan)
+    segmentation = read_segmentation(source) if scan is None else read_mask(source, scan, where)
     written = write_segmentation(
         segmentation,
         target,

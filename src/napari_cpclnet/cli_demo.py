@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_cpclnet.cli_files import check_folder, output_paths, prepare_outputs, scan_progress, write_results
+from napari_cpclnet.cli_files import scan_progress
+from napari_cpclnet.cli_outputs import check_folder, output_paths, prepare_outputs, write_results
 from napari_cpclnet.cli_segment import predict, sizes
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def run_demo(out: Path, *, device: str = "auto", seed: int = 0, window: bool | N
     segmenter.set_support(support)
 
     paths = output_paths(out, ct.name, {}, "nii.gz")
-    prepare_outputs(paths, [], overwrite=True)
+    prepare_outputs(paths, overwrite=True)
     write_volume(ct, out / f"{ct.name}.nii.gz")
     write_segmentation(painted, out / f"{ct.name}_painted.nii.gz")
     write_picture(out / f"{ct.name}_painted.png", ct, painted, scans.painted_slices)
@@ -110,8 +111,8 @@ def write_picture(path: Path, volume: Volume, segmentation: Segmentation, slices
     import numpy as np
     from PIL import Image
 
-    from napari_cpclnet.errors import OutputError
     from napari_cpclnet.preprocessing import PreprocessingSettings, intensity_range, normalise
+    from napari_cpclnet.whole_file import whole_file
 
     value_range = intensity_range(volume, PreprocessingSettings())
     _, row_mm, column_mm = volume.geometry.spacing
@@ -127,14 +128,8 @@ def write_picture(path: Path, volume: Volume, segmentation: Segmentation, slices
     picture = Image.fromarray(np.concatenate(columns, axis=1))
     scale = 2 * PICTURE_HEIGHT / picture.height
     size = (round(picture.width * scale * column_mm / row_mm), round(picture.height * scale))
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        picture.resize(size, Image.Resampling.BICUBIC).save(partial, format="PNG")
-        os.replace(partial, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write the picture ({error.strerror or error}).") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path, "the picture") as temporary:
+        picture.resize(size, Image.Resampling.BICUBIC).save(temporary, format="PNG")
 
 
 def _body(volume: Volume, value_range: tuple[float, float]) -> tuple[slice, slice]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from typer.core import TyperCommand
 
 from napari_cpclnet.errors import SettingsError, SupportError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Terminology = Annotated[
     Path | None,
@@ -28,6 +33,29 @@ Device = Annotated[
 
 _VALUES_OF = {"--support": 2, "--query": None, "--protocol": None, "--shots": None}
 """How many values follow each option; None is any number."""
+
+
+def home_paths(command: Callable[P, R]) -> Callable[P, R]:
+    """Let the paths that a command is given begin with ``~``, the home folder.
+
+    A shell replaces it at the beginning of a word only, and so not in ``--out=~/results``.
+    """
+
+    @wraps(command)
+    def with_paths(*args: P.args, **kwargs: P.kwargs) -> R:
+        found: Any = {name: _at_home(value) for name, value in kwargs.items()}
+        return command(*args, **found)
+
+    return with_paths
+
+
+def _at_home(value: Any) -> Any:
+    """Value with the home folder in its paths; a file that is called ``~`` or ``~somebody`` here stays what it is."""
+    if isinstance(value, list):
+        return [_at_home(one) for one in value]
+    return (
+        Path(os.path.expanduser(value)) if isinstance(value, Path) and not os.path.lexists(value) else value
+    )
 
 
 class MultiValueCommand(TyperCommand):

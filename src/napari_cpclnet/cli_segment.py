@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from napari_cpclnet.cli_files import (
-    Target,
+from napari_cpclnet.cli_files import Target, expand_queries, scan_progress, series_in
+from napari_cpclnet.cli_masks import Place, read_mask
+from napari_cpclnet.cli_options import require_labels
+from napari_cpclnet.cli_outputs import (
+    OutputPaths,
     check_folder,
-    expand_queries,
     output_paths,
     prepare_outputs,
-    scan_progress,
-    series_in,
+    protect,
     write_results,
 )
-from napari_cpclnet.cli_options import require_labels
 from napari_cpclnet.cli_project import Work, Written, project_work, remember_results, say_other_weights
-from napari_cpclnet.errors import CpclnetError, GeometryError, ImageError, SupportError
+from napari_cpclnet.errors import CpclnetError, GeometryError, ImageError, OutputError, SupportError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -52,6 +52,7 @@ class SegmentJob:
     adapt: int = 0
     project: Path | None = None
     uncertainty: bool = False
+    mask_place: Place = "auto"
 
 
 class PaintedFiles(Protocol):
@@ -65,6 +66,8 @@ class PaintedFiles(Protocol):
     def classes(self) -> dict[int, str] | None: ...
     @property
     def plane(self) -> Plane: ...
+    @property
+    def mask_place(self) -> Place: ...
 
 
 def run_segment(job: SegmentJob) -> int:
@@ -99,6 +102,7 @@ def run_segment(job: SegmentJob) -> int:
         typer.echo(f"Error: {failure}", err=True)
     if not work.targets:
         return len(work.failures)
+    paths = _all_paths(job, work)
     settings = work.settings.model_copy(update={"device": job.device, "precision": job.precision})
     segmenter = Segmenter(load_weights(work.weights, device), settings)
     if job.device == "auto" and device.type == "cpu" and (advice := unused_gpu()):
@@ -112,7 +116,7 @@ def run_segment(job: SegmentJob) -> int:
     written = {}
     for target in work.targets:
         try:
-            written[target] = _label_one(job, target, segmenter, work)
+            written[target] = _label_one(job, target, paths[target], segmenter, work)
         except CpclnetError as error:
             n_failed += 1
             typer.echo(f"Error: {error}", err=True)
@@ -125,6 +129,30 @@ def run_segment(job: SegmentJob) -> int:
         n_all = len(work.targets) + len(work.failures)
         typer.echo(f"{n_failed} of {n_all} queries could not be labelled.", err=True)
     return n_failed
+
+
+def _all_paths(job: SegmentJob, work: Work) -> dict[Target, OutputPaths]:
+    """What is written for each scan; none of it is read by this run.
+
+    Raises
+    ------
+    OutputError
+        If a file would take the place of one that is read, or of one of another scan.
+    """
+    from napari_cpclnet.imaging import ScanRef
+
+    classes = work.support.classes if job.probabilities else {}
+    paths = {
+        target: output_paths(job.out, target.name, classes, job.output_format, uncertainty=job.uncertainty)
+        for target in work.targets
+    }
+    written = [path for one in paths.values() for path in one.all]
+    if len({str(path).casefold() for path in written}) < len(written):
+        raise OutputError(f"{job.out}: two results would get the same name; label these scans one by one.")
+    scans = [ScanRef(target.path, target.series) for target in work.targets]
+    others = [path for path in (work.weights, job.terminology) if path is not None]
+    protect(written, [*work.inputs, *job.queries, *scans, *others])
+    return paths
 
 
 def adapt_network(segmenter: Segmenter, support: SupportSet, steps: int) -> None:
@@ -157,7 +185,7 @@ def read_supports(job: PaintedFiles) -> SupportSet:
     painted: list[tuple[Volume, Segmentation]] = []
     found: set[int] = set()
     for (image, mask), slices in zip(job.supports, job.slices, strict=True):
-        volume, segmentation = read_support(image, mask)
+        volume, segmentation = read_support(image, mask, job.mask_place)
         say_notes(volume)
         say_notes(segmentation)
         painted.append((volume, segmentation))
@@ -175,18 +203,18 @@ def read_supports(job: PaintedFiles) -> SupportSet:
     return support
 
 
-def read_support(image: Path, mask: Path) -> tuple[Volume, Segmentation]:
+def read_support(image: Path, mask: Path, where: Place = "auto") -> tuple[Volume, Segmentation]:
     """Read a painted scan; of a DICOM folder with several series, the one on whose grid the mask lies."""
     from napari_cpclnet.imaging import read_segmentation, read_volume, referenced_series
 
     series = series_in(image)
     if len(series) < 2:
         volume = read_volume(image)
-        return volume, read_segmentation(mask, like=volume)
+        return volume, read_mask(mask, volume, where)
     drawn_on = referenced_series(mask)
     if any(one.id == drawn_on for one in series):
         volume = read_volume(image, series=drawn_on)
-        return volume, read_segmentation(mask, like=volume)
+        return volume, read_mask(mask, volume, where)
     grid = read_segmentation(mask).geometry
     fitting = []
     for one in series:
@@ -198,7 +226,8 @@ def read_support(image: Path, mask: Path) -> tuple[Volume, Segmentation]:
             fitting.append((one.id, volume))
     if not fitting:
         raise GeometryError(
-            f"{mask}: the mask lies on the grid of none of the {len(series)} series in {image}."
+            f"{mask}: the mask lies on the grid of none of the {len(series)} series in {image}; give the folder or "
+            "file of the one it was painted on."
         )
     if len(fitting) > 1:
         ids = ", ".join(series_id for series_id, _ in fitting)
@@ -206,7 +235,7 @@ def read_support(image: Path, mask: Path) -> tuple[Volume, Segmentation]:
             f"{image}: several series lie on the mask's grid ({ids}); give a folder that holds only the painted one."
         )
     _, volume = fitting[0]
-    return volume, read_segmentation(mask, like=volume)
+    return volume, read_mask(mask, volume, where)
 
 
 def labels_on(
@@ -249,15 +278,15 @@ def say_notes(found: Volume | Segmentation) -> None:
         typer.echo(f"Note on {found.name}: {note}", err=True)
 
 
-def _label_one(job: SegmentJob, target: Target, segmenter: Segmenter, work: Work) -> Written:
+def _label_one(
+    job: SegmentJob, target: Target, paths: OutputPaths, segmenter: Segmenter, work: Work
+) -> Written:
     """Label one scan and write its files; says the line that belongs to it."""
     from napari_cpclnet.imaging import ScanRef, read_volume
     from napari_cpclnet.preprocessing import plane_axis
     from napari_cpclnet.project import SummaryEntry
 
-    classes = work.support.classes if job.probabilities else {}
-    paths = output_paths(job.out, target.name, classes, job.output_format, uncertainty=job.uncertainty)
-    prepare_outputs(paths, [*work.inputs, target.path], overwrite=job.overwrite)
+    prepare_outputs(paths, overwrite=job.overwrite)
     started = time.perf_counter()
     volume = read_volume(target.path, series=target.series)
     say_notes(volume)

@@ -10,6 +10,7 @@ import typer
 
 from napari_cpclnet.cli_errors import user_errors
 from napari_cpclnet.cli_files import scan_progress
+from napari_cpclnet.cli_masks import MaskPlace, Place
 from napari_cpclnet.cli_options import Device, parse_classes, parse_slices, support_pairs
 from napari_cpclnet.cli_segment import predict, read_supports, say_notes
 
@@ -59,6 +60,7 @@ def suggest(
         Literal["axial", "coronal", "sagittal", "native"],
         typer.Option(help="Plane in which slices are painted; native is the first array axis."),
     ] = "axial",
+    mask_place: MaskPlace = "auto",
 ) -> None:
     """Say which slices of a scan are worth painting next, and why.
 
@@ -76,6 +78,7 @@ def suggest(
             weights=weights,
             plane=plane,
             count=count,
+            mask_place=mask_place,
         )
         run_suggest(job)
 
@@ -92,6 +95,7 @@ class SuggestJob:
     weights: Path | None
     plane: Plane
     count: int
+    mask_place: Place = "auto"
 
 
 def run_suggest(job: SuggestJob) -> None:

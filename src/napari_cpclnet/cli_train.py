@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_cpclnet.cli_errors import INTERRUPTED, user_errors
-from napari_cpclnet.cli_files import check_folder
 from napari_cpclnet.cli_options import Device
+from napari_cpclnet.cli_outputs import check_folder
 from napari_cpclnet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -123,7 +123,11 @@ def run_train(job: TrainingJob) -> bool:
         resume=job.resume,
         device=job.device,
         devices=job.devices,
-        start=bundled_weights() if job.start == "bundled" else Path(job.start) if job.start else None,
+        start=bundled_weights()
+        if job.start == "bundled"
+        else Path(job.start).expanduser()
+        if job.start
+        else None,
     )
     if job.devices > 1 and int(os.environ.get("LOCAL_RANK", "0")):
         return _follow(reports)

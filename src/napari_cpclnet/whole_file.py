@@ -1,16 +1,25 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all; what a killed writer left is removed by the next one."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from napari_cpclnet.errors import OutputError
+
+_MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+_TEMPORARY = re.compile(r"\.cpclnet-(?P<machine>[0-9a-f]{6})-(?P<process>\d+)-[0-9a-f]{8}(\..*)?")
+_LONGEST_SUFFIX = 16
 
 
 @contextmanager
@@ -29,11 +38,10 @@ def whole_file(path: Path, what: str) -> Iterator[Path]:
     OutputError
         If the folder or the file cannot be written; nothing is left behind, an older file stays.
     """
-    # with the suffix, by which libraries choose a format, and without the name, which may be near the longest allowed
-    _, dot, suffix = path.name.partition(".")
-    temporary = path.with_name(f".{secrets.token_hex(6)}{dot}{suffix}")
+    temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
         try:
             yield temporary
             os.replace(temporary, path)
@@ -42,3 +50,39 @@ def whole_file(path: Path, what: str) -> Iterator[Path]:
     except (OSError, SafetensorError) as error:  # safetensors wraps errors of the disk in its own
         msg = f"Cannot write {what} to '{path}': {getattr(error, 'strerror', None) or error}."
         raise OutputError(msg) from error
+
+
+def temporary_beside(path: Path, suffix: str | None = None) -> Path:
+    """Hidden path in the folder of a file to be written; its name says which process writes it (see `sweep`)."""
+    # with the suffix, by which libraries choose a format, and without the name, which may be near the longest allowed
+    if suffix is None:
+        two = "".join(path.suffixes[-2:])
+        suffix = next((one for one in (two, path.suffix) if len(one) <= _LONGEST_SUFFIX), "")
+    return path.with_name(f".cpclnet-{_MACHINE}-{os.getpid()}-{secrets.token_hex(4)}{suffix}")
+
+
+@lru_cache(maxsize=256)
+def sweep(folder: Path) -> None:
+    """Remove temporary files of processes of this machine that are gone; once per folder and process."""
+    with suppress(OSError):
+        for entry in list(folder.iterdir()):
+            found = _TEMPORARY.fullmatch(entry.name)
+            if found is None or found["machine"] != _MACHINE or _lives(int(found["process"])):
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    """Whether a process of this machine is there; where the system does not tell, it is taken to be."""
+    if os.name != "posix":  # elsewhere, to ask is to end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True

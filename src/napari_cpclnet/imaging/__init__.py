@@ -9,6 +9,7 @@ from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.labels import holds_segments, looks_like_labels, read_segmentation
 from napari_cpclnet.imaging.modality import detect_modality
 from napari_cpclnet.imaging.phases import list_phases
+from napari_cpclnet.imaging.picture_writing import replace_pictures
 from napari_cpclnet.imaging.reading import read_volume
 from napari_cpclnet.imaging.scans import ScanRef, find_scans, seed_pairs
 from napari_cpclnet.imaging.terminology import Terminology
@@ -39,6 +40,7 @@ __all__ = [
     "read_series",
     "read_volume",
     "referenced_series",
+    "replace_pictures",
     "seed_pairs",
     "survey",
     "unit_and_notes",

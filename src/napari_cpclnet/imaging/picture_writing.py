@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import OutputError
+from napari_cpclnet.whole_file import sweep, temporary_beside
 
 
 def pictures_path(path: Path, n_slices: int) -> Path:
@@ -41,7 +41,8 @@ def save_pictures(array: NDArray[Any], path: Path) -> Path:
     """
     array = _grey(array, path)
     target = pictures_path(path, len(array))
-    temporary = target.with_name(f".{secrets.token_hex(6)}{target.suffix}")
+    temporary = temporary_beside(path)
+    sweep(path.parent)
     try:
         if target == path:
             _save(array[0], temporary)
@@ -52,15 +53,29 @@ def save_pictures(array: NDArray[Any], path: Path) -> Path:
             digits = max(3, len(str(len(array) - 1)))
             for index, picture in enumerate(array):
                 _save(picture, temporary / f"{path.stem}_{index:0{digits}d}.png")
-            if target.is_dir():
-                shutil.rmtree(target)
-            temporary.replace(target)
+            replace_pictures(temporary, target)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
     return target
+
+
+def replace_pictures(new: Path, target: Path) -> None:
+    """Move a folder of pictures to where an older one may be, which goes only when the new one is in its place.
+
+    Raises
+    ------
+    OutputError
+        If the folder that is there holds anything else.
+    """
+    _check_free(target, target.name)
+    old = temporary_beside(target, "")
+    if target.is_dir():
+        target.replace(old)
+    new.replace(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _save(picture: NDArray[Any], path: Path) -> None:

@@ -84,7 +84,7 @@ def doubtful_place(source: Geometry, outside: float, target: Geometry, name: str
         One sentence; empty if nothing speaks against the place.
     """
     if source.shape == target.shape and not source.isclose(target, SAME_VOXEL):
-        if _is_unplaced(source):
+        if _is_unplaced(source) and (set(source.spacing) == {1.0} or not _is_unplaced(target)):
             return (
                 f"Has as many voxels as {name}, but another place: its header holds no place in the patient "
                 "(identity)."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from napari_cpclnet.imaging.scans import ScanRef
 from napari_cpclnet.imaging.slicer import header_fields
 from napari_cpclnet.imaging.terminology import Terminology
 from napari_cpclnet.imaging.volume import Segmentation, Volume
+from napari_cpclnet.whole_file import sweep, temporary_beside
 
 WRITERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
 DICOM, PICTURE = ".dcm", ".png"
@@ -108,7 +108,8 @@ def _whole(path: Path, suffix: str) -> Iterator[Path]:
         raise OutputError(f"{path}: the suffix must be one of {', '.join(OUTPUTS)}.")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: cannot be written, because the folder {path.parent} does not exist.")
-    temporary = path.with_name(f".{secrets.token_hex(6)}{suffix}")
+    temporary = temporary_beside(path, suffix)
+    sweep(path.parent)
     try:
         yield temporary
         os.replace(temporary, path)
