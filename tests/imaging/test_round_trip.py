@@ -110,6 +110,25 @@ def test_an_existing_result_survives_a_failed_write(tmp_path: Path, monkeypatch)
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("suffix", [".nrrd", ".seg.nrrd", ".mha"])
+def test_nothing_is_left_of_a_file_that_does_not_fit_on_the_disk(tmp_path: Path, suffix: str) -> None:
+    resource = pytest.importorskip("resource", reason="limits of files are a matter of Unix")
+    path = tmp_path / f"mask{suffix}"
+    small = Segmentation(np.ones((2, 3, 4), np.uint8), {1: "a"}, Geometry((2, 3, 4)), "s")
+    write_segmentation(small, path)
+    before = path.read_bytes()
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 40)).astype(np.uint8)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            write_segmentation(Segmentation(noise, {}, Geometry(noise.shape), "s"), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_file_that_a_full_disk_cut_short_is_not_accepted(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "mask.nii"
     execute = sitk.ImageFileWriter.Execute

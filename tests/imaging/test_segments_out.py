@@ -82,6 +82,40 @@ def test_layers_of_slicer_are_laid_over_each_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        ((), ()),  # 3D Slicer up to 4.10: each segment is a layer of its own
+        (("LabelValue:=1",), ("LabelValue:=1",)),
+        (("LabelValue:=1", "Layer:=0"), ("LabelValue:=1", "Layer:=1")),
+    ],
+)
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_segments_are_found_whether_or_not_value_and_layer_are_said(
+    tmp_path: Path, fields, n_layers: int
+) -> None:
+    layers = np.zeros((6, 20, 20, n_layers), np.uint8)
+    layers[1:5, 2:12, 2:12, 0] = 1
+    layers[1:5, 12:18, 8:18, n_layers - 1] = 1
+    spaces, kind = ("none ", "list ") if n_layers > 1 else ("", "")
+    sizes = f"{n_layers} 20 20 6" if n_layers > 1 else "20 20 6"
+    head = ["NRRD0004", "type: unsigned char", f"dimension: {len(sizes.split())}", f"sizes: {sizes}"]
+    head += ["space: left-posterior-superior", f"space directions: {spaces}(1,0,0) (0,1,0) (0,0,3)"]
+    head += ["space origin: (0,0,0)", f"kinds: {kind}domain domain domain", "encoding: raw"]
+    for number, (name, more) in enumerate(zip(("liver", "tumour"), fields, strict=True)):
+        if number < n_layers:
+            head += [f"Segment{number}_{text}" for text in (f"ID:=Segment_{number}", f"Name:={name}", *more)]
+    path = tmp_path / "old.seg.nrrd"
+    path.write_bytes("\n".join([*head, "", ""]).encode() + layers.tobytes())
+    found = read_segmentation(path)
+    assert found.classes == dict(list({1: "liver", 2: "tumour"}.items())[:n_layers])
+    voxels = 400 if n_layers > 1 else 640
+    assert found.volume_ml() == {
+        value: pytest.approx((voxels if value == 1 else 240) * 3 / 1000) for value in found.classes
+    }
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
     ("name", "meaning", "side"),
     [
         ("liver", "Liver", None),

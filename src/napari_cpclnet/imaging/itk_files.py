@@ -1,28 +1,24 @@
-"""NIfTI, NRRD and MetaImage files.
-
-NRRD and MetaImage are read through SimpleITK, whose libraries print to the error stream behind Python's back; a
-user gets one sentence instead.
-"""
+"""NIfTI, NRRD and MetaImage files, none of which is read by a library in C: they do not survive damaged headers."""
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.errors import GeometryError, ImageError
+from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.geometry import Geometry
-from napari_cpclnet.imaging.itk_headers import TRUNCATED, check_metaimage, check_nrrd
+from napari_cpclnet.imaging.metaimage import read_metaimage_header
 from napari_cpclnet.imaging.nifti import nifti_phases, read_nifti
+from napari_cpclnet.imaging.nrrd import read_nrrd_header
+from napari_cpclnet.imaging.text_image import TextImage
 
 READERS = {
     ".nii.gz": "NiftiImageIO",
@@ -45,6 +41,7 @@ class RawImage:
     geometry: Geometry
     metadata: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    calibrated: bool = True
 
 
 def volume_suffix(path: Path) -> str:
@@ -93,7 +90,7 @@ def phases_in(path: Path) -> int:
     _check_content(path, suffix)
     if READERS[suffix] == "NiftiImageIO":
         return nifti_phases(path)
-    return _information(path, suffix)[1]
+    return _grey(path).n_phases
 
 
 def read_itk(path: Path, phase: int | None = None) -> RawImage:
@@ -123,56 +120,30 @@ def read_itk(path: Path, phase: int | None = None) -> RawImage:
         chosen = _chosen(path, nifti_phases(path), phase)
         array, geometry, notes = read_nifti(path, chosen)
         return RawImage(array, geometry, notes=notes)
-    reader, n_phases, as_vector = _information(path, suffix)
-    chosen = _chosen(path, n_phases, phase)
-    size = reader.GetSize()
-    if len(size) > 3:
-        reader.SetExtractSize([*size[:3], *([0] * (len(size) - 3))])
-        reader.SetExtractIndex([0, 0, 0, *_trailing_index(size[3:], chosen)])
-    try:
-        with quiet():
-            image = reader.Execute()
-        array = _array_of(image)
-        geometry = Geometry.from_sitk(image)
-    except RuntimeError as error:
-        raise ImageError(f"{path}: {_damage(last_line(error))}") from error
-    except GeometryError as error:
-        raise ImageError(f"{path}: {error}") from error
-    if as_vector:
-        array = np.ascontiguousarray(array[..., chosen])
-    return RawImage(array.reshape(geometry.shape), geometry, header_fields_of(image))
+    image = _grey(path)
+    array = image.phase(_chosen(path, image.n_phases, phase))
+    return RawImage(array, image.geometry, image.metadata, image.notes, image.calibrated)
 
 
-def _information(path: Path, suffix: str) -> tuple[Any, int, bool]:
-    """Reader that knows the header, number of phases, and whether these are components of its voxels."""
-    import SimpleITK as sitk
+def read_header(path: Path) -> TextImage:
+    """Header of an NRRD or MetaImage file.
 
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(READERS[suffix])
-    reader.SetFileName(os.fspath(path))
-    try:
-        with quiet():
-            reader.ReadImageInformation()
-            size = reader.GetSize()
-            components = reader.GetNumberOfComponents()
-            pixel = sitk.GetPixelIDValueAsString(reader.GetPixelID())
-    except RuntimeError as error:
-        raise ImageError(f"{path}: {_damage(last_line(error))}") from error
-    if len(size) < 2:
-        raise ImageError(f"{path}: has {len(size)} dimension; a scan needs two or three.")
-    if "complex" in pixel:
-        raise ImageError(f"{path}: holds complex numbers; save the magnitude image.")
-    as_vector = components > 1 and _is_list(reader)
-    if components > 1 and not as_vector:
-        what = f"{components} values per voxel (colours or vectors)"
+    Raises
+    ------
+    ImageError
+        If the file is empty, damaged, or of another format than its name says.
+    """
+    suffix = volume_suffix(path)
+    _check_content(path, suffix)
+    return read_nrrd_header(path) if READERS[suffix] == "NrrdImageIO" else read_metaimage_header(path)
+
+
+def _grey(path: Path) -> TextImage:
+    image = read_header(path)
+    if image.components > 1:
+        what = f"{image.components} values per voxel (colours or vectors)"
         raise ImageError(f"{path}: holds {what}, not grey values; save one of them.")
-    return reader, components if as_vector else math.prod(size[3:]), as_vector
-
-
-def _is_list(reader: Any) -> bool:
-    """Whether the values of a voxel are phases: NRRD calls their axis a list or time, 3D Slicer's way."""
-    key = "NRRD_kinds[pixel]"
-    return reader.HasMetaDataKey(key) and reader.GetMetaData(key) in ("list", "time")
+    return image
 
 
 def _chosen(path: Path, n_phases: int, phase: int | None) -> int:
@@ -182,30 +153,6 @@ def _chosen(path: Path, n_phases: int, phase: int | None) -> int:
         have = f"only the series 0 to {n_phases - 1}" if n_phases > 1 else "one scan only"
         raise ImageError(f"{path}: holds no series {phase}, {have}.")
     return phase or 0
-
-
-def _trailing_index(sizes: Sequence[int], phase: int) -> list[int]:
-    """Position of a phase in the axes behind the third, the first of which runs fastest."""
-    index = []
-    for size in sizes:
-        index.append(phase % size)
-        phase //= size
-    return index
-
-
-def _array_of(image: Any) -> NDArray[Any]:
-    import SimpleITK as sitk
-
-    return np.asarray(sitk.GetArrayFromImage(image))
-
-
-def header_fields_of(image: Any) -> dict[str, str]:
-    """Header fields of a SimpleITK image; those that are not valid UTF-8 are of no use to us."""
-    fields = {}
-    for key in image.GetMetaDataKeys():
-        with suppress(UnicodeDecodeError, RuntimeError, TypeError):
-            fields[key] = image.GetMetaData(key)
-    return fields
 
 
 def _check_content(path: Path, suffix: str) -> None:
@@ -221,19 +168,6 @@ def _check_content(path: Path, suffix: str) -> None:
         raise ImageError(f"{path}: is no NRRD image, whatever its name says.")
     if READERS[suffix] == "MetaImageIO" and b"NDims" not in start:
         raise ImageError(f"{path}: is no MetaImage, whatever its name says.")
-    if READERS[suffix] == "NrrdImageIO":
-        check_nrrd(path)
-    elif READERS[suffix] == "MetaImageIO":
-        check_metaimage(path)
-
-
-def _damage(reason: str) -> str:
-    if "domain axes" in reason:
-        return "has more than three dimensions; save the phase you want as a 3-D file."
-    # MetaImage only says "Reason:" and whatever error number the system had last.
-    if any(word in reason for word in ("bytes but received", "fread", "Reason:")):
-        return TRUNCATED
-    return f"is damaged or cannot be read ({reason})."
 
 
 def open_image(path: Path) -> Any:

@@ -144,7 +144,7 @@ def _straight(path: Path, raw: RawImage) -> RawImage:
     except GeometryError as error:
         raise ImageError(f"{path}: {error}") from error
     note = "Its voxel grid is sheared (axes not at right angles): resampled to a regular grid."
-    return RawImage(array, geometry, raw.metadata, (*raw.notes, note))
+    return RawImage(array, geometry, raw.metadata, (*raw.notes, note), raw.calibrated)
 
 
 def _from_raw(path: Path, raw: RawImage, series: str | None) -> Volume:
@@ -152,7 +152,9 @@ def _from_raw(path: Path, raw: RawImage, series: str | None) -> Volume:
     modality, unit, notes = _guess(raw.array, name_hint(name))
     name = name if series is None else f"{name} {series}"
     notes = (*raw.notes, *notes)
-    return Volume(raw.array, raw.geometry, modality, unit, name, path, notes=notes, series=series)
+    return Volume(
+        raw.array, raw.geometry, modality, unit, name, path, raw.calibrated, notes=notes, series=series
+    )
 
 
 def _from_pictures(path: Path, array: NDArray[Any]) -> Volume:

@@ -5,32 +5,22 @@ The header fields are those of 3D Slicer's vtkMRMLSegmentationStorageNode.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.errors import GeometryError, ImageError
-from napari_cpclnet.imaging.geometry import Geometry
-from napari_cpclnet.imaging.itk_files import (
-    RawImage,
-    header_fields_of,
-    last_line,
-    open_image,
-    quiet,
-    read_itk,
-)
+from napari_cpclnet.errors import ImageError
+from napari_cpclnet.imaging.itk_files import RawImage, read_header, read_itk
 from napari_cpclnet.imaging.placing import bounding_box, merge
 from napari_cpclnet.imaging.terminology import Code, Term, Terminology
 from napari_cpclnet.imaging.volume import Segmentation
 
-# The header of an NRRD file is text up to the first empty line.
-LONGEST_HEADER = 1 << 20
+SEGMENT_KEY = re.compile(r"Segment(\d{1,5})_(?:ID|Name|LabelValue|Layer)")
+WHOLE = re.compile(r"[0-9]{1,9}")
 CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 REGIONS = "Anatomic codes - DICOM master list"
 
@@ -53,43 +43,46 @@ def read_segments(path: Path) -> tuple[RawImage, dict[int, str], dict[int, tuple
     ImageError
         If it cannot be read.
     """
-    if not _has_layers(path):
+    image = read_header(path)
+    segments = segments_of(image.metadata, image.n_phases)
+    if image.n_phases == 1 or not segments:
         raw = read_itk(path)
-        segments = segments_of(raw.metadata)
         names = {one.value: one.name for one in segments if one.name}
         return raw, names, {one.value: one.color for one in segments if one.color}
-    layers, geometry, metadata = _read_layers(path)
-    segments = segments_of(metadata)
+    layers = image.phases()
+    if layers.dtype.kind not in "iu":
+        raise ImageError(f"{path}: its layers do not hold whole numbers.")
     if len({one.value for one in segments}) == len(segments):
         numbers = [one.value for one in segments]
     else:  # each layer counts from 1
         numbers = list(range(1, len(segments) + 1))
     names = dict(zip(numbers, (one.name for one in segments), strict=True))
-    masks = (
-        (number, layers[..., one.layer] == one.value)
-        for number, one in zip(numbers, segments, strict=True)
-        if 0 <= one.layer < layers.shape[-1]
-    )
-    labels, notes = merge(masks, geometry.shape, names)
+    masks = ((number, layers[one.layer] == one.value) for number, one in zip(numbers, segments, strict=True))
+    labels, notes = merge(masks, image.geometry.shape, names)
     colors = {number: one.color for number, one in zip(numbers, segments, strict=True) if one.color}
-    return RawImage(labels, geometry, metadata, notes), names, colors
+    return RawImage(labels, image.geometry, image.metadata, (*image.notes, *notes)), names, colors
 
 
-def segments_of(metadata: dict[str, str]) -> list[Segment]:
-    """Segments that header fields describe, in their order."""
-    found = {}
-    for key, text in metadata.items():
-        match = re.fullmatch(r"Segment(\d+)_LabelValue", key)
-        if match and text.strip().isdigit():
-            prefix = f"Segment{match[1]}_"
-            layer = metadata.get(f"{prefix}Layer", "0").strip()
-            found[int(match[1])] = Segment(
-                int(text),
-                int(layer) if layer.isdigit() else 0,
-                metadata.get(f"{prefix}Name", "").strip(),
-                _color(metadata.get(f"{prefix}Color", "")),
-            )
-    return [segment for _, segment in sorted(found.items()) if segment.value > 0]
+def segments_of(metadata: dict[str, str], n_layers: int) -> list[Segment]:
+    """Segments that header fields describe, in their order.
+
+    Those of 3D Slicer up to version 4.10 have neither a value nor a layer: each is a layer of its own, 1 inside.
+    """
+    numbers = {int(match[1]) for key in metadata if (match := re.fullmatch(SEGMENT_KEY, key))}
+    found = []
+    for place, number in enumerate(sorted(numbers)):
+        prefix = f"Segment{number}_"
+        value, layer = (metadata.get(prefix + key, "").strip() for key in ("LabelValue", "Layer"))
+        alone = not value or n_layers == len(numbers)
+        segment = Segment(
+            int(value) if WHOLE.fullmatch(value) else 0 if value else 1,
+            int(layer) if WHOLE.fullmatch(layer) else place if alone else 0,
+            metadata.get(f"{prefix}Name", "").strip(),
+            _color(metadata.get(f"{prefix}Color", "")),
+        )
+        if segment.value > 0 and segment.layer < n_layers:
+            found.append(segment)
+    return found
 
 
 def header_fields(segmentation: Segmentation, terminology: Terminology) -> Iterator[tuple[str, str]]:
@@ -135,28 +128,3 @@ def _color(text: str) -> tuple[int, int, int] | None:
     except ValueError:
         return None
     return (red, green, blue)
-
-
-def _has_layers(path: Path) -> bool:
-    with open_image(path) as stream:
-        header = stream.read(LONGEST_HEADER).partition(b"\n\n")[0]
-    return b"Segment0_" in header and re.search(rb"^dimension:\s*4", header, re.MULTILINE) is not None
-
-
-def _read_layers(path: Path) -> tuple[NDArray[Any], Geometry, dict[str, str]]:
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("NrrdImageIO")
-    reader.SetFileName(os.fspath(path))
-    try:
-        with quiet():
-            image = reader.Execute()
-        geometry = Geometry.from_sitk(image)
-    except (RuntimeError, GeometryError) as error:
-        msg = f"{path}: is damaged, or not a segmentation in layers ({last_line(error)})."
-        raise ImageError(msg) from error
-    array = sitk.GetArrayFromImage(image)
-    if array.ndim != 4 or array.dtype.kind not in "iu":
-        raise ImageError(f"{path}: its layers do not hold whole numbers.")
-    return array, geometry, header_fields_of(image)

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_cpclnet.errors import OutputError
 from napari_cpclnet.imaging.dicom_seg_writing import save_dicom_seg
+from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.itk_files import last_line, quiet
 from napari_cpclnet.imaging.picture_writing import save_pictures
 from napari_cpclnet.imaging.scans import ScanRef
 from napari_cpclnet.imaging.slicer import header_fields
 from napari_cpclnet.imaging.terminology import Terminology
 from napari_cpclnet.imaging.volume import Segmentation, Volume
+from napari_cpclnet.imaging.voxel_writing import save_metaimage, save_nrrd
 from napari_cpclnet.whole_file import sweep, temporary_beside
 
-WRITERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
 DICOM, PICTURE = ".dcm", ".png"
 OUTPUTS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", DICOM, PICTURE)
 
@@ -81,11 +83,9 @@ def write_segmentation(
         with _whole(path, suffix) as temporary:
             save_dicom_seg(segmentation, temporary, source, codes, algorithm)
         return path
-    image = segmentation.geometry.to_sitk(segmentation.labels)
-    if suffix.endswith(".nrrd"):
-        for key, value in header_fields(segmentation, Terminology(terminology)):
-            image.SetMetaData(key, value)
-    _write(image, path)
+    is_nrrd = suffix.endswith(".nrrd")
+    fields = tuple(header_fields(segmentation, Terminology(terminology))) if is_nrrd else ()
+    _write(segmentation.labels, segmentation.geometry, path, fields)
     return path
 
 
@@ -97,7 +97,7 @@ def write_volume(volume: Volume, path: str | Path) -> Path:
         raise OutputError(f"{path}: a scan cannot be written as {suffix}; choose .nii.gz, .nrrd or .mha.")
     if suffix == PICTURE:
         return _write_pictures(volume.array, path)
-    _write(volume.geometry.to_sitk(volume.array), path)
+    _write(volume.array, volume.geometry, path)
     return path
 
 
@@ -125,24 +125,35 @@ def _whole(path: Path, suffix: str) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _write(image: Any, path: Path) -> None:
+def _write(
+    array: NDArray[Any], geometry: Geometry, path: Path, fields: Iterable[tuple[str, str]] = ()
+) -> None:
+    suffix = output_suffix(path)
+    with _whole(path, suffix) as temporary:
+        if suffix.endswith(".nrrd"):
+            save_nrrd(array, geometry, temporary, fields)
+        elif suffix == ".mha":
+            save_metaimage(array, geometry, temporary)
+        else:
+            _write_nifti(geometry.to_sitk(array), temporary)
+
+
+def _write_nifti(image: Any, path: Path) -> None:
     import SimpleITK as sitk
 
-    suffix = next((s for s in WRITERS if path.name.lower().endswith(s)), "")
-    with _whole(path, suffix) as temporary:
-        writer = sitk.ImageFileWriter()
-        writer.SetImageIO(WRITERS[suffix])
-        writer.SetFileName(os.fspath(temporary))
-        writer.SetUseCompression(suffix != ".nii")
-        with quiet():
-            writer.Execute(image)
-            # The libraries do not tell a full disk in every format, so what was written is read once.
-            whole = np.array_equal(
-                sitk.GetArrayViewFromImage(image),
-                sitk.GetArrayFromImage(sitk.ReadImage(os.fspath(temporary))),
-            )
-        if not whole:
-            raise OutputError(f"{path}: {_reason(path)}.")
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO("NiftiImageIO")
+    writer.SetFileName(os.fspath(path))
+    writer.SetUseCompression(path.suffix == ".gz")
+    with quiet():
+        writer.Execute(image)
+        # ITK does not tell a full disk in every format, so what was written is read once.
+        whole = np.array_equal(
+            sitk.GetArrayViewFromImage(image),
+            sitk.GetArrayFromImage(sitk.ReadImage(os.fspath(path))),
+        )
+    if not whole:
+        raise OutputError(f"{path}: {_reason(path)}.")
 
 
 def _write_pictures(array: Any, path: Path) -> Path:
