@@ -1,0 +1,68 @@
+"""Phantoms for the prior decoder: finer than those of the network, kept on disk one by one."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_cpclnet.episodes.phantom import (
+    Phantom,
+    PhantomSettings,
+    make_head,
+    make_heart,
+    make_legs,
+    make_phantom,
+    make_thorax,
+)
+from napari_cpclnet.episodes.prior_classes import Body
+from napari_cpclnet.episodes.shapes import random_pair
+from napari_cpclnet.episodes.stack import part_of
+from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.whole_file import whole_file
+
+_MAKERS: dict[str, Callable[[np.random.Generator, PhantomSettings], Phantom]] = {
+    "trunk": make_phantom,
+    "thorax": make_thorax,
+    "heart": make_heart,
+    "legs": make_legs,
+    "head": make_head,
+}
+
+
+def making_bodies(count: int, seed: int, settings: PhantomSettings, folder: Path) -> Iterator[Body]:
+    """Phantoms one after another, read where `folder` holds them and else made and kept there.
+
+    Phantom `i` depends on `seed`, `i` and the settings alone.
+
+    Raises
+    ------
+    SettingsError
+        If a file is damaged or of another grid.
+    OutputError
+        If a file cannot be written.
+    """
+    for i in range(count):
+        path = folder / f"phantom-{seed}-{i}.npz"
+        if not path.is_file():
+            phantom = _MAKERS[part_of(i)](np.random.default_rng((seed, i)), settings)
+            with whole_file(path, "a phantom") as temporary:
+                np.savez_compressed(temporary, labels=phantom.labels)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                labels = file["labels"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise SettingsError(f"'{path}' is damaged: remove it, and it is made again.") from error
+        if labels.shape != settings.shape or labels.dtype != np.uint8:
+            raise SettingsError(f"'{path}' is a phantom of another grid: remove it, and it is made again.")
+        yield Body(labels, settings.spacing)
+
+
+def random_shapes(rng: np.random.Generator, generator: torch.Generator) -> Body:
+    """A body of nameless shapes."""
+    pair = random_pair(rng, generator, torch.device("cpu"))
+    z, y, x = (float(v) for v in rng.uniform((3.0, 1.6, 1.6), (6.0, 3.0, 3.0)))
+    return Body(pair[0].numpy(), (z, y, x), anatomy=False)

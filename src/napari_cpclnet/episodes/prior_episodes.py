@@ -1,0 +1,309 @@
+"""Episodes for the prior decoder: a stack of slices of any plane, a class, and a prior that is nearly right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from napari_cpclnet.episodes.appearance import Look, random_look, render
+from napari_cpclnet.episodes.prior_classes import Body, DrawnClass, draw_class
+from napari_cpclnet.episodes.prior_errors import Prior, SmoothField, interpolated, spoiled
+from napari_cpclnet.model.prior_inputs import REACH_MM, plane_distance
+
+ERRORS = ("patients", "slices", "bend")
+"""How a prior came about: from another patient, from painted slices of the same scan, or from a mask nearly right."""
+
+_ANY = 3
+_SMALL_ML = 40.0
+
+
+class PriorEpisodeSettings(BaseModel):
+    """What is drawn for the prior decoder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(default=64, ge=32, le=256, multiple_of=8, description="Side of the stacks, in pixels.")
+    slices: int = Field(default=8, ge=3, le=32, description="Slices of a stack.")
+    shapes: float = Field(default=0.1, ge=0, le=1, description="Share of episodes of nameless shapes.")
+    errors: tuple[float, float, float] = Field(
+        default=(0.42, 0.46, 0.12),
+        description="Shares of priors of other patients, of painted slices, and of slight bends.",
+    )
+    unknown: float = Field(
+        default=0.3, ge=0, le=1, description="Share of stacks whose prior's error is not told."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PriorEpisode:
+    """A stack of slices with a class, what is known of it, and the truth.
+
+    Attributes
+    ----------
+    images : Tensor, shape (N, H, W)
+    truth : Tensor of bool, shape (N, H, W)
+    distance, rivals : Tensor, shape (N, H, W)
+        To the outline of the prior, and of those of other classes, in mm.
+    error_mm : Tensor, shape (N,)
+        How far the prior is off, roughly; nan where nobody knows.
+    pixel_mm, context_mm : float
+    kind, name, error : str
+        Of class and prior.
+    """
+
+    images: Tensor
+    truth: Tensor
+    distance: Tensor
+    rivals: Tensor
+    error_mm: Tensor
+    pixel_mm: float
+    context_mm: float
+    kind: str
+    name: str
+    error: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Stack:
+    """Where the pixels of a stack lie in a body: `middle` and rows of `axes` in mm."""
+
+    middle: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    bend: SmoothField
+
+    def points(self, places: NDArray[np.float64], size: int, context_mm: float, pixel_mm: float) -> Tensor:
+        """Positions (K, H, W, 3) of the pixels of planes at `places`, counted in slices from the middle."""
+        line = (np.arange(size) - (size - 1) / 2) * pixel_mm
+        z, y, x = self.axes
+        points = (
+            self.middle
+            + places[:, None, None, None] * context_mm * z
+            + line[:, None, None] * y
+            + line[None, :, None] * x
+        )
+        straight = torch.from_numpy(points.astype(np.float32))
+        return straight + self.bend.at(straight)
+
+
+class PriorEpisodes:
+    """Draws episodes from bodies.
+
+    Parameters
+    ----------
+    bodies : sequence of Body
+    shapes : sequence of Body
+        Nameless ones; may be empty.
+    settings : PriorEpisodeSettings
+    """
+
+    def __init__(self, bodies: Sequence[Body], shapes: Sequence[Body], settings: PriorEpisodeSettings) -> None:
+        self.bodies, self.shapes = list(bodies), list(shapes)
+        self.settings = settings
+
+    def batch(
+        self,
+        rng: np.random.Generator,
+        generator: torch.Generator,
+        count: int,
+        kind: str | None = None,
+        error: str | None = None,
+    ) -> list[PriorEpisode]:
+        """Draw `count` episodes, all of one kind of class and prior if those are given."""
+        drawn = [self._drawn(rng, kind, error) for _ in range(count)]
+        labels = torch.stack([d[0] for d in drawn])[:, :, None]
+        images = render(labels, [d[1] for d in drawn], generator)[:, :, 0]
+        return [replace(d[2], images=image) for d, image in zip(drawn, images, strict=True)]
+
+    def _drawn(
+        self, rng: np.random.Generator, kind: str | None, error: str | None
+    ) -> tuple[Tensor, Look, PriorEpisode]:
+        while True:
+            nameless = bool(self.shapes) and kind in (None, "shape") and rng.random() < self.settings.shapes
+            pool = self.shapes if nameless or kind == "shape" else self.bodies
+            body = pool[int(rng.integers(len(pool)))]
+            one = draw_class(rng, body, None if kind == "shape" else kind)
+            found = None if one is None else self._episode(rng, body, one, error)
+            if found is not None:
+                return found
+
+    def _episode(
+        self, rng: np.random.Generator, body: Body, one: DrawnClass, error: str | None
+    ) -> tuple[Tensor, Look, PriorEpisode] | None:
+        s = self.settings
+        pixel, context = _resolution(rng, body, one)
+        extent = np.multiply(body.labels.shape, body.spacing)
+        stack = _placed(rng, body, one, extent)
+        places = np.arange(s.slices) - (s.slices - 1) / 2
+        points = stack.points(places, s.size, context, pixel)
+        mask = torch.from_numpy(one.mask)
+        truth = _inside(mask, points, body.spacing)
+        if truth.sum() < 20:
+            return None
+        chosen = error or str(rng.choice(ERRORS, p=np.array(s.errors) / sum(s.errors)))
+        rival = None if one.rival is None else torch.from_numpy(one.rival)
+        if chosen == "slices":
+
+            def sample(m: Tensor) -> NDArray[np.bool_]:
+                def planes(at: NDArray[np.float64]) -> NDArray[np.bool_]:
+                    return _inside(m, stack.points(at - (s.slices - 1) / 2, s.size, context, pixel), body.spacing)
+                return planes
+
+            gap = _gap(rng, truth.any((1, 2)).sum() * context)
+            state = rng.bit_generator.state
+            prior = interpolated(rng, sample(mask), s.slices, context, pixel, gap)
+            if rng.random() < 0.3:
+                prior = Prior(plane_distance(prior.distance > 0, pixel), prior.away_mm)
+            others = None
+            if rival is not None:
+                again = np.random.default_rng()
+                again.bit_generator.state = state
+                others = interpolated(again, sample(rival), s.slices, context, pixel, gap).distance
+        else:
+            moved = _moved(rng, chosen, points, truth, extent)
+            wrong = _inside(mask, moved, body.spacing)
+            beside = np.zeros_like(wrong) if rival is None else _inside(rival, moved, body.spacing)
+            if chosen == "patients":
+                neighbour = beside if rival is not None else _neighbour(rng, body, one, moved, wrong)
+                wrong = spoiled(rng, wrong, neighbour)
+            prior = Prior(plane_distance(wrong, pixel), np.ones(s.slices))
+            others = None if rival is None else plane_distance(beside & ~wrong, pixel)
+        if (prior.distance > 0).sum() < 10:
+            return None
+        labels = _nearest(torch.from_numpy(one.labels), points, body.spacing)
+        look = random_look(rng, None if body.anatomy else _ANY)
+        look = replace(
+            look,
+            noise=look.noise * (4 / pixel) ** 0.5,
+            view=look.view if rng.random() < 0.05 else (2.0, 2.0),
+            # phantoms have voxels of 2 to 3 mm, which must not show
+            blur=float(np.hypot(look.blur, 0.35 * 2.5 / pixel)),
+        )
+        nothing = torch.full(truth.shape, -REACH_MM)
+        episode = PriorEpisode(
+            images=nothing,
+            truth=torch.from_numpy(truth),
+            distance=torch.from_numpy(prior.distance),
+            rivals=nothing if others is None else torch.from_numpy(others),
+            error_mm=self._error(rng, truth, prior, pixel),
+            pixel_mm=pixel,
+            context_mm=context,
+            kind=one.kind if body.anatomy else "shape",
+            name=one.name,
+            error=chosen,
+        )
+        return labels, look, episode
+
+    def _error(self, rng: np.random.Generator, truth: NDArray[np.bool_], prior: Prior, pixel: float) -> Tensor:
+        """How far the outline is off on average, about as well as a caller can know."""
+        n = len(truth)
+        if rng.random() < self.settings.unknown:
+            return torch.full((n,), torch.nan)
+        off = outline_error(truth, prior.distance, pixel)
+        away = prior.away_mm / max(float(prior.away_mm.mean()), 1e-6)
+        told = max(off * float(np.exp(rng.normal(0, 0.35))), 0.3) * away
+        return torch.from_numpy(np.maximum(told, 0.3).astype(np.float32))
+
+
+def outline_error(truth: NDArray[np.bool_], distance: NDArray[np.float32], pixel_mm: float) -> float:
+    """Mean distance of a prior's outline from that of the truth within slices, in mm."""
+    there = np.abs(distance) < 0.75 * pixel_mm
+    if not there.any():
+        return REACH_MM / 2
+    return float(np.abs(plane_distance(truth, pixel_mm)[there]).mean())
+
+
+def _resolution(rng: np.random.Generator, body: Body, one: DrawnClass) -> tuple[float, float]:
+    """Side of a pixel and distance of slices, in mm: fine for small classes."""
+    ml = one.mask.sum() * np.prod(body.spacing) / 1000
+    low, high = (1.5, 3.0) if ml < _SMALL_ML else (1.9, 4.4)
+    pixel = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    return pixel, float(rng.uniform(2.5, 9.0))
+
+
+def _placed(rng: np.random.Generator, body: Body, one: DrawnClass, extent: NDArray[np.float64]) -> _Stack:
+    """A stack of any plane through a point of the class, mirrored or not, in a body that is bent a little."""
+    voxels = np.flatnonzero(one.mask)
+    at = np.array(np.unravel_index(int(voxels[rng.integers(len(voxels))]), one.mask.shape))
+    middle = at * np.array(body.spacing) + rng.normal(0, 6, 3)
+    slices = int(rng.choice(3, p=[0.56, 0.22, 0.22]))
+    others = [axis for axis in range(3) if axis != slices]
+    if rng.random() < 0.3:
+        others.reverse()
+    axes = np.eye(3)[[slices, *others]] * rng.choice([-1.0, 1.0], (3, 1))
+    axes, _ = np.linalg.qr((axes + rng.normal(0, 0.08, (3, 3))).T)
+    strength = float(abs(rng.normal(0, 4)))
+    return _Stack(middle, axes.T, SmoothField(rng, strength, 60.0, extent))
+
+
+def _gap(rng: np.random.Generator, extent_mm: float) -> float:
+    """Distance of painted slices: a fifth to half of the class's extent, or anything from 6 to 50 mm."""
+    if rng.random() < 0.5:
+        return float(np.clip(extent_mm * rng.uniform(0.18, 0.5), 6, 60))
+    return float(np.exp(rng.uniform(np.log(6), np.log(50))))
+
+
+def _moved(
+    rng: np.random.Generator, error: str, points: Tensor, truth: NDArray[np.bool_], extent: NDArray[np.float64]
+) -> Tensor:
+    """Points that a registration would take for those of the stack."""
+    low, high = (2.0, 12.0) if error == "patients" else (0.7, 4.0)
+    rms = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    centre = points[torch.from_numpy(truth)].mean(0)
+    scale = torch.from_numpy(np.exp(rng.normal(0, 0.01 * rms, 3)).astype(np.float32))
+    shift = torch.from_numpy(rng.normal(0, 0.35 * rms, 3).astype(np.float32))
+    field = SmoothField(rng, 0.8 * rms, float(rng.uniform(18, 60)), extent)
+    return centre + (points - centre) * scale + shift + field.at(points)
+
+
+def _neighbour(
+    rng: np.random.Generator, body: Body, one: DrawnClass, points: Tensor, mask: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Another structure of the stack."""
+    labels = _nearest(torch.from_numpy(one.labels), points, body.spacing).numpy()
+    present = np.setdiff1d(np.unique(labels[~mask]), [0])
+    if not len(present):
+        return np.zeros_like(mask)
+    chosen: NDArray[np.bool_] = (labels == rng.choice(present)) & ~mask
+    return chosen
+
+
+def _inside(mask: Tensor, points: Tensor, spacing: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """Whether points (..., 3) lie inside of a mask, interpolated between its voxels."""
+    low, high = _reach(points, spacing, mask.shape)
+    part = mask[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+    if not part.any():
+        return np.zeros(points.shape[:-1], bool)
+    offset = torch.tensor(low, dtype=torch.float32)
+    size = torch.tensor(part.shape, dtype=torch.float32)
+    grid = ((points / torch.tensor(spacing) - offset + 0.5) / size * 2 - 1).flip(-1)
+    found = F.grid_sample(
+        part[None, None].float(), grid[None], mode="bilinear", align_corners=False
+    )
+    result: NDArray[np.bool_] = (found[0, 0] > 0.5).view(points.shape[:-1]).numpy()
+    return result
+
+
+def _reach(
+    points: Tensor, spacing: tuple[float, float, float], shape: Sequence[int]
+) -> tuple[list[int], list[int]]:
+    """First and last voxels that points need."""
+    flat = points.reshape(-1, 3) / torch.tensor(spacing)
+    low = [int(min(max(v - 1, 0), n - 1)) for v, n in zip(flat.min(0).values.tolist(), shape, strict=True)]
+    high = [int(min(max(v + 3, a + 1), n)) for v, a, n in zip(flat.max(0).values.tolist(), low, shape, strict=True)]
+    return low, high
+
+
+def _nearest(labels: Tensor, points: Tensor, spacing: tuple[float, float, float]) -> Tensor:
+    """Labels at points (..., 3); 0 outside."""
+    index = (points / torch.tensor(spacing)).round().long()
+    top = torch.tensor(labels.shape)
+    there = ((index >= 0) & (index < top)).all(-1)
+    z, y, x = torch.minimum(index.clamp(min=0), top - 1).unbind(-1)
+    return labels[z, y, x].long() * there
