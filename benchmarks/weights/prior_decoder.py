@@ -5,8 +5,8 @@
     python benchmarks/weights/prior_decoder.py --out RUN --resume             # ... and go on
     python benchmarks/weights/prior_decoder.py --out NEXT --start RUN/prior_decoder.safetensors --seed 2
 
-Phantoms are made in the run's folder, so that a run can be stopped at any time. Prints a step in fifty and each validation:
-mean Dice of priors, of grey-value refinement, and of the decoder's first and second pass.
+Phantoms are made in the run's folder; a run can be stopped at any time. Prints one step in fifty, and each validation:
+mean Dice of priors, grey-value refinement, and the decoder's first and second pass, by kind of class and of prior.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             recent.append(report)
             if report.step % 50 == 0:
                 loss, prior, answer = (
-                    sum(getattr(r, name) for r in recent) / len(recent) for name in ("loss", "prior", "answer")
+                    sum(getattr(r, name) for r in recent) / len(recent)
+                    for name in ("loss", "prior", "answer")
                 )
                 recent.clear()
                 print(

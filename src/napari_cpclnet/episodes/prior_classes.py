@@ -181,13 +181,16 @@ def _part(rng: np.random.Generator, body: Body) -> DrawnClass | None:
         ((np.arange(s.start, s.stop) * mm).reshape([-1 if k == axis else 1 for k in range(3)]))
         for axis, (s, mm) in enumerate(zip(box, body.spacing, strict=True))
     ]
-    inside = np.argwhere(mask) * np.array(body.spacing) + [s.start * mm for s, mm in zip(box, body.spacing, strict=True)]
+    inside = np.argwhere(mask) * np.array(body.spacing) + [
+        s.start * mm for s, mm in zip(box, body.spacing, strict=True)
+    ]
     if len(inside) < _smallest(body):
         return None
     middle, spread = np.median(inside, 0), inside.std(0) + 1
 
     def along(normal: NDArray[np.float64]) -> NDArray[np.float64]:
-        return sum((p - m) / s * n for p, m, s, n in zip(place, middle, spread, normal, strict=True))
+        parts = [(p - m) / s * n for p, m, s, n in zip(place, middle, spread, normal, strict=True)]
+        return np.asarray(parts[0] + parts[1] + parts[2])
 
     draw = rng.random()
     if draw < 0.5:
@@ -223,7 +226,7 @@ def _union(rng: np.random.Generator, body: Body) -> DrawnClass | None:
             rows.append(row)
     if len(rows) < 2:
         return None
-    return _class(rng, body, _MEMBERS[rows].any(0), "union", "+".join(NAMES[row] for row in rows))
+    return _class(rng, body, np.asarray(_MEMBERS[rows].any(0)), "union", "+".join(NAMES[row] for row in rows))
 
 
 def _region(rng: np.random.Generator, body: Body) -> DrawnClass | None:
@@ -242,7 +245,9 @@ def _region(rng: np.random.Generator, body: Body) -> DrawnClass | None:
     if box is None:
         return None
     far = sum(
-        ((((np.arange(s.start, s.stop) * mm) - c) / r) ** 2).reshape([-1 if k == axis else 1 for k in range(3)])
+        ((((np.arange(s.start, s.stop) * mm) - c) / r) ** 2).reshape(
+            [-1 if k == axis else 1 for k in range(3)]
+        )
         for axis, (s, mm, c, r) in enumerate(zip(box, body.spacing, centre, radii, strict=True))
     )
     body_there = ~np.isin(body.labels[box], [STRUCTURES[name] for name in _OUTSIDE])
@@ -279,7 +284,9 @@ def _class(rng: np.random.Generator, body: Body, mine: Mask, kind: str, name: st
         near = np.bincount(body.labels[box].ravel(), minlength=len(STRUCTURES)) >= _smallest(body)
         others = np.zeros(len(STRUCTURES), bool)
         if body.anatomy:
-            rows = [r for r in range(len(NAMES)) if near[_MEMBERS[r]].any() and not (_MEMBERS[r] & mine).any()]
+            rows = [
+                r for r in range(len(NAMES)) if near[_MEMBERS[r]].any() and not (_MEMBERS[r] & mine).any()
+            ]
             for row in rng.permutation(rows)[: int(rng.integers(1, 8))]:
                 others |= _MEMBERS[row]
         else:

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from napari_cpclnet.episodes.appearance import Look, random_look, render
 from napari_cpclnet.episodes.prior_classes import Body, DrawnClass, draw_class
-from napari_cpclnet.episodes.prior_errors import Prior, SmoothField, interpolated, spoiled
+from napari_cpclnet.episodes.prior_errors import Mask, Prior, Sample, SmoothField, interpolated, spoiled
 from napari_cpclnet.model.prior_inputs import REACH_MM, plane_distance
 
 ERRORS = ("patients", "slices", "bend")
 """How a prior came about: from another patient, from painted slices of the same scan, or from a mask nearly right."""
+
+Floats = NDArray[np.float32]
 
 _ANY = 3
 _SMALL_ML = 40.0
@@ -103,7 +105,9 @@ class PriorEpisodes:
     settings : PriorEpisodeSettings
     """
 
-    def __init__(self, bodies: Sequence[Body], shapes: Sequence[Body], settings: PriorEpisodeSettings) -> None:
+    def __init__(
+        self, bodies: Sequence[Body], shapes: Sequence[Body], settings: PriorEpisodeSettings
+    ) -> None:
         self.bodies, self.shapes = list(bodies), list(shapes)
         self.settings = settings
 
@@ -140,40 +144,16 @@ class PriorEpisodes:
         pixel, context = _resolution(rng, body, one)
         extent = np.multiply(body.labels.shape, body.spacing)
         stack = _placed(rng, body, one, extent)
-        places = np.arange(s.slices) - (s.slices - 1) / 2
+        places = np.arange(s.slices, dtype=np.float64) - (s.slices - 1) / 2
         points = stack.points(places, s.size, context, pixel)
-        mask = torch.from_numpy(one.mask)
-        truth = _inside(mask, points, body.spacing)
+        truth = _inside(torch.from_numpy(one.mask), points, body.spacing)
         if truth.sum() < 20:
             return None
         chosen = error or str(rng.choice(ERRORS, p=np.array(s.errors) / sum(s.errors)))
-        rival = None if one.rival is None else torch.from_numpy(one.rival)
         if chosen == "slices":
-
-            def sample(m: Tensor) -> NDArray[np.bool_]:
-                def planes(at: NDArray[np.float64]) -> NDArray[np.bool_]:
-                    return _inside(m, stack.points(at - (s.slices - 1) / 2, s.size, context, pixel), body.spacing)
-                return planes
-
-            gap = _gap(rng, truth.any((1, 2)).sum() * context)
-            state = rng.bit_generator.state
-            prior = interpolated(rng, sample(mask), s.slices, context, pixel, gap)
-            if rng.random() < 0.3:
-                prior = Prior(plane_distance(prior.distance > 0, pixel), prior.away_mm)
-            others = None
-            if rival is not None:
-                again = np.random.default_rng()
-                again.bit_generator.state = state
-                others = interpolated(again, sample(rival), s.slices, context, pixel, gap).distance
+            prior, others = self._between_slices(rng, stack, body, one, truth, context, pixel)
         else:
-            moved = _moved(rng, chosen, points, truth, extent)
-            wrong = _inside(mask, moved, body.spacing)
-            beside = np.zeros_like(wrong) if rival is None else _inside(rival, moved, body.spacing)
-            if chosen == "patients":
-                neighbour = beside if rival is not None else _neighbour(rng, body, one, moved, wrong)
-                wrong = spoiled(rng, wrong, neighbour)
-            prior = Prior(plane_distance(wrong, pixel), np.ones(s.slices))
-            others = None if rival is None else plane_distance(beside & ~wrong, pixel)
+            prior, others = _carried_over(rng, chosen, points, body, one, truth, pixel)
         if (prior.distance > 0).sum() < 10:
             return None
         labels = _nearest(torch.from_numpy(one.labels), points, body.spacing)
@@ -200,7 +180,41 @@ class PriorEpisodes:
         )
         return labels, look, episode
 
-    def _error(self, rng: np.random.Generator, truth: NDArray[np.bool_], prior: Prior, pixel: float) -> Tensor:
+    def _between_slices(
+        self,
+        rng: np.random.Generator,
+        stack: _Stack,
+        body: Body,
+        one: DrawnClass,
+        truth: Mask,
+        context: float,
+        pixel: float,
+    ) -> tuple[Prior, Floats | None]:
+        """Prior interpolated between painted slices, and the distances of the rivals in them."""
+        s = self.settings
+
+        def sample(mask: Mask) -> Sample:
+            voxels = torch.from_numpy(mask)
+
+            def planes(at: NDArray[np.float64]) -> Mask:
+                points = stack.points(at - (s.slices - 1) / 2, s.size, context, pixel)
+                return _inside(voxels, points, body.spacing)
+
+            return planes
+
+        gap = _gap(rng, float(truth.any((1, 2)).sum()) * context)
+        state = rng.bit_generator.state
+        prior = interpolated(rng, sample(one.mask), s.slices, context, pixel, gap)
+        others = None
+        if one.rival is not None:  # painted on the same slices
+            again = np.random.default_rng()
+            again.bit_generator.state = state
+            others = interpolated(again, sample(one.rival), s.slices, context, pixel, gap).distance
+        if rng.random() < 0.3:  # as from a mask
+            prior = Prior(plane_distance(prior.distance > 0, pixel), prior.away_mm)
+        return prior, others
+
+    def _error(self, rng: np.random.Generator, truth: Mask, prior: Prior, pixel: float) -> Tensor:
         """How far the outline is off on average, about as well as a caller can know."""
         n = len(truth)
         if rng.random() < self.settings.unknown:
@@ -211,7 +225,7 @@ class PriorEpisodes:
         return torch.from_numpy(np.maximum(told, 0.3).astype(np.float32))
 
 
-def outline_error(truth: NDArray[np.bool_], distance: NDArray[np.float32], pixel_mm: float) -> float:
+def outline_error(truth: Mask, distance: NDArray[np.float32], pixel_mm: float) -> float:
     """Mean distance of a prior's outline from that of the truth within slices, in mm."""
     there = np.abs(distance) < 0.75 * pixel_mm
     if not there.any():
@@ -249,8 +263,32 @@ def _gap(rng: np.random.Generator, extent_mm: float) -> float:
     return float(np.exp(rng.uniform(np.log(6), np.log(50))))
 
 
+def _carried_over(
+    rng: np.random.Generator,
+    error: str,
+    points: Tensor,
+    body: Body,
+    one: DrawnClass,
+    truth: Mask,
+    pixel: float,
+) -> tuple[Prior, Floats | None]:
+    """Prior that lies beside the truth as a registration would have it, and the distances of the rivals there."""
+    moved = _moved(rng, error, points, truth, np.multiply(body.labels.shape, body.spacing))
+    wrong = _inside(torch.from_numpy(one.mask), moved, body.spacing)
+    beside = None if one.rival is None else _inside(torch.from_numpy(one.rival), moved, body.spacing)
+    if error == "patients":
+        neighbour = _neighbour(rng, body, one, moved, wrong) if beside is None else beside
+        wrong = spoiled(rng, wrong, neighbour)
+    prior = Prior(plane_distance(wrong, pixel), np.ones(len(wrong)))
+    return prior, None if beside is None else plane_distance(beside & ~wrong, pixel)
+
+
 def _moved(
-    rng: np.random.Generator, error: str, points: Tensor, truth: NDArray[np.bool_], extent: NDArray[np.float64]
+    rng: np.random.Generator,
+    error: str,
+    points: Tensor,
+    truth: Mask,
+    extent: NDArray[np.float64],
 ) -> Tensor:
     """Points that a registration would take for those of the stack."""
     low, high = (2.0, 12.0) if error == "patients" else (0.7, 4.0)
@@ -262,19 +300,17 @@ def _moved(
     return centre + (points - centre) * scale + shift + field.at(points)
 
 
-def _neighbour(
-    rng: np.random.Generator, body: Body, one: DrawnClass, points: Tensor, mask: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _neighbour(rng: np.random.Generator, body: Body, one: DrawnClass, points: Tensor, mask: Mask) -> Mask:
     """Another structure of the stack."""
     labels = _nearest(torch.from_numpy(one.labels), points, body.spacing).numpy()
     present = np.setdiff1d(np.unique(labels[~mask]), [0])
     if not len(present):
         return np.zeros_like(mask)
-    chosen: NDArray[np.bool_] = (labels == rng.choice(present)) & ~mask
+    chosen: Mask = (labels == rng.choice(present)) & ~mask
     return chosen
 
 
-def _inside(mask: Tensor, points: Tensor, spacing: tuple[float, float, float]) -> NDArray[np.bool_]:
+def _inside(mask: Tensor, points: Tensor, spacing: tuple[float, float, float]) -> Mask:
     """Whether points (..., 3) lie inside of a mask, interpolated between its voxels."""
     low, high = _reach(points, spacing, mask.shape)
     part = mask[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
@@ -283,10 +319,8 @@ def _inside(mask: Tensor, points: Tensor, spacing: tuple[float, float, float]) -
     offset = torch.tensor(low, dtype=torch.float32)
     size = torch.tensor(part.shape, dtype=torch.float32)
     grid = ((points / torch.tensor(spacing) - offset + 0.5) / size * 2 - 1).flip(-1)
-    found = F.grid_sample(
-        part[None, None].float(), grid[None], mode="bilinear", align_corners=False
-    )
-    result: NDArray[np.bool_] = (found[0, 0] > 0.5).view(points.shape[:-1]).numpy()
+    found = F.grid_sample(part[None, None].float(), grid[None], mode="bilinear", align_corners=False)
+    result: Mask = (found[0, 0] > 0.5).view(points.shape[:-1]).numpy()
     return result
 
 
@@ -296,7 +330,10 @@ def _reach(
     """First and last voxels that points need."""
     flat = points.reshape(-1, 3) / torch.tensor(spacing)
     low = [int(min(max(v - 1, 0), n - 1)) for v, n in zip(flat.min(0).values.tolist(), shape, strict=True)]
-    high = [int(min(max(v + 3, a + 1), n)) for v, a, n in zip(flat.max(0).values.tolist(), low, shape, strict=True)]
+    high = [
+        int(min(max(v + 3, a + 1), n))
+        for v, a, n in zip(flat.max(0).values.tolist(), low, shape, strict=True)
+    ]
     return low, high
 
 

@@ -1,4 +1,4 @@
-"""How priors go wrong: carried over from another patient, interpolated between painted slices, or just a little bent."""
+"""How priors go wrong: taken from another patient, interpolated between painted slices, or just a little bent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from napari_cpclnet.model.prior_inputs import REACH_MM, plane_distance
 
-Sample = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
+Mask = NDArray[np.bool_]
+Sample = Callable[[NDArray[np.float64]], Mask]
 """Masks (K, H, W) of planes at places (K,) of a stack, counted in its slices."""
 
 
@@ -75,7 +76,7 @@ def interpolated(
     painted = np.arange(first, count - 1 + gap, gap)
     masks = sample(painted)
     distances = plane_distance(masks, pixel_mm)
-    shown = masks.any((1, 2))
+    shown = [bool(mask.any()) for mask in masks]
     slope = float(rng.uniform(0.4, 1.2))
     out = np.full((count, *masks.shape[1:]), -REACH_MM, np.float32)
     away = np.zeros(count)
@@ -93,7 +94,7 @@ def interpolated(
     return Prior(np.clip(out, -REACH_MM, REACH_MM), away)
 
 
-def spoiled(rng: np.random.Generator, mask: NDArray[np.bool_], neighbour: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def spoiled(rng: np.random.Generator, mask: Mask, neighbour: Mask) -> Mask:
     """A mask (N, H, W) that lacks a part, or took a part of its `neighbour` along; mostly itself."""
     draw = rng.random()
     if draw < 0.08 and mask.any():

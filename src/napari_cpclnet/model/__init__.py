@@ -3,6 +3,8 @@
 from napari_cpclnet.model.cpclnet import Answer, CPCLNet, Descriptors
 from napari_cpclnet.model.device import Precision, choose_device, choose_precision, unused_gpu
 from napari_cpclnet.model.encoder import Features
+from napari_cpclnet.model.prior_decoder import PriorDecoder, PriorDecoderSettings
+from napari_cpclnet.model.prior_weights import load_prior_decoder, save_prior_decoder
 from napari_cpclnet.model.settings import CPCLNetSettings, EncoderName
 from napari_cpclnet.model.weights import (
     bundled_weights,
@@ -20,11 +22,15 @@ __all__ = [
     "EncoderName",
     "Features",
     "Precision",
+    "PriorDecoder",
+    "PriorDecoderSettings",
     "bundled_weights",
     "choose_device",
     "choose_precision",
+    "load_prior_decoder",
     "load_weights",
     "read_metadata",
+    "save_prior_decoder",
     "save_weights",
     "unused_gpu",
     "weights_hash",

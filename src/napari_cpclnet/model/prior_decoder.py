@@ -1,7 +1,7 @@
-"""Decoder that is told a prior: it moves a nearly right mask to the edges of the image, the same way for every structure.
+"""Decoder that is told a prior: it moves a nearly right mask to the edges of the image, whatever the structure.
 
-Ours; nothing of it is in the published material. It knows no names: it sees slices, the distance to the outline of a prior,
-and how grey values inside the prior differ from those around it (:mod:`~napari_cpclnet.model.prior_inputs`).
+Ours; nothing of it is in the published material. It knows no names: it sees slices, the distance to the outline of a
+prior, and how grey values inside the prior differ from those around it (:mod:`~napari_cpclnet.model.prior_inputs`).
 """
 
 from __future__ import annotations
@@ -93,4 +93,5 @@ class PriorDecoder(nn.Module):
         x2 = self.right2(x2 + resize_like(self.up2(x4), x2))
         x1 = self.head(x1 + resize_like(self.up1(x2), x1))
         prior = maps[:, _DISTANCE].float() * (REACH_MM / SCALE_MM)
-        return self.trust * prior + self.correction(x1).float()[:, 0]
+        logits: Tensor = self.trust * prior + self.correction(x1).float()[:, 0]
+        return logits

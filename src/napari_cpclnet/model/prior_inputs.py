@@ -1,7 +1,7 @@
-"""What the prior decoder looks at beside the slices: distances to the prior's outline, and how grey values speak for it.
+"""What the prior decoder looks at beside the slices: the prior's distances, and how grey values speak for it.
 
-A stack is what the decoder works on: slices (N, H, W) of square pixels around one structure, in [0, 1]. Distances are in
-mm within the slice, positive inside.
+A stack is what the decoder works on: slices (N, H, W) of square pixels around one structure, in [0, 1]. Distances are
+in mm within the slice, positive inside.
 """
 
 from __future__ import annotations
@@ -49,26 +49,30 @@ class GreyEvidence:
     strength: float
 
 
-def plane_distance(mask: Mask, pixel_mm: float) -> Floats:
-    """Signed distance (N, H, W) to the outline of a mask within each slice, in mm, up to `REACH_MM`."""
+def plane_distance(mask: Mask, pixel_mm: float | tuple[float, float]) -> Floats:
+    """Signed distance (N, H, W) to the outline of a mask within each slice, in mm, up to `REACH_MM`.
+
+    Pixels are squares, or of the height and width given.
+    """
     out = np.full(mask.shape, -REACH_MM, np.float32)
     if not mask.any():
         return out
-    margin = int(np.ceil(REACH_MM / pixel_mm)) + 1
+    height, width = pixel_mm if isinstance(pixel_mm, tuple) else (pixel_mm, pixel_mm)
+    margins = [0, *(int(np.ceil(REACH_MM / mm)) + 1 for mm in (height, width))]
     box = tuple(
         slice(max(0, int(k[0]) - m), int(k[-1]) + m + 1)
         for k, m in (
-            (np.flatnonzero(mask.any(tuple(a for a in range(3) if a != axis))), margin if axis else 0)
+            (np.flatnonzero(mask.any(tuple(a for a in range(3) if a != axis))), margins[axis])
             for axis in range(3)
         )
     )
     part = mask[box]
     # slices as good as infinitely far from each other, so that one transform measures within each
-    sampling = (_FAR, pixel_mm, pixel_mm)
+    sampling = (_FAR, height, width)
     # without an outline nothing is near one
     inside = _FAR if part.all() else ndimage.distance_transform_edt(part, sampling)
     outside = ndimage.distance_transform_edt(~part, sampling)
-    half = pixel_mm / 2
+    half = min(height, width) / 2
     signed = np.where(part, inside - half, half - outside)
     out[box] = np.clip(signed, -REACH_MM, REACH_MM)
     return out
@@ -107,7 +111,13 @@ def grey_logits(distance: Tensor, evidence: GreyEvidence) -> Tensor:
 
 
 def decoder_maps(
-    images: Tensor, distance: Tensor, first: Tensor, rivals: Tensor, evidence: GreyEvidence, offset: int = 1
+    images: Tensor,
+    distance: Tensor,
+    first: Tensor,
+    rivals: Tensor,
+    evidence: GreyEvidence,
+    offset: int = 1,
+    chosen: slice = slice(None),
 ) -> Tensor:
     """Channels of the decoder.
 
@@ -122,21 +132,23 @@ def decoder_maps(
         Of the present mask.
     offset : int
         Which slices of the stack are the neighbours.
+    chosen : slice
+        Slices that are wanted.
 
     Returns
     -------
     Tensor, shape (N, MAPS, H, W)
     """
-    before, after = neighbours(len(images), offset)
-    near = distance / REACH_MM
+    here = torch.arange(len(images))[chosen]
+    before, after = (here - offset).clamp(min=0), (here + offset).clamp(max=len(images) - 1)
     return torch.stack(
         [
-            *(images[i] * 2 - 0.5 for i in (before, slice(None), after)),
-            *(near[i] for i in (before, slice(None), after)),
-            first / REACH_MM,
-            rivals.clamp(-REACH_MM, REACH_MM) / REACH_MM,
-            *(evidence.maps / 2).unbind(1),
-            evidence.maps[before, 1] / 4 + evidence.maps[after, 1] / 4,
+            *(images[i] * 2 - 0.5 for i in (before, here, after)),
+            *(distance[i] / REACH_MM for i in (before, here, after)),
+            first[here] / REACH_MM,
+            rivals[here] / REACH_MM,
+            *(evidence.maps[here] / 2).unbind(1),
+            (evidence.maps[before, 1] + evidence.maps[after, 1]) / 4,
         ],
         1,
     )
@@ -166,12 +178,6 @@ def decoder_facts(pixel_mm: float, context_mm: float, strength: float, error_mm:
         ],
         1,
     )
-
-
-def neighbours(count: int, offset: int) -> tuple[Tensor, Tensor]:
-    """Indices of the slices `offset` before and after each of a stack; its ends are their own neighbours."""
-    index = torch.arange(count)
-    return (index - offset).clamp(min=0), (index + offset).clamp(max=count - 1)
 
 
 def _blurred(images: Tensor, sigma: float) -> Tensor:

@@ -91,7 +91,15 @@ def load_prior_decoder(path: Path | None = None, device: str | torch.device = "c
             raise WeightsError(f"'{path.name}' holds weights that are no numbers; train again.")
         model = PriorDecoder(settings)
         model.load_state_dict(state)
-    except (ValidationError, RuntimeError, SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+    except (
+        ValidationError,
+        RuntimeError,
+        SafetensorError,
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+    ) as error:
         msg = f"'{path.name}' does not fit this version of CPCLNet; it was made by another version or is damaged."
         raise WeightsError(msg) from error
     model.metadata = {**metadata, "hash": weights_hash(path)}

@@ -5,6 +5,12 @@ from __future__ import annotations
 from napari_cpclnet.segmentation.encoded import EncodedSlices
 from napari_cpclnet.segmentation.painted import Corrections, Painted
 from napari_cpclnet.segmentation.postprocessing import postprocess
+from napari_cpclnet.segmentation.prior_decoding import (
+    DecodedPrior,
+    DecodingProgress,
+    decode_priors,
+    fused_labels,
+)
 from napari_cpclnet.segmentation.run import SliceResult
 from napari_cpclnet.segmentation.segmenter import Segmenter
 from napari_cpclnet.segmentation.settings import PostprocessingSettings, SegmentationSettings
@@ -15,6 +21,8 @@ from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 __all__ = [
     "ClassSummary",
     "Corrections",
+    "DecodedPrior",
+    "DecodingProgress",
     "DoubtfulSlice",
     "EncodedSlices",
     "Painted",
@@ -26,6 +34,8 @@ __all__ = [
     "Summary",
     "SupportSet",
     "SupportSlice",
+    "decode_priors",
+    "fused_labels",
     "postprocess",
     "suggest",
 ]

@@ -15,7 +15,9 @@ class PriorTrainingSettings(BaseModel):
 
     seed: int = Field(default=1, ge=0, description="Of phantoms and episodes.")
     phantoms: int = Field(default=64, ge=2, le=10_000, description="Phantoms that are made.")
-    held_out: int = Field(default=8, ge=1, le=1000, description="Of these, kept for validation: the last ones.")
+    held_out: int = Field(
+        default=8, ge=1, le=1000, description="Of these, kept for validation: the last ones."
+    )
     shapes: int = Field(default=16, ge=0, le=1000, description="Nameless anatomies at a time.")
     steps: int = Field(default=2400, ge=1, le=1_000_000, description="Optimiser steps.")
     episodes: int = Field(default=4, ge=1, le=64, description="Episodes of a step.")
@@ -37,7 +39,5 @@ class PriorTrainingSettings(BaseModel):
     )
     shape: tuple[int, int, int] = Field(default=(139, 192, 216), description="Voxels of a phantom.")
     spacing: tuple[float, float, float] = Field(default=(3.0, 2.0, 2.0), description="Of its voxels, in mm.")
-    network: PriorDecoderSettings = Field(
-        default=PriorDecoderSettings(), description="Architecture."
-    )
+    network: PriorDecoderSettings = Field(default=PriorDecoderSettings(), description="Architecture.")
     sampling: PriorEpisodeSettings = Field(default=PriorEpisodeSettings(), description="Of the episodes.")

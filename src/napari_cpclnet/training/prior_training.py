@@ -11,14 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_cpclnet.episodes.phantom import PhantomSettings
 from napari_cpclnet.episodes.prior_bodies import making_bodies, random_shapes
 from napari_cpclnet.episodes.prior_classes import KINDS, Body
 from napari_cpclnet.episodes.prior_episodes import ERRORS, PriorEpisode, PriorEpisodes
 from napari_cpclnet.model.prior_decoder import PriorDecoder
-from napari_cpclnet.model.prior_inputs import decoder_facts, decoder_maps, grey_evidence, grey_logits, plane_distance
+from napari_cpclnet.model.prior_inputs import (
+    decoder_facts,
+    decoder_maps,
+    grey_evidence,
+    grey_logits,
+    plane_distance,
+)
 from napari_cpclnet.model.prior_weights import save_prior_decoder
 from napari_cpclnet.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_cpclnet.training.prior_settings import PriorTrainingSettings
@@ -43,7 +49,10 @@ class PriorStep:
 
 @dataclass(frozen=True)
 class PriorValidation:
-    """Mean Dice on held-out phantoms by kind of class and of prior: of the prior, of grey values, of one and two passes."""
+    """Mean Dice on held-out phantoms, by kind of class and of prior.
+
+    Of the prior, of grey-value refinement, of the first and of the second pass.
+    """
 
     step: int
     table: dict[str, tuple[float, float, float, float]]
@@ -70,8 +79,8 @@ class PriorTrainer:
     def __init__(self, settings: PriorTrainingSettings, bodies: list[Body]) -> None:
         self.settings = settings
         torch.manual_seed(settings.seed)
-        self.model = PriorDecoder(settings.network).to(memory_format=torch.channels_last)
-        self.average = PriorDecoder(settings.network).to(memory_format=torch.channels_last).eval()
+        self.model = PriorDecoder(settings.network)
+        self.average = PriorDecoder(settings.network).eval()
         self.average.load_state_dict(self.model.state_dict())
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
@@ -125,10 +134,15 @@ class PriorTrainer:
             first = answer(self.average, [one], None)
             second = answer(self.average, [one], first)
             grey = grey_logits(one.distance, grey_evidence(one.images, one.distance, one.pixel_mm))
-            four = tuple(dice(m, one.truth) for m in (one.distance > 0, grey > 0, first[0] > 0, second[0] > 0))
+            four = tuple(
+                dice(m, one.truth) for m in (one.distance > 0, grey > 0, first[0] > 0, second[0] > 0)
+            )
             for key in (one.kind, one.error, "all"):
                 rows.setdefault(key, []).append((four[0], four[1], four[2], four[3]))
-        table = {key: tuple(np.round(np.mean(values, 0), 4).tolist()) for key, values in sorted(rows.items())}
+        table = {}
+        for key, values in sorted(rows.items()):
+            means = [round(float(v), 4) for v in np.mean(values, 0)]
+            table[key] = (means[0], means[1], means[2], means[3])
         return PriorValidation(self.step, table)
 
     def _draw_validation(self) -> list[PriorEpisode]:
@@ -143,13 +157,14 @@ class PriorTrainer:
 
     def save(self, path: Path) -> None:
         """Write the state to go on from."""
-        modules = {"model": self.model, "average": self.average}
-        save_checkpoint(path, modules, self.optimiser, self.rng, self.generator, {"step": self.step})
+        save_checkpoint(path, self._modules(), self.optimiser, self.rng, self.generator, {"step": self.step})
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"model": self.model, "average": self.average}
 
     def load(self, path: Path) -> None:
         """Go on from where :meth:`save` was."""
-        modules = {"model": self.model, "average": self.average}
-        facts = load_checkpoint(path, modules, self.optimiser, self.rng, self.generator)
+        facts = load_checkpoint(path, self._modules(), self.optimiser, self.rng, self.generator)
         self.step = int(facts["step"])
 
 

@@ -1,0 +1,321 @@
+"""Priors corrected by what the scan shows, on its own grid: any class, any slice direction, any kind of prior."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_cpclnet.imaging import Volume
+from napari_cpclnet.model.prior_decoder import PriorDecoder
+from napari_cpclnet.model.prior_inputs import (
+    REACH_MM,
+    GreyEvidence,
+    decoder_facts,
+    decoder_maps,
+    grey_evidence,
+    plane_distance,
+)
+from napari_cpclnet.preprocessing import PreprocessingSettings
+from napari_cpclnet.preprocessing.intensity import intensity_range, normalise
+from napari_cpclnet.preprocessing.resample import linear_matrix
+
+Box = tuple[slice, slice, slice]
+Prior = NDArray[Any]
+
+MARGIN_MM = 25.0
+"""How far around a prior is looked."""
+
+_FINENESS = ((5.0, 1.6), (40.0, 2.0), (400.0, 2.4), (np.inf, 3.0))
+"""Side of a pixel in mm for classes of up to so many ml."""
+_CONTEXT_MM = 5.0
+_TOLD_CONTEXT_MM = 2.5, 9.0
+_STACK_PIXELS = 6_000_000
+_BATCH_PIXELS = 400_000
+_MULTIPLE = 8
+
+
+@dataclass(frozen=True)
+class DecodingProgress:
+    """`done` of `total` slices, all classes and passes together."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedPrior:
+    """A class after it was corrected.
+
+    Attributes
+    ----------
+    value : int
+        Label value.
+    box : tuple of slice
+        Part of the scan's array that was looked at; outside, the prior has nothing and neither has the class.
+    logits : ndarray of float32
+        Shape of the box; above zero inside of the class.
+    strength : float
+        How well grey values part inside and surroundings of the prior: 0.5 (not at all) to 1.
+    """
+
+    value: int
+    box: Box
+    logits: NDArray[np.float32]
+    strength: float
+
+
+def decode_priors(
+    decoder: PriorDecoder,
+    volume: Volume,
+    priors: Mapping[int, Prior],
+    *,
+    axis: int = 0,
+    error_mm: Mapping[int, float | NDArray[np.floating[Any]]] | float | None = None,
+    passes: int = 2,
+    settings: PreprocessingSettings | None = None,
+) -> Iterator[DecodingProgress | DecodedPrior]:
+    """Correct priors; closing the iterator cancels.
+
+    Parameters
+    ----------
+    decoder : PriorDecoder
+        On the device that shall compute.
+    volume : Volume
+    priors : mapping of int to ndarray, shape (z, y, x)
+        Of each class a mask, or a float array of the signed distance to its outline within the slices, in mm and
+        positive inside, as interpolation between painted slices gives it.
+    axis : int
+        Array axis whose slices are looked at.
+    error_mm : mapping, float, optional
+        How far outlines are off, as far as one knows: one number for all, or for each class, or for each slice along
+        `axis` of a class. Left out, the decoder takes a middling error.
+    passes : int
+        How often; from the second time on the answer before takes the prior's place.
+    settings : PreprocessingSettings, optional
+        Windows of grey values.
+
+    Yields
+    ------
+    DecodingProgress
+        After every batch of slices.
+    DecodedPrior
+        Of each class whose prior is not empty, when it is finished.
+    """
+    settings = settings or PreprocessingSettings()
+    spacing = _spacing(volume, axis, settings)
+    value_range = intensity_range(volume, settings)
+    jobs = [
+        job
+        for value, prior in priors.items()
+        if (job := _Job.of(value, prior, spacing, axis, _told(error_mm, value))) is not None
+    ]
+    total = passes * sum(len(part) for job in jobs for part in job.parts())
+    done = 0
+    for job in jobs:
+        image = normalise(np.moveaxis(volume.array[job.box], axis, 0), value_range)
+        others = np.zeros(image.shape, bool)
+        for value, prior in priors.items():
+            if value != job.value:
+                others |= _inside(np.moveaxis(prior[job.box], axis, 0))
+        logits = np.full(image.shape, -REACH_MM, np.float32)
+        strengths = []
+        for part in job.parts():
+            stack = _Stack(job, image, others, part)
+            for turn in range(passes):
+                for size in stack.decode(decoder, again=turn > 0):
+                    done += size
+                    yield DecodingProgress(done, total)
+            keep = part.keep
+            logits[keep] = stack.native()[keep.start - part.start : keep.stop - part.start]
+            strengths.append(stack.strength)
+        array = np.ascontiguousarray(np.moveaxis(logits, 0, axis))
+        yield DecodedPrior(job.value, job.box, array, float(np.mean(strengths)))
+
+
+def fused_labels(
+    decoded: Iterable[DecodedPrior], shape: tuple[int, int, int], threshold: float = 0.0
+) -> NDArray[np.uint16]:
+    """Label map (z, y, x) in which each voxel belongs to the class of the highest logit above `threshold`."""
+    labels = np.zeros(shape, np.uint16)
+    best = np.full(shape, threshold, np.float32)
+    for one in decoded:
+        wins = one.logits > best[one.box]
+        best[one.box][wins] = one.logits[wins]
+        labels[one.box][wins] = one.value
+    return labels
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Slices of a box that are decoded together: `start` to `stop`, of which `keep` are wanted."""
+
+    start: int
+    stop: int
+    keep: slice
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One class: its box, its prior in it as distances (slices, rows, columns), and its pixels."""
+
+    value: int
+    box: Box
+    distance: NDArray[np.float32]
+    error_mm: NDArray[np.float32]
+    spacing: tuple[float, float, float]
+    pixel_mm: float
+    offset: int
+    size: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls,
+        value: int,
+        prior: Prior,
+        spacing: tuple[float, float, float],
+        axis: int,
+        error: float | NDArray[np.floating[Any]],
+    ) -> _Job | None:
+        """Job of a prior on the grid of a scan; None if it is empty. `spacing` is of slices, rows and columns."""
+        moved = np.moveaxis(prior, axis, 0)
+        inside = _inside(moved)
+        if not inside.any():
+            return None
+        ml = float(inside.sum()) * float(np.prod(spacing)) / 1000
+        pixel = max(next(mm for most, mm in _FINENESS if ml <= most), min(spacing[1:]))
+        offset = max(1, round(_CONTEXT_MM / spacing[0]))
+        cut = _cut(inside, spacing)
+        part = moved[cut]
+        if part.dtype == bool:
+            distance = plane_distance(part, spacing[1:])
+        else:
+            distance = np.clip(part, -REACH_MM, REACH_MM).astype(np.float32)
+        told = np.broadcast_to(np.asarray(error, np.float32), (len(moved),))[cut[0]]
+        size = tuple(
+            int(np.ceil((s.stop - s.start) * mm / pixel / _MULTIPLE)) * _MULTIPLE
+            for s, mm in zip(cut[1:], spacing[1:], strict=True)
+        )
+        box = [cut[1], cut[2]]
+        box.insert(axis, cut[0])
+        return cls(
+            value, (box[0], box[1], box[2]), distance, told, spacing, pixel, offset, (size[0], size[1])
+        )
+
+    def parts(self) -> list[_Part]:
+        """Slices that fit into memory at once, with the neighbours that they are seen with."""
+        n = len(self.distance)
+        most = max(1, _STACK_PIXELS // (self.size[0] * self.size[1]) - 2 * self.offset)
+        return [
+            _Part(max(0, a - self.offset), min(n, a + most + self.offset), slice(a, min(n, a + most)))
+            for a in range(0, n, most)
+        ]
+
+    def matrices(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Weights from native rows and columns to pixels, and back."""
+        there, back = [], []
+        for k in range(2):
+            count, size = self.distance.shape[k + 1], self.size[k]
+            step = self.pixel_mm / self.spacing[k + 1]
+            offsets = (np.arange(size) - (size - 1) / 2) * step
+            there.append(linear_matrix((count - 1) / 2 + offsets, step, count))
+            places = (np.arange(count) - (count - 1) / 2) / step + (size - 1) / 2
+            back.append(linear_matrix(places, 1 / step, size))
+        pair = [tuple(torch.from_numpy(np.ascontiguousarray(m)) for m in ms) for ms in (there, back)]
+        return (pair[0][0], pair[0][1]), (pair[1][0], pair[1][1])
+
+
+class _Stack:
+    """Slices of one job on the decoder's pixels."""
+
+    def __init__(self, job: _Job, image: NDArray[np.float32], others: NDArray[np.bool_], part: _Part) -> None:
+        self.job = job
+        (rows, columns), self._back = job.matrices()
+        at = slice(part.start, part.stop)
+
+        def pixels(array: NDArray[np.float32], outside: float) -> Tensor:
+            # what lies outside of the scan must not come out as zero
+            return rows @ torch.from_numpy(array - np.float32(outside)) @ columns.T + outside
+
+        self.images = pixels(image[at], 0.0).clamp(0, 1)
+        self.first = pixels(job.distance[at], -REACH_MM)
+        self.rivals = pixels(plane_distance(others[at], job.spacing[1:]), -REACH_MM)
+        self.error_mm = torch.from_numpy(job.error_mm[at].copy())
+        self.logits = torch.empty_like(self.first)
+        self.strength = 0.5
+
+    @torch.inference_mode()
+    def decode(self, decoder: PriorDecoder, again: bool) -> Iterator[int]:
+        """Fill the logits, from the prior or from themselves; yields how many slices each batch was."""
+        job = self.job
+        distance = self.first
+        if again:
+            distance = torch.from_numpy(plane_distance((self.logits > 0).numpy(), job.pixel_mm))
+        evidence = grey_evidence(self.images, distance, job.pixel_mm)
+        self.strength = evidence.strength
+        device = next(decoder.parameters()).device
+        n = len(distance)
+        batch = max(1, _BATCH_PIXELS // distance[0].numel())
+        result = torch.empty_like(self.logits)
+        for start in range(0, n, batch):
+            chosen = slice(start, min(n, start + batch))
+            maps, facts = self._inputs(distance, evidence, chosen)
+            maps = maps.to(device).contiguous(memory_format=torch.channels_last)
+            result[chosen] = decoder(maps, facts.to(device)).cpu()
+            yield chosen.stop - chosen.start
+        self.logits = result
+
+    def _inputs(self, distance: Tensor, evidence: GreyEvidence, chosen: slice) -> tuple[Tensor, Tensor]:
+        job = self.job
+        maps = decoder_maps(self.images, distance, self.first, self.rivals, evidence, job.offset, chosen)
+        context = float(np.clip(job.offset * job.spacing[0], *_TOLD_CONTEXT_MM))
+        facts = decoder_facts(job.pixel_mm, context, evidence.strength, self.error_mm[chosen])
+        return maps, facts
+
+    def native(self) -> NDArray[np.float32]:
+        """Logits on the native pixels of the box."""
+        rows, columns = self._back
+        result: NDArray[np.float32] = (rows @ (self.logits + REACH_MM) @ columns.T - REACH_MM).numpy()
+        return result
+
+
+def _inside(prior: Prior) -> NDArray[np.bool_]:
+    return prior if prior.dtype == bool else prior > 0
+
+
+def _told(
+    error_mm: Mapping[int, float | NDArray[np.floating[Any]]] | float | None, value: int
+) -> float | NDArray[np.floating[Any]]:
+    if isinstance(error_mm, Mapping):
+        return error_mm.get(value, np.nan)
+    return np.nan if error_mm is None else error_mm
+
+
+def _cut(inside: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Box:
+    """Box of a mask with a margin."""
+    parts = []
+    for axis in range(3):
+        there = np.flatnonzero(inside.any(tuple(a for a in range(3) if a != axis)))
+        margin = int(np.ceil(MARGIN_MM / spacing[axis]))
+        parts.append(
+            slice(max(0, int(there[0]) - margin), min(inside.shape[axis], int(there[-1]) + margin + 1))
+        )
+    return parts[0], parts[1], parts[2]
+
+
+def _spacing(volume: Volume, axis: int, settings: PreprocessingSettings) -> tuple[float, float, float]:
+    """Distance of slices, rows and columns; a picture without a size is taken for a body across."""
+    s = [float(v) for v in volume.geometry.spacing]
+    if not volume.calibrated:
+        longest = max(n * mm for n, mm in zip(volume.geometry.shape, s, strict=True))
+        s = [mm * settings.min_size * settings.mm_per_pixel / longest for mm in s]
+    first = s.pop(axis)
+    return first, s[0], s[1]
