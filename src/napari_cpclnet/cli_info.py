@@ -73,8 +73,10 @@ def _series_lines(path: Path, listing: Listing) -> Iterator[str]:
     for row in table:
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     yield from below
+    said = {note for one in listing.series for note in one.notes}
     for sentence in listing.left_out:
-        yield f"  {sentence}"
+        if sentence not in said:
+            yield f"  {sentence}"
 
 
 def _scan_lines(volume: Volume) -> Iterator[str]:

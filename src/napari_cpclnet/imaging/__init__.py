@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari_cpclnet.imaging.dicom import read_series, unit_and_notes
 from napari_cpclnet.imaging.dicom_labels import dicom_label_kind, is_dicom_path, referenced_series
-from napari_cpclnet.imaging.dicom_series import Listing, SeriesInfo, list_series, survey, walk
+from napari_cpclnet.imaging.dicom_series import Listing, SeriesInfo, list_series, survey
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.labels import holds_segments, looks_like_labels, read_segmentation
 from napari_cpclnet.imaging.modality import detect_modality
@@ -14,6 +14,7 @@ from napari_cpclnet.imaging.reading import read_volume
 from napari_cpclnet.imaging.scans import ScanRef, find_scans, seed_pairs
 from napari_cpclnet.imaging.terminology import Terminology
 from napari_cpclnet.imaging.volume import MODALITIES, Modality, Segmentation, Volume
+from napari_cpclnet.imaging.walking import walk
 from napari_cpclnet.imaging.writing import OUTPUTS, output_suffix, write_segmentation, write_volume
 
 __all__ = [

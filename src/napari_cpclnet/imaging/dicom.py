@@ -99,6 +99,8 @@ def read_series(
     """
     where = where or str(info.folder)
     stack = stack_of(where, info.frames)
+    if info.problem:
+        raise ImageError(f"{where}: {info.problem}")
     meaning = _meaning(info, stack)
     fill = AIR_HU if meaning.modality == "CT" else 0.0
     array = (_lazy_array if lazy else _array)(stack, np.float32(meaning.factor), fill)

@@ -65,6 +65,11 @@ class Stack:
     shifts: NDArray[np.float64] | None
     notes: tuple[str, ...]
 
+    @property
+    def is_interpolated(self) -> bool:
+        """Whether slices were made up between others."""
+        return any(0 < blend.weight < 1 for blend in self.blends)
+
 
 def stack_of(where: str, frames: Sequence[Frame]) -> Stack:
     """Order the slices of one series along their normal, check them and place them.

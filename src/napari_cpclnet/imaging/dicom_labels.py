@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileDataset
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.dicom_headers import code, is_dicom, read_header
+from napari_cpclnet.imaging.walking import walk
 
 Kind = Literal["SEG", "RTSTRUCT"]
 
@@ -29,7 +30,7 @@ def dicom_label_kind(path: Path) -> Kind | None:
 def is_dicom_path(path: Path) -> bool:
     """Whether a path is a DICOM file, or a folder in which one lies."""
     if path.is_dir():
-        return any(entry.is_file() and is_dicom(entry) for entry in path.rglob("*"))
+        return any(is_dicom(file) for file in walk(path))
     return is_dicom(path)
 
 

@@ -155,6 +155,12 @@ def source_headers(source: ScanRef, geometry: Geometry) -> list[FileDataset]:
                     "segmentation can refer to it; choose .seg.nrrd or .nii.gz."
                 )
                 raise OutputError(msg)
+    uids = {text(header, "SOPInstanceUID") for header in headers}
+    if len(uids) < len(headers):
+        raise OutputError(
+            f"{source.path}: has slices without a SOPInstanceUID of their own (an anonymiser's mistake?), so no DICOM "
+            "segmentation can refer to them; choose .seg.nrrd or .nii.gz."
+        )
     return headers
 
 

@@ -8,14 +8,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from pydicom.uid import UID
 
 from napari_cpclnet.errors import ImageError
+from napari_cpclnet.imaging.dicom_copies import shared_uid_note, without_copies
 from napari_cpclnet.imaging.dicom_frames import KEYWORDS, Frame, Header, frames_of
 from napari_cpclnet.imaging.dicom_geometry import stack_of
 from napari_cpclnet.imaging.dicom_headers import code, is_dicom, is_image, plain, read_header, text
+from napari_cpclnet.imaging.dicom_lost import Lost, gap_problem, lost_note
 from napari_cpclnet.imaging.dicom_phases import Part, phases, stacks
+from napari_cpclnet.imaging.walking import walk
 
 NO_SERIES_ID = "no-series-id"
 _LOCALISER_NAME = re.compile(r"locali[sz]er|scout|survey|pilot|topogram|surview|scanogram", re.IGNORECASE)
@@ -155,35 +159,37 @@ def list_series(folder: str | Path) -> list[SeriesInfo]:
 def survey(path: Path | Sequence[Path]) -> Listing:
     """What a folder and its subfolders hold, or a file, or some files; nothing where there is no DICOM image."""
     groups: dict[str, _Group] = {}
-    damaged: list[Path] = []
+    lost = Lost()
     if isinstance(path, Path):
-        files = walk(path) if path.is_dir() else iter([path])
+        files = walk(path, lost.shut.__setitem__) if path.is_dir() else iter([path])
     else:
         files, path = iter(path), Path(os.path.commonpath([file.parent for file in path]))
     for file in files:
         if not is_dicom(file):
+            lost.no_dicom.append(file)
             continue
         found = read_header(file, KEYWORDS)
         header = {} if found is None else plain(found)
         if is_image(header):
             _group_of(groups, header).frames.extend(frames_of(file, header))
         elif found is None or _should_be_image(header):
-            damaged.append(file)
+            lost.damaged[file] = "damaged header"
     series: list[SeriesInfo] = []
     localisers: list[SeriesInfo] = []
-    skipped = _damaged(damaged)
+    skipped: list[str] = []
     for uid, group in groups.items():
-        parts, said = _without_copies(uid, _by_folder(path, uid, group))
+        parts, said = without_copies(uid, _by_folder(path, uid, group))
         skipped.extend(said)
         for base, frames in parts:
             scans = [frame for frame in frames if not frame.is_localiser]
             overview = not scans or _is_called_localiser(group, frames)
-            notes: tuple[str, ...] = ()
+            notes = said
             if scans and len(scans) < len(frames):
                 n = len(frames) - len(scans)
-                notes = (f"{n} localiser slice{' was' if n == 1 else 's were'} left out.",)
+                notes = (*notes, f"{n} localiser slice{' was' if n == 1 else 's were'} left out.")
             target = localisers if overview else series
-            target.extend(_infos(base, group, frames if overview else scans, notes))
+            target.extend(_infos(base, group, frames if overview else scans, notes, lost))
+    skipped += lost.sentences([one.files for one in (*series, *localisers)])
     if not series:
         return Listing(_sorted(localisers), (), tuple(skipped))
     return Listing(_sorted(series), _sorted(localisers), tuple(skipped))
@@ -194,34 +200,8 @@ def _should_be_image(header: Header) -> bool:
     return "Image Storage" in UID(text(header, "MediaStorageSOPClassUID")).name and "Rows" not in header
 
 
-def _damaged(files: list[Path]) -> list[str]:
-    if not files:
-        return []
-    many = "1 DICOM file is" if len(files) == 1 else f"{len(files)} DICOM files are"
-    return [f"{many} damaged and left out, such as {files[0]}."]
-
-
-def walk(folder: Path) -> Iterator[Path]:
-    """Files of a folder and its subfolders by name, without hidden ones; each folder once, however it is linked."""
-    seen: set[tuple[int, int]] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        try:
-            status = os.stat(place)
-        except OSError:
-            folders.clear()
-            continue
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and (path := Path(place, name)).is_file():
-                yield path
-
-
 def _group_of(groups: dict[str, _Group], header: Header) -> _Group:
-    uid = text(header, "SeriesInstanceUID") or NO_SERIES_ID
+    uid = _quoted(text(header, "SeriesInstanceUID")) or NO_SERIES_ID
     if uid not in groups:
         day = next(
             (
@@ -236,6 +216,13 @@ def _group_of(groups: dict[str, _Group], header: Header) -> _Group:
     return groups[uid]
 
 
+def _quoted(name: str) -> str:
+    """Part of an id without the characters that mean something in it or cannot be shown."""
+    return "".join(
+        quote(c, safe="", errors="replace") if c in "#@%" or not c.isprintable() else c for c in name
+    )
+
+
 def _by_folder(root: Path, uid: str, group: _Group) -> list[Part]:
     """The series of one id: some exports spread one over folders, others write one id into several series."""
     folders: dict[Path, list[Frame]] = defaultdict(list)
@@ -245,34 +232,10 @@ def _by_folder(root: Path, uid: str, group: _Group) -> list[Part]:
     apart = uid == NO_SERIES_ID or len(set().union(*places)) < sum(map(len, places))
     if len(folders) == 1 or not apart:
         return [(uid, group.frames)]
-    return [(f"{uid}@{folder.relative_to(root).as_posix()}", frames) for folder, frames in folders.items()]
-
-
-def _without_copies(uid: str, parts: list[Part]) -> tuple[list[Part], list[str]]:
-    """Leave out files that are there twice (SOPInstanceUID), and folders that are in other folders entirely."""
-    kept: list[Part] = []
-    known: list[set[tuple[str, int]]] = []
-    copies: list[Path] = []
-    for base, frames in sorted(parts, key=lambda part: len(part[1]), reverse=True):
-        once: dict[tuple[str, int], Frame] = {}
-        for number, frame in enumerate(frames):
-            key = (frame.uid or f"no-uid-{len(known)}-{number}", frame.index)
-            if key in once:
-                copies.append(frame.path)
-            else:
-                once[key] = frame
-        if any(set(once) <= other for other in known):
-            copies.extend(frame.path for frame in once.values())
-        else:
-            known.append(set(once))
-            kept.append((base, list(once.values())))
-    files = dict.fromkeys(copies)
-    if not files:
-        return parts, []
-    many = "1 file is a copy" if len(files) == 1 else f"{len(files)} files are copies"
-    folders = ", ".join(sorted({str(path.parent) for path in files}))
-    said = f"{many} of other slices of the same series and left out: in {folders}."
-    return [(uid, kept[0][1])] if len(kept) == 1 else sorted(kept, key=lambda part: part[0]), [said]
+    return [
+        (f"{uid}@{_quoted(folder.relative_to(root).as_posix())}", frames)
+        for folder, frames in folders.items()
+    ]
 
 
 def _is_called_localiser(group: _Group, frames: list[Frame]) -> bool:
@@ -281,7 +244,9 @@ def _is_called_localiser(group: _Group, frames: list[Frame]) -> bool:
     return len(frames) <= 3 or len({f.orientation for f in frames}) > 1
 
 
-def _infos(base: str, group: _Group, frames: list[Frame], notes: tuple[str, ...]) -> Iterator[SeriesInfo]:
+def _infos(
+    base: str, group: _Group, frames: list[Frame], notes: tuple[str, ...], lost: Lost
+) -> Iterator[SeriesInfo]:
     by_stack, left_out = stacks(frames)
     parts = [
         (", ".join(filter(None, (stack, phase))), members)
@@ -290,20 +255,29 @@ def _infos(base: str, group: _Group, frames: list[Frame], notes: tuple[str, ...]
     ]
     for number, (part, members) in enumerate(parts, start=1):
         uid = base if len(parts) == 1 else f"{base}#{number}"
-        yield _info(uid, group, part, members, (*notes, *left_out))
+        yield _info(uid, group, part, members, (*notes, *left_out), lost)
 
 
-def _info(uid: str, group: _Group, part: str, frames: list[Frame], notes: tuple[str, ...]) -> SeriesInfo:
+def _info(
+    uid: str, group: _Group, part: str, frames: list[Frame], notes: tuple[str, ...], lost: Lost
+) -> SeriesInfo:
     files = tuple(dict.fromkeys(frame.path for frame in frames))
+    beside = lost.beside(files)
+    notes = (*notes, *shared_uid_note(frames))
     shape = spacing = None
     problem = ""
     try:
         stack = stack_of("", frames)
-        shape, spacing = stack.geometry.shape, stack.geometry.spacing
-        notes = (*notes, *stack.notes)
     except ImageError as error:
         problem = str(error).removeprefix(": ")
         problem = problem.removeprefix(f"{frames[0].path}: ")
+    else:
+        shape, spacing = stack.geometry.shape, stack.geometry.spacing
+        if beside and stack.is_interpolated:
+            problem = gap_problem(beside)
+        elif beside:
+            notes = (*notes, lost_note(beside))
+        notes = (*notes, *stack.notes)
     return SeriesInfo(
         uid,
         group.modality,

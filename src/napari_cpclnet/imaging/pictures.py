@@ -30,7 +30,7 @@ def is_picture(path: Path) -> bool:
 def natural_key(path: Path) -> list[tuple[int, int, str]]:
     """Sort key that puts ``slice_10`` after ``slice_9``."""
     parts = re.split(r"(\d+)", path.name.lower())
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts if part]
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts if part]
 
 
 def read_picture(path: Path, *, as_labels: bool = False) -> NDArray[Any]:

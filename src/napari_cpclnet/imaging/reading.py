@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from napari_cpclnet.imaging.modality import detect_modality, name_hint, unit_of
 from napari_cpclnet.imaging.pictures import PICTURES, is_picture, natural_key, read_picture, read_stack
 from napari_cpclnet.imaging.shear import SHEAR, shear_of, straighten
 from napari_cpclnet.imaging.volume import MODALITIES, Modality, Volume
+from napari_cpclnet.imaging.walking import check_open, entries
 
 # Formats of other programs, told by their suffix so that the way out can be named.
 FOREIGN = {
@@ -47,7 +49,7 @@ def is_label_name(path: Path) -> bool:
 def pictures_in(folder: Path) -> list[Path]:
     """Pictures of a folder in the order of their numbers, without label maps unless there is nothing else."""
     pictures = sorted(
-        (p for p in folder.iterdir() if is_picture(p) and p.is_file() and not p.name.startswith(".")),
+        (p for p in entries(folder) if is_picture(p) and os.path.isfile(p)),
         key=natural_key,
     )
     return [p for p in pictures if not is_label_name(p)] or pictures
@@ -108,6 +110,7 @@ def read_volume(
 
 
 def _read_folder(folder: Path, series: str | None, lazy_above: int | None) -> Volume:
+    check_open(folder)
     volume = read_dicom_folder(folder, series, lazy_above)
     if volume is not None:
         return volume
@@ -116,7 +119,7 @@ def _read_folder(folder: Path, series: str | None, lazy_above: int | None) -> Vo
     pictures = pictures_in(folder)
     if pictures:
         return _from_pictures(folder, read_stack(pictures))
-    files = [p.name for p in sorted(folder.iterdir()) if volume_suffix(p)]
+    files = [p.name for p in entries(folder) if volume_suffix(p)]
     if files:
         raise ImageError(
             f"{folder}: is a folder of {len(files)} scans; choose one of its files, such as {files[0]}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from napari_cpclnet.imaging.itk_files import volume_suffix
 from napari_cpclnet.imaging.modality import name_hint
 from napari_cpclnet.imaging.pictures import is_picture, natural_key
 from napari_cpclnet.imaging.reading import is_label_name, pictures_in, plain_name
+from napari_cpclnet.imaging.walking import check_open, entries, is_first_visit
 
 LABEL_FOLDERS = (
     "mask",
@@ -64,10 +66,11 @@ def find_scans(path: str | Path) -> list[ScanRef]:
         raise ImageError(f"{path}: does not exist.")
     if not path.is_dir():
         return [ScanRef(path, None, plain_name(path))]
+    check_open(path)
     of_folder: dict[Path, list[SeriesInfo]] = defaultdict(list)
     for info in survey(path).series:
         of_folder[info.folder].append(info)
-    found = list(_scans_in(path, of_folder, set()))
+    found = list(_scans_in(path, of_folder))
     if not found:
         raise ImageError(f"{path}: holds no scan (DICOM, NIfTI, NRRD, MetaImage or pictures).")
     return found
@@ -104,28 +107,29 @@ def seed_pairs(data_root: str | Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _scans_in(
-    folder: Path, of_folder: dict[Path, list[SeriesInfo]], seen: set[tuple[int, int]]
-) -> Iterator[ScanRef]:
-    status = folder.stat()
-    if (status.st_dev, status.st_ino) in seen:  # a link to a folder above
-        return
-    seen.add((status.st_dev, status.st_ino))
-    entries = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=natural_key)
-    for info in of_folder.get(folder, ()):
-        yield ScanRef(folder, info.id_in_folder, info.name)
-    for path in entries:
-        if _is_file(path) and volume_suffix(path) and not is_label_name(path):
-            yield ScanRef(path, None, plain_name(path))
-    pictures = [p for p in pictures_in(folder) if not is_label_name(p)]
-    if len(pictures) == 1 or _is_seed_folder(folder, pictures):
-        for path in pictures:
-            yield ScanRef(path, None, plain_name(path))
-    elif pictures:
-        yield ScanRef(folder, None, folder.name)
-    for path in entries:
-        if path.is_dir() and path.name.lower() not in LABEL_FOLDERS:
-            yield from _scans_in(path, of_folder, seen)
+def _scans_in(root: Path, of_folder: dict[Path, list[SeriesInfo]]) -> Iterator[ScanRef]:
+    seen: set[tuple[int, int]] = set()
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        if not is_first_visit(folder, seen):  # a link to a folder above
+            continue
+        found = sorted(entries(folder), key=natural_key)
+        for info in of_folder.get(folder, ()):
+            yield ScanRef(folder, info.id_in_folder, info.name)
+        for path in found:
+            if _is_file(path) and volume_suffix(path) and not is_label_name(path):
+                yield ScanRef(path, None, plain_name(path))
+        pictures = [p for p in pictures_in(folder) if not is_label_name(p)] if found else []
+        if len(pictures) == 1 or _is_seed_folder(folder, pictures):
+            for path in pictures:
+                yield ScanRef(path, None, plain_name(path))
+        elif pictures:
+            yield ScanRef(folder, None, folder.name)
+        subfolders = [
+            path for path in found if os.path.isdir(path) and path.name.lower() not in LABEL_FOLDERS
+        ]
+        waiting.extend(reversed(subfolders))
 
 
 def _is_seed_folder(folder: Path, pictures: list[Path]) -> bool:
@@ -136,4 +140,4 @@ def _is_seed_folder(folder: Path, pictures: list[Path]) -> bool:
 
 
 def _is_file(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and path.stat().st_size > 0
+    return os.path.isfile(path) and not path.name.startswith(".") and path.stat().st_size > 0
