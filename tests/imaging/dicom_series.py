@@ -43,8 +43,14 @@ def write_scan(folder: Path, geometry: Geometry, *, series: str = "1.2.826.0.1.3
     return array
 
 
-def write_structures(path: Path, regions: dict[str, list[np.ndarray]], *, kind="CLOSED_PLANAR") -> None:
-    """Write outlines (n, 3), world millimetres (S, P, L), by region name."""
+def write_structures(
+    path: Path,
+    regions: dict[str, list[np.ndarray]],
+    *,
+    kind="CLOSED_PLANAR",
+    only_named: tuple[str, ...] = (),
+) -> None:
+    """Write outlines (n, 3), world millimetres (S, P, L), by region name, and regions that only have a name."""
     data = _object(RTStructureSetStorage, "RTSTRUCT", "1.2.826.0.1.9")
     data.StructureSetROISequence, data.ROIContourSequence = [], []
     for number, (name, outlines) in enumerate(regions.items(), start=1):
@@ -59,6 +65,10 @@ def write_structures(path: Path, regions: dict[str, list[np.ndarray]], *, kind="
             contours.ContourSequence.append(contour)
         data.StructureSetROISequence.append(roi)
         data.ROIContourSequence.append(contours)
+    for number, name in enumerate(only_named, start=len(regions) + 1):
+        roi = Dataset()
+        roi.ROINumber, roi.ROIName = number, name
+        data.StructureSetROISequence.append(roi)
     data.save_as(path, enforce_file_format=True)
 
 

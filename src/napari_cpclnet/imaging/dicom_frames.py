@@ -13,6 +13,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.dicom_headers import (
+    clean,
     count,
     number,
     numbers,
@@ -258,8 +259,8 @@ def texts_of(dataset: Any, keyword: str) -> str:
     if isinstance(value, int | float):
         return f"{value:.6g}" if value % 1 else str(int(value))
     if isinstance(value, str) or not hasattr(value, "__iter__"):
-        return str(value).strip()
-    return "/".join(str(one).strip() for one in value)
+        return clean(str(value))
+    return "/".join(clean(str(one)) for one in value)
 
 
 def check_frames(frames: list[Frame], where: str) -> None:

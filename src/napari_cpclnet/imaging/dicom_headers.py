@@ -119,10 +119,15 @@ def value_of(dataset: Any, keyword: str) -> Any:
         return None
 
 
+def clean(value: str) -> str:
+    """Text without what cannot be shown in a line, such as the codes by which a terminal is steered."""
+    return "".join(c if c.isprintable() else " " for c in value).strip()
+
+
 def text(header: Any, keyword: str) -> str:
-    """Value of a tag as text, empty if it is missing or damaged."""
+    """Value of a tag as text that can be shown, empty if it is missing or damaged."""
     value = value_of(header, keyword)
-    return "" if value is None else str(value).strip()
+    return "" if value is None else clean(str(value))
 
 
 def code(header: Any, keyword: str) -> str:
@@ -136,7 +141,9 @@ def texts(header: Any, keyword: str) -> tuple[str, ...]:
     value = value_of(header, keyword)
     if value is None or value == "":
         return ()
-    return (value.strip(),) if isinstance(value, str) else tuple(str(one).strip() for one in value)
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        return (clean(str(value)),)
+    return tuple(clean(str(one)) for one in value)
 
 
 def numbers(header: Any, keyword: str, count: int) -> NDArray[np.float64] | None:

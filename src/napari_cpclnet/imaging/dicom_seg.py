@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.pixels.utils import iter_pixels
 
 from napari_cpclnet.errors import GeometryError, ImageError
-from napari_cpclnet.imaging.dicom_headers import number, numbers, read_dataset
+from napari_cpclnet.imaging.dicom_headers import clean, number, numbers, read_dataset
 from napari_cpclnet.imaging.dicom_labels import items, label_header
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.placing import merge
@@ -100,7 +100,7 @@ def segments_in(header: Dataset) -> list[SegmentInfo]:
         n = int(item.get("SegmentNumber", 0))
         if n < 1:  # 0 is the background of a label map
             continue
-        name = str(item.get("SegmentLabel") or f"label {n}").strip()
+        name = clean(str(item.get("SegmentLabel") or "")) or f"label {n}"
         match = VALUE_NOTE.fullmatch(str(item.get("SegmentDescription") or ""))
         noted.append(int(match[1]) if match else 0)
         found.append(SegmentInfo(n, n, name, _rgb(item)))

@@ -4,45 +4,32 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging.dicom_headers import numbers
+from napari_cpclnet.imaging.dicom_headers import clean, numbers
 from napari_cpclnet.imaging.dicom_labels import items, label_header
 from napari_cpclnet.imaging.geometry import Geometry
+from napari_cpclnet.imaging.outlines import Filled, Region
 from napari_cpclnet.imaging.placing import doubtful_place, merge, place
 from napari_cpclnet.imaging.volume import Segmentation
 
 # An outline lies in a slice if its points are this near to one plane, in slices or mm.
 FLAT = 0.1
-# Outlines of one plane may differ this much in their position along the normal, in mm.
-SAME_PLANE = 0.01
-# Rounding of positions, in slices.
-HALFWAY = 1e-3
 MOST_VOXELS = 1 << 31
-
-
-@dataclass
-class Region:
-    """One region of interest: its outlines (n, 3) in world millimetres (S, P, L)."""
-
-    value: int
-    name: str
-    color: tuple[int, int, int] | None
-    outlines: list[NDArray[np.float64]] = field(default_factory=list)
 
 
 def read_rtstruct(path: Path, target: Geometry, name: str) -> Segmentation:
     """Fill the outlines of a structure set on the voxels of a scan.
 
     A voxel belongs to a region if its centre lies inside the outline of the nearest outlined plane, no further than
-    half the distance of those planes. Outlines inside outlines are holes. Outlines in another orientation than
-    the scan's slices are filled in their own planes and brought over by nearest neighbour.
+    half the distance of those planes. Outlines inside outlines are holes, of those that overlap in part all is filled
+    unless they say that what is twice inside is outside (CLOSEDPLANAR_XOR), and an outline given twice counts once.
+    Outlines in another orientation than the scan's slices are filled in their own planes and brought over by nearest
+    neighbour.
 
     Parameters
     ----------
@@ -65,13 +52,17 @@ def read_rtstruct(path: Path, target: Geometry, name: str) -> Segmentation:
         raise ImageError(
             f"{path}: is a damaged structure set ({type(error).__name__}); export it again."
         ) from error
-    if not any(region.outlines for region in regions):
-        raise ImageError(f"{path}: is a structure set without closed outlines.")
+    empty = [region.name for region in regions if not region.outlines]
     regions = [region for region in regions if region.outlines]
+    if not regions:
+        raise ImageError(f"{path}: is a structure set without closed outlines.")
+    if empty:
+        notes = (*notes, f"Structures without closed outlines were left out: {_listed(empty)}.")
     axis = _slice_axis(regions, target)
     grid = target if axis is not None else _own_grid(path, regions, target)
     names = {region.value: region.name for region in regions}
-    masks = ((region.value, _filled(region, grid, axis or 0)) for region in regions)
+    filled = Filled()
+    masks = ((region.value, filled.mask(region, grid, axis or 0)) for region in regions)
     labels, overlaps = merge(masks, grid.shape, names)
     colors = {region.value: region.color for region in regions if region.color}
     found = Segmentation(
@@ -80,7 +71,7 @@ def read_rtstruct(path: Path, target: Geometry, name: str) -> Segmentation:
         grid,
         path.stem,
         colors,
-        (*notes, *overlaps),
+        (*notes, *filled.notes(name), *overlaps),
     )
     if grid is not target:
         return place(found, target, name)
@@ -93,30 +84,40 @@ def read_rtstruct(path: Path, target: Geometry, name: str) -> Segmentation:
 
 def _regions(header: Dataset) -> tuple[list[Region], tuple[str, ...]]:
     names = {
-        str(item.get("ROINumber")): str(item.get("ROIName") or "").strip()
+        str(item.get("ROINumber")): clean(str(item.get("ROIName") or ""))
         for item in items(header, "StructureSetROISequence")
     }
     regions = []
     others: list[str] = []
+    drawn: set[str] = set()
     for value, item in enumerate(items(header, "ROIContourSequence"), start=1):
         color = numbers(item, "ROIDisplayColor", 3)
         region = Region(
             value,
-            names.get(str(item.get("ReferencedROINumber"))) or f"label {value}",
+            names.get(number := str(item.get("ReferencedROINumber"))) or f"label {value}",
             None if color is None else tuple(int(np.clip(part, 0, 255)) for part in color),  # type: ignore[arg-type]
         )
+        drawn.add(number)
         for contour in items(item, "ContourSequence"):
             points = np.array([float(v) for v in contour.get("ContourData") or ()]).reshape(-1, 3)
             if not np.all(np.isfinite(points)):
                 raise ValueError("outline with NaN")
-            if str(contour.get("ContourGeometricType", "")).startswith("CLOSED_PLANAR") and len(points) > 2:
+            kind = str(contour.get("ContourGeometricType", "")).strip().upper().replace("_", "")
+            if kind.startswith("CLOSEDPLANAR") and len(points) > 2:
                 region.outlines.append(points[:, ::-1])
+                region.is_xor |= kind.endswith("XOR")
             elif region.name not in others:
                 others.append(region.name)
         regions.append(region)
+    never = [name or f"ROI {number}" for number, name in names.items() if number not in drawn]
+    regions += [Region(0, name, None) for name in never]
     if not others:
         return regions, ()
-    return regions, (f"Points and open lines were left out, in: {', '.join(others)}.",)
+    return regions, (f"Points and open lines were left out, in: {_listed(others)}.",)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
 
 
 def _slice_axis(regions: list[Region], target: Geometry) -> int | None:
@@ -127,54 +128,6 @@ def _slice_axis(regions: list[Region], target: Geometry) -> int | None:
             flat = np.maximum(flat, np.ptp(target.world_to_index(outline), axis=0))
     axis = int(np.argmin(flat))
     return axis if flat[axis] <= FLAT else None
-
-
-def _filled(region: Region, grid: Geometry, axis: int) -> NDArray[np.bool_]:
-    """Mask (z, y, x) of one region, whose outlines lie in the slices of one array axis."""
-    mask = np.zeros(grid.shape, bool)
-    slices = np.moveaxis(mask, axis, 0)
-    planes = _planes(region, grid, axis)
-    depths = np.array([depth for depth, _ in planes])
-    half = _thickness(depths) / 2
-    for index in range(slices.shape[0]):
-        # A little more than is true, so that a slice halfway between two planes belongs to the second, and a slice
-        # half a distance beyond is filled at one end only.
-        distances = index - depths + HALFWAY
-        nearest = int(np.argmin(np.abs(distances)))
-        if -half <= distances[nearest] < half:
-            for outline in planes[nearest][1]:
-                slices[index] ^= _inside(outline, slices.shape[1:])
-    return mask
-
-
-def _planes(region: Region, grid: Geometry, axis: int) -> list[tuple[float, list[NDArray[np.float64]]]]:
-    """Outlines in index positions (n, 2), by their place along the sliced axis."""
-    tolerance = max(SAME_PLANE / grid.spacing[axis], 1e-3)
-    others = [other for other in range(3) if other != axis]
-    found: list[tuple[float, list[NDArray[np.float64]]]] = []
-    placed = (grid.world_to_index(outline) for outline in region.outlines)
-    for points in sorted(placed, key=lambda one: float(one[:, axis].mean())):
-        depth = float(points[:, axis].mean())
-        if found and depth - found[-1][0] <= tolerance:
-            found[-1][1].append(points[:, others])
-        else:
-            found.append((depth, [points[:, others]]))
-    return found
-
-
-def _thickness(depths: NDArray[np.float64]) -> float:
-    """Distance of outlined planes, in slices; one slice if there is one plane only."""
-    return float(np.diff(depths).min()) if len(depths) > 1 else 1.0
-
-
-def _inside(outline: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Pixels whose centres lie inside a polygon (n, 2) of index positions, by the even-odd rule."""
-    from skimage.draw import polygon
-
-    mask = np.zeros(shape, bool)
-    rows, columns = polygon(outline[:, 0], outline[:, 1], (shape[0], shape[1]))
-    mask[rows, columns] = True
-    return mask
 
 
 def _own_grid(path: Path, regions: list[Region], target: Geometry) -> Geometry:
