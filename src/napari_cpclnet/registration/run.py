@@ -14,18 +14,24 @@ from torch import Tensor
 
 from napari_cpclnet.model.device import choose_device
 from napari_cpclnet.registration.affine import Start, starts
+from napari_cpclnet.registration.anatomy import Anatomy, anatomical_starts, common_features, seeing
 from napari_cpclnet.registration.descent import descending, differences
 from napari_cpclnet.registration.features import mind_ssc, pooled, scaled_pair
 from napari_cpclnet.registration.field import Field
 from napari_cpclnet.registration.images import DARKEST, ReducedScan, index_points, reducing, sample
 from napari_cpclnet.registration.lattice import Lattice
+from napari_cpclnet.registration.readout import Readout
 from napari_cpclnet.registration.search import composed, consistent, coupling, measuring, mirrored_costs
 from napari_cpclnet.registration.settings import RegistrationSettings
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
+    from napari_cpclnet.model import CPCLNet
 
 T = TypeVar("T")
+
+_CHANNELS = 24
+"""Directions in which the network's probabilities are compared."""
 
 _LEAST = 0.02
 """What air counts in the discrete search."""
@@ -50,7 +56,13 @@ class RegistrationProgress:
     field: Field | None = None
 
 
-def register(support: Volume, query: Volume, settings: RegistrationSettings | None = None) -> Field:
+def register(
+    support: Volume,
+    query: Volume,
+    settings: RegistrationSettings | None = None,
+    *,
+    network: CPCLNet | None = None,
+) -> Field:
     """Find the place in the support of every place of the query.
 
     Parameters
@@ -58,6 +70,9 @@ def register(support: Volume, query: Volume, settings: RegistrationSettings | No
     support, query : Volume
         Any modality, plane, slant and field of view.
     settings : RegistrationSettings, optional
+    network : CPCLNet, optional
+        Tells structures of the trunk apart, on the device that it is on. It is used where both scans show a trunk in
+        axial slices and the package holds a read-out for its encoder; else, and without it, MIND alone decides.
 
     Returns
     -------
@@ -69,16 +84,20 @@ def register(support: Volume, query: Volume, settings: RegistrationSettings | No
     DeviceError
         If the device does not exist.
     """
-    *_, last = registering(support, query, settings)
+    *_, last = registering(support, query, settings, network=network)
     assert last.field is not None
     return last.field
 
 
 def registering(
-    support: Volume, query: Volume, settings: RegistrationSettings | None = None
+    support: Volume,
+    query: Volume,
+    settings: RegistrationSettings | None = None,
+    *,
+    network: CPCLNet | None = None,
 ) -> Iterator[RegistrationProgress]:
     """The same step by step: closing the iterator cancels, the last report holds the field."""
-    return _Registration(support, query, settings or RegistrationSettings()).run()
+    return _Registration(support, query, settings or RegistrationSettings(), network).run()
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,23 +113,41 @@ class _Found:
     backward: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """Features (C, S, H, W) with the (4, 4) matrix from their index to world."""
+
+    values: Tensor
+    affine: NDArray[np.float64]
+
+
 class _Registration:
-    def __init__(self, support: Volume, query: Volume, settings: RegistrationSettings) -> None:
-        self.support, self.query, self.settings = support, query, settings
-        self.device = choose_device(settings.device)
+    def __init__(
+        self, support: Volume, query: Volume, settings: RegistrationSettings, network: CPCLNet | None
+    ) -> None:
+        self.support, self.query, self.settings, self.network = support, query, settings, network
+        device = choose_device(settings.device)
+        # three-dimensional interpolation is not to be had on Apple's GPUs
+        self.device = torch.device("cpu") if device.type == "mps" else device
         self.lattice = Lattice.over(query, settings)
         self.generator = torch.Generator().manual_seed(settings.seed)
+        self.anatomy: tuple[_Maps, _Maps] | None = None
 
     def run(self) -> Iterator[RegistrationProgress]:
-        query = yield from _reported(reducing(self.query, self.lattice.step), "Reading the query", 0.0, 0.1)
-        support = yield from _reported(
-            reducing(self.support, self.lattice.step), "Reading the support", 0.1, 0.2
-        )
+        step = self.lattice.step
+        query = yield from _reported(reducing(self.query, step), "Reading the query", 0.0, 0.05)
+        support = yield from _reported(reducing(self.support, step), "Reading the support", 0.05, 0.1)
         query, support = query.to(self.device), support.to(self.device)
-        tried = list(starts(query, support))
+        seen = yield from _reported(self._seen(), "Naming structures", 0.1, 0.3)
+        if seen is None:
+            tried = list(starts(query, support))
+        else:
+            tried = list(anatomical_starts(query, support, *seen))
+            one, two = common_features(*seen, _CHANNELS, self.generator)
+            self.anatomy = _Maps(one, seen[0].affine), _Maps(two, seen[1].affine)
         best: _Found | None = None
         for number, start in enumerate(tried):
-            low, high = (0.2 + 0.3 * (number + k) / len(tried) for k in range(2))
+            low, high = (0.3 + 0.2 * (number + k) / len(tried) for k in range(2))
             found = yield from _reported(self._searched(start, query, support), "Searching", low, high)
             if best is None or found.cost < best.cost:
                 best = found
@@ -118,24 +155,51 @@ class _Registration:
         field = yield from _reported(self._descended(best), "Refining", 0.5, 1.0)
         yield RegistrationProgress("Done", 1.0, field)
 
+    def _seen(self) -> Generator[None, None, tuple[Anatomy, Anatomy] | None]:
+        """What the network makes of both scans, if they are of the trunk and it has a read-out."""
+        if self.network is None or self.settings.anatomy == 0:
+            return None
+        readout = Readout.load()
+        if not readout.fits(self.network):
+            return None
+        found = []
+        for volume in (self.query, self.support):
+            anatomy = yield from seeing(volume, self.network, readout)
+            if anatomy is None:
+                return None
+            found.append(anatomy.to(self.device))
+        return found[0], found[1]
+
     def _searched(
         self, start: Start, query: ReducedScan, support: ReducedScan
     ) -> Generator[None, None, _Found]:
         """Discrete search from one affine start."""
         reach, shape = self.settings.reach, self.lattice.shape
-        world = self.lattice.affine
-        image = sample(query.image[None], self._index(query, world))[0]
-        other = sample(support.image[None], self._index(support, start.affine @ world))[0]
+        here, there = self.lattice.affine, start.affine @ self.lattice.affine
+        image = sample(query.image[None], self._index(query.affine, here))[0]
+        other = sample(support.image[None], self._index(support.affine, there))[0]
         where = image > DARKEST
+        inner = pooled(where[None].float())[0]
         yield
-        one, two = mind_ssc(image), mind_ssc(other)
+        fine, coarse = [], []
+
+        def add(one: Tensor, two: Tensor, weight: float) -> None:
+            one, two = scaled_pair(one, two, weight, where, self.generator)
+            fine.append((one, two))
+            coarse.append(scaled_pair(pooled(one), pooled(two), weight, inner > 0.5, self.generator))
+
+        add(mind_ssc(image), mind_ssc(other), 1.0)
         yield
-        one, two = scaled_pair(one, two, 1.0, where, self.generator)
-        coarse = scaled_pair(
-            pooled(one), pooled(two), 1.0, pooled(where[None].float())[0] > 0.5, self.generator
-        )
-        weight = pooled(where[None].float())[0].clamp(min=_LEAST)
-        costs = yield from measuring(*coarse, weight, reach)
+        if self.anatomy is not None:
+            of_query, of_support = self.anatomy
+            one = sample(of_query.values, self._index(of_query.affine, here))
+            yield
+            two = sample(of_support.values, self._index(of_support.affine, there))
+            yield
+            add(one, two, self.settings.anatomy)
+        one, two = (torch.cat(parts) for parts in zip(*fine, strict=True))
+        one_coarse, two_coarse = (torch.cat(parts) for parts in zip(*coarse, strict=True))
+        costs = yield from measuring(one_coarse, two_coarse, inner.clamp(min=_LEAST), reach)
         forward = yield from coupling(costs, reach, self.settings.coupling)
         backward = yield from coupling(mirrored_costs(costs, reach), reach, self.settings.coupling)
         del costs
@@ -158,8 +222,10 @@ class _Registration:
         backward = yield from descending(
             2 * found.backward, support, query, places, self.settings, self.generator
         )
+        total = 1.0 if self.anatomy is None else 1.0 + self.settings.anatomy
         cycle = composed(forward, backward).norm(dim=0) * self.lattice.step
         difference = yield from differences(query, support, forward)
+        difference /= total
         return Field(
             query=self.query.geometry,
             support=self.support.geometry,
@@ -169,11 +235,12 @@ class _Registration:
             cost=float(difference.flatten()[places].mean()),
             cost_map=difference.cpu(),
             cycle_mm=cycle.cpu(),
+            used_network=self.anatomy is not None,
         )
 
-    def _index(self, scan: ReducedScan, world: NDArray[np.float64]) -> Tensor:
-        """Places of the lattice in a reduced scan; `world` brings lattice indices to its world."""
-        return index_points(self.lattice.shape, np.linalg.inv(scan.affine) @ world, self.device)
+    def _index(self, affine: NDArray[np.float64], world: NDArray[np.float64]) -> Tensor:
+        """Places of the lattice in an array of this affine; `world` brings lattice indices to its world."""
+        return index_points(self.lattice.shape, np.linalg.inv(affine) @ world, self.device)
 
 
 def _reported(
