@@ -121,9 +121,12 @@ def segment(
         typer.Option(metavar="PATH", help="Weights (.safetensors). Default: those of the package."),
     ] = None,
     plane: Annotated[
-        Literal["axial", "coronal", "sagittal", "native"],
-        typer.Option(help="Plane in which the slices were painted; native is the first array axis."),
-    ] = "axial",
+        Literal["auto", "axial", "coronal", "sagittal", "native"],
+        typer.Option(
+            help="Plane in which the slices were painted; native is the first array axis, auto the plane in which they "
+            "lie (of a mask painted on all slices: across the thickest axis, else axial)."
+        ),
+    ] = "auto",
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write <name>_probability_<class> for every class.")
     ] = False,
@@ -170,7 +173,7 @@ def segment(
         from napari_cpclnet.cli_segment import SegmentJob, run_segment
 
         pairs = support_pairs(support or [])
-        other_plane = plane if plane != "axial" else None
+        other_plane = plane if plane != "auto" else None
         check_sources(
             project,
             support=support,

@@ -26,9 +26,8 @@ from napari_cpclnet.errors import CpclnetError, GeometryError, ImageError, Outpu
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from napari_cpclnet.imaging import Segmentation, Volume
+    from napari_cpclnet.imaging import Plane, Segmentation, Volume
     from napari_cpclnet.model import Precision
-    from napari_cpclnet.preprocessing import Plane
     from napari_cpclnet.segmentation import Segmenter, SupportSet
 
 
@@ -180,26 +179,30 @@ def read_supports(job: PaintedFiles) -> SupportSet:
     CpclnetError
         If a file is missing or unreadable, a mask is empty or on another grid, or a label or slice is not there.
     """
+    from napari_cpclnet.imaging import painted_plane
     from napari_cpclnet.segmentation import SupportSet
 
-    painted: list[tuple[Volume, Segmentation]] = []
+    painted: list[tuple[Volume, Segmentation, Plane]] = []
     found: set[int] = set()
     for (image, mask), slices in zip(job.supports, job.slices, strict=True):
         volume, segmentation = read_support(image, mask, job.mask_place)
         say_notes(volume)
         say_notes(segmentation)
-        painted.append((volume, segmentation))
-        found |= labels_on(segmentation, slices, job.plane, mask)
+        plane = painted_plane(segmentation.labels, volume.geometry, job.plane)
+        if job.plane == "auto" and plane != "axial":
+            typer.echo(f"Note on {segmentation.name}: its slices are {plane} ones.", err=True)
+        painted.append((volume, segmentation, plane))
+        found |= labels_on(segmentation, slices, plane, mask)
     where = ", ".join(str(mask) for _, mask in job.supports)
     if job.classes is None:
-        names = {label: name for _, seg in painted for label, name in seg.classes.items()}
+        names = {label: name for _, seg, _ in painted for label, name in seg.classes.items()}
         classes = {label: names.get(label, f"label {label}") for label in sorted(found)}
     else:
         require_labels(job.classes, sorted(found), where, some_slices=any(job.slices))
         classes = job.classes
     support = SupportSet(classes)
-    for (volume, segmentation), slices in zip(painted, job.slices, strict=True):
-        support.add(volume, segmentation.labels, slices=slices, plane=job.plane)
+    for (volume, segmentation, plane), slices in zip(painted, job.slices, strict=True):
+        support.add(volume, segmentation.labels, slices=slices, plane=plane)
     return support
 
 
@@ -250,7 +253,7 @@ def labels_on(
     """
     import numpy as np
 
-    from napari_cpclnet.preprocessing import plane_axis
+    from napari_cpclnet.imaging import plane_axis
 
     everywhere = {int(value) for value in np.unique(segmentation.labels)} - {0}
     if not everywhere:
@@ -282,8 +285,7 @@ def _label_one(
     job: SegmentJob, target: Target, paths: OutputPaths, segmenter: Segmenter, work: Work
 ) -> Written:
     """Label one scan and write its files; says the line that belongs to it."""
-    from napari_cpclnet.imaging import ScanRef, read_volume
-    from napari_cpclnet.preprocessing import plane_axis
+    from napari_cpclnet.imaging import ScanRef, plane_axis, read_volume
     from napari_cpclnet.project import SummaryEntry
 
     prepare_outputs(paths, overwrite=job.overwrite)
@@ -310,7 +312,7 @@ def _label_one(
         if one.seems_absent:
             typer.echo(f"Note on {target.name}: {one.name} seems to be absent.", err=True)
     voxel_ml = volume.geometry.voxel_ml if volume.calibrated else None
-    axis = plane_axis(volume.geometry, work.settings.plane)
+    axis = plane_axis(volume.geometry, segmenter.plane_of(volume))
     return Written(written, SummaryEntry.of(summary, axis, voxel_ml))
 
 

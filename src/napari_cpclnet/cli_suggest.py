@@ -15,7 +15,7 @@ from napari_cpclnet.cli_options import Device, parse_classes, parse_slices, supp
 from napari_cpclnet.cli_segment import predict, read_supports, say_notes
 
 if TYPE_CHECKING:
-    from napari_cpclnet.preprocessing import Plane
+    from napari_cpclnet.imaging import Plane
 
 
 def suggest(
@@ -57,9 +57,11 @@ def suggest(
         typer.Option(metavar="PATH", help="Weights (.safetensors). Default: those of the package."),
     ] = None,
     plane: Annotated[
-        Literal["axial", "coronal", "sagittal", "native"],
-        typer.Option(help="Plane in which slices are painted; native is the first array axis."),
-    ] = "axial",
+        Literal["auto", "axial", "coronal", "sagittal", "native"],
+        typer.Option(
+            help="Plane in which slices are painted; native is the first array axis, auto the plane painted in."
+        ),
+    ] = "auto",
     mask_place: MaskPlace = "auto",
 ) -> None:
     """Say which slices of a scan are worth painting next, and why.

@@ -12,8 +12,7 @@ from napari_cpclnet.evaluation.meter import Meter
 from napari_cpclnet.evaluation.metrics import Mask
 from napari_cpclnet.evaluation.predictors import Predictor
 from napari_cpclnet.evaluation.protocols import Task, legacy_parts, same_direction, slab
-from napari_cpclnet.imaging import Volume
-from napari_cpclnet.preprocessing import Plane, plane_axis
+from napari_cpclnet.imaging import Volume, plane_axis
 from napari_cpclnet.segmentation import SupportSet
 
 
@@ -45,12 +44,12 @@ class _Job:
 
 
 def predict_task(
-    task: Task, query: Volume, predictors: Sequence[Predictor], plane: Plane, device: torch.device
+    task: Task, query: Volume, predictors: Sequence[Predictor], device: torch.device
 ) -> tuple[Answer, ...]:
     """Ask every method; the query's labels stay closed."""
     support = query if task.protocol == "same-volume" else neutral(task.support.read_image(), "support")
-    axis = plane_axis(query.geometry, plane)
-    jobs = [_Job(0, query.geometry.shape[axis], _painted(task, support, task.slices, plane))]
+    axis = plane_axis(query.geometry, task.plane)
+    jobs = [_Job(0, query.geometry.shape[axis], _painted(task, support, task.slices))]
     return _ask(task, query, predictors, jobs, axis, device)
 
 
@@ -58,16 +57,15 @@ def predict_legacy(
     task: Task,
     query: Volume,
     predictors: Sequence[Predictor],
-    plane: Plane,
     device: torch.device,
     extent: tuple[int, int],
 ) -> tuple[Answer, ...]:
     """Ask every method the published way; of the query's labels it knows the organ's first and last slice."""
     support = neutral(task.support.read_image(), "support")
-    axis = plane_axis(query.geometry, plane)
-    same = same_direction(support.geometry, query.geometry, plane)
+    axis = plane_axis(query.geometry, task.plane)
+    same = same_direction(support.geometry, query.geometry, task.plane)
     jobs = [
-        _Job(part.first, part.stop, _painted(task, support, (part.support_slice,), plane))
+        _Job(part.first, part.stop, _painted(task, support, (part.support_slice,)))
         for part in legacy_parts(extent, task.slices, same_direction=same)
     ]
     return _ask(task, query, predictors, jobs, axis, device)
@@ -78,10 +76,10 @@ def neutral(volume: Volume, name: str) -> Volume:
     return volume.replaced(source=None, name=name, notes=())
 
 
-def _painted(task: Task, volume: Volume, slices: Sequence[int], plane: Plane) -> SupportSet:
+def _painted(task: Task, volume: Volume, slices: Sequence[int]) -> SupportSet:
     """The support's painted slices; the set holds copies of them and nothing of the other slices' labels."""
     support = SupportSet({task.support.value_of(task.organ): task.organ})
-    support.add(volume, task.support.read_label(like=volume).labels, slices=slices, plane=plane)
+    support.add(volume, task.support.read_label(like=volume).labels, slices=slices, plane=task.plane)
     return support
 
 

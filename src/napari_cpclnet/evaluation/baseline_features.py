@@ -55,7 +55,8 @@ class _FeaturePredictor(ABC):
         tokens, members = self._support_cells(support)
         present = members.amax(1) > 0
         values = np.asarray(list(support.classes))
-        grid = ModelGrid.for_volume(query, self.plane, self.preprocessing)
+        plane = support.plane_of(query) if self.plane == "auto" else self.plane
+        grid = ModelGrid.for_volume(query, plane, self.preprocessing)
         labels = np.zeros(grid.shape, np.min_scalar_type(max(support.classes)))
         for index in range(grid.n_slices):
             images = grid.images(query, [index])

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.evaluation.cases import Case
 from napari_cpclnet.evaluation.settings import EvaluationSettings, ProtocolName
-from napari_cpclnet.imaging import MODALITIES, Geometry, Modality, Volume
-from napari_cpclnet.preprocessing import Plane, plane_axis
+from napari_cpclnet.imaging import MODALITIES, Geometry, Modality, Plane, Volume, painted_plane, plane_axis
 
 LEGACY_SHOTS = 3
 Areas = NDArray[np.int64]
@@ -45,6 +44,8 @@ class Task:
         How many were wanted; a flat organ has fewer.
     classes : tuple of str
         Organs that are asked for: one.
+    plane : str
+        axial, coronal or sagittal: plane of the painted slices.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Task:
     slices: tuple[int, ...]
     shots: int
     classes: tuple[str, ...]
+    plane: Plane = "axial"
 
     @property
     def organ(self) -> str:
@@ -197,8 +199,6 @@ def legacy_parts(
 
 def same_direction(support: Geometry, query: Geometry, plane: Plane) -> bool:
     """Whether two grids count the slices of a plane in the same direction of the body."""
-    if plane == "native":
-        return True
 
     def backwards(geometry: Geometry) -> bool:
         axis = plane_axis(geometry, plane)
@@ -225,12 +225,19 @@ class _Profiles:
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
+        self._planes: dict[Path, Plane] = {}
         self._known: dict[Path, dict[str, Areas]] = {}
+
+    def plane(self, case: Case, organ: str) -> Plane:
+        """The plane in which a support is sliced."""
+        self.areas(case, organ)
+        return self._planes[case.label]
 
     def areas(self, case: Case, organ: str) -> Areas:
         if case.label not in self._known:
             found = case.read_label()
-            axis = plane_axis(found.geometry, self._plane)
+            self._planes[case.label] = painted_plane(found.labels, found.geometry, self._plane)
+            axis = plane_axis(found.geometry, self._planes[case.label])
             others = tuple(a for a in range(3) if a != axis)
             self._known[case.label] = {
                 name: np.asarray(np.count_nonzero(found.labels == value, axis=others))
@@ -289,7 +296,8 @@ def _task(
     digest = _digest(protocol, support.image, query.image, organ, shots)[:8]
     key = re.sub(r"[^A-Za-z0-9]+", "-", "_".join(names).replace("_", "-")).strip("-") + "-" + digest
     slices = choose_slices(profiles.areas(support, organ), shots)
-    return Task(key, protocol, support, query, index, slices, shots, (organ,))
+    plane = profiles.plane(support, organ)
+    return Task(key, protocol, support, query, index, slices, shots, (organ,), plane)
 
 
 def _of(case: Case) -> str:

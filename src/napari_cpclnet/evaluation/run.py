@@ -28,9 +28,8 @@ from napari_cpclnet.evaluation.protocols import (
 )
 from napari_cpclnet.evaluation.results import CaseResult
 from napari_cpclnet.evaluation.settings import EvaluationSettings
-from napari_cpclnet.imaging import Segmentation, Volume, write_segmentation
+from napari_cpclnet.imaging import Plane, Segmentation, Volume, plane_axis, write_segmentation
 from napari_cpclnet.model import choose_device, load_weights, weights_hash
-from napari_cpclnet.preprocessing import plane_axis
 from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SliceResult
 
 Watch = Callable[[SliceResult], None]
@@ -200,16 +199,16 @@ def _run_task(
 ) -> tuple[CaseResult, ...]:
     """Predict, open the truth, score, write."""
     query = neutral(task.query.read_image(), "query")
-    axis = plane_axis(query.geometry, settings.plane)
+    axis = plane_axis(query.geometry, task.plane)
     scored = slice(None)
     if task.protocol == "legacy":
         extent = organ_extent(_truth(task, query), axis)
         if extent is None:  # the published protocol has no such case
             return ()
         scored = slice(*extent)
-        answers = predict_legacy(task, query, predictors, settings.plane, stage.device, extent)
+        answers = predict_legacy(task, query, predictors, stage.device, extent)
     else:
-        answers = predict_task(task, query, predictors, settings.plane, stage.device)
+        answers = predict_task(task, query, predictors, stage.device)
     truth = _truth(task, query)
     cut = (slice(None),) * axis + (scored,)
     geometry = slab(query, axis, *scored.indices(truth.shape[axis])[:2]).geometry
@@ -236,15 +235,15 @@ def _run_task(
     )
     if settings.keep_predictions:
         _write_predictions(task, query, answers, folder.path / PREDICTIONS)
-    folder.keep_picture(rows, lambda: _picture(query, truth, answers[0].mask, settings))
+    folder.keep_picture(rows, lambda: _picture(query, truth, answers[0].mask, task.plane))
     folder.add(rows)
     return rows
 
 
-def _picture(query: Volume, truth: Mask, predicted: Mask, settings: EvaluationSettings) -> bytes:
+def _picture(query: Volume, truth: Mask, predicted: Mask, plane: Plane) -> bytes:
     from napari_cpclnet.evaluation.pictures import overlay  # matplotlib takes a second to import
 
-    return overlay(query, truth, predicted, plane=settings.plane)
+    return overlay(query, truth, predicted, plane=plane)
 
 
 def _write_predictions(task: Task, query: Volume, answers: Sequence[Answer], folder: Path) -> None:

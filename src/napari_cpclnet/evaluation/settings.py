@@ -7,9 +7,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_cpclnet.evaluation.baselines import BASELINE_NAMES, BaselineName
-from napari_cpclnet.imaging import Modality
+from napari_cpclnet.imaging import Modality, Plane
 from napari_cpclnet.model import Precision
-from napari_cpclnet.preprocessing import Plane
 
 ProtocolName = Literal["honest", "legacy", "same-volume"]
 PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
@@ -52,7 +51,11 @@ class EvaluationSettings(BaseModel):
         default=2.0, gt=0.0, le=100.0, description="Tolerance of the surface Dice, in mm (above 0 to 100)."
     )
     keep_predictions: bool = Field(default=False, description="Write every predicted label map.")
-    plane: Plane = Field(default="axial", description="Plane in which the scans are sliced.")
+    plane: Plane = Field(
+        default="auto",
+        description="Plane in which the scans are sliced; auto: in which the support was painted, else across its "
+        "thickest axis, else axial.",
+    )
     device: str = Field(default="auto", description="Computing device: auto, cpu, cuda, cuda:N or mps.")
     precision: Precision = Field(default="auto", description="Numeric precision: auto, fp32, bf16 or fp16.")
 

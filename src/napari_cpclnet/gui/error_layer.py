@@ -47,8 +47,7 @@ def error_map(job: EvaluationJob, result: CaseResult) -> ErrorMap:
     """
     from napari_cpclnet.evaluation.folder import PREDICTIONS
     from napari_cpclnet.gui.layer_case import LayerCase
-    from napari_cpclnet.imaging import read_segmentation
-    from napari_cpclnet.preprocessing import plane_axis
+    from napari_cpclnet.imaging import plane_axis, read_segmentation
 
     case = job.tasks[result.key].query
     kept = job.out / PREDICTIONS / f"{result.key}_{result.method}.nii.gz"
@@ -57,7 +56,7 @@ def error_map(job: EvaluationJob, result: CaseResult) -> ErrorMap:
     volume = case.read_image()
     truth = case.read_label(like=volume).labels == case.value_of(result.organ)
     predicted = read_segmentation(kept, like=volume).labels > 0
-    axis = plane_axis(volume.geometry, job.options.plane)
+    axis = plane_axis(volume.geometry, job.tasks[result.key].plane)
     labels = compare(predicted, truth)
     layer = case.pair.layer if isinstance(case, LayerCase) else None
     return ErrorMap(result, volume, labels, axis, worst_slice(labels, axis), layer)

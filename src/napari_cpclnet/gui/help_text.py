@@ -28,7 +28,7 @@ WORDS = (
     ("Support", "the scans you painted on, and their painted slices"),
     ("Query", "a scan to be labelled"),
     ("Class", "something you paint: a label value with its name and colour"),
-    ("Plane", "in which direction slices are cut; those you paint and those that are labelled"),
+    ("Plane", "in which direction slices are cut: by itself as you paint them; scans are labelled alike"),
 )
 
 ODD = (

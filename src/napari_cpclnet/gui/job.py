@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.gui.options import Options, SegmenterFactory, SegmenterLike
     from napari_cpclnet.gui.queries import FileScan
     from napari_cpclnet.gui.suggestion_job import SuggestionJob
-    from napari_cpclnet.imaging import Segmentation, Volume
+    from napari_cpclnet.imaging import Plane, Segmentation, Volume
     from napari_cpclnet.segmentation import Corrections, Summary, SupportSet
 
 logger = logging.getLogger(__name__)
@@ -41,13 +41,14 @@ class SupportPart:
     """What is painted on one scan.
 
     ``labels`` (z, y, x) is a copy of the painted slices, ``slices``, which are the only ones that are used;
-    ``absent`` are slices without any of the classes.
+    ``absent`` are slices without any of the classes. All are counted in ``plane``.
     """
 
     scan: LayerScan
     labels: np.ndarray
     slices: tuple[int, ...]
     absent: tuple[int, ...] = ()
+    plane: str = "axial"
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,7 +296,8 @@ def support_set(job: Job | SuggestionJob, volumes: list[Volume]) -> SupportSet:
 
     support = SupportSet(classes=job.classes)
     for part, volume in zip(job.supports, volumes, strict=True):
-        support.add(volume, part.labels, slices=part.slices, plane=job.options.plane, absent=part.absent)
+        plane = cast("Plane", part.plane)
+        support.add(volume, part.labels, slices=part.slices, plane=plane, absent=part.absent)
     return support
 
 

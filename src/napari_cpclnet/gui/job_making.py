@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from napari_cpclnet.errors import OutputError
 from napari_cpclnet.gui.corrections import changes
 from napari_cpclnet.gui.job import Locked, Query, SupportPart
-from napari_cpclnet.gui.layers import LayerScan, labels_array, slice_axis
+from napari_cpclnet.gui.layers import LayerScan, geometry_of, labels_array, slice_axis
 from napari_cpclnet.gui.queries import FileScan, QueryBook, QuerySource
 from napari_cpclnet.gui.results import earlier_result
 from napari_cpclnet.gui.view import slice_in_view
@@ -20,21 +20,22 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_cpclnet.gui.supports import SupportEntry
+    from napari_cpclnet.imaging import Geometry, Plane
 
 
 def support_parts(entries: Sequence[SupportEntry], dtype: np.dtype) -> list[tuple[Image, SupportPart]]:
     """One part for each scan; where several layers are painted on one scan, their labels are laid together.
 
     Only the slices of ``entries`` are copied, as painting may go on meanwhile; the rest stays untouched memory. Of
-    two layers painted at one place, that of the earlier entry counts.
+    two layers painted at one place, that of the earlier entry counts. Layers painted in two planes are two parts.
     """
-    by_scan: dict[Image, list[SupportEntry]] = {}
+    by_scan: dict[tuple[Image, str], list[SupportEntry]] = {}
     for entry in entries:
-        by_scan.setdefault(entry.pair.scan, []).append(entry)
+        by_scan.setdefault((entry.pair.scan, entry.plane), []).append(entry)
     parts = []
-    for scan, listed in by_scan.items():
+    for (scan, plane), listed in by_scan.items():
         layer_scan = LayerScan.of(scan)
-        axis = slice_axis(layer_scan.geometry, listed[0].plane)
+        axis = slice_axis(layer_scan.geometry, plane)
         labels = np.zeros(layer_scan.geometry.shape, dtype)
         slices = np.moveaxis(labels, axis, 0)
         for entry in listed:
@@ -43,7 +44,7 @@ def support_parts(entries: Sequence[SupportEntry], dtype: np.dtype) -> list[tupl
             slices[entry.index][free] = painted[free]
         painted_on = {entry.index for entry in listed if entry.values}
         absent = {entry.index for entry in listed if entry.absent} - painted_on
-        part = SupportPart(layer_scan, labels, tuple(sorted(painted_on)), tuple(sorted(absent)))
+        part = SupportPart(layer_scan, labels, tuple(sorted(painted_on)), tuple(sorted(absent)), plane)
         parts.append((scan, part))
     return parts
 
@@ -52,12 +53,13 @@ def make_queries(
     sources: Sequence[QuerySource],
     painted: list[Image],
     viewer: ViewerModel,
-    plane: str,
+    plane_for: Callable[[Image], str],
     book: QueryBook,
     keep: Collection[Labels] = (),
 ) -> tuple[Query, ...]:
     """Queries of the ticked scans, ``painted`` being the scans of the support parts.
 
+    ``plane_for`` says in which plane a scan is labelled.
     Earlier results but those in ``keep`` are filled again, and their corrected voxels are locked.
 
     Raises
@@ -74,13 +76,22 @@ def make_queries(
             queries.append(Query(source, save_to=path))
             continue
         scan = LayerScan.of(source)
-        axis = slice_axis(scan.geometry, plane)
+        axis = slice_axis(scan.geometry, plane_for(source))
         part = painted.index(source) if source in painted else None
         result = earlier_result(viewer, source, keep)
         locked = None if result is None else locked_voxels(result)
         start = slice_in_view(viewer, source, axis)
         queries.append(Query(scan, source, axis, start, part, path, result, locked))
     return tuple(queries)
+
+
+def answering_plane(geometry: Geometry, used: Iterable[SupportEntry]) -> str:
+    """The plane in which a scan is labelled from painted slices, as the Segmenter chooses it."""
+    from napari_cpclnet.imaging import Sliced, plane_like
+
+    return plane_like(
+        geometry, [Sliced(geometry_of(one.pair.scan), cast("Plane", one.plane)) for one in used]
+    )
 
 
 def locked_voxels(result: Labels) -> Locked | None:

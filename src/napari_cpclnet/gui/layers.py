@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from napari_cpclnet.gui.display import presets
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
 
-    from napari_cpclnet.imaging import Geometry, Modality, ScanRef, Segmentation, Volume
+    from napari_cpclnet.imaging import Geometry, Modality, Plane, ScanRef, Segmentation, Volume
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -148,10 +148,10 @@ def same_grid(first: Layer, second: Layer) -> bool:
 
 
 def slice_axis(geometry: Geometry, plane: str) -> int:
-    """Array axis that is sliced in ``plane`` (``axial``, ``coronal``, ``sagittal`` or ``native``)."""
-    if plane == "native":
-        return 0
-    return geometry.anatomical_axes[("axial", "coronal", "sagittal").index(plane)][0]
+    """Array axis that is sliced in a plane, a key of `PLANES`; for ``auto`` that of a scan nobody painted on."""
+    from napari_cpclnet.imaging import plane_axis
+
+    return plane_axis(geometry, cast("Plane", plane))
 
 
 @dataclass(frozen=True)

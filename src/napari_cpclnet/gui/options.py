@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
 
 PLANES = {
+    "auto": "As painted",
     "axial": "Axial",
     "coronal": "Coronal",
     "sagittal": "Sagittal",
@@ -61,7 +62,7 @@ class Options:
     trained on the painted slices for ``adapt`` steps first.
     """
 
-    plane: str = "axial"
+    plane: str = "auto"
     device: str = "auto"
     precision: str = "auto"
     postprocessing: PostProcessing | None = field(default=None)

@@ -229,7 +229,7 @@ class ProjectKeeper:
             "scan": self._ids[pair.scan],
             "name": pair.labels.name,
             "mask": self._files[pair.labels],
-            "plane": self.session.options.plane,
+            "plane": self.session.plane_of(pair),
             "slices": None if taken and everything else used,
             "absent": [entry.index for entry in entries if entry.absent and entry.ticked],
             "absent_elsewhere": self.session.absent_elsewhere(pair),

@@ -165,13 +165,20 @@ def _result_note(labels: np.ndarray, entry: QueryEntry) -> dict[str, Any]:
 
 
 def _mark(session: Session, pair: SupportPair, entry: SupportEntry) -> None:
-    used = entry.taken and entry.plane == session.options.plane
+    used = entry.taken and session.options.plane in ("auto", entry.plane)
     if used:
         session.activate(pair)
+        session.slice_along(pair, pair.axis(entry.plane))
     session.restore_absent(pair, {**entry.absent_elsewhere, entry.plane: entry.absent})
-    if used and entry.slices is not None:
+    if not used:
+        return
+    entries = session.entries(pair)
+    if entry.slices is None:  # all: also those that are only crossed by strokes
+        session.tick([one for one in entries if not one.ticked], True)
+    else:
         wanted = {*entry.slices, *entry.absent}
-        session.tick([one for one in session.entries(pair) if one.index not in wanted], False)
+        session.tick([one for one in entries if one.index in wanted], True)
+        session.tick([one for one in entries if one.index not in wanted], False)
 
 
 def _look(session: Session, project: Project, layers: dict[str, Image], files: dict[Labels, str]) -> None:

@@ -58,15 +58,17 @@ def use_slice(session: Session) -> str:
         If there is no result.
     """
     scan, result = _some_result(session)
-    axis = slice_axis(geometry_of(scan), session.options.plane)
+    axis = slice_axis(geometry_of(scan), session.plane_for(scan))
     index = slice_in_view(session.viewer, result, axis)
     picture = np.moveaxis(labels_array(result), axis, 0)[index]
     labelled = session.is_ticked(scan)
     session.book.ensure(int(value) for value in np.unique(picture))
     labels = session.support_labels_of(scan)
     _widen(labels, int(picture.max(initial=0)))
-    set_slice(labels, axis, index, picture)
     pair = SupportPair(scan, labels)
+    if not labels_array(labels).any():
+        session.slice_along(pair, axis)
+    set_slice(labels, axis, index, picture)
     if not picture.any():
         session.mark_absent(pair, index, True)
     session.tick([entry for entry in session.entries(pair) if entry.index == index], True)
@@ -91,7 +93,7 @@ def unlock_corrections(session: Session, *, whole_scan: bool) -> str:
         raise SupportError("Corrections are given up between runs: wait for this one to end.")
     corrected, where = changes(result), scan.name
     if not whole_scan:
-        axis = slice_axis(geometry_of(scan), session.options.plane)
+        axis = slice_axis(geometry_of(scan), session.plane_for(scan))
         index = slice_in_view(session.viewer, result, axis)
         corrected, where = corrected.on_slice(axis, index), f"slice {index} of {scan.name}"
     if not corrected:

@@ -21,7 +21,7 @@ from napari_cpclnet.gui.classes import (
 from napari_cpclnet.gui.corrections import is_result
 from napari_cpclnet.gui.editing import copy_class, erase_slice
 from napari_cpclnet.gui.job import Job
-from napari_cpclnet.gui.job_making import make_queries, support_parts
+from napari_cpclnet.gui.job_making import answering_plane, make_queries, support_parts
 from napari_cpclnet.gui.layers import (
     KEY,
     copied_transform,
@@ -202,9 +202,27 @@ class Session(ClassActions):
 
     def slice_axis(self) -> int:
         """Array axis of the active scan along which painted slices are counted."""
-        return (
-            0 if self.support_scan is None else slice_axis(geometry_of(self.support_scan), self.options.plane)
-        )
+        if self.support_scan is None:
+            return 0
+        pair = self.active
+        plane = self.options.plane if pair is None else self.plane_of(pair)
+        return slice_axis(geometry_of(self.support_scan), plane)
+
+    def plane_of(self, pair: SupportPair) -> str:
+        """The plane in which slices of a pair are counted; never ``auto``."""
+        return self._supports.plane(pair, self.options.plane)
+
+    def plane_for(self, scan: Image, used: Iterable[SupportEntry] | None = None) -> str:
+        """The plane in which a scan is labelled from painted slices, by default the ticked ones; never ``auto``."""
+        if self.options.plane != "auto":
+            return self.options.plane
+        if used is None:
+            used = [entry for entry in self.entries(look=()) if entry.ticked]
+        return answering_plane(geometry_of(scan), used)
+
+    def slice_along(self, pair: SupportPair, axis: int) -> None:
+        """Count the slices of a pair along this axis until it is painted along another."""
+        self._supports.slice_along(pair, axis)
 
     def painted_slices(self) -> dict[int, tuple[int, ...]]:
         """Label values on every painted slice of the active pair."""
@@ -218,13 +236,13 @@ class Session(ClassActions):
 
     def mark_absent(self, pair: SupportPair, index: int, on: bool) -> None:
         """Say that none of the classes is on a slice; SupportError if it is painted."""
-        self._supports.mark_absent(pair, self.options.plane, index, on)
+        self._supports.mark_absent(pair, self.plane_of(pair), index, on)
         self.changed.emit()
 
     def absent_elsewhere(self, pair: SupportPair) -> dict[str, tuple[int, ...]]:
         """Slices that were marked absent in other planes than the one in use."""
         marks = self._supports.absent(pair.labels)
-        return {plane: slices for plane, slices in marks.items() if plane != self.options.plane}
+        return {plane: slices for plane, slices in marks.items() if plane != self.plane_of(pair)}
 
     def restore_absent(self, pair: SupportPair, marks: Mapping[str, Iterable[int]]) -> None:
         """Mark slices of any plane absent as they were once; those that are painted or do not exist are left out."""
@@ -327,7 +345,7 @@ class Session(ClassActions):
                 sources,
                 [scan for scan, _ in parts],
                 self.viewer,
-                self.options.plane,
+                lambda scan: self.plane_for(scan, used),
                 self.queries,
                 keep=[pair.labels for pair in self.supports],
             ),

@@ -79,7 +79,7 @@ def make_suggestion_job(session: Session, scan: Image) -> SuggestionJob:
     return SuggestionJob(
         layer_scan,
         scan,
-        slice_axis(layer_scan.geometry, session.options.plane),
+        slice_axis(layer_scan.geometry, session.plane_for(scan, used)),
         scans.index(scan) if scan in scans else None,
         tuple(part for _, part in parts),
         {value: session.book.name(value) for value in values},

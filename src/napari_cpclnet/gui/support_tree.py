@@ -187,6 +187,8 @@ class SupportTree(QTreeWidget):
         item.setCheckState(0, Qt.CheckState.Checked if entry.ticked else Qt.CheckState.Unchecked)
         item.setIcon(0, _icon(row.picture))
         names = ", ".join(name for name, _ in row.classes) or "no class: marked as absent"
+        if entry.crossed:
+            names += "\nOnly strokes of another view cross it. Tick it if everything on it is painted."
         item.setToolTip(
             0,
             f"{entry.plane} slice {entry.index} of {entry.pair.scan.name} ({entry.pair.labels.name}):\n{names}\n"

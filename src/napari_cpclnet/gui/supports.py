@@ -36,7 +36,8 @@ class SupportEntry:
     """One slice of a pair, painted or marked as free of the classes.
 
     ``index`` counts along the array axis of ``plane``; ``values`` are the label values on it; ``ticked``: whether a
-    run learns from it; ``stamp``: another number whenever the paint is another.
+    run learns from it; ``stamp``: another number whenever the paint is another; ``crossed``: only strokes of another
+    view are on it, so that it is not complete unless the user says so.
     """
 
     pair: SupportPair
@@ -46,6 +47,7 @@ class SupportEntry:
     ticked: bool
     absent: bool
     stamp: int = 0
+    crossed: bool = False
 
     @property
     def key(self) -> tuple[str, int]:
@@ -63,6 +65,8 @@ class _Marks:
     absent: set[tuple[str, int]] = field(default_factory=set)
     painted: PaintedSlices = field(default_factory=PaintedSlices)
     found: tuple[str, dict[int, tuple[int, ...]]] | None = None
+    axis: int | None = None
+    crossed: frozenset[int] = frozenset()
 
 
 class Supports:
@@ -105,19 +109,44 @@ class Supports:
         """Whether the slices of a layer are used unless unticked."""
         return labels in self._marks and self._marks[labels].taken
 
-    def painted(self, pair: SupportPair, plane: str, *, look: bool = True) -> dict[int, tuple[int, ...]]:
+    def plane(self, pair: SupportPair, choice: str) -> str:
+        """The plane of a pair's slices: the chosen one or, with ``auto``, that of the paint as it was seen last."""
+        if choice != "auto":
+            return choice
+        from napari_cpclnet.imaging.planes import axis_plane, named_plane
+
+        geometry, axis = geometry_of(pair.scan), self._of(pair.labels).axis
+        return named_plane(geometry, "auto") if axis is None else axis_plane(geometry, axis)
+
+    def slice_along(self, pair: SupportPair, axis: int) -> None:
+        """Count slices of a pair along this axis while its paint says nothing else; see `plane`."""
+        self._of(pair.labels).axis = axis
+
+    def painted(self, pair: SupportPair, choice: str, *, look: bool = True) -> dict[int, tuple[int, ...]]:
         """Label values on every painted slice; ``look=False``: as found last time, nothing before the first.
 
         Looking may be done in another thread.
         """
         marks = self._of(pair.labels)
         if look:
-            marks.found = (plane, marks.painted.update(labels_array(pair.labels), pair.axis(plane)))
+            from napari_cpclnet.imaging.paint import crossed_slices, painted_axis
+
+            labels = labels_array(pair.labels)
+            if choice == "auto":
+                axis = painted_axis(labels, marks.axis)
+                if axis is not None or labels.any():  # what is erased is painted again in the same plane
+                    marks.axis = axis
+            plane = self.plane(pair, choice)
+            painted = marks.painted.update(labels, pair.axis(plane))
+            marks.crossed = frozenset(crossed_slices(labels, pair.axis(plane), tuple(painted)))
+            marks.found = (plane, painted)
+        plane = self.plane(pair, choice)
         return marks.found[1] if marks.found is not None and marks.found[0] == plane else {}
 
-    def entries(self, pair: SupportPair, plane: str, *, look: bool = True) -> list[SupportEntry]:
+    def entries(self, pair: SupportPair, choice: str, *, look: bool = True) -> list[SupportEntry]:
         """Painted and absent slices of a pair in order; paint takes the mark *absent* back."""
-        marks, painted = self._of(pair.labels), self.painted(pair, plane, look=look)
+        marks, painted = self._of(pair.labels), self.painted(pair, choice, look=look)
+        plane = self.plane(pair, choice)
         marks.absent -= {(plane, index) for index in painted}
         absent = {index for where, index in marks.absent if where == plane}
         if look:  # what is said of a slice without paint does not wait for other paint
@@ -130,9 +159,10 @@ class Supports:
                 index,
                 plane,
                 painted.get(index, ()),
-                marks.ticks.get((plane, index), marks.taken),
+                marks.ticks.get((plane, index), marks.taken and index not in marks.crossed),
                 index in absent,
                 marks.painted.stamp(index),
+                index in marks.crossed,
             )
             for index in sorted({*painted, *absent})
         ]

@@ -8,8 +8,10 @@ from napari_cpclnet.imaging.dicom_series import Listing, SeriesInfo, list_series
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.labels import holds_segments, looks_like_labels, read_segmentation
 from napari_cpclnet.imaging.modality import detect_modality
+from napari_cpclnet.imaging.paint import painted_axis, painted_plane, painted_slices
 from napari_cpclnet.imaging.phases import list_phases
 from napari_cpclnet.imaging.picture_writing import replace_pictures
+from napari_cpclnet.imaging.planes import Plane, Sliced, plane_axis, plane_like
 from napari_cpclnet.imaging.reading import read_volume
 from napari_cpclnet.imaging.scans import ScanRef, find_scans, seed_pairs
 from napari_cpclnet.imaging.terminology import Terminology
@@ -23,9 +25,11 @@ __all__ = [
     "Geometry",
     "Listing",
     "Modality",
+    "Plane",
     "ScanRef",
     "Segmentation",
     "SeriesInfo",
+    "Sliced",
     "Terminology",
     "Volume",
     "detect_modality",
@@ -37,6 +41,11 @@ __all__ = [
     "list_series",
     "looks_like_labels",
     "output_suffix",
+    "painted_axis",
+    "painted_plane",
+    "painted_slices",
+    "plane_axis",
+    "plane_like",
     "read_segmentation",
     "read_series",
     "read_volume",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from napari_cpclnet.preprocessing.grid import ModelGrid, Plane, plane_axis
+from napari_cpclnet.imaging.planes import Plane, plane_axis
+from napari_cpclnet.preprocessing.grid import ModelGrid
 from napari_cpclnet.preprocessing.intensity import intensity_range, normalise
 from napari_cpclnet.preprocessing.pseudo_labels import RegionMap, body_mask, pseudo_labels
 from napari_cpclnet.preprocessing.pseudo_labels_files import find_pseudo_labels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,24 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_cpclnet.errors import GeometryError
+from napari_cpclnet.imaging.planes import Plane, View, view_of
 from napari_cpclnet.preprocessing.body import COARSE_MM, body_box
 from napari_cpclnet.preprocessing.intensity import intensity_range, normalise
 from napari_cpclnet.preprocessing.resample import area_matrix, linear_matrix
 
 if TYPE_CHECKING:
-    from napari_cpclnet.imaging import Geometry, Volume
+    from napari_cpclnet.imaging import Volume
     from napari_cpclnet.preprocessing.settings import PreprocessingSettings
 
-Plane = Literal["axial", "coronal", "sagittal", "native"]
-
 SIZE_MULTIPLE = 32
-
-# For each plane: (world axis, runs against it) of slices, rows, columns; world axes are S, P, L.
-_VIEWS: dict[str, tuple[tuple[int, bool], tuple[int, bool], tuple[int, bool]]] = {
-    "axial": ((0, False), (1, False), (2, False)),
-    "coronal": ((1, False), (0, True), (2, False)),
-    "sagittal": ((2, False), (0, True), (1, False)),
-}
 
 
 @dataclass(frozen=True)
@@ -39,14 +31,14 @@ class ModelGrid:
 
     The network sees every body in one attitude: axial rows run anterior to posterior and columns from the
     patient's right to left; coronal rows superior to inferior, columns right to left; sagittal rows superior
-    to inferior, columns anterior to posterior; ``native`` takes axis 0 and the array's own order. An oblique
-    scan keeps its own slices, named after the nearest plane. Pixels are squares of ``mm_per_pixel``, the body
+    to inferior, columns anterior to posterior. An oblique scan keeps its own slices, named after the nearest plane, and
+    is brought to the nearest of these attitudes. Pixels are squares of ``mm_per_pixel``, the body
     is in the middle.
 
     Parameters
     ----------
     plane
-        What was asked for.
+        axial, coronal or sagittal: the nearest to its slices.
     axis, row_axis, column_axis
         Array axes of slices, rows and columns of the network's image.
     flips
@@ -78,7 +70,7 @@ class ModelGrid:
     value_range: tuple[float, float]
 
     @classmethod
-    def for_volume(cls, volume: Volume, plane: Plane, settings: PreprocessingSettings) -> ModelGrid:
+    def for_volume(cls, volume: Volume, plane: Plane | View, settings: PreprocessingSettings) -> ModelGrid:
         """Grid for one volume.
 
         Parameters
@@ -86,8 +78,9 @@ class ModelGrid:
         volume : Volume
             The scan. Without a physical size (`calibrated` False) its longest side in the plane counts as
             ``settings.min_size`` network pixels, and the next slices on both sides are the context.
-        plane : str
-            "axial", "coronal", "sagittal" or "native".
+        plane : str or View
+            "axial", "coronal", "sagittal", "native" for the first array axis, or "auto" for the thickest axis, else
+            axial; or the very axes and directions.
         settings : PreprocessingSettings
             Pixel size, context, largest image and windows.
 
@@ -97,7 +90,8 @@ class ModelGrid:
             Centred on the body's bounding box and large enough for it (multiples of 32 from
             ``settings.min_size`` to ``settings.max_size``; a larger body is cropped).
         """
-        axes, flips = _view(volume.geometry, plane)
+        view = plane if isinstance(plane, View) else view_of(volume.geometry, plane)
+        axes, flips = view.axes, view.flips
         spacing = _spacing(volume, axes, settings)
         box = body_box(volume, spacing)
         centre, size, steps = [], [], []
@@ -110,7 +104,7 @@ class ModelGrid:
             steps.append(settings.mm_per_pixel / spacing[axis])
         context = max(1, round(settings.context_mm / spacing[axes[0]])) if settings.context_mm > 0 else 0
         return cls(
-            plane=plane,
+            plane=view.plane,
             axis=axes[0],
             row_axis=axes[1],
             column_axis=axes[2],
@@ -265,23 +259,6 @@ class ModelGrid:
                 raise GeometryError(
                     f"There is no slice {index}: the scan has slices 0 to {self.n_slices - 1}."
                 )
-
-
-def plane_axis(geometry: Geometry, plane: Plane) -> int:
-    """Array axis that is sliced to look at a grid in `plane`."""
-    return _view(geometry, plane)[0][0]
-
-
-def _view(geometry: Geometry, plane: Plane) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """Array axes of slices, rows, columns and whether they run against the array's order."""
-    if plane == "native":
-        return (0, 1, 2), (False, False, False)
-    found = []
-    for world, against in _VIEWS[plane]:
-        axis, backwards = geometry.anatomical_axes[world]
-        found.append((int(axis), bool(backwards) != against))
-    (a, flip_a), (b, flip_b), (c, flip_c) = found
-    return (a, b, c), (flip_a, flip_b, flip_c)
 
 
 def _spacing(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from napari_cpclnet.preprocessing.grid import Plane
+from napari_cpclnet.imaging import Plane
 
 Method = Literal["slic", "felzenszwalb"]
 METHODS: tuple[Method, ...] = get_args(Method)

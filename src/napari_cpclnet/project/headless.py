@@ -39,7 +39,7 @@ def support_set(project: Project, folder: Path, found: Sequence[Found]) -> Suppo
     CpclnetError
         If a support scan or mask is missing or unreadable, or no slice is painted and ticked.
     """
-    from napari_cpclnet.preprocessing import plane_axis
+    from napari_cpclnet.imaging import plane_axis
     from napari_cpclnet.segmentation import SupportSet
 
     at = {one.scan.id: one for one in found}

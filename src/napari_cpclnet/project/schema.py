@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from napari_cpclnet.imaging import Geometry, Modality
+from napari_cpclnet.imaging import Geometry, Modality, Plane
 
 FORMAT: Literal["napari-cpclnet project"] = "napari-cpclnet project"
 SCHEMA_VERSION = 1
@@ -20,8 +20,6 @@ SCHEMA_VERSION = 1
 MOST_DOUBTFUL = 200
 """Doubtful slices that a project keeps of a scan; the table in napari shows no more."""
 
-# The planes of `napari_cpclnet.preprocessing`, whose import takes seconds.
-Plane = Literal["axial", "coronal", "sagittal", "native"]
 OutputFormat = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png"]
 
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_cpclnet.errors import GeometryError, SettingsError, SupportError
-from napari_cpclnet.imaging import Segmentation, Volume
+from napari_cpclnet.imaging import Plane, Segmentation, Volume
+from napari_cpclnet.imaging.planes import Attitude, attitude_of, named_plane, view_of
 from napari_cpclnet.imaging.volume import fingerprint
 from napari_cpclnet.model import choose_device, choose_precision
-from napari_cpclnet.preprocessing import ModelGrid, Plane, PreprocessingSettings
+from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.segmentation.encoded import (
     EncodedScan,
     EncodedSlices,
@@ -64,7 +65,8 @@ class Segmenter:
         self.batch_size = self.settings.batch_size or _BATCH.get(self.device.type, 1)
         self._support: SupportSet | None = None
         self._descriptors: Descriptors | None = None
-        self._remembered: OrderedDict[tuple[str, str], Descriptors] = OrderedDict()
+        self._attitude: Attitude | None = None
+        self._remembered: OrderedDict[tuple[str, str, bool], Descriptors] = OrderedDict()
         self._scans: OrderedDict[Any, EncodedScan] = OrderedDict()
         self._run: Run | None = None
         self._memory = MemoryGuard(self.device, self._to_cpu)
@@ -97,7 +99,7 @@ class Segmenter:
 
     def clear_support(self) -> None:
         """Forget the support that was set."""
-        self._support = self._descriptors = None
+        self._support = self._descriptors = self._attitude = None
 
     def set_support(self, support: SupportSet) -> None:
         """Encode the support, unless this very content was encoded before with these weights.
@@ -109,7 +111,8 @@ class Segmenter:
         """
         if not any(s.labels2d.any() for s in support.slices):
             raise SupportError("The support shows no class: paint a class on at least one slice.")
-        key = (support.content_hash(), parameters_hash(self.model))
+        key = (support.content_hash(), parameters_hash(self.model), self.settings.plane == "auto")
+        self._attitude = attitude_of(support.sliced)
         if key not in self._remembered:
             self._remembered[key] = self._describe(support)
             while len(self._remembered) > _REMEMBERED_SUPPORTS:
@@ -327,12 +330,19 @@ class Segmenter:
             logits = self.model.segment(features, moved(descriptors, self.device)).logits
         return logits.float().softmax(2)[:, :, 1]
 
+    def plane_of(self, volume: Volume) -> Plane:
+        """The plane in which a scan is sliced: that of the settings; with "auto" that which answers the support's."""
+        if self.settings.plane == "auto" and self._support is not None:
+            return self._support.plane_of(volume)
+        return named_plane(volume.geometry, self.settings.plane)
+
     def scan(self, volume: Volume, plane: Plane | None = None) -> EncodedScan:
-        """A scan in the eyes of this network, in the settings' plane or another; encoded when asked for slices."""
-        plane = plane or self.settings.plane
-        key = (fingerprint(volume), plane, parameters_hash(self.model))
+        """A scan in the eyes of this network, in its plane or another; encoded when asked for slices."""
+        like = self._attitude if self.settings.plane == "auto" else None
+        view = view_of(volume.geometry, plane or self.plane_of(volume), like)
+        key = (fingerprint(volume), view, parameters_hash(self.model))
         if key not in self._scans:
-            grid = ModelGrid.for_volume(volume, plane, self.preprocessing)
+            grid = ModelGrid.for_volume(volume, view, self.preprocessing)
             self._scans[key] = EncodedScan(volume, grid, self._encode, self.batch_size)
             while len(self._scans) > _REMEMBERED_SCANS:
                 self._scans.popitem(last=False)

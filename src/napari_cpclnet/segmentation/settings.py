@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_cpclnet.imaging import Plane
 from napari_cpclnet.model import Precision
-from napari_cpclnet.preprocessing import Plane
 
 
 class PostprocessingSettings(BaseModel):
@@ -39,7 +39,11 @@ class SegmentationSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    plane: Plane = Field(default="axial", description="Plane in which the scan is sliced.")
+    plane: Plane = Field(
+        default="auto",
+        description="Plane in which the scan is sliced: auto (as the support was painted), axial, coronal, sagittal or "
+        "native (the first array axis).",
+    )
     device: str = Field(default="auto", description="Computing device: auto, cpu, cuda, cuda:N or mps.")
     precision: Precision = Field(default="auto", description="Numeric precision: auto, fp32, bf16 or fp16.")
     # training weighs pixels of the object four times; 0.6 was best on phantoms (benchmarks/accuracy/decisions.py)

@@ -13,8 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import SupportError
-from napari_cpclnet.imaging import Volume
-from napari_cpclnet.preprocessing import Plane, plane_axis
+from napari_cpclnet.imaging import (
+    Plane,
+    Sliced,
+    Volume,
+    painted_plane,
+    painted_slices,
+    plane_axis,
+    plane_like,
+)
+from napari_cpclnet.imaging.planes import named_plane
 
 Labels2D = NDArray[np.uint32]
 
@@ -93,7 +101,7 @@ class SupportSet:
         labels: NDArray[Any],
         *,
         slices: Iterable[int] | None = None,
-        plane: Plane = "axial",
+        plane: Plane = "auto",
         absent: Iterable[int] = (),
     ) -> None:
         """Add labelled slices of one scan.
@@ -108,9 +116,11 @@ class SupportSet:
         labels : ndarray (z, y, x) of integers
             Label values on the scan's grid.
         slices : iterable of int, optional
-            Slices along the array axis of `plane`; by default every slice that holds a class.
+            Slices along the array axis of `plane`; by default every slice that holds a class, except those that are
+            only crossed by strokes of another view (:func:`~napari_cpclnet.imaging.painted_slices`).
         plane : str
-            "axial", "coronal", "sagittal" or "native".
+            "axial", "coronal", "sagittal", "native" for the first array axis, or "auto": the plane in which slices of
+            `labels` were painted; where none stand out, across the thickest axis, else axial.
         absent : iterable of int
             Slices without any of the classes, to learn what these do not look like.
 
@@ -127,12 +137,13 @@ class SupportSet:
             )
         if labels.dtype.kind not in "biu":
             raise SupportError(f"The labels for '{volume.name}' are {labels.dtype}: use whole numbers.")
+        if plane == "auto":
+            plane = painted_plane(labels, volume.geometry)
         axis = plane_axis(volume.geometry, plane)
         if self._open:
             self._learn_classes(labels)
         if slices is None:
-            others = tuple(a for a in range(3) if a != axis)
-            slices = np.flatnonzero(np.isin(labels, list(self.classes)).any(axis=others)).tolist()
+            slices = painted_slices(np.isin(labels, list(self.classes)), axis)
         painted, empty = sorted({int(i) for i in slices}), sorted({int(i) for i in absent})
         if not painted and not empty:
             raise SupportError(f"No slice of '{volume.name}' holds a class: paint one or mark one as absent.")
@@ -151,6 +162,8 @@ class SupportSet:
         self, volume: Volume, index: int, labels2d: NDArray[Any], *, plane: Plane = "axial"
     ) -> None:
         """Add one labelled slice (h, w) in array order; replaces what was there."""
+        if plane == "auto":
+            plane = named_plane(volume.geometry, plane)
         one = SupportSlice(volume, int(index), plane, labels2d.astype(np.uint32))
         if not 0 <= index < volume.array.shape[one.axis] or labels2d.shape != one.intensities.shape:
             raise SupportError(f"'{volume.name}' has no {plane} slice {index} of shape {labels2d.shape}.")
@@ -183,6 +196,15 @@ class SupportSet:
         for one in sorted(s.content_hash() for s in self._slices):
             digest.update(one.encode())
         return digest.hexdigest()
+
+    @property
+    def sliced(self) -> tuple[Sliced, ...]:
+        """In which planes its scans are sliced, slice by slice."""
+        return tuple(Sliced(s.volume.geometry, s.plane) for s in self._slices)
+
+    def plane_of(self, volume: Volume) -> Plane:
+        """The plane in which a scan is sliced for this support: see :func:`~napari_cpclnet.imaging.plane_like`."""
+        return plane_like(volume.geometry, self.sliced)
 
     def painted_on(self, volume: Volume) -> tuple[SupportSlice, ...]:
         """The slices that were painted on this very scan: same grid and identical values on the slice."""
