@@ -127,6 +127,18 @@ def test_a_support_that_is_its_own_query_keeps_its_painted_slices_exactly(case: 
     np.testing.assert_array_equal(result[list(PAINTED)], mask()[list(PAINTED)])
 
 
+def test_slices_painted_in_another_plane_need_no_option(case: Case, run: Run) -> None:
+    painted = np.zeros(SHAPE, np.uint8)
+    painted[1:5, 12:24, [12, 20]] = 6
+    save(case.mask, painted)
+    code, _, err = run(case.arguments("--slices", "12,20", query=[case.image]))
+    assert code == 0, err
+    assert "its slices are sagittal ones" in err
+    result = sitk.GetArrayFromImage(sitk.ReadImage(str(case.out / "ct_labels.nii.gz")))
+    np.testing.assert_array_equal(result[..., [12, 20]], painted[..., [12, 20]])
+    assert_refused(run(case.arguments("--slices", "0", "--plane", "axial", "--overwrite")), "nothing is painted")
+
+
 def test_the_network_can_be_adapted_to_the_support_first(case: Case, run: Run) -> None:
     code, out, err = run(case.arguments("--adapt", "3", "--slices", "2,3", query=[case.image]))
     assert code == 0, err

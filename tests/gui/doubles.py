@@ -86,7 +86,8 @@ class BrightSegmenter:
         if self.fail_on and volume.name == self.fail_on:
             raise ImageError(f"'{volume.name}' cannot be used.")
         self.kept = keep_probabilities
-        axis = slice_axis(volume.geometry, self.options.plane)
+        plane = self.options.plane
+        axis = slice_axis(volume.geometry, self.support.plane_of(volume) if plane == "auto" else plane)
         self.labels = expected_labels(volume, self.support, locked)
         self.volume = volume
         n = volume.array.shape[axis]

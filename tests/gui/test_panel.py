@@ -157,7 +157,7 @@ def test_mask_is_imported_onto_the_scan(qtbot, panel, viewer, tmp_path, directio
     panel.segment.support.load_mask(tmp_path / "mask.nii.gz")
     qtbot.waitUntil(lambda: panel.session.support_labels is not None, timeout=10_000)
     np.testing.assert_array_equal(panel.session.support_labels.data, mask.labels)
-    n = mask.labels.shape[slice_axis(volume.geometry, "axial")]
+    n = mask.labels.shape[slice_axis(volume.geometry, "auto")]
     assert indices(panel.segment.support) == list(range(n // 4, 3 * n // 4))
 
 

@@ -195,6 +195,15 @@ def test_take_and_put_address_the_sliced_axis_in_array_order():
         assert np.shares_memory(grid.take(array, 4), array)
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, -1), (1, -1, 1)])
+def test_native_slices_are_brought_to_the_attitude_of_their_plane(order, signs):
+    turned = reoriented(phantom((24, 60, 70), (6.0, 5.0, 5.0)), order, signs)
+    native = ModelGrid.for_volume(turned, "native", SETTINGS)
+    assert native.axis == 0
+    assert native == ModelGrid.for_volume(turned, PLANES[order[0]], SETTINGS)
+
+
 @pytest.mark.parametrize("shift", [(0, 0), (-30, 12), (25, -20)])
 @pytest.mark.parametrize("kind", ["CT", "HU8", "MR", "PT"])
 def test_the_body_is_centred_whatever_lies_beside_it(shift, kind):
