@@ -136,7 +136,9 @@ def test_slices_painted_in_another_plane_need_no_option(case: Case, run: Run) ->
     assert "its slices are sagittal ones" in err
     result = sitk.GetArrayFromImage(sitk.ReadImage(str(case.out / "ct_labels.nii.gz")))
     np.testing.assert_array_equal(result[..., [12, 20]], painted[..., [12, 20]])
-    assert_refused(run(case.arguments("--slices", "0", "--plane", "axial", "--overwrite")), "nothing is painted")
+    assert_refused(
+        run(case.arguments("--slices", "0", "--plane", "axial", "--overwrite")), "nothing is painted"
+    )
 
 
 def test_the_network_can_be_adapted_to_the_support_first(case: Case, run: Run) -> None:
