@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,11 @@ import pytest
 
 if TYPE_CHECKING:
     from napari_cpclnet.episodes.stack import PhantomStack
+
+
+def pytest_configure() -> None:
+    """Speak the language of the desktop, as every program with a window does: numbers may have a comma."""
+    locale.setlocale(locale.LC_ALL, "")
 
 
 @pytest.fixture(scope="session")

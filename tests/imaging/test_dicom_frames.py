@@ -20,6 +20,7 @@ from pydicom.uid import (
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging import list_series, read_volume
+from napari_cpclnet.imaging.dicom_codecs import decode_frame
 
 from .dicom_world import assert_in_place, enhanced, error_of, stored, write_place
 
@@ -162,6 +163,15 @@ def test_run_lengths_of_an_enhanced_image(tmp_path: Path) -> None:
     np.testing.assert_allclose(error_of(read_volume(save(data, tmp_path / "e.dcm"))), 0, atol=0.05)
 
 
+def without_pydicom(monkeypatch) -> None:
+    """Decode in this process, where pydicom is made to have no decoder."""
+    monkeypatch.setattr(
+        "napari_cpclnet.imaging.dicom_pixels.decoded",
+        lambda _, path, __, **frame: decode_frame(path, **frame),
+    )
+    monkeypatch.setattr("napari_cpclnet.imaging.dicom_codecs._pydicom_decodes", lambda _: False)
+
+
 @pytest.mark.parametrize("encoding", ["compressed_jpeg", "compressed_jpegls", "compressed_j2k"])
 def test_compressed_frames_of_an_enhanced_image(
     shared_data: Path, tmp_path: Path, monkeypatch, encoding
@@ -184,12 +194,12 @@ def test_compressed_frames_of_an_enhanced_image(
     if read_volume(path).geometry.direction[2][0] < 0:
         expected = expected[::-1]
     np.testing.assert_array_equal(read_volume(path).array, expected)
-    monkeypatch.setattr("napari_cpclnet.imaging.dicom_pixels._pydicom_decodes", lambda _: False)
+    without_pydicom(monkeypatch)
     np.testing.assert_array_equal(read_volume(path).array, expected)
 
 
 def test_a_missing_decoder_is_named(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("napari_cpclnet.imaging.dicom_pixels._pydicom_decodes", lambda _: False)
+    without_pydicom(monkeypatch)
     for syntax, sentence in (
         (HTJ2KLossless, r"High-Throughput JPEG 2000 .*: pip install pylibjpeg pylibjpeg-openjpeg\."),
         (

@@ -13,6 +13,8 @@ import SimpleITK as sitk
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging import Geometry, Volume, read_segmentation, read_volume, write_volume
 
+from .itk import read_by_itk
+
 ARRAY = np.arange(60, dtype="<i2").reshape(3, 4, 5)
 BINARY = "BinaryData = True\nBinaryDataByteOrderMSB = False\n"
 TURNED = "TransformMatrix = 0.6 0.8 0 -0.8 0.6 0 0 0 1\nOffset = 10 -20.5 30\nElementSpacing = 1.5 2 3\n"
@@ -36,7 +38,7 @@ def meta(
 
 
 def same_as_sitk(path: Path) -> None:
-    image, volume = sitk.ReadImage(str(path)), read_volume(path)
+    image, volume = read_by_itk(path), read_volume(path)
     np.testing.assert_array_equal(volume.array, sitk.GetArrayFromImage(image).reshape(volume.array.shape))
     np.testing.assert_allclose(volume.geometry.affine, Geometry.from_sitk(image).affine, atol=1e-12)
 
@@ -72,7 +74,7 @@ def test_what_a_header_leaves_open_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("unit", "mm"), [("um", 1e-3), ("mm", 1), ("cm", 10), ("?", 1)])
 def test_units_of_length_become_mm(tmp_path: Path, unit: str, mm: float) -> None:
     path = meta(tmp_path / "a.mha", f"{BINARY}{TURNED}DistanceUnits = {unit}\n")
-    expected = Geometry.from_sitk(sitk.ReadImage(str(path))).affine
+    expected = Geometry.from_sitk(read_by_itk(path)).affine
     expected[:3] *= mm
     np.testing.assert_allclose(read_volume(path).geometry.affine, expected, rtol=1e-12)
     strange = read_volume(meta(tmp_path / "b.mha", f"{BINARY}{TURNED}DistanceUnits = ell\n"))

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging import Geometry, read_segmentation, read_volume
 
+from .itk import read_by_itk
+
 ARRAY = np.arange(60, dtype="<i2").reshape(3, 4, 5)
 DIRECTIONS = "space directions: (0.6,0.8,0) (-1.6,1.2,0) (0,0,3)"
 ORIGIN = "space origin: (10,-20.5,30)"
@@ -40,7 +42,7 @@ def nrrd(
 
 
 def same_as_sitk(path: Path) -> None:
-    image, volume = sitk.ReadImage(str(path)), read_volume(path)
+    image, volume = read_by_itk(path), read_volume(path)
     np.testing.assert_array_equal(volume.array, sitk.GetArrayFromImage(image).reshape(volume.array.shape))
     np.testing.assert_allclose(volume.geometry.affine, Geometry.from_sitk(image).affine, atol=1e-12)
 
@@ -98,7 +100,7 @@ def test_units_of_length_become_mm(tmp_path: Path, unit: str, mm: float) -> None
     quoted = f'"{unit}" "{unit}" "{unit}"'
     placed = nrrd(tmp_path / "a.nrrd", "space: RAS", DIRECTIONS, ORIGIN, f"space units: {quoted}")
     volume = read_volume(placed)
-    expected = Geometry.from_sitk(sitk.ReadImage(str(placed))).affine
+    expected = Geometry.from_sitk(read_by_itk(placed)).affine
     expected[:3] *= mm
     np.testing.assert_allclose(volume.geometry.affine, expected, rtol=1e-12)
     assert volume.calibrated and not any("unit" in note for note in volume.notes)

@@ -22,6 +22,8 @@ from napari_cpclnet.imaging import (
     write_volume,
 )
 
+from .itk import read_by_itk
+
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
@@ -60,7 +62,7 @@ def test_a_painted_voxel_comes_back_at_the_same_physical_place(geometry: Geometr
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"mask{suffix}"
         write_segmentation(Segmentation(labels, {3: "x"}, geometry, "mask"), path)
-        image = sitk.ReadImage(str(path))
+        image = read_by_itk(path)
         back = read_segmentation(path, like=geometry)
     place = geometry.index_to_world([voxel])[0]
     # SimpleITK, which knows nothing of Geometry, finds the label at that place.
@@ -84,7 +86,7 @@ def test_nrrd_carries_the_names_of_the_classes(tmp_path: Path) -> None:
     write_segmentation(Segmentation(labels, {2: "liver", 5: "left kidney"}, Geometry((2, 3, 4)), "s"), path)
     assert read_segmentation(path).classes == {2: "liver", 5: "left kidney", 9: "label 9"}
     assert read_segmentation(path, classes={2: "Leber"}).classes[2] == "Leber"
-    assert sitk.ReadImage(str(path)).GetMetaData("Segment0_Name") == "liver"
+    assert read_by_itk(path).GetMetaData("Segment0_Name") == "liver"
 
 
 def test_large_labels_keep_their_values(tmp_path: Path) -> None:

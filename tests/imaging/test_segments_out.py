@@ -21,6 +21,8 @@ from napari_cpclnet.imaging import (
     write_volume,
 )
 
+from .itk import read_by_itk
+
 GRID = Geometry((4, 5, 6), (3.0, 1.0, 2.0), (-30.0, 12.0, 7.0))
 
 
@@ -34,7 +36,7 @@ def painted(dtype=np.uint8) -> Segmentation:
 
 def test_slicer_finds_names_colours_extents_and_codes(tmp_path: Path) -> None:
     path = write_segmentation(painted(), tmp_path / "organs.seg.nrrd")
-    image = sitk.ReadImage(str(path))
+    image = read_by_itk(path)
     fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
     assert [fields[f"Segment{n}_Name"] for n in range(3)] == ["left kidney", "Leber ü", "spleen"]
     assert [fields[f"Segment{n}_LabelValue"] for n in range(3)] == ["2", "6", "7"]

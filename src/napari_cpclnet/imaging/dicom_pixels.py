@@ -1,57 +1,29 @@
-"""Decode the pixels of DICOM frames, one at a time: pydicom where it can, GDCM (in SimpleITK) where it cannot."""
+"""Pixels of DICOM frames as grey values, one frame at a time, and slices of a volume made of them."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, get_frame
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
-    JPEG2000Lossless,
-    JPEGLSTransferSyntaxes,
-    JPEGTransferSyntaxes,
-    RLELossless,
-    SecondaryCaptureImageStorage,
-    generate_uid,
-)
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from napari_cpclnet.errors import ImageError
+from napari_cpclnet.imaging.decoding import decoded
+from napari_cpclnet.imaging.dicom_codecs import damaged_pixels, stored_by_pydicom
 from napari_cpclnet.imaging.dicom_frames import NATIVE, Frame
 from napari_cpclnet.imaging.dicom_geometry import Stack
-from napari_cpclnet.imaging.dicom_headers import has_no_preamble, read_dataset
-from napari_cpclnet.imaging.itk_files import last_line, quiet
+from napari_cpclnet.imaging.itk_files import last_line
 
 Picture = NDArray[np.float32]
 
-# JPEG (lossy and lossless), JPEG-LS, JPEG 2000 and run lengths.
-KNOWN_TO_GDCM = (
-    *JPEGTransferSyntaxes,
-    *JPEGLSTransferSyntaxes,
-    *(JPEG2000Lossless, JPEG2000, RLELossless),
-)
-# Compressions that GDCM does not know, and the packages through which pydicom does.
-PACKAGES = dict.fromkeys(map(str, (HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)), "pylibjpeg pylibjpeg-openjpeg")
 # Beyond this no rescaled value means anything, and some do not fit in 32 bits.
 LARGEST_SCALE = 1e15
-_LAYOUT = (
-    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored"),
-    *("HighBit", "PixelRepresentation"),
-)
+# Bytes of a pixel at most, and how much a codec packs: what a header says beyond that is not believed.
+LARGEST_PIXEL = 4
+BEST_RATIO = 200
 
 
 def rescaled(frame: Frame) -> Picture:
@@ -149,84 +121,23 @@ def recent(load: Callable[[Frame], Picture]) -> Callable[[Frame], Picture]:
 
 
 def _stored(frame: Frame) -> NDArray[Any]:
-    """Values as stored: native ones are at a known place of the file; of compressed ones only their frame is read."""
-    is_native = frame.syntax in NATIVE
-    if not is_native and not _pydicom_decodes(frame.syntax):
-        return _by_gdcm(frame)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # In a deflated file there is nowhere to jump to, and one without preamble is not known as DICOM.
-            whole = frame.syntax == DeflatedExplicitVRLittleEndian or has_no_preamble(frame.path)
-            source: Any = read_dataset(frame.path) if whole else frame.path
-            return np.asarray(pixel_array(source, index=frame.index, raw=True))
-    except MemoryError:
-        raise
-    except Exception as error:  # damaged pixels can fail anywhere inside pydicom and its decoders
-        if frame.syntax in KNOWN_TO_GDCM:  # Pillow has no JPEG of 12 bits
-            return _by_gdcm(frame)
-        native = isinstance(error, ValueError) and is_native
-        reason = "fewer values than the header says" if native else last_line(error)
-        raise ImageError(_damaged(frame.path, reason)) from error
-
-
-def _pydicom_decodes(syntax: str) -> bool:
-    try:
-        decoder = get_decoder(UID(syntax))
-    except NotImplementedError:
-        return False
-    return bool(decoder.is_available)
-
-
-def _by_gdcm(frame: Frame) -> NDArray[Any]:
-    """Decode one frame through a file that holds nothing else: GDCM takes the scale of one frame for all."""
-    import SimpleITK as sitk
-
-    syntax = frame.syntax
-    if syntax in PACKAGES:
-        msg = (
-            f"{frame.path}: is compressed as {UID(syntax).name}, which needs another decoder: "
-            f"pip install {PACKAGES[syntax]}."
+    """Values as stored: native ones are at a known place of the file; compressed ones need a codec."""
+    if frame.syntax not in (*NATIVE, DeflatedExplicitVRLittleEndian):
+        rows, columns = frame.size
+        size = min(rows * columns * LARGEST_PIXEL, frame.path.stat().st_size * BEST_RATIO)
+        return decoded(
+            "frame",
+            frame.path,
+            size,
+            index=frame.index,
+            n_frames=frame.n_frames,
+            syntax=frame.syntax,
         )
-        raise ImageError(msg)
     try:
-        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-            warnings.simplefilter("ignore")
-            source = read_dataset(frame.path)
-            pixels = get_frame(source.PixelData, frame.index, number_of_frames=frame.n_frames)
-            single = Path(folder, "frame.dcm")
-            _single(source, syntax, pixels).save_as(single, enforce_file_format=True)
-            reader = sitk.ImageFileReader()
-            reader.SetImageIO("GDCMImageIO")
-            reader.SetFileName(os.fspath(single))
-            with quiet():
-                array = np.asarray(sitk.GetArrayFromImage(reader.Execute()))
+        return stored_by_pydicom(frame.path, frame.index, frame.syntax)
     except MemoryError:
         raise
-    except Exception as error:  # as above, and ITK's own RuntimeError
-        if syntax not in KNOWN_TO_GDCM:
-            name = UID(syntax).name or "(nothing said)"
-            msg = f"{frame.path}: is compressed as {name}, which cannot be read; export it uncompressed."
-            raise ImageError(msg) from error
-        raise ImageError(_damaged(frame.path, last_line(error))) from error
-    return array[0] if array.ndim == 3 else array
-
-
-def _single(source: Dataset, syntax: str, pixels: bytes) -> Dataset:
-    """A secondary capture of one compressed frame, with nothing of the patient."""
-    single = Dataset()
-    single.file_meta = FileMetaDataset()
-    single.file_meta.TransferSyntaxUID = UID(syntax)
-    single.file_meta.MediaStorageSOPClassUID = single.SOPClassUID = SecondaryCaptureImageStorage
-    single.file_meta.MediaStorageSOPInstanceUID = single.SOPInstanceUID = generate_uid()
-    for keyword in _LAYOUT:
-        if keyword in source:
-            single[keyword] = source[keyword]
-    single.PixelData = encapsulate([pixels])
-    single["PixelData"].VR = "OB"
-    single["PixelData"].is_undefined_length = True
-    return single
-
-
-def _damaged(path: Path, reason: str) -> str:
-    return f"{path}: its pixels are truncated, damaged or in an unknown compression ({reason})."
+    except Exception as error:  # damaged pixels can fail anywhere inside pydicom
+        native = isinstance(error, ValueError) and frame.syntax in NATIVE
+        reason = "fewer values than the header says" if native else last_line(error)
+        raise ImageError(damaged_pixels(frame.path, reason)) from error

@@ -11,8 +11,12 @@ from napari_cpclnet.errors import ImageError
 
 # Deflate (gzip, zlib) cannot pack better than 1032 to 1.
 DEFLATE_RATIO = 1032
+# Address space for the libraries of codecs and their threads.
+LIBRARIES = 1 << 30
 # Assumed where the system does not tell its memory.
 USUAL_MEMORY = 32 << 30
+
+_limited = False
 
 
 def machine_memory() -> int:
@@ -47,3 +51,27 @@ def check_memory(path: str | Path, shape: Sequence[int], itemsize: int) -> None:
             f"{path}: says it has {size} voxels ({needed / 2**30:.3g} GiB), more than this machine's memory "
             f"({there / 2**30:.3g} GiB); the header is damaged, or a smaller part must be saved."
         )
+
+
+def limit_memory(needed: int) -> None:
+    """Let this process take so many bytes more than it has, and what libraries need besides; no limit on some systems.
+
+    For the process that decodes pixels: a program with a window or a network must not be limited so.
+    """
+    global _limited
+    _limited = True
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        most = pages * os.sysconf("SC_PAGE_SIZE") + LIBRARIES + needed
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (most if hard < 0 else min(most, hard), hard))
+    except (ImportError, OSError, ValueError):
+        return
+
+
+def grant_memory(needed: int) -> None:
+    """Tell how many bytes a picture needs whose header was checked, in a process whose memory is limited."""
+    if _limited:
+        limit_memory(needed)

@@ -14,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import ImageError
+from napari_cpclnet.imaging.decoding import decoded
 from napari_cpclnet.imaging.itk_files import open_image
-from napari_cpclnet.imaging.limits import check_memory
+from napari_cpclnet.imaging.limits import check_memory, grant_memory
 
 # Deflate packs 1032 to 1 at best; the rarer encodings of TIFF more, but never a real scan.
 BEST_TIFF_RATIO = 5000
+USUAL_RATIO = 20
+# Bytes of a pixel in its mode, in red, green, blue and opacity, and as an array.
+MOST_BYTES = 24
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
 
@@ -50,6 +54,14 @@ def read_picture(path: Path, *, as_labels: bool = False) -> NDArray[Any]:
     """
     with open_image(path):
         pass
+    if _is_plain_tiff(path):
+        return decode_picture(path, as_labels=as_labels)
+    # What it unpacks to is not known yet; the size of a file tells how long it may take.
+    return decoded("picture", path, path.stat().st_size * USUAL_RATIO, as_labels=as_labels)
+
+
+def decode_picture(path: Path, *, as_labels: bool = False) -> NDArray[Any]:
+    """What `read_picture` does, in the process it is called in."""
     try:
         with warnings.catch_warnings(), _unlogged("tifffile"):
             warnings.simplefilter("ignore")
@@ -84,6 +96,21 @@ def read_stack(paths: Sequence[Path], *, as_labels: bool = False) -> NDArray[Any
     return np.concatenate(slices)
 
 
+def _is_plain_tiff(path: Path) -> bool:
+    """Whether it is a TIFF file of uncompressed pages, which takes no codec to read."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return False
+    import tifffile
+
+    try:
+        with _unlogged("tifffile"), tifffile.TiffFile(path) as tiff:
+            return all(
+                page.compression == 1 for series in tiff.series for page in series.pages if page is not None
+            )
+    except Exception:  # noqa: BLE001  tifffile raises whatever the damaged byte provokes
+        return False
+
+
 @contextmanager
 def _unlogged(name: str) -> Iterator[None]:
     """Keep what a library logs about damaged files from the user's error stream; the exceptions tell."""
@@ -101,6 +128,7 @@ def _pillow(path: Path, as_labels: bool) -> NDArray[Any]:
 
     with Image.open(path) as image:
         check_memory(path, image.size, 4)
+        grant_memory(image.size[0] * image.size[1] * MOST_BYTES)
         if image.mode in ("P", "PA") and not as_labels:
             array = np.asarray(image.convert("RGBA"))
         else:
@@ -119,6 +147,7 @@ def _tiff(path: Path) -> NDArray[Any]:
         if series.nbytes > path.stat().st_size * (1 if plain else BEST_TIFF_RATIO):
             raise ImageError(f"{path}: is truncated: it ends before all pixels are there; export it again.")
         check_memory(path, series.shape, series.dtype.itemsize)
+        grant_memory(series.nbytes * 3)
         array, axes = np.asarray(series.asarray()), str(series.axes)
     if "S" in axes:
         array = _grey(path, np.moveaxis(array, axes.index("S"), -1))
