@@ -33,6 +33,8 @@ _ROOM_OF = {
     "SliceResult": "segmentation",
     "SupportSet": "segmentation",
     "Volume": "imaging",
+    "PropagationSettings": "propagation",
+    "fill": "propagation",
     "find_scans": "imaging",
     "load_weights": "model",
     "read_segmentation": "imaging",
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     )
     from napari_cpclnet.model import CPCLNet, load_weights
     from napari_cpclnet.preprocessing import PreprocessingSettings
+    from napari_cpclnet.propagation import PropagationSettings, fill
     from napari_cpclnet.registration import Field, RegistrationSettings, register
     from napari_cpclnet.segmentation import (
         PostprocessingSettings,

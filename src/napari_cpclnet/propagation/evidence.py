@@ -114,14 +114,16 @@ class Evidence:
         self._masks = {i: distance > 0 for i, distance in self.distance.items()}
         self.radius_mm = max(1.0, max(float(d.max()) for d in self.distance.values()))
         self._low, self._high = self._range()
+        self.flat = not self._high - self._low > 1e-6
+        """Whether the scan shows nothing near the class."""
         self._known: dict[int, Map] = {}
         self._smooth: dict[tuple[int, float], Map] = {}
 
     def picture(self, index: int) -> Map:
         """A slice on the working pixels; most values near the class between 0 and 1."""
         if index not in self._known:
-            scaled = (self.grid.shrunk(self._pictures[index]) - self._low) / (self._high - self._low)
-            self._known[index] = np.clip(scaled, -0.2, 1.2).astype(np.float32)
+            scaled = (self.grid.shrunk(self._pictures[index]) - self._low) / max(self._high - self._low, 1e-6)
+            self._known[index] = np.clip(np.nan_to_num(scaled), -0.2, 1.2).astype(np.float32)
         return self._known[index]
 
     def neighbours(self, index: int, without: int | None = None) -> Neighbours | None:
@@ -149,14 +151,23 @@ class Evidence:
             return
         sides = [i for i in (place.below, place.above) if i is not None]
         h, w = self.distance[sides[0]].shape
-        way = Interpolation(self._masks[sides[0]], self._masks[sides[1]], self._pixel) if place.between else None
+        way = (
+            Interpolation(self._masks[sides[0]], self._masks[sides[1]], self._pixel)
+            if place.between
+            else None
+        )
         at_once = max(1, _CARRIED_BYTES // (8 * h * w * 81))
         for first in range(0, len(indices), at_once):
             part = list(indices[first : first + at_once])
             yield part, self._some(part, place, sides, way, without)
 
     def _some(
-        self, part: list[int], place: Neighbours, sides: list[int], way: Interpolation | None, without: int | None
+        self,
+        part: list[int],
+        place: Neighbours,
+        sides: list[int],
+        way: Interpolation | None,
+        without: int | None,
     ) -> Map:
         images = np.stack([self.picture(i) for i in part])
         nearest = [self.neighbours(i, without) for i in part]
@@ -173,9 +184,7 @@ class Evidence:
             shape = np.stack([way.at(float(t)) for t in fractions])
             shares = [1 - fractions, fractions]
             end = np.zeros_like(away)
-        painted = [
-            (self.picture(i), self.distance[i], share) for i, share in zip(sides, shares, strict=True)
-        ]
+        painted = [(self.picture(i), self.distance[i], share) for i, share in zip(sides, shares, strict=True)]
         carried = carried_distance(images, painted, self._pixel, place.gap_mm)
         coarse, fine = (self._grey(part, sigma, without) for sigma in reversed(SMOOTHING_MM))
         # where the interpolation is unsure, it says less
@@ -196,7 +205,9 @@ class Evidence:
 
         usual = float(np.diff(used).mean()) if len(used) > 1 else 10.0
         weights = [np.array([1 / (1 + abs(i - z) / (2 * usual)) for i in used]) for z in part]
-        images, distances = (np.stack(x) for x in ([smooth(i) for i in used], [self.distance[i] for i in used]))
+        images, distances = (
+            np.stack(x) for x in ([smooth(i) for i in used], [self.distance[i] for i in used])
+        )
         return np.stack(log_ratios(images, distances, weights, [smooth(z) for z in part]))
 
     def _range(self) -> tuple[float, float]:
@@ -204,8 +215,8 @@ class Evidence:
             [self.grid.shrunk(self._pictures[i])[d > -AROUND_MM] for i, d in self.distance.items()]
         )
         near = near[np.isfinite(near)]
-        low, high = np.percentile(near, (1, 99)) if near.size else (0.0, 1.0)
-        return float(low), float(max(high, low + 1e-6))
+        low, high = np.percentile(near, (1, 99)) if near.size else (0.0, 0.0)
+        return float(low), float(high)
 
 
 def _averaged(distance: Map, factor: int) -> Map:

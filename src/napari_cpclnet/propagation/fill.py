@@ -107,5 +107,7 @@ def start_fill(
     if not any(one.any() for one in painted.values()):
         there = np.flatnonzero(np.moveaxis(wanted, axis, 0).any((1, 2))).tolist()
         where = f"painted are {', '.join(map(str, there[:12]))}" if there else "paint at least one slice"
-        raise SupportError(f"Nothing is painted on the {plane} slices of '{volume.name}' that were named: {where}.")
+        raise SupportError(
+            f"Nothing is painted on the {plane} slices of '{volume.name}' that were named: {where}."
+        )
     return Propagation(volume, painted, axis, classes, settings)

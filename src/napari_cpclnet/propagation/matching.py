@@ -23,7 +23,10 @@ Map = NDArray[np.float32]
 
 
 def carried_distance(
-    images: Map, painted: Sequence[tuple[Map, Map, NDArray[np.float32]]], spacing: tuple[float, float], gap_mm: float
+    images: Map,
+    painted: Sequence[tuple[Map, Map, NDArray[np.float32]]],
+    spacing: tuple[float, float],
+    gap_mm: float,
 ) -> Map:
     """Signed distances on some slices, from those of the painted slices beside them.
 
@@ -54,7 +57,10 @@ def carried_distance(
     for p, (image, distance, _) in enumerate(painted):
         wide_image, wide_distance = (np.pad(a, pad, mode="edge") for a in (image, distance))
         for k, (y, x) in enumerate(offsets):
-            window = (slice(pad[0][0] + y, pad[0][0] + y + height), slice(pad[1][0] + x, pad[1][0] + x + width))
+            window = (
+                slice(pad[0][0] + y, pad[0][0] + y + height),
+                slice(pad[1][0] + x, pad[1][0] + x + width),
+            )
             difference = images - wide_image[window]
             np.square(difference, out=difference)
             ndimage.uniform_filter(difference, size, output=unlike[p, k])

@@ -112,7 +112,7 @@ def propagating(
     evidence = Evidence(grid, pictures, shown, empty)
     yield None
     strength = 0.0
-    if settings.grey_values:
+    if settings.grey_values and not evidence.flat:
         strength = 1.0
         for strength in _strengths(evidence):
             yield None
@@ -139,7 +139,12 @@ def _radius(shown: Mapping[int, NDArray[np.bool_]], spacing: tuple[float, float,
 
 
 def _extent(
-    shown: list[int], empty: list[int], count: int, spacing: tuple[float, float, float], radius: float, reach: float
+    shown: list[int],
+    empty: list[int],
+    count: int,
+    spacing: tuple[float, float, float],
+    radius: float,
+    reach: float,
 ) -> tuple[int, int]:
     """First and last slice that may show the class."""
     usual = float(np.diff(shown).mean()) if len(shown) > 1 else 2 * radius / spacing[0]

@@ -29,7 +29,12 @@ Map = NDArray[np.float32]
 
 
 def smoothed(
-    scores: Map, images: Map, spacing: tuple[float, float], distances_mm: NDArray[np.float64], radius_mm: float, fixed: NDArray[np.bool_]
+    scores: Map,
+    images: Map,
+    spacing: tuple[float, float],
+    distances_mm: NDArray[np.float64],
+    radius_mm: float,
+    fixed: NDArray[np.bool_],
 ) -> Map:
     """Smooth scores.
 
@@ -50,7 +55,9 @@ def smoothed(
     -------
     ndarray (n, h, w) of float32
     """
-    length = min(_LENGTH_MM, _LENGTH_OF_RADIUS * radius_mm) * min(1.0, _THICK_MM / float(np.median(distances_mm)))
+    length = min(_LENGTH_MM, _LENGTH_OF_RADIUS * radius_mm) * min(
+        1.0, _THICK_MM / float(np.median(distances_mm))
+    )
     pixel2 = spacing[0] * spacing[1]
     strength = np.float32(length**2 / pixel2)
     weights = []

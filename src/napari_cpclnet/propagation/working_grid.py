@@ -67,7 +67,9 @@ class WorkingGrid:
             box.append((max(0, int(places[0]) - margin), min(shown.shape[k], int(places[-1]) + margin + 1)))
         (top, bottom), (left, right) = box
         factor, step = 1, 1
-        while ((bottom - top) * (right - left) / factor**2) * ((extent[1] - extent[0]) / step) > working_voxels:
+        while ((bottom - top) * (right - left) / factor**2) * (
+            (extent[1] - extent[0]) / step
+        ) > working_voxels:
             pixel, distance = factor * max(spacing[1:]), step * spacing[0]
             if pixel >= _COARSE_PIXEL_MM and distance >= _COARSE_SLICE_MM:
                 break
