@@ -147,9 +147,9 @@ def test_what_cannot_be_done_is_said() -> None:
     volume, truth = body(shape=(10, 20, 22))
     with pytest.raises(SupportError, match="use labels painted on this scan"):
         fill(volume, truth[:5])
+    painted = np.zeros_like(truth)
+    painted[3, 5:9, 5:9] = 1
     with pytest.raises(SupportError, match="painted are 3"):
-        painted = np.zeros_like(truth)
-        painted[3, 5:9, 5:9] = 1
         fill(volume, painted, slices=[5], plane="axial")
     with pytest.raises(SupportError, match="no axial slice 12"):
         fill(volume, np.ones_like(truth), slices=[12], plane="axial")

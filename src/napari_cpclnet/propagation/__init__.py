@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_cpclnet.propagation.fill import fill, start_fill
+from napari_cpclnet.propagation.filling import fill, start_fill
 from napari_cpclnet.propagation.propagate import ClassScores, Propagation, PropagationReport, propagating
 from napari_cpclnet.propagation.settings import PropagationSettings
 

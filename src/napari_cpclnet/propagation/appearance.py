@@ -51,7 +51,7 @@ def log_ratios(
 
 def _bins(values: NDArray[np.floating]) -> NDArray[np.intp]:
     scaled = (values - _LOW) * (_BINS / (_HIGH - _LOW))
-    return np.clip(scaled, 0, _BINS - 1).astype(np.intp)
+    return np.asarray(np.clip(scaled, 0, _BINS - 1), np.intp)
 
 
 def _histogram(values: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -35,7 +35,8 @@ class Neighbours:
         Distance between the two; beyond the outermost, what such a distance is otherwise, or the distance to the slice
         that is known not to show the class.
     away_mm : float
-        Uncertainty of the interpolation: 0 on a painted slice, largest in the middle; beyond the outermost, the distance.
+        Uncertainty of the interpolation: 0 on a painted slice, largest in the middle; beyond the outermost slice, the
+        distance to it.
     """
 
     below: int | None
@@ -182,7 +183,7 @@ class Evidence:
             unsure = 0.7 * pixel + 0.3 + 0.25 * away
             fractions = (np.array(part, np.float32) - sides[0]) / (sides[1] - sides[0])
             shape = np.stack([way.at(float(t)) for t in fractions])
-            shares = [1 - fractions, fractions]
+            shares = [np.asarray(f, np.float32) for f in (1 - fractions, fractions)]
             end = np.zeros_like(away)
         painted = [(self.picture(i), self.distance[i], share) for i, share in zip(sides, shares, strict=True)]
         carried = carried_distance(images, painted, self._pixel, place.gap_mm)

@@ -1,8 +1,8 @@
 """Outlines carried from a painted slice to another slice by the likeness of small patches.
 
-Label fusion by non-local patches, after Coupe et al., "Patch-based segmentation using expert priors", NeuroImage 54, 2011,
-between the slices of one scan: each pixel takes the signed distance of the painted pixels around it, weighted by how alike
-their surroundings are. So the outlines follow what moves from slice to slice, without a registration.
+Label fusion by non-local patches, after Coupe et al., "Patch-based segmentation using expert priors", NeuroImage 54,
+2011, between the slices of one scan: each pixel takes the signed distance of the painted pixels around it, weighted by
+how alike their surroundings are. So the outlines follow what moves from slice to slice, without a registration.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def carried_distance(
             w *= share[:, None, None]
             total += w * windows[p * len(offsets) + k]
             weight += w
-    return total / np.maximum(weight, 1e-12)
+    return np.asarray(total / np.maximum(weight, 1e-12), np.float32)
 
 
 def _offsets(reach: float, spacing: tuple[float, float]) -> list[tuple[int, int]]:

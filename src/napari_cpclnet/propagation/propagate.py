@@ -1,9 +1,9 @@
 """Painted slices carried through their own scan: shapes interpolated between them, moved to where grey values say.
 
 For every class the signed distances of its painted outlines are interpolated (`shape`), carried by the likeness of
-patches (`matching`), joined with the logarithms of the ratios of grey values' densities inside and around (`appearance`)
-and smoothed within what looks the same (`smoothing`). How much grey values count is decided for each scan and class by
-leaving out one painted slice after the other and predicting it from the rest.
+patches (`matching`), joined with the logarithms of the ratios of grey values' densities inside and around
+(`appearance`) and smoothed within what looks the same (`smoothing`). How much grey values count is decided for each
+scan and class by leaving out one painted slice after the other and predicting it from the rest.
 """
 
 from __future__ import annotations
@@ -111,11 +111,10 @@ def propagating(
     grid = WorkingGrid.around(shown, extent, spacing, settings.working_voxels)
     evidence = Evidence(grid, pictures, shown, empty)
     yield None
-    strength = 0.0
-    if settings.grey_values and not evidence.flat:
-        strength = 1.0
-        for strength in _strengths(evidence):
-            yield None
+    strength = float(settings.grey_values and not evidence.flat)
+    for tried in _strengths(evidence) if strength else ():
+        strength = tried
+        yield None
     weights = _weights(strength)
     scores = np.full((len(grid.slices), *evidence.distance[min(shown)].shape), -LIMIT, np.float32)
     for indices in _stretches(grid.slices, evidence):
@@ -128,7 +127,7 @@ def propagating(
     if strength > 0 and len(grid.slices) > 1:
         images = np.stack([evidence.picture(i) for i in grid.slices])
         fixed = np.isin(grid.slices, list(masks))
-        gaps = np.diff(grid.slices) * spacing[0]
+        gaps = np.diff(np.array(grid.slices, np.float64)) * spacing[0]
         scores = smoothed(scores, images, (grid.spacing[1], grid.spacing[2]), gaps, evidence.radius_mm, fixed)
     yield ClassScores(grid, scores, strength)
 

@@ -46,7 +46,7 @@ def signed_distance(mask: Mask2D, spacing: Spacing2D) -> Map:
     padded = np.pad(mask, 1)
     inside = ndimage.distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1]
     outside = ndimage.distance_transform_edt(~mask, sampling=spacing)
-    return np.where(mask, inside - half, half - outside).astype(np.float32)
+    return np.asarray(np.where(mask, inside - half, half - outside), np.float32)
 
 
 class Interpolation:
@@ -73,7 +73,7 @@ class Interpolation:
         # a piece that is on one of the slices only ends half-way
         maps += [_shrunk(a, fraction) for a in self._ending]
         maps += [_shrunk(b, 1 - fraction) for b in self._beginning]
-        return np.maximum.reduce(maps)
+        return np.asarray(np.maximum.reduce(maps))
 
 
 def _shrunk(distance: Map, fraction: float) -> Map:

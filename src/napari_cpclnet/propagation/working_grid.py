@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -99,7 +101,7 @@ class WorkingGrid:
         """Working scores (n, h, w) on the native pixels of one slice of the scan, linearly interpolated."""
         after = int(np.searchsorted(self.slices, index))
         if self.slices[after] == index:
-            picture = scores[after]
+            picture = np.asarray(scores[after])
         else:
             low, high = self.slices[after - 1], self.slices[after]
             share = np.float32((index - low) / (high - low))
@@ -107,13 +109,13 @@ class WorkingGrid:
         if self.factor == 1:
             return picture
         rows, columns = (_enlarging(n, self.factor) for n in picture.shape)
-        return rows @ picture @ columns.T
+        return np.asarray(rows @ picture @ columns.T)
 
 
 def _thinned(kept: list[int], step: int) -> tuple[int, ...]:
     """The kept slices, and others between them, at most `step` apart."""
     found: list[int] = []
-    for low, high in zip(kept, kept[1:], strict=False):
+    for low, high in itertools.pairwise(kept):
         count = max(1, int(np.ceil((high - low) / step)))
         found += np.rint(np.linspace(low, high, count + 1)[:-1]).astype(int).tolist()
     return tuple(sorted({*found, kept[-1]}))
