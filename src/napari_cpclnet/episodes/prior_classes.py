@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -32,6 +32,8 @@ KINDS = {
 
 _SMALLEST = 60
 """Voxels of a structure that can be a class, at 12 cubic mm."""
+_OWN_HAND = 0.35
+"""Share of the classes whose outline is not quite that of the structure."""
 _OUTSIDE = ("air", "couch", "skin")
 _MEMBERS = membership()
 
@@ -105,8 +107,11 @@ def draw_class(rng: np.random.Generator, body: Body, kind: str | None = None) ->
         kind = str(rng.choice(list(KINDS), p=np.array(list(KINDS.values())) / sum(KINDS.values())))
     if not body.anatomy:
         kind = "part" if rng.random() < 0.25 else "structure"
-    if kind == "lesion":
-        return _lesion(rng, body)
+    found = _of_kind(rng, body, kind)
+    return _in_a_hand_of_its_own(rng, body, found) if found and rng.random() < _OWN_HAND else found
+
+
+def _of_kind(rng: np.random.Generator, body: Body, kind: str) -> DrawnClass | None:
     makers: dict[str, Callable[[np.random.Generator, Body], DrawnClass | None]] = {
         "named": _named,
         "structure": _structure,
@@ -114,6 +119,7 @@ def draw_class(rng: np.random.Generator, body: Body, kind: str | None = None) ->
         "part": _part,
         "union": _union,
         "region": _region,
+        "lesion": _lesion,
     }
     return makers[kind](rng, body)
 
@@ -271,6 +277,29 @@ def _lesion(rng: np.random.Generator, body: Body) -> DrawnClass | None:
     if mask.sum() < 20:
         return None
     return DrawnClass(after, mask, None, "lesion", "lesion")
+
+
+def _in_a_hand_of_its_own(rng: np.random.Generator, body: Body, one: DrawnClass) -> DrawnClass:
+    """The class as somebody paints it who rounds corners, or stays inside or outside of the edge."""
+    low, high = (
+        [
+            int(pick(np.flatnonzero(one.mask.any(tuple(a for a in range(3) if a != axis)))))
+            for axis in range(3)
+        ]
+        for pick in (np.min, np.max)
+    )
+    tight: Box = (slice(low[0], high[0] + 1), slice(low[1], high[1] + 1), slice(low[2], high[2] + 1))
+    box = _grown(tight, 6.0, body.spacing, one.mask.shape)
+    width = float(rng.uniform(1.0, 3.0))
+    smooth = ndimage.gaussian_filter(one.mask[box].astype(np.float32), [width / mm for mm in body.spacing])
+    painted = smooth > rng.uniform(0.3, 0.7)
+    share = painted.sum() / one.mask.sum()
+    if not 0.6 < share < 1.6:  # thin structures vanish
+        return one
+    mask = np.zeros_like(one.mask)
+    mask[box] = painted
+    rival = None if one.rival is None else one.rival & ~mask
+    return replace(one, mask=mask, rival=rival)
 
 
 def _class(rng: np.random.Generator, body: Body, mine: Mask, kind: str, name: str) -> DrawnClass | None:

@@ -30,7 +30,7 @@ class PriorTrainingSettings(BaseModel):
         default=0.5, ge=0, le=1, description="Share of the steps that correct their own answer once more."
     )
     harm: float = Field(
-        default=1.0, ge=0, le=10, description="Weight of Dice that is lost against the prior."
+        default=2.0, ge=0, le=10, description="Weight of Dice that is lost against the prior."
     )
     average: float = Field(default=0.995, ge=0, lt=1, description="Of the running mean of the weights.")
     validate_every: int = Field(default=400, ge=1, description="Steps between validations.")
