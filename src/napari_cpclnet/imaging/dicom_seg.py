@@ -26,6 +26,12 @@ from napari_cpclnet.imaging.volume import Segmentation
 VALUE_NOTE = re.compile(r"label value (\d+)")
 # Frames may be off the even grid of slices by this part of a slice.
 UNEVEN = 0.1
+# Without the distance of slices, so few gaps that are so many times as wide as a slice are several slices each.
+FEW_GAPS, FAR_APART = 2, 4
+# Frames next to each other may have up to so many slices between them, if others show that there are some.
+MOST_EMPTY = 4
+# Cosine of the angle up to which a scan's slices lie as those of a segmentation.
+PARALLEL = 0.9999
 # No scanner makes more slices; a damaged position must not make a volume of any size.
 MOST_SLICES = 20_000
 MOST_VOXELS = 1 << 32
@@ -41,8 +47,16 @@ class SegmentInfo:
     color: tuple[int, int, int] | None
 
 
-def read_dicom_seg(path: Path) -> Segmentation:
+def read_dicom_seg(path: Path, like: Geometry | None = None) -> Segmentation:
     """Read a DICOM segmentation on the smallest grid that holds its frames.
+
+    Parameters
+    ----------
+    path
+        The file.
+    like
+        Grid of the scan it is of, if that is known: its slices tell how far apart those of the segmentation are, of
+        which the empty ones may be left out.
 
     Raises
     ------
@@ -53,7 +67,7 @@ def read_dicom_seg(path: Path) -> Segmentation:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd values are decoded only now
-            return _read(path, header)
+            return _read(path, header, like)
     except (ImageError, GeometryError) as error:
         raise ImageError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
     except MemoryError:
@@ -64,15 +78,14 @@ def read_dicom_seg(path: Path) -> Segmentation:
         ) from error
 
 
-def _read(path: Path, header: FileDataset) -> Segmentation:
+def _read(path: Path, header: FileDataset, like: Geometry | None) -> Segmentation:
     segments = segments_in(header)
     if not segments:
         raise ImageError(f"{path}: is a DICOM segmentation without segments.")
     frames = _frames(path, header)
-    geometry, indices = _grid(path, header, frames)
+    geometry, indices, notes = _grid(path, header, frames, like)
     kind = str(header.get("SegmentationType") or "BINARY")
     names = {one.value: one.name for one in segments}
-    notes: tuple[str, ...] = ()
     if kind == "LABELMAP":
         stored = np.zeros(geometry.shape, np.uint16)
         for index, pixels in zip(indices, _pixels(path, header), strict=True):
@@ -82,9 +95,10 @@ def _read(path: Path, header: FileDataset) -> Segmentation:
             values[one.number] = one.value
         labels = values[stored]
     else:
-        labels, notes = merge(
+        labels, overlaps = merge(
             _masks(path, header, frames, indices, geometry, segments), geometry.shape, names
         )
+        notes = (*notes, *overlaps)
     if kind == "FRACTIONAL":
         notes = (*notes, "Holds fractions; voxels of one half and more were taken.")
     if labels.max(initial=0) <= 255:
@@ -127,8 +141,10 @@ def _group(header: Dataset, frame: Dataset, keyword: str) -> Dataset:
     return Dataset()
 
 
-def _grid(path: Path, header: Dataset, frames: list[Dataset]) -> tuple[Geometry, list[int]]:
-    """Grid around all frames, and the slice of each."""
+def _grid(
+    path: Path, header: Dataset, frames: list[Dataset], like: Geometry | None
+) -> tuple[Geometry, list[int], tuple[str, ...]]:
+    """Grid around all frames, the slice of each, and notes."""
     positions, orientations = [], []
     for frame in frames:
         position = numbers(_group(header, frame, "PlanePositionSequence"), "ImagePositionPatient", 3)
@@ -151,7 +167,7 @@ def _grid(path: Path, header: Dataset, frames: list[Dataset]) -> tuple[Geometry,
     side = side - np.outer(side @ normal, normal)
     if np.linalg.norm(side, axis=1).max() > UNEVEN * spacing.min():
         raise ImageError(f"{path}: its frames are shifted sideways, which cannot be read.")
-    step = _step(measures, depth)
+    step, notes = _step(measures, depth, None if like is None else _step_along(like, normal))
     where = (depth - depth[first]) / step
     if np.abs(where - np.rint(where)).max() > UNEVEN:
         raise ImageError(f"{path}: its frames are unevenly spaced; export it on the slices of its scan.")
@@ -164,22 +180,58 @@ def _grid(path: Path, header: Dataset, frames: list[Dataset]) -> tuple[Geometry,
     axes = np.stack([normal * step, along_rows * spacing[0], along_columns * spacing[1]], axis=1)
     affine[:3, :3] = axes[::-1]
     affine[:3, 3] = positions[first][::-1]
-    return Geometry.from_affine(shape, affine), indices
+    return Geometry.from_affine(shape, affine), indices, notes
 
 
-def _step(measures: Dataset, depth: NDArray[np.float64]) -> float:
-    """Distance of slices. Empty slices have no frame, so the gaps alone may be several slices."""
-    stated = number(measures, "SpacingBetweenSlices")
+def _step(
+    measures: Dataset, depth: NDArray[np.float64], of_scan: float | None
+) -> tuple[float, tuple[str, ...]]:
+    """Distance of slices, and notes. Empty slices have no frame, so the gaps alone may be several slices."""
+    stated, thickness = number(measures, "SpacingBetweenSlices"), number(measures, "SliceThickness")
     gaps = np.diff(np.unique(np.round(depth, 3)))
-    smallest = float(gaps.min()) if len(gaps) else None
-    thickness = number(measures, "SliceThickness")
-    for step in (stated, thickness):
-        if step is not None and (
-            smallest is None or np.all(np.abs(gaps / step - np.rint(gaps / step)) <= UNEVEN)
-        ):
-            # Rounded headers would drift away over many slices; the frames know better.
-            return step if smallest is None else float(gaps.sum() / np.rint(gaps / step).sum())
-    return smallest or 1.0
+    if not len(gaps):
+        known = stated or of_scan or thickness
+        return (known, ()) if known else (1.0, ("The slice thickness is missing; 1 mm is assumed.",))
+    if of_scan is not None and not (
+        _are_multiples(gaps, of_scan) and of_scan >= 0.9 * (stated or thickness or 0)
+    ):
+        of_scan = None  # of another series, or of finer slices than these frames
+    if of_scan is None and stated is not None and _are_multiples(gaps, stated):
+        of_scan = stated
+    if of_scan is not None:
+        return _averaged(gaps, of_scan), ()
+    widest = _common(gaps)
+    # Slices thinner than their distance are usual; a few frames so far apart have empty slices between them.
+    far = thickness is not None and len(gaps) <= FEW_GAPS and widest >= FAR_APART * thickness
+    if thickness is not None and far and _are_multiples(gaps, thickness):
+        note = f"The distance of its slices is missing; their thickness, {thickness:.4g} mm, is taken for it."
+        return _averaged(gaps, thickness), (note,)
+    return _averaged(gaps, widest), ()
+
+
+def _are_multiples(gaps: NDArray[np.float64], step: float) -> bool:
+    parts = gaps / step
+    return bool(np.all(np.rint(parts) >= 1) and np.all(np.abs(parts - np.rint(parts)) <= UNEVEN))
+
+
+def _averaged(gaps: NDArray[np.float64], step: float) -> float:
+    """A step that rounding does not make drift away over many slices: the frames know better than headers."""
+    return float(gaps.sum() / np.rint(gaps / step).sum())
+
+
+def _common(gaps: NDArray[np.float64]) -> float:
+    """Widest distance of which all gaps are multiples; the smallest gap if there is none."""
+    smallest = float(gaps.min())
+    return next(
+        (smallest / n for n in range(1, MOST_EMPTY + 1) if _are_multiples(gaps, smallest / n)), smallest
+    )
+
+
+def _step_along(scan: Geometry, normal: NDArray[np.float64]) -> float | None:
+    """Distance of the slices of a scan, along the axis that has the direction of a normal (L, P, S)."""
+    along = np.abs(normal[::-1] @ np.array(scan.direction))
+    axis = int(np.argmax(along))
+    return scan.spacing[axis] if along[axis] > PARALLEL else None
 
 
 def _masks(

@@ -75,7 +75,7 @@ def read_segmentation(
     if kind == "RTSTRUCT":
         found, placed = _outlines(path, like), True
     elif kind == "SEG":
-        found, placed = read_dicom_seg(path), True
+        found, placed = read_dicom_seg(path, None if like is None else _target(like)[0]), True
     else:
         found, placed = _read_image(path, classes or {})
     found = found.replaced(classes=dict(sorted((found.classes | (classes or {})).items())))
