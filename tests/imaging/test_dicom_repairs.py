@@ -129,7 +129,7 @@ def test_a_localiser_slice_in_a_series_is_left_out_and_said(tmp_path: Path) -> N
     write_place(tmp_path / "a.dcm", (0, 0, 0), (1, 0, 0, 0, 0, -1))
     volume = read_volume(tmp_path)
     assert volume.array.shape[0] == 3
-    assert volume.notes[0].startswith("1 slice was left out: of another orientation or size")
+    assert volume.notes[0].startswith("1 slice was left out: of another orientation, size or frame")
 
 
 def test_of_two_orientations_one_must_be_chosen(tmp_path: Path) -> None:

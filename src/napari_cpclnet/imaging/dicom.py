@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom.dataset import FileDataset
 
 from napari_cpclnet.errors import ImageError
+from napari_cpclnet.imaging.dicom_frames import Frame
 from napari_cpclnet.imaging.dicom_geometry import Stack, stack_of
-from napari_cpclnet.imaging.dicom_headers import code, is_image, read_header, sequence, text
-from napari_cpclnet.imaging.dicom_pixels import recent, rescaled, slice_of
+from napari_cpclnet.imaging.dicom_headers import code, is_image, read_header
+from napari_cpclnet.imaging.dicom_meaning import Meaning, meaning_of, padding_note
+from napari_cpclnet.imaging.dicom_pixels import Picture, recent, rescaled, slice_of
 from napari_cpclnet.imaging.dicom_series import SeriesInfo, survey
 from napari_cpclnet.imaging.itk_files import open_image
-from napari_cpclnet.imaging.modality import detect_modality
-from napari_cpclnet.imaging.suv import suv_factor
-from napari_cpclnet.imaging.volume import Modality, Volume
+from napari_cpclnet.imaging.volume import Volume
 
 # Of a folder of hundreds of series an error names the first ones; `info` lists them all.
 MOST_NAMED = 12
-AIR_HU = -1024.0
 
 
 def read_dicom_folder(folder: Path, series: str | None, lazy_above: int | None = None) -> Volume | None:
@@ -101,9 +99,12 @@ def read_series(
     stack = stack_of(where, info.frames)
     if info.problem:
         raise ImageError(f"{where}: {info.problem}")
-    meaning = _meaning(info, stack)
-    fill = AIR_HU if meaning.modality == "CT" else 0.0
-    array = (_lazy_array if lazy else _array)(stack, np.float32(meaning.factor), fill)
+    meaning = _meaning(where, info, stack)
+    factor, is_padded = np.float32(meaning.factor), None
+    if lazy:
+        array = _lazy_array(stack, factor, meaning.fill)
+    else:
+        array, is_padded = _array(stack, factor, meaning.fill)
     return Volume(
         array,
         stack.geometry,
@@ -112,56 +113,33 @@ def read_series(
         name or info.name,
         source or info.folder,
         calibrated=stack.frames[0].pixel is not None,
-        notes=meaning.notes,
+        notes=(*meaning.notes, *padding_note(stack.frames, meaning, is_padded)),
         series=_series_of(info, source),
     )
 
 
 def unit_and_notes(info: SeriesInfo) -> tuple[str, tuple[str, ...]]:
-    """Unit of a series, and all that `read_series` would note, without decoding a pixel.
+    """Unit of a series, and all that `read_series` would note, from its headers and at most a few of its slices.
 
     Raises
     ------
     ImageError
-        If its slices form no volume.
+        If its slices form no volume, or their values do not fit together.
     """
-    meaning = _meaning(info, stack_of(str(info.folder), info.frames))
-    return meaning.unit, meaning.notes
+    where = str(info.folder)
+    stack = stack_of(where, info.frames)
+    meaning = _meaning(where, info, stack)
+    return meaning.unit, (*meaning.notes, *padding_note(stack.frames, meaning))
 
 
 def _is_large(info: SeriesInfo, lazy_above: int | None) -> bool:
     return lazy_above is not None and info.n_bytes > lazy_above
 
 
-@dataclass(frozen=True)
-class _Meaning:
-    """What the values of a series are, once multiplied by the factor."""
-
-    modality: Modality
-    unit: str
-    factor: float
-    notes: tuple[str, ...]
-
-
-def _meaning(info: SeriesInfo, stack: Stack) -> _Meaning:
-    header = read_header(stack.frames[0].path)
-    if header is None:
-        raise ImageError(f"{stack.frames[0].path}: is no DICOM file, or its header is damaged.")
+def _meaning(where: str, info: SeriesInfo, stack: Stack) -> Meaning:
+    meaning = meaning_of(where, stack)
     left_out = info.notes[: len(info.notes) - len(stack.notes)]
-    notes = (*left_out, *stack.notes, *_scale_notes(stack))
-    modality, unit = detect_modality(np.empty(0), dicom_modality=text(header, "Modality"))
-    kind = _rescale_type(header)
-    if modality == "CT" and kind not in ("", "HU", "HU_MOD"):
-        unit = ""
-        notes = (*notes, f"The CT values are of type {kind}, not HU.")
-    factor = 1.0
-    if modality == "PT":
-        # The tracer is described in tags that only PET has; of other series the few tags of the frames are enough.
-        paths = dict.fromkeys(frame.path for frame in stack.frames)
-        headers = [found for path in paths if (found := read_header(path)) is not None]
-        factor, unit, suv_notes = suv_factor(headers)
-        notes = (*notes, *suv_notes)
-    return _Meaning(modality, unit, factor, notes)
+    return replace(meaning, notes=(*left_out, *stack.notes, *meaning.notes))
 
 
 def _series_of(info: SeriesInfo, source: Path | None) -> str | None:
@@ -171,8 +149,17 @@ def _series_of(info: SeriesInfo, source: Path | None) -> str | None:
     return info.id if source.is_dir() else None
 
 
-def _array(stack: Stack, factor: np.float32, fill: float) -> Any:
-    load = recent(rescaled)
+def _array(stack: Stack, factor: np.float32, fill: float) -> tuple[Any, bool]:
+    """Array (z, y, x), and whether there were voxels of the padding value."""
+    padded: set[Path] = set()
+
+    def watched(frame: Frame) -> Picture:
+        picture = rescaled(frame)
+        if frame.padding is not None and np.isnan(picture).any():
+            padded.add(frame.path)
+        return picture
+
+    load = recent(watched)
     # The first slice is decoded before memory for all is taken: a damaged header may promise any size.
     first = slice_of(stack, 0, load, fill)
     array = np.empty(stack.geometry.shape, np.float32)
@@ -181,7 +168,7 @@ def _array(stack: Stack, factor: np.float32, fill: float) -> Any:
         array[index] = slice_of(stack, index, load, fill)
     if factor != 1:
         array *= factor
-    return array
+    return array, bool(padded)
 
 
 def _lazy_array(stack: Stack, factor: np.float32, fill: float) -> Any:
@@ -200,24 +187,15 @@ def _lazy_array(stack: Stack, factor: np.float32, fill: float) -> Any:
     return da.map_blocks(block, chunks=chunks, dtype=np.float32, meta=np.empty((0, 0, 0), np.float32))
 
 
-def _scale_notes(stack: Stack) -> tuple[str, ...]:
-    if any(frame.slope == 0 for frame in stack.frames):
-        return ("RescaleSlope is 0 in some slices; their stored values are kept.",)
-    return ()
-
-
-def _rescale_type(header: FileDataset) -> str:
-    places = [*sequence(header, "SharedFunctionalGroupsSequence")]
-    places += sequence(header, "PerFrameFunctionalGroupsSequence")[:1]
-    groups = [inner for place in places for inner in sequence(place, "PixelValueTransformationSequence")]
-    return next((kind for place in (*groups, header) if (kind := text(place, "RescaleType"))), "")
-
-
 def _kind(found: Sequence[SeriesInfo]) -> str:
     if len({one.id.partition("#")[0] for one in found}) > 1:
         return "DICOM series"
     if all(one.part.startswith("phase") for one in found):
         return "phases"
+    if all(one.part.startswith("pass") for one in found):
+        return "passes whose slices lie between each other"
+    if any("frame of reference" in one.part for one in found):
+        return "stacks of slices in different frames of reference"
     return "stacks of slices of different orientations or sizes"
 
 

@@ -24,8 +24,8 @@ from napari_cpclnet.imaging.dicom_headers import (
     value_of,
 )
 
-# Values by keyword, as `dicom_headers.plain` gives them.
-Header = dict[str, Any]
+# Values by keyword or number, as `dicom_headers.plain` gives them.
+Header = dict[str | int, Any]
 
 # What tells the phases of a series apart, in the order in which a reader of scans would name them: the group of
 # an enhanced frame in which it stands, and how to say it. The last ones only serve where nothing better does.
@@ -47,18 +47,24 @@ TRAITS: dict[str, tuple[str, str]] = {
     "NominalCardiacTriggerDelayTime": ("CardiacSynchronizationSequence", "trigger time {} ms"),
     "FrameReferenceTime": ("", "frame time {} ms"),
     "StackID": ("FrameContentSequence", "stack {}"),
+    "KVP": ("", "{} kV"),
+    "SliceThickness": ("", "slices of {} mm"),
+    "SeriesNumber": ("", "series number {}"),
     "AcquisitionNumber": ("", "acquisition {}"),
     "FrameAcquisitionNumber": ("FrameContentSequence", "acquisition {}"),
 }
 _FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
 _KEPT = """
-    SOPClassUID SOPInstanceUID SeriesInstanceUID Modality SeriesDescription SeriesNumber SeriesDate
+    SOPClassUID SOPInstanceUID SeriesInstanceUID Modality SeriesDescription SeriesDate
     AcquisitionDate StudyDate InstanceNumber Rows Columns SamplesPerPixel PhotometricInterpretation
-    NumberOfFrames BitsAllocated BitsStored PixelRepresentation PixelSpacing SliceThickness
+    FrameOfReferenceUID NumberOfFrames BitsAllocated BitsStored PixelRepresentation PixelSpacing
     SpacingBetweenSlices ImagePositionPatient ImageOrientationPatient RescaleSlope RescaleIntercept
-    RescaleType SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
+    RescaleType PixelPaddingValue PixelPaddingRangeLimit SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
 """
-KEYWORDS = (*TRAITS, *_KEPT.split())
+# NumberOfImagesInMosaic of Siemens and of United Imaging, each below the name of its maker.
+MOSAIC_TAGS = (0x0019100A, 0x00651050)
+_MAKERS = (0x00190010, 0x00650010)
+KEYWORDS: tuple[str | int, ...] = (*TRAITS, *_KEPT.split(), *_MAKERS, *MOSAIC_TAGS)
 # No scanner makes larger pictures; a damaged size must not ask for any amount of memory.
 MOST_PIXELS = 1 << 28
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -91,10 +97,18 @@ class Frame:
         Values of ImageType.
     traits
         What may tell it from frames at the same position, by keyword of `TRAITS`.
+    reference
+        FrameOfReferenceUID, in whose coordinates the position is; empty if missing.
     syntax
         TransferSyntaxUID; empty if missing.
     mirror
         Sum of the least and the greatest stored value where bright and dark are swapped (MONOCHROME1); else None.
+    rescale_type
+        RescaleType, in capitals; empty if missing.
+    lowest
+        Least value that its pixels can hold, rescaled.
+    padding
+        Least and greatest stored value that mean that nothing was measured there; None if there is none.
     refusal
         Why its pixels cannot be used, as the rest of a sentence; empty if they can.
     """
@@ -113,8 +127,12 @@ class Frame:
     intercept: float | None
     image_type: tuple[str, ...]
     traits: dict[str, str]
+    reference: str = ""
     syntax: str = ""
     mirror: float | None = None
+    rescale_type: str = ""
+    lowest: float = 0.0
+    padding: tuple[float, float] | None = None
     refusal: str = ""
 
     @property
@@ -145,12 +163,28 @@ def _refusal(path: Path, header: Header, n_frames: int, described: int) -> str:
         return f"says it has slices of {size} pixels, which is damage; export it again."
     if described and described != n_frames:
         return f"says it has {n_frames} frames, but describes {described}; export it again."
+    if n_tiles := _tiles(header):
+        return (
+            f"is a mosaic: its picture holds {n_tiles} slices side by side, whose places it does not say; convert it "
+            "with dcm2niix, or export it as an enhanced image."
+        )
     if n_frames > 1 and not described:
         return (
             f"is a multi-frame DICOM file of {n_frames} frames that do not say where they lie; "
             "export it as single slices or as an enhanced image."
         )
     return _too_small(path, header, n_frames)
+
+
+def _tiles(header: Header) -> str:
+    """How many slices a picture holds side by side, as scanners store series of brains; empty if it is one slice."""
+    for tag in MOSAIC_TAGS:
+        value = value_of(header, tag)
+        number = int.from_bytes(value[:4], "little") if isinstance(value, bytes) else real({"": value}, "")
+        if number is not None and number > 1:
+            return f"{number:g}"
+    words = {word.upper() for word in texts(header, "ImageType")}
+    return "several" if words & {"MOSAIC", "VFRAME"} else ""
 
 
 def _too_small(path: Path, header: Header, n_frames: int) -> str:
@@ -217,6 +251,12 @@ def _frame(path: Path, header: Header, item: Any, index: int, n_frames: int, ref
         (v for name in _FRAME_TYPES for p in group(name) if (v := texts(p, "FrameType"))),
         texts(header, "ImageType"),
     )
+    slope = scalar("PixelValueTransformationSequence", "RescaleSlope")
+    intercept = scalar("PixelValueTransformationSequence", "RescaleIntercept")
+    kind = next(
+        (word for place in group("PixelValueTransformationSequence") if (word := text(place, "RescaleType"))),
+        "",
+    )
     return Frame(
         path,
         index,
@@ -228,14 +268,43 @@ def _frame(path: Path, header: Header, item: Any, index: int, n_frames: int, ref
         floats("PlaneOrientationSequence", "ImageOrientationPatient", 6),
         floats(measures, "PixelSpacing", 2),
         thickness,
-        scalar("PixelValueTransformationSequence", "RescaleSlope"),
-        scalar("PixelValueTransformationSequence", "RescaleIntercept"),
+        slope,
+        intercept,
         frame_type,
         dict(_traits(header, item)),
+        text(header, "FrameOfReferenceUID"),
         syntax_of(header),
         _mirror(header),
+        kind.upper(),
+        min(bound * (slope or 1.0) for bound in _stored_bounds(header)) + (intercept or 0.0),
+        _padding(header),
         refusal,
     )
+
+
+def _stored_bounds(header: Header) -> tuple[float, float]:
+    """Least and greatest value that the pixels can hold as they are stored."""
+    bits = min(count(header, "BitsStored") or count(header, "BitsAllocated") or 16, 64)
+    return (
+        (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
+        if count(header, "PixelRepresentation")
+        else (0.0, 2.0**bits - 1)
+    )
+
+
+def _padding(header: Header) -> tuple[float, float] | None:
+    """Stored values that stand for padding, as signed or unsigned as the pixels, whatever the tag's own type is."""
+    found = [
+        int(value)
+        for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
+        if (value := real(header, keyword)) is not None
+    ]
+    if not found or real(header, "PixelPaddingValue") is None:
+        return None
+    span = 1 << min(count(header, "BitsAllocated") or 16, 64)
+    signed = count(header, "PixelRepresentation") > 0
+    wrapped = [(v + span // 2) % span - span // 2 if signed else v % span for v in found]
+    return float(min(wrapped)), float(max(wrapped))
 
 
 def _traits(header: Header, item: Any) -> Iterator[tuple[str, str]]:

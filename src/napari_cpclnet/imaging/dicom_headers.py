@@ -22,7 +22,7 @@ from napari_cpclnet.errors import ImageError
 NO_SCANS = ("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO")
 
 
-def read_header(path: Path, keywords: Sequence[str] | None = None) -> FileDataset | None:
+def read_header(path: Path, keywords: Sequence[str | int] | None = None) -> FileDataset | None:
     """Header of a DICOM file without its pixels, or None if the file is no DICOM.
 
     Parameters
@@ -30,7 +30,7 @@ def read_header(path: Path, keywords: Sequence[str] | None = None) -> FileDatase
     path
         The file.
     keywords
-        Tags to keep; the headers of a series of thousands of slices would else fill the memory.
+        Tags to keep, private ones by number; the headers of a series of thousands of slices would else fill the memory.
     """
     try:
         with warnings.catch_warnings():
@@ -90,24 +90,24 @@ def is_image(header: Any) -> bool:
     return count(header, "Rows") > 0 and text(header, "Modality") not in NO_SCANS
 
 
-def plain(header: FileDataset) -> dict[str, Any]:
-    """Values of a header by keyword, and its TransferSyntaxUID; those that are damaged are not in it.
+def plain(header: FileDataset) -> dict[str | int, Any]:
+    """Values of a header by keyword (private ones by number), and its TransferSyntaxUID; not those that are damaged.
 
     Looking up a tag in a dataset takes longer than reading it, which counts where there are thousands of files.
     """
-    values: dict[str, Any] = {}
+    values: dict[str | int, Any] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for place in (header, getattr(header, "file_meta", Dataset())):
             for tag in list(place.keys()):
                 try:
-                    values[keyword_for_tag(tag)] = place[tag].value
+                    values[keyword_for_tag(tag) or int(tag)] = place[tag].value
                 except Exception:  # noqa: BLE001  values are only decoded now, and damage can fail anywhere
                     continue
     return values
 
 
-def value_of(dataset: Any, keyword: str) -> Any:
+def value_of(dataset: Any, keyword: str | int) -> Any:
     """Value of a tag, or None if it is missing or damaged."""
     if isinstance(dataset, dict):
         return dataset.get(keyword)

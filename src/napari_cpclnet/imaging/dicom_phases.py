@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
+
+import numpy as np
 
 from napari_cpclnet.imaging.dicom_frames import TRAITS, Frame
 from napari_cpclnet.imaging.dicom_geometry import SAME_ORIENTATION, distinct_depths
@@ -14,10 +16,16 @@ Part = tuple[str, list[Frame]]
 PLANES = ("sagittal", "coronal", "axial")  # by the patient's axis (L, P, S) the slices are perpendicular to
 # One slice in another orientation than at least this many others is an overview somebody put beside them.
 CLEARLY_A_STACK = 3
+# Of fewer slices nobody can tell whether they are a pass of their own.
+FEWEST_OF_A_PASS = 3
+# Distances of its slices may differ this much, and be so many times as wide as a slice is thick.
+UNEVEN, WIDEST_OF_A_PASS = 0.1, 1.5
+# Slices that differ in these are of different brightness or sharpness, and no volume if they lie between each other.
+INCOMPARABLE = ("ConvolutionKernel", "KVP")
 
 
 def stacks(frames: Sequence[Frame]) -> tuple[list[Part], tuple[str, ...]]:
-    """Frames of one orientation, size and pixel size each, and what was left out.
+    """Frames of one orientation, size, pixel size and frame of reference each, and what was left out.
 
     Returns
     -------
@@ -39,29 +47,58 @@ def stacks(frames: Sequence[Frame]) -> tuple[list[Part], tuple[str, ...]]:
         if single:
             many = "slice was" if single == 1 else "slices were"
             notes = (
-                f"{single} {many} left out: of another orientation or size than the rest (a localiser?).",
+                f"{single} {many} left out: of another orientation, size or frame of reference than the rest "
+                "(a localiser?).",
             )
             found = [stack for stack in found if len(stack) > 1]
     # Many pictures, each in a direction of its own, are projections or a planning view, and no volumes.
     if len(found) > 2 and all(len(stack) == 1 for stack in found):
+        if all(_fits(frames[0], frame, of_one_reference=False) for frame in frames):
+            notes = (
+                "Each slice has a FrameOfReferenceUID of its own (an anonymiser's mistake?): their positions are taken "
+                "to be in one frame of reference.",
+            )
         found = [list(frames)]
     if len(found) == 1:
         return [("", found[0])], notes
-    planes = [_plane(stack[0]) for stack in found]
-    return [
-        (f"stack {i} of {len(found)}: {plane}, {stack[0].size[0]} x {stack[0].size[1]}", stack)
-        for i, (plane, stack) in enumerate(zip(planes, found, strict=True), start=1)
-    ], notes
+    references = list(dict.fromkeys(stack[0].reference for stack in found))
+    parts = []
+    for number, stack in enumerate(found, start=1):
+        first = stack[0]
+        said = f"stack {number} of {len(found)}: {_plane(first)}, {first.size[0]} x {first.size[1]}"
+        if len(references) > 1:
+            said += f", frame of reference {references.index(first.reference) + 1}"
+        parts.append((said, stack))
+    return parts, notes
 
 
-def phases(frames: list[Frame]) -> list[Part]:
-    """Split frames that share positions into phases (times, echoes, image types, ...); one part if nothing does."""
+def phases(frames: list[Frame], modality: str) -> list[Part]:
+    """Split the frames of a stack into those that can be a volume.
+
+    Parameters
+    ----------
+    frames
+        Of one orientation and size.
+    modality
+        DICOM modality.
+
+    Returns
+    -------
+    list of (label, frames)
+        Frames that share positions by phase (times, echoes, image types, ...), those that lie between each other by
+        pass; one part without a label if nothing tells them apart.
+    """
     depths = distinct_depths(frames)
     if depths is None or len(frames) < 2:
         return [("", frames)]
     n_positions = max(depths) + 1
+    if n_positions == len(frames):
+        passes = next(_passes(frames, modality), [])
+        n = len(passes)
+        named = [(f"pass {i} of {n}: {label}", part) for i, (label, part) in enumerate(passes, start=1)]
+        return named or [("", frames)]
     # Many slices at one position are a cine or a bolus watch: a picture at each time, and no volume at any.
-    if n_positions in (1, len(frames)):
+    if n_positions == 1:
         return [("", frames)]
     split = next(_splits(frames, depths, n_positions), None)
     if split is None:
@@ -69,6 +106,44 @@ def phases(frames: list[Frame]) -> list[Part]:
     return [
         (f"phase {i} of {len(split)}: {label}", members) for i, (label, members) in enumerate(split, start=1)
     ]
+
+
+def _passes(frames: list[Frame], modality: str) -> Iterator[list[Part]]:
+    """Ways to split frames, of which no two are at one position, into passes whose slices lie between each other.
+
+    Slices of which each pass alone has gaps were made one after the other for one volume.
+    """
+    ranks = list(range(len(frames)))
+    for key in TRAITS:
+        if 1 < len({frame.traits.get(key, "") for frame in frames}) <= len(frames) // FEWEST_OF_A_PASS:
+            parts = _by_traits(frames, ranks, (key,))
+            alone = key in INCOMPARABLE or all(_is_whole(members, modality) for _, members in parts)
+            if alone and _lie_between(parts):
+                yield parts
+
+
+def _lie_between(parts: list[Part]) -> bool:
+    """Whether the parts do not follow one another along the stack."""
+    ends = sorted((min(depths), max(depths)) for depths in (_depths(members) for _, members in parts))
+    return any(following[0] < before[1] for before, following in pairwise(ends))
+
+
+def _is_whole(members: list[Frame], modality: str) -> bool:
+    """Whether frames are an even stack, and not every second slice of one that was made in turns, as MR is."""
+    gaps = np.diff(sorted(_depths(members)))
+    if len(members) < FEWEST_OF_A_PASS:
+        return False
+    usual = float(np.median(gaps))
+    if np.abs(gaps - usual).max() > UNEVEN * usual:
+        return False
+    thickness = members[0].thickness
+    return modality == "CT" or (thickness is not None and usual <= WIDEST_OF_A_PASS * thickness)
+
+
+def _depths(members: list[Frame]) -> list[float]:
+    orientation = np.array(members[0].orientation)
+    normal = np.cross(orientation[:3], orientation[3:])
+    return [float(np.array(frame.position) @ normal) for frame in members]
 
 
 def _splits(frames: list[Frame], depths: list[int], n_positions: int) -> Iterator[list[Part]]:
@@ -119,9 +194,11 @@ def _natural(value: str) -> tuple[float, str]:
         return (0.0, value)
 
 
-def _fits(first: Frame, frame: Frame) -> bool:
+def _fits(first: Frame, frame: Frame, *, of_one_reference: bool = True) -> bool:
     if first.size != frame.size:
         return False
+    if of_one_reference and first.reference and frame.reference and first.reference != frame.reference:
+        return False  # positions in different coordinates say nothing of each other
     if first.pixel is not None and frame.pixel is not None:
         differs = max(abs(a - b) for a, b in zip(first.pixel, frame.pixel, strict=True))
         if differs > 1e-3 * min(map(abs, first.pixel)):

@@ -27,7 +27,7 @@ BEST_RATIO = 200
 
 
 def rescaled(frame: Frame) -> Picture:
-    """Grey values (rows, columns) of a frame: stored value x slope + intercept, in float32.
+    """Grey values (rows, columns) of a frame: stored value x slope + intercept, in float32; NaN for padding.
 
     Raises
     ------
@@ -51,7 +51,18 @@ def rescaled(frame: Frame) -> Picture:
         values *= np.float32(frame.slope)
     if frame.intercept:
         values += np.float32(frame.intercept)
+    if frame.padding is not None:
+        values[_padded(stored, *frame.padding)] = np.nan
     return values
+
+
+def _padded(stored: NDArray[Any], low: float, high: float) -> NDArray[np.bool_]:
+    """Pixels of the padding value; none if measured ones lie on both sides of it, so that it cannot be padding."""
+    padded = (stored >= low) & (stored <= high)
+    beside = stored[~padded]
+    if beside.size and beside.min() < low and beside.max() > high:
+        padded[:] = False
+    return padded
 
 
 def slice_of(stack: Stack, index: int, load: Callable[[Frame], Picture], fill: float) -> Picture:
@@ -83,7 +94,10 @@ def slice_of(stack: Stack, index: int, load: Callable[[Frame], Picture], fill: f
     else:
         weight = np.float32(blend.weight)
         made = (1 - weight) * part(blend.lower) + weight * part(blend.upper)
-    return made if stack.shifts is None else np.nan_to_num(made, nan=fill)
+    used = (stack.frames[blend.lower], stack.frames[blend.upper])
+    if stack.shifts is None and all(frame.padding is None for frame in used):
+        return made
+    return np.where(np.isnan(made), np.float32(fill), made)
 
 
 def moved(picture: Picture, shift: NDArray[np.float64], size: tuple[int, int]) -> Picture:

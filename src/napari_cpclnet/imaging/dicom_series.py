@@ -19,6 +19,7 @@ from napari_cpclnet.imaging.dicom_geometry import stack_of
 from napari_cpclnet.imaging.dicom_headers import code, is_dicom, is_image, plain, read_header, text
 from napari_cpclnet.imaging.dicom_lost import Lost, gap_problem, lost_note
 from napari_cpclnet.imaging.dicom_phases import Part, phases, stacks
+from napari_cpclnet.imaging.dicom_scales import check_scales
 from napari_cpclnet.imaging.walking import walk
 
 NO_SERIES_ID = "no-series-id"
@@ -251,7 +252,7 @@ def _infos(
     parts = [
         (", ".join(filter(None, (stack, phase))), members)
         for stack, of_stack in by_stack
-        for phase, members in phases(of_stack)
+        for phase, members in phases(of_stack, group.modality)
     ]
     for number, (part, members) in enumerate(parts, start=1):
         uid = base if len(parts) == 1 else f"{base}#{number}"
@@ -268,6 +269,7 @@ def _info(
     problem = ""
     try:
         stack = stack_of("", frames)
+        check_scales("", frames, group.modality)
     except ImageError as error:
         problem = str(error).removeprefix(": ")
         problem = problem.removeprefix(f"{frames[0].path}: ")

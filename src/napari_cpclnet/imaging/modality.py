@@ -16,6 +16,8 @@ ANYWHERE = re.compile(r"(?:^|[_\-. ])(ct|mri?|pet|pt)(?=\d*(?:[_\-. ]|$))", re.I
 
 # Looking at a million voxels is enough for a histogram.
 SAMPLE = 1_000_000
+# Fewer voxels than this part are outliers: resampling undershoots beside sharp edges.
+_SOME = 1e-3
 
 
 def modality_of_word(word: str) -> Modality:
@@ -30,12 +32,10 @@ def name_hint(name: str, *, prefix_only: bool = False) -> Modality:
     return found.pop() if len(found) == 1 else "other"
 
 
-def detect_modality(
-    array: NDArray[Any], *, dicom_modality: str | None = None, hint: Modality = "other"
-) -> tuple[Modality, str]:
+def detect_modality(array: NDArray[Any], *, hint: Modality = "other") -> tuple[Modality, str]:
     """Modality and unit of an array of grey values.
 
-    A DICOM modality decides. Else the values do: Hounsfield units reach far below zero, a CT windowed to 8
+    Hounsfield units reach far below zero, a CT windowed to 8
     bits piles up at both ends with soft tissue in between, SUV are fractions with a long tail, and what is
     left with a range beyond 8 bits and no negative value is MR. ``hint`` (from a file name) only counts where
     the values do not tell.
@@ -44,22 +44,15 @@ def detect_modality(
     ----------
     array
         Grey values of any shape.
-    dicom_modality
-        Value of the DICOM tag Modality, if there is one.
     hint
         What the file name hints at.
 
     Returns
     -------
     tuple
-        Modality, and the unit ``"HU"``, ``"HU8"``, ``"SUVbw"`` or empty where it is unknown. PET from DICOM
-        has its unit in other tags, so it is empty here.
+        Modality, and the unit ``"HU"``, ``"HU8"``, ``"SUVbw"`` or empty where it is unknown.
     """
     values = _sample(array)
-    if dicom_modality is not None:
-        modality = TAGS.get(dicom_modality.upper(), "other")
-        # PS3.3 C.8.2.1: rescaled CT values are Hounsfield units unless RescaleType says otherwise.
-        return modality, "HU" if modality == "CT" else ""
     if _is_hounsfield(values):
         return "CT", "HU"
     if _is_8bit(values):
@@ -79,7 +72,7 @@ def detect_modality(
 def unit_of(modality: Modality, array: NDArray[Any]) -> str:
     """Unit of values whose modality is known: ``"HU"``, ``"HU8"``, ``"SUVbw"``, or empty if unclear."""
     values = _sample(array)
-    if modality == "CT" and values.size and values.min() < 0:
+    if modality == "CT" and (_is_hounsfield(values) or _is_window_of_hounsfield(values)):
         return "HU"
     if modality == "CT" and _is_8bit(values):
         return "HU8"
@@ -91,12 +84,48 @@ def _sample(array: NDArray[Any]) -> NDArray[Any]:
     return flat[:: max(1, flat.size // SAMPLE)]
 
 
+def has_offset(values: NDArray[Any]) -> bool:
+    """Whether a CT's values lie about 1000 above Hounsfield units: tissue near 1000, and next to nothing below air.
+
+    Parameters
+    ----------
+    values
+        Finite grey values of any shape.
+    """
+    # One lowest value is padding, or where values were clipped.
+    above = values[values > values.min(initial=0)] if values.size else values
+    if above.size == 0:
+        return False
+    low, tissue = (float(np.mean((above > a) & (above < b))) for a, b in ((-np.inf, -200), (850, 1300)))
+    between = float(np.mean((above > 350) & (above < 700)))
+    return low < _SOME and tissue > 0.05 and tissue > between
+
+
+def unit_note(modality: Modality, unit: str) -> tuple[str, ...]:
+    """A sentence about CT and PET whose unit is unknown."""
+    name = {"CT": "Hounsfield units", "PT": "SUV"}.get(modality)
+    if name is None or unit:
+        return ()
+    return (f"The values are not known to be {name}; they are scaled by percentiles.",)
+
+
 def _is_hounsfield(values: NDArray[Any]) -> bool:
     """Air near -1000 HU and soft tissue around 0 HU; a standardised MR never reaches -200."""
     if values.size == 0 or values.min() > -200:
         return False
+    low = float(np.mean(values <= -200))
     tissue = float(np.mean((values > -200) & (values < 300)))
-    return bool(values.max() > 0 and values.min() >= -10000 and tissue > 0.02)
+    within = values.max() > 0 and values.min() >= -10000
+    return bool(within and low >= _SOME and tissue > 0.02 and not has_offset(values))
+
+
+def _is_window_of_hounsfield(values: NDArray[Any]) -> bool:
+    """A CT clipped to a window around soft tissue: fat and what is darker make up more than a few undershoots."""
+    if values.size == 0 or values.min() > -50:
+        return False
+    dark = float(np.mean(values <= -50))
+    tissue = float(np.mean((values > -50) & (values < 300)))
+    return bool(dark >= 0.005 and tissue > 0.02 and values.min() >= -10000 and not has_offset(values))
 
 
 def _is_8bit(values: NDArray[Any]) -> bool:

@@ -15,7 +15,7 @@ from napari_cpclnet.imaging.dicom import read_dicom_file, read_dicom_folder
 from napari_cpclnet.imaging.dicom_headers import is_dicom
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.itk_files import READERS, RawImage, open_image, read_itk, volume_suffix
-from napari_cpclnet.imaging.modality import detect_modality, name_hint, unit_of
+from napari_cpclnet.imaging.modality import detect_modality, name_hint, unit_note, unit_of
 from napari_cpclnet.imaging.pictures import PICTURES, is_picture, natural_key, read_picture, read_stack
 from napari_cpclnet.imaging.shear import SHEAR, shear_of, straighten
 from napari_cpclnet.imaging.volume import MODALITIES, Modality, Volume
@@ -105,7 +105,10 @@ def read_volume(
     lazy = hasattr(volume.array, "dask")  # to look at every voxel would be to read it all
     array = volume.array if lazy else finite(path, volume.array)
     if modality is not None and modality != volume.modality:
-        volume = volume.replaced(modality=modality, unit=unit_of(modality, array))
+        unit = unit_of(modality, array)
+        volume = volume.replaced(
+            modality=modality, unit=unit, notes=(*volume.notes, *unit_note(modality, unit))
+        )
     return volume if array is volume.array else volume.replaced(array=array)
 
 
@@ -166,7 +169,7 @@ def _from_pictures(path: Path, array: NDArray[Any]) -> Volume:
     modality, unit, notes = _guess(array, name_hint(name))
     if stated != "other":
         modality, unit = stated, unit_of(stated, array)
-        notes = (f"Taken as {stated} because of the file name.",)
+        notes = (f"Taken as {stated} because of the file name.", *unit_note(modality, unit))
     geometry = Geometry((array.shape[0], array.shape[1], array.shape[2]))
     notes = (*notes, "Pictures carry no voxel size; 1 mm is a placeholder.")
     return Volume(array, geometry, modality, unit, name, path, calibrated=False, notes=notes)
@@ -176,13 +179,13 @@ def _guess(array: NDArray[Any], hint: Modality) -> tuple[Modality, str, tuple[st
     modality, unit = detect_modality(array)
     if modality == "other" and hint != "other":
         modality, unit = detect_modality(array, hint=hint)
-        return modality, unit, (f"Taken as {modality} because of the file name.",)
+        return modality, unit, (f"Taken as {modality} because of the file name.", *unit_note(modality, unit))
     if modality == "other":
         return modality, unit, ("The modality is unknown; intensities are scaled by percentiles.",)
     if modality == "MR" and hint in ("CT", "PT"):
         # Positive values beyond 8 bits are what MR looks like, but not only MR: the name settles it.
         modality, unit = detect_modality(array, hint=hint)
-        return modality, unit, (f"Taken as {modality} because of the file name.",)
+        return modality, unit, (f"Taken as {modality} because of the file name.", *unit_note(modality, unit))
     of_unit = {"HU": " in HU", "HU8": " windowed to 8 bits", "SUVbw": " in SUV by body weight"}.get(unit, "")
     return modality, unit, (f"Taken as {modality}{of_unit} because of its values.",)
 
