@@ -78,7 +78,12 @@ def test_results_go_where_the_window_puts_them(work, run):
     write_project(
         work, project.model_copy(update={"settings": settings, "queries": (*project.queries, file)})
     )
+    # but not outside the project's folder because the project says so
     code, _, err = run("--project", work)
+    assert code == 2
+    assert f"say --out '{work.parent / 'out'}' if that is meant" in err
+    assert not (work.parent / "out").exists()
+    code, _, err = run("--project", work, "--out", work.parent / "out")
     assert code == 0, err
     names = ["mr_labels.seg.nrrd", "third_labels.seg.nrrd"]
     assert sorted(path.name for path in (work.parent / "out").iterdir()) == names
@@ -153,3 +158,15 @@ def test_contradictions_are_refused_in_one_sentence(work, run, arguments, words)
     assert code == 2
     assert words in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("output", ["/tmp/elsewhere", "results/../../elsewhere", "link"])
+def test_a_project_does_not_write_outside_its_folder_on_its_own(work, run, output):
+    (work / "link").symlink_to(work.parent)
+    project = read_project(work)
+    settings = project.settings.model_copy(update={"output": output})
+    write_project(work, project.model_copy(update={"settings": settings}))
+    code, _, err = run("--project", work)
+    assert code == 2
+    assert "outside its folder; say --out" in err
+    assert not list(work.parent.glob("*_labels*"))

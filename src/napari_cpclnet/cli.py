@@ -169,7 +169,7 @@ def segment(
     Writes <query name>_labels.<format> on the query's own grid, with the label values of the support.
     """
     with user_errors():
-        from napari_cpclnet.cli_project import project_outputs
+        from napari_cpclnet.cli_project import check_output, project_outputs
         from napari_cpclnet.cli_segment import SegmentJob, run_segment
 
         pairs = support_pairs(support or [])
@@ -184,6 +184,8 @@ def segment(
             plane=other_plane,
         )
         kept_out, kept_format = (None, None) if project is None else project_outputs(project)
+        if project is not None and kept_out is not None and out is None:
+            check_output(kept_out, project)
         job = SegmentJob(
             project=project,
             supports=pairs,

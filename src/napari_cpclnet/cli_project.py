@@ -79,11 +79,27 @@ def project_work(folder: Path, more: list[Path] | None, weights: Path | None) ->
 
 def project_outputs(folder: Path) -> tuple[Path, str]:
     """Folder and format of the results: what was chosen in the window, else the project's own folder."""
-    from napari_cpclnet.project import RESULTS, absolute_path, read_project
+    from napari_cpclnet.project import output_folder, read_project
 
-    settings = read_project(folder).settings
-    out = folder / RESULTS if settings.output is None else absolute_path(settings.output, folder)
-    return out, settings.output_format
+    project = read_project(folder)
+    return output_folder(project, folder), project.settings.output_format
+
+
+def check_output(out: Path, folder: Path) -> None:
+    """Refuse an output folder outside the project that only the project names: somebody else may have written it.
+
+    Raises
+    ------
+    ProjectError
+        The sentence says how to agree.
+    """
+    from napari_cpclnet.project import is_inside
+
+    if not is_inside(out, folder):
+        raise ProjectError(
+            f"{folder}: wants its results in {out}, outside its folder; say --out '{out}' if that is meant, or --out "
+            "with another folder."
+        )
 
 
 def say_other_weights(folder: Path, used: str) -> None:

@@ -132,12 +132,49 @@ def test_weights_of_another_network_are_refused(network: CPCLNet, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("architecture", "metadata"), [("{", "{}"), ("{}", "no json"), ("{}", "[1]"), ("{}", "3")]
+    ("architecture", "metadata"),
+    [
+        ("{", "{}"),
+        ("{}", "no json"),
+        ("{}", "[1]"),
+        ("{}", "3"),
+        ("[" * 100_000, "{}"),
+        ("{}", '{"a":' + "[" * 500 + "]" * 500 + "}"),
+    ],
 )
 def test_damaged_metadata_is_refused(tmp_path: Path, architecture: str, metadata: str) -> None:
     path = write(tmp_path / "odd.safetensors", {"x": torch.zeros(1)}, architecture, metadata)
     with pytest.raises(WeightsError, match=r"odd\.safetensors"):
         read_metadata(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(float("nan"), "no numbers"), (float("inf"), "no numbers"), (-6e4, "out of all bounds")],
+)
+@pytest.mark.parametrize("place", [0, -1])
+def test_weights_that_no_training_leaves_are_refused(
+    network: CPCLNet, tmp_path: Path, place: int, value: float, words: str
+) -> None:
+    tensors = {k: v.clone().contiguous() for k, v in network.state_dict().items()}
+    name = sorted(tensors)[place]
+    tensors[name].view(-1)[place] = value
+    path = write(tmp_path / "odd.safetensors", tensors, network.settings.model_dump_json())
+    with pytest.raises(WeightsError, match=rf"'odd\.safetensors' holds values {words}|are {words} .*{name}"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize(
+    "preprocessing", [{"mm_per_pixel": 0}, {"ct_window": [float("nan"), 1]}, {"colour": 1}, [1], "x"]
+)
+def test_weights_whose_scans_were_prepared_impossibly_are_refused(
+    network: CPCLNet, tmp_path: Path, preprocessing: object
+) -> None:
+    tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
+    facts = json.dumps({"preprocessing": preprocessing})
+    path = write(tmp_path / "odd.safetensors", tensors, network.settings.model_dump_json(), facts)
+    with pytest.raises(WeightsError, match=r"odd\.safetensors"):
+        load_weights(path)
 
 
 def test_an_architecture_that_is_no_object_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from napari_cpclnet.errors import OutputError, ProjectError
+from napari_cpclnet.errors import CpclnetError, OutputError, ProjectError
 from napari_cpclnet.project import Project, QueryEntry, SupportEntry, is_project, read_project, write_project
 from napari_cpclnet.project.folder import absolute_path, relative_path
 
@@ -31,7 +31,10 @@ def test_no_folder_of_this_machine_stands_in_the_file(tmp_path, make):
     [
         (None, "holds no project.json"),
         ("{", "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"schema_version": 1, "scans": ' + "[" * 900 + "]" * 900 + "}", "nested too deeply"),
+        ('{"schema_version": 1, "settings": {"output": "a\\u0000b"}}', "holds a zero byte"),
+        ('{"schema_version": 1, "weights": {"path": "' + "x" * 300 + '"}}', "too long"),
         ("[]", "no project"),
         ("{}", "names no version"),
         ('{"schema_version": 99}', "update it"),
@@ -121,3 +124,40 @@ def test_version_0_becomes_the_newest(tmp_path, make):
     assert (project.settings.adapt, project.weights.path) == (20, "../my.safetensors")
     write_project(old, project)
     assert read_project(old) == project
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "pipe", "/proc/kmsg"])
+def test_what_an_old_project_names_is_not_read_if_it_is_no_ordinary_file(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    old = {"version": 0, "support": {"scan": name, "mask": "m"}}
+    (tmp_path / "project.json").write_text(json.dumps(old))
+    with pytest.raises(CpclnetError):
+        read_project(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["masks", "results", "scans"])
+def test_a_project_whose_folder_is_a_link_that_leaves_it_is_not_opened(tmp_path, make, name):
+    work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
+    make(work, tmp_path / "outside")
+    if (work / name).exists():
+        (work / name).rename(elsewhere)
+    else:
+        elsewhere.mkdir()
+    (work / name).symlink_to(elsewhere)
+    with pytest.raises(ProjectError, match="is a link that leaves the project's folder"):
+        read_project(work)
+    (work / name).unlink()
+    (work / "kept").mkdir()
+    elsewhere.rename(work / "kept" / name)
+    (work / name).symlink_to(work / "kept" / name)  # a link that stays inside is nobody's harm
+    read_project(work)
+
+
+def test_a_link_further_down_is_seen_too(tmp_path, make):
+    project = make(tmp_path / "work", tmp_path / "scans")
+    (tmp_path / "work" / "masks" / "deep").symlink_to(tmp_path)
+    (support,) = project.supports
+    support = support.model_copy(update={"mask": "masks/deep/ct.seg.nrrd"})
+    write_project(tmp_path / "work", project.model_copy(update={"supports": (support,)}))
+    with pytest.raises(ProjectError, match="is a link that leaves"):
+        read_project(tmp_path / "work")

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging import Geometry, list_series, read_volume
-from napari_cpclnet.project import Project, ScanEntry, fingerprint, locate, read_project, write_project
+from napari_cpclnet.project import (
+    Project,
+    ScanEntry,
+    fingerprint,
+    locate,
+    open_project,
+    read_project,
+    write_project,
+)
 
 from ..imaging.dicom_series import write_scan  # noqa: TID252
 
@@ -149,3 +159,18 @@ def test_pictures_of_a_folder_are_one_scan(tmp_path):
     assert fingerprint(tmp_path / "stack") == before
     Image.new("L", (4, 4), 9).save(tmp_path / "stack" / "1.png")
     assert fingerprint(tmp_path / "stack") != before
+
+
+@pytest.mark.parametrize("size", [0, 12])
+def test_a_file_without_an_end_is_not_read(work, size):
+    """A project may name any file; those of the system wait for ever or never end."""
+    project = read_project(work)
+    endless = work.parent / "endless.nii"
+    os.mkfifo(endless)
+    kernel = "/proc/kmsg" if Path("/proc/kmsg").exists() else "../endless.nii"
+    for path in ("../endless.nii", kernel):
+        scan = project.scans[0].model_copy(update={"path": path, "size": size})
+        (found, *_) = locate(project.model_copy(update={"scans": (scan,)}), work)
+        assert found.state in ("changed", "missing")
+        opened = open_project(project.model_copy(update={"scans": (scan,), "queries": ()}), work, [found])
+        assert opened.scans == () and len(opened.problems) == 1

@@ -127,3 +127,12 @@ def test_a_place_that_cannot_be_written_gives_an_output_error(tmp_path: Path) ->
     with pytest.raises(OutputError, match="Cannot write the checkpoint to"):
         Run(1).save(tmp_path / "c.safetensors")
     assert os.listdir(tmp_path) == ["c.safetensors"]
+
+
+def test_a_network_that_is_no_number_any_more_is_not_gone_on_with(saved: tuple[Run, Path]) -> None:
+    run, path = saved
+    with torch.no_grad():
+        run.modules["heads"].bias[0] = float("nan")
+    run.save(path)
+    with pytest.raises(WeightsError, match=r"no numbers \(heads\.bias\)"):
+        Run(2).load(path)

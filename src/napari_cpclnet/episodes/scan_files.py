@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from napari_cpclnet.bounded import load_json
 from napari_cpclnet.errors import CpclnetError, SettingsError
 from napari_cpclnet.imaging import ScanRef, Volume, read_segmentation, read_volume
 from napari_cpclnet.preprocessing import (
@@ -100,7 +101,7 @@ def open_scan(path: Path) -> ScanFile:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads(file.metadata()["facts"])
+            facts = load_json(file.metadata()["facts"])
             return ScanFile(path, float(facts["context"]), file.get_tensor("shown").numpy().astype(bool))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         msg = f"'{path}' is damaged: remove it, and it is made again."

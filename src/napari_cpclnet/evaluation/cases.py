@@ -17,9 +17,10 @@ from typing import Any, Literal, cast
 import numpy as np
 import yaml
 
+from napari_cpclnet.bounded import read_text, shown
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.imaging import MODALITIES, Modality, Segmentation, Volume, read_segmentation, read_volume
-from napari_cpclnet.yaml_text import NotYamlError, yaml_checked
+from napari_cpclnet.yaml_text import NotYamlError, load_yaml
 
 COLUMNS = ("patient", "modality", "image", "label", "classes")
 OPTIONAL_COLUMNS = ("side",)
@@ -83,10 +84,10 @@ def read_cases(path: str | Path) -> tuple[Case, ...]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, encoding="utf-8-sig")
     except FileNotFoundError:
         raise SettingsError(f"{path}: there is no such cases table.") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(f"{path}: cannot be read as a cases table ({error}).") from error
     if path.suffix.lower() in (".yaml", ".yml"):
         rows = _yaml_rows(path, text)
@@ -148,9 +149,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _yaml_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        with yaml_checked():
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-            values = yaml.safe_load(text)
+        values, root = load_yaml(text)
     except NotYamlError as error:
         where = f"{path}, line {error.line}" if error.line else str(path)
         raise SettingsError(f"{where}: is no YAML ({error.problem}).") from error
@@ -170,8 +169,7 @@ def _check_columns(where: str, names: Sequence[str]) -> None:
     known = (*COLUMNS, *OPTIONAL_COLUMNS)
     for name in names:
         if name not in known:
-            shown = " ".join(name.split())[:40]  # whatever stands there, the sentence stays one line
-            raise SettingsError(f"{where}: unknown column '{shown}'; known are {', '.join(known)}.")
+            raise SettingsError(f"{where}: unknown column '{shown(name)}'; known are {', '.join(known)}.")
         if list(names).count(name) > 1:
             raise SettingsError(f"{where}: column '{name}' occurs twice.")
     for name in COLUMNS:
@@ -188,14 +186,13 @@ def _case(path: Path, line: int, row: Mapping[str, Any]) -> Case:
     upper = words["modality"].upper()
     modality = _OTHER_NAMES.get(upper, upper)
     if modality not in MODALITIES:
-        raise SettingsError(f"{where}: modality '{words['modality']}' is none of {', '.join(MODALITIES)}.")
-    files = {name: (path.parent / words[name]).resolve() for name in ("image", "label")}
-    for name, file in files.items():
-        if not file.exists():
-            raise SettingsError(f"{where}: {name} {file} does not exist.")
+        raise SettingsError(
+            f"{where}: modality '{shown(words['modality'])}' is none of {', '.join(MODALITIES)}."
+        )
+    files = {name: _file(path, where, name, words[name]) for name in ("image", "label")}
     side = str(row.get("side") or "both").strip()
     if side not in ("both", "support", "query"):
-        raise SettingsError(f"{where}: side '{side}' is none of support, query, both.")
+        raise SettingsError(f"{where}: side '{shown(side)}' is none of support, query, both.")
     return Case(
         patient=words["patient"],
         modality=modality,
@@ -205,6 +202,19 @@ def _case(path: Path, line: int, row: Mapping[str, Any]) -> Case:
         line=line,
         side=cast(Side, side),
     )
+
+
+def _file(table: Path, where: str, name: str, word: str) -> Path:
+    """Path that a cell names, relative to the table."""
+    try:
+        file = (table.parent / word).resolve()
+        there = file.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, links in a circle
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"{where}: {name} '{shown(word)}' is no path ({reason}).") from error
+    if not there:
+        raise SettingsError(f"{where}: {name} {file} does not exist.")
+    return file
 
 
 def _classes(where: str, given: Any) -> dict[int, str]:
@@ -217,9 +227,11 @@ def _classes(where: str, given: Any) -> dict[int, str]:
     classes: dict[int, str] = {}
     for value, name in ((value.strip(), name.strip()) for value, name in pairs):
         if not value.isdecimal() or int(value) == 0 or not name:
-            raise SettingsError(f"{where}: classes must look like 6=liver;1=spleen, not '{value}={name}'.")
+            raise SettingsError(
+                f"{where}: classes must look like 6=liver;1=spleen, not '{shown(f'{value}={name}')}'."
+            )
         if int(value) in classes or name in classes.values():
-            raise SettingsError(f"{where}: classes name {value}={name} twice.")
+            raise SettingsError(f"{where}: classes name {shown(f'{value}={name}')} twice.")
         classes[int(value)] = name
     if not classes:
         raise SettingsError(f"{where}: classes is empty; write for example 6=liver;1=spleen.")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_cpclnet.bounded import load_json, read_text
 from napari_cpclnet.errors import OutputError, SettingsError
 from napari_cpclnet.evaluation.results import (
     CaseResult,
@@ -123,11 +124,15 @@ def best_and_worst(results: Sequence[CaseResult]) -> set[str]:
 
 def _check_same(path: Path, described: Path, description: dict[str, Any]) -> None:
     try:
-        before = json.loads(described.read_text(encoding="utf-8"))
+        before = load_json(read_text(described))
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"{path}: cannot be resumed, its {DESCRIPTION} is not readable ({error})."
+            f"{path}: cannot be resumed, its {DESCRIPTION} is not readable ({error}); use another folder."
         ) from error
+    if not isinstance(before, dict):
+        raise SettingsError(
+            f"{path}: cannot be resumed, its {DESCRIPTION} does not describe an evaluation; use another folder."
+        )
     now = json.loads(json.dumps(description))
     differ = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     if differ:

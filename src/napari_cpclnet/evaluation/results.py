@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from napari_cpclnet.bounded import read_text, shown
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.whole_file import whole_file
 
@@ -72,13 +73,16 @@ def read_results(path: Path) -> tuple[CaseResult, ...]:
         If it cannot be read, or has other columns or values; the sentence names the line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         raise SettingsError(f"{path}: cannot be read as a table of results ({error}).") from error
     reader = csv.reader(io.StringIO(text, newline=""))
-    if tuple(next(reader, ())) != COLUMNS:
-        raise SettingsError(f"{path}: is no table of results of this version; its columns differ.")
-    return tuple(_from_row(row, f"{path}, line {reader.line_num}") for row in reader)
+    try:
+        if tuple(next(reader, ())) != COLUMNS:
+            raise SettingsError(f"{path}: is no table of results of this version; its columns differ.")
+        return tuple(_from_row(row, f"{path}, line {reader.line_num}") for row in reader)
+    except csv.Error as error:
+        raise SettingsError(f"{path}, line {reader.line_num}: is no CSV ({error}).") from error
 
 
 def append_results(path: Path, rows: Iterable[CaseResult]) -> None:
@@ -123,7 +127,7 @@ def _from_row(row: Sequence[str], where: str) -> CaseResult:
     try:
         values = {name: _READ[_TYPES[name]](cell) for name, cell in zip(COLUMNS, row, strict=True)}
     except (ValueError, KeyError) as error:
-        raise SettingsError(f"{where}: has a value that does not belong there ({error}).") from error
+        raise SettingsError(f"{where}: has a value that does not belong there ({shown(error)}).") from error
     return CaseResult(**values)
 
 

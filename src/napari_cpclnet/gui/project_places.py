@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from napari_cpclnet.bounded import load_json, read_text
 from napari_cpclnet.errors import OutputError
 from napari_cpclnet.whole_file import whole_file
 
@@ -30,7 +31,7 @@ def state_folder() -> Path:
 def recent_projects() -> list[Path]:
     """Folders of projects opened or saved of late that are still there, the last one first."""
     try:
-        kept = json.loads((state_folder() / "recent.json").read_text(encoding="utf-8"))
+        kept = load_json(read_text(state_folder() / "recent.json"))
         folders = [Path(one) for one in kept if isinstance(one, str)]
     except (OSError, ValueError, TypeError):
         return []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_cpclnet.bounded import load_json, read_text
 from napari_cpclnet.gui.training_job import CHECKPOINT, SETTINGS
 
 LOG = "training_log.csv"
@@ -65,17 +65,17 @@ def _step(path: Path) -> int:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return int(json.loads(file.metadata()["facts"])["step"])
+            return int(load_json(file.metadata()["facts"])["step"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         return 0
 
 
 def _settings(path: Path) -> dict[str, int]:
-    import yaml
+    from napari_cpclnet.yaml_text import NotYamlError, load_yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        content, _ = load_yaml(read_text(path))
+    except (OSError, ValueError, NotYamlError):
         return {}
     return {k: v for k, v in content.items() if isinstance(v, int)} if isinstance(content, dict) else {}
 
@@ -84,7 +84,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
-    except (OSError, ValueError):
+    except (OSError, ValueError, csv.Error):
         return []
 
 

@@ -14,6 +14,7 @@ from napari_cpclnet.imaging.dicom_seg import read_dicom_seg
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.itk_files import READERS, read_itk, volume_suffix
 from napari_cpclnet.imaging.label_values import WIDEST_STEP, stored_step, tolerance, whole_numbers
+from napari_cpclnet.imaging.limits import check_file
 from napari_cpclnet.imaging.pictures import is_picture, read_picture, read_stack
 from napari_cpclnet.imaging.placing import place
 from napari_cpclnet.imaging.reading import pictures_in, plain_name, unknown_kind
@@ -71,6 +72,7 @@ def read_segmentation(
         and another size; the sentence says what differs.
     """
     path = Path(path)
+    check_file(path)
     kind = dicom_label_kind(path)
     if kind == "RTSTRUCT":
         found, placed = _outlines(path, like), True

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from napari_cpclnet.bounded import shown
 from napari_cpclnet.errors import ImageError
 
 # Deflate (gzip, zlib) cannot pack better than 1032 to 1.
@@ -17,6 +19,31 @@ LIBRARIES = 1 << 30
 USUAL_MEMORY = 32 << 30
 
 _limited = False
+
+
+def check_file(path: Path) -> None:
+    """Refuse what cannot be read to its end: pipes, devices, the system's files of no size, names out of bounds.
+
+    Folders and missing files pass; whoever reads says more about them.
+
+    Raises
+    ------
+    ImageError
+        With the reason.
+    """
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:  # a zero byte in a name is a ValueError
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ImageError(f"{shown(path, 200)}: cannot be opened ({reason}).") from error
+    if stat.S_ISDIR(status.st_mode):
+        return
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"{path}: is no ordinary file (a pipe or a device); give a file or a folder.")
+    if status.st_size == 0:
+        raise ImageError(f"{path}: is empty (0 bytes); copy or export it again.")
 
 
 def machine_memory() -> int:

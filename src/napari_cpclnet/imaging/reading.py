@@ -15,6 +15,7 @@ from napari_cpclnet.imaging.dicom import read_dicom_file, read_dicom_folder
 from napari_cpclnet.imaging.dicom_headers import is_dicom
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.itk_files import READERS, RawImage, open_image, read_itk, volume_suffix
+from napari_cpclnet.imaging.limits import check_file
 from napari_cpclnet.imaging.modality import detect_modality, name_hint, unit_note, unit_of
 from napari_cpclnet.imaging.pictures import PICTURES, is_picture, natural_key, read_picture, read_stack
 from napari_cpclnet.imaging.shear import SHEAR, shear_of, straighten
@@ -88,6 +89,7 @@ def read_volume(
         If there is no readable three-dimensional scan of finite grey values.
     """
     path = Path(path)
+    check_file(path)
     if modality is not None and modality not in MODALITIES:
         raise ImageError(f"Modality {modality!r} is none of {', '.join(MODALITIES)}.")
     if series is not None and not path.is_dir() and not volume_suffix(path):

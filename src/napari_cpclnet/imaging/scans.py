@@ -11,6 +11,7 @@ from pathlib import Path
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.dicom_series import SeriesInfo, survey
 from napari_cpclnet.imaging.itk_files import volume_suffix
+from napari_cpclnet.imaging.limits import check_file
 from napari_cpclnet.imaging.modality import name_hint
 from napari_cpclnet.imaging.pictures import is_picture, natural_key
 from napari_cpclnet.imaging.reading import is_label_name, pictures_in, plain_name
@@ -62,6 +63,7 @@ def find_scans(path: str | Path) -> list[ScanRef]:
         If the path does not exist, or a folder holds no scan.
     """
     path = Path(path)
+    check_file(path)
     if not path.exists():
         raise ImageError(f"{path}: does not exist.")
     if not path.is_dir():

@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
+from napari_cpclnet.bounded import read_text, shown
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.yaml_text import NotYamlError, yaml_checked
+from napari_cpclnet.yaml_text import NotYamlError, load_yaml
 
 BUNDLED = Path(__file__).with_name("terminology.yaml")
 
@@ -98,11 +99,10 @@ def _bundled_categories() -> dict[str, Code]:
 
 def _load(path: Path, categories: dict[str, Code]) -> Table:
     try:
-        with yaml_checked():
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        content, _ = load_yaml(read_text(path))
+    except (OSError, ValueError) as error:
         raise SettingsError(
-            f"{path}: the terminology cannot be opened ({error.strerror or error})."
+            f"{path}: the terminology cannot be opened ({getattr(error, 'strerror', None) or error})."
         ) from error
     except NotYamlError as error:
         raise SettingsError(f"{path}: the terminology is no YAML file.") from error
@@ -119,7 +119,7 @@ def _load(path: Path, categories: dict[str, Code]) -> Table:
         other = content.get("other")
         unknown = Term(categories[other["category"]], _code(other["code"]), None, False) if other else None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        msg = f"{path}: is no terminology: {error} is missing or wrong; see the bundled terminology.yaml."
+        msg = f"{path}: is no terminology: {shown(error)} is missing or wrong; see the bundled terminology.yaml."
         raise SettingsError(msg) from error
     return entries, sides, unknown
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,19 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
+from napari_cpclnet.bounded import load_json
 from napari_cpclnet.errors import WeightsError
 from napari_cpclnet.model.cpclnet import CPCLNet
 from napari_cpclnet.model.settings import CPCLNetSettings
+from napari_cpclnet.preprocessing import PreprocessingSettings
 from napari_cpclnet.whole_file import whole_file
 
 FORMAT = "cpclnet-1"
 BUNDLED = "cpclnet.safetensors"
+# Those of a trained network are below 10.
+LARGEST_WEIGHT = 1e4
 
 
 def bundled_weights() -> Path:
@@ -77,10 +84,32 @@ def read_metadata(path: Path) -> dict[str, Any]:
         if text.get("format") != FORMAT:
             msg = f"'{path.name}' holds no CPCLNet weights (format '{text.get('format', 'none')}', not '{FORMAT}')."
             raise WeightsError(msg)
-        return {"architecture": json.loads(text["architecture"]), **json.loads(text["metadata"])}
+        return {"architecture": load_json(text["architecture"]), **load_json(text["metadata"])}
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         msg = f"'{path.name}' is no readable safetensors weights file: it may be damaged or incomplete."
         raise WeightsError(msg) from error
+
+
+def check_values(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights that are no numbers, or larger than any that training leaves: with them a network finds nothing.
+
+    Raises
+    ------
+    WeightsError
+        The sentence begins with `where` and names the tensor.
+    """
+    for name, tensor in tensors.items():
+        if name.endswith("num_batches_tracked") or not tensor.numel():  # counts, not weights
+            continue
+        size = float(tensor.detach().abs().max())
+        if not math.isfinite(size):
+            raise WeightsError(f"{where} holds values that are no numbers ({name}); train or fetch it again.")
+        if size > LARGEST_WEIGHT:
+            raise WeightsError(
+                f"{where} holds values out of all bounds ({name}: {size:.3g}); train or fetch it again."
+            )
+        if name.endswith("running_var") and float(tensor.min()) < 0:
+            raise WeightsError(f"{where} holds a negative variance ({name}); train or fetch it again.")
 
 
 def load_weights(path: Path | None = None, device: str | torch.device = "cpu") -> CPCLNet:
@@ -100,7 +129,7 @@ def load_weights(path: Path | None = None, device: str | torch.device = "cpu") -
     Raises
     ------
     WeightsError
-        If the file is missing, damaged, or belongs to another network.
+        If the file is missing, damaged, belongs to another network, or holds values that no training leaves.
     """
     path = bundled_weights() if path is None else Path(path)
     metadata = read_metadata(path)
@@ -109,8 +138,10 @@ def load_weights(path: Path | None = None, device: str | torch.device = "cpu") -
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name).float() for name in file.keys()}
         model.load_state_dict(state)
+        PreprocessingSettings.model_validate(metadata.get("preprocessing") or {})
     except (ValidationError, RuntimeError, SafetensorError, OSError) as error:
         msg = f"'{path.name}' does not fit this version of CPCLNet; it was made by another version or is damaged."
         raise WeightsError(msg) from error
+    check_values(state, f"'{path.name}'")
     model.metadata = {**metadata, "hash": weights_hash(path)}
     return model.to(device).eval()

@@ -12,7 +12,7 @@ class PreprocessingSettings(BaseModel):
     prediction time.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mm_per_pixel: float = Field(
         default=3.0, ge=0.25, le=10.0, description="Side of a network pixel, in mm (0.25 to 10)."

@@ -83,6 +83,8 @@ def _voxels_beside(path: Path) -> list[Path]:
 
 def _hash_of(path: Path) -> tuple[str, int]:
     state = path.stat()
+    if not state.st_size:  # an empty file, or one of the system's, which may have no end
+        return hashlib.sha256(b"").hexdigest(), 0
     return _hash_kept(path, state.st_mtime_ns, state.st_size), state.st_size
 
 

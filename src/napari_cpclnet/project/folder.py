@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from napari_cpclnet.bounded import BoundsError, load_json, read_text, shown
 from napari_cpclnet.errors import ProjectError
 from napari_cpclnet.project.migration import migrated
 from napari_cpclnet.project.schema import Project
@@ -27,26 +28,52 @@ def read_project(folder: Path) -> Project:
     Raises
     ------
     ProjectError
-        If there is none, or it is damaged or of a newer version.
+        If there is none, it is damaged or of a newer version, or one of its folders is a link that leaves it.
     """
     file = folder / PROJECT_FILE
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = load_json(read_text(file))
     except FileNotFoundError as error:
         raise ProjectError(f"{folder}: is no project: it holds no {PROJECT_FILE}.") from error
     except OSError as error:
         raise ProjectError(f"{file}: cannot be opened ({error.strerror or error}).") from error
-    except (ValueError, RecursionError) as error:
+    except BoundsError as error:
+        raise ProjectError(f"{file}: is damaged: {error}.") from error
+    except ValueError as error:
         raise ProjectError(f"{file}: is damaged: it is no JSON.") from error
     if not isinstance(content, dict):
         raise ProjectError(f"{file}: is no project of this program.")
     try:
-        return Project.model_validate_json(json.dumps(migrated(content, folder)))
+        project = Project.model_validate_json(json.dumps(migrated(content, folder)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "its entries"
+        where = ".".join(shown(part) for part in first["loc"]) or "its entries"
         said = first["msg"].removeprefix("Value error, ")
-        raise ProjectError(f"{file}: is damaged: {where}: {said}.") from error
+        raise ProjectError(f"{file}: is damaged: {where}: {shown(said, 200)}.") from error
+    _check_links(project, folder)
+    return project
+
+
+def output_folder(project: Project, folder: Path) -> Path:
+    """Where results are written without a window: the folder that was chosen, else that of the project's results."""
+    chosen = project.settings.output
+    return folder / RESULTS if chosen is None else absolute_path(chosen, folder)
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path lies in a folder, wherever links on the way lead."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _check_links(project: Project, folder: Path) -> None:
+    """Nothing is written through links that leave the folder: whoever made the project may have made them."""
+    files = [one.mask for one in project.supports] + [one.result for one in project.queries if one.result]
+    for kept in dict.fromkeys([*(f"{name}/" for name in (MASKS, RESULTS, SCANS)), *files]):
+        place = folder / kept.rpartition("/")[0]
+        if not is_inside(place, folder):
+            raise ProjectError(
+                f"{place}: is a link that leaves the project's folder; put the folder it leads to in its place."
+            )
 
 
 def write_project(folder: Path, project: Project) -> None:

@@ -11,7 +11,8 @@ from typing import Literal
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.itk_files import volume_suffix
 from napari_cpclnet.imaging.pictures import is_picture
-from napari_cpclnet.project.fingerprint import fingerprint
+from napari_cpclnet.imaging.walking import check_open
+from napari_cpclnet.project.fingerprint import fingerprint, scan_files
 from napari_cpclnet.project.folder import absolute_path
 from napari_cpclnet.project.schema import Project, ScanEntry
 
@@ -72,8 +73,10 @@ def locate(project: Project, folder: Path, also: Sequence[Path] = ()) -> Iterato
 
 def _is(path: Path, scan: ScanEntry) -> bool:
     try:
-        return fingerprint(path, scan.series).sha256 == scan.sha256
-    except ImageError:
+        # sizes first: they are known without reading
+        size = sum(file.stat().st_size for file in scan_files(path, scan.series))
+        return size == scan.size and fingerprint(path, scan.series).sha256 == scan.sha256
+    except (ImageError, OSError):
         return False
 
 
@@ -90,9 +93,10 @@ def _search(scan: ScanEntry, roots: Sequence[Path]) -> Path | None:
             budget -= len(files) + 1
             if budget < 0:
                 return None
-            if here in seen or len(here.relative_to(root).parts) >= DEEPEST:
+            if len(here.relative_to(root).parts) >= DEEPEST:
                 folders.clear()
-            if here in seen:
+            if here in seen or not _may_hold_scans(here):
+                folders.clear()
                 continue
             seen.add(here)
             folders[:] = sorted((f for f in folders if not f.startswith(".")), key=lambda f: (f != name, f))
@@ -105,6 +109,15 @@ def _search(scan: ScanEntry, roots: Sequence[Path]) -> Path | None:
             if likely and not is_file_name(scan.path) and _is(here, scan):
                 return here
     return None
+
+
+def _may_hold_scans(folder: Path) -> bool:
+    """Whether a folder can be opened and is none of the system's, whose files may have no end."""
+    try:
+        check_open(folder)
+    except ImageError:
+        return False
+    return True
 
 
 def _size(path: Path) -> int:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from napari_cpclnet.bounded import shown
 from napari_cpclnet.errors import ProjectError
 from napari_cpclnet.project.schema import FORMAT, SCHEMA_VERSION
 
@@ -47,8 +48,8 @@ def migrated(content: Content, folder: Path) -> Content:
     for step in range(version, SCHEMA_VERSION):
         try:
             content = _STEPS[step](content, folder)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ProjectError(f"{file}: is damaged: {error} is missing or wrong.") from error
+        except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+            raise ProjectError(f"{file}: is damaged: {shown(error)} is missing or wrong.") from error
     return content
 
 

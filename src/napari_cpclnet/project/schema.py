@@ -20,7 +20,21 @@ SCHEMA_VERSION = 1
 MOST_DOUBTFUL = 200
 """Doubtful slices that a project keeps of a scan; the table in napari shows no more."""
 
+LONGEST_PATH, LONGEST_NAME = 4096, 255
+"""Bytes of a path and of one of its parts that file systems take."""
+
 OutputFormat = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png"]
+
+
+def _known(path: str) -> str:
+    """A path that file systems know: others make every look at them an error."""
+    if "\0" in path:
+        raise ValueError("is no path: it holds a zero byte")
+    if len(path.encode("utf-8", "surrogatepass")) > LONGEST_PATH or any(
+        len(part.encode("utf-8", "surrogatepass")) > LONGEST_NAME for part in path.split("/")
+    ):
+        raise ValueError("is no path: it is too long")
+    return path
 
 
 def _inside(path: str) -> str:
@@ -32,7 +46,8 @@ def _inside(path: str) -> str:
     return path
 
 
-Inside = Annotated[str, AfterValidator(_inside)]
+KeptPath = Annotated[str, AfterValidator(_known)]
+Inside = Annotated[KeptPath, AfterValidator(_inside)]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -49,7 +64,7 @@ class ScanEntry(Entry):
 
     id: str = Field(min_length=1, description="By which supports and queries name the scan.")
     name: str = Field(description="Shown to the user.")
-    path: str = Field(
+    path: KeptPath = Field(
         description="File or folder, relative to the project's folder with / between the parts; absolute only on "
         "another drive."
     )
@@ -159,7 +174,9 @@ class QueryEntry(Entry):
     """A scan to label, or a file or folder of scans that were never opened."""
 
     scan: str | None = Field(default=None, description="Id of the scan.")
-    path: str | None = Field(default=None, description="File or folder instead, written as that of a scan.")
+    path: KeptPath | None = Field(
+        default=None, description="File or folder instead, written as that of a scan."
+    )
     series: str | None = Field(
         default=None, description="Which series or phase of ``path``, if it is one scan."
     )
@@ -175,7 +192,7 @@ class QueryEntry(Entry):
         "packed by zlib and written in base64.",
     )
     summary: SummaryEntry | None = Field(default=None, description="What the last run found.")
-    saved: str | None = Field(
+    saved: KeptPath | None = Field(
         default=None, description="Labels of this scan in the output folder, written as the path of a scan."
     )
 
@@ -194,7 +211,7 @@ class ProjectSettings(Entry):
     postprocessing: dict[str, bool | float] | None = Field(
         default=None, description="Settings of post-processing; null: what is recommended."
     )
-    output: str | None = Field(
+    output: KeptPath | None = Field(
         default=None,
         description="Folder into which results are written, too, written as the path of a scan; null: none.",
     )
@@ -204,7 +221,7 @@ class ProjectSettings(Entry):
 class WeightsEntry(Entry):
     """The weights the results were made with."""
 
-    path: str | None = Field(
+    path: KeptPath | None = Field(
         default=None, description="File, written as that of a scan; null: those of the package."
     )
     hash: str = Field(default="", description="First twelve digits of the file's SHA-256.")

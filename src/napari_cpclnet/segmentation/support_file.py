@@ -12,6 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from napari_cpclnet.bounded import load_json
 from napari_cpclnet.errors import CpclnetError, SupportError
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.segmentation.support import SupportSet
@@ -60,7 +61,7 @@ def read_support(path: Path) -> SupportSet:
             text = file.metadata() or {}
             if text.get("format") != FORMAT:
                 raise SupportError(f"'{path.name}' holds no support set.")
-            description = json.loads(text["support"])
+            description = load_json(text["support"])
             support = _rebuild(description, {key: file.get_tensor(key) for key in file.keys()})
             written = str(description["hash"])
     except SupportError:

@@ -13,7 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from napari_cpclnet.bounded import load_json
 from napari_cpclnet.errors import WeightsError
+from napari_cpclnet.model.weights import check_values
 from napari_cpclnet.whole_file import whole_file
 
 
@@ -60,7 +62,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            facts: dict[str, Any] = json.loads(file.metadata()["facts"])
+            facts: dict[str, Any] = dict(load_json(file.metadata()["facts"]))
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         msg = f"The checkpoint '{path}' is damaged; begin a new run."
         raise WeightsError(msg) from error
@@ -85,6 +87,9 @@ def load_checkpoint(
         with safe_open(path, framework="pt") as file:
             text = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}
+        check_values(
+            {name: t for name, t in tensors.items() if not name.startswith("optimiser.")}, f"'{path}'"
+        )
         for name, module in modules.items():
             prefix = f"{name}."
             module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
@@ -93,11 +98,11 @@ def load_checkpoint(
             if name.startswith("optimiser."):
                 _, index, key = name.split(".", 2)
                 state.setdefault(int(index), {})[key] = tensor
-        optimiser.load_state_dict({"state": state, "param_groups": json.loads(text["groups"])})
-        rng.bit_generator.state = json.loads(text["numpy"])
+        optimiser.load_state_dict({"state": state, "param_groups": load_json(text["groups"])})
+        rng.bit_generator.state = load_json(text["numpy"])
         random = base64.b64decode(text["torch"], validate=True)
         generator.set_state(torch.tensor(list(random), dtype=torch.uint8))
-        facts: dict[str, Any] = json.loads(text["facts"])
+        facts: dict[str, Any] = dict(load_json(text["facts"]))
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         msg = f"The checkpoint '{path}' is damaged or belongs to a run with other settings."
         raise WeightsError(msg) from error

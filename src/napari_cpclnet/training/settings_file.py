@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from napari_cpclnet.bounded import BoundsError, read_text, shown
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.whole_file import whole_file
-from napari_cpclnet.yaml_text import NotYamlError, yaml_checked
+from napari_cpclnet.yaml_text import NotYamlError, load_yaml
 
 _WIDTH = 100
 
@@ -28,14 +28,14 @@ def read_settings(path: Path) -> TrainingSettings:
         If the file is missing, is no YAML, or names a setting or a value that does not exist.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        with yaml_checked():
-            content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
+        content, _ = load_yaml(read_text(path))
+    except BoundsError as error:
+        raise SettingsError(f"{path}: the settings cannot be read ({error}).") from error
+    except (OSError, ValueError) as error:
         msg = f"{path}: the settings cannot be read ({getattr(error, 'strerror', None) or 'it is no text'})."
         raise SettingsError(msg) from error
     except NotYamlError as error:
-        where = f" in line {error.line}" if error.line else ""
+        where = f" in line {error.line}" if error.line else f" ({error.problem})"
         raise SettingsError(f"{path}: is no YAML; there is a mistake{where}.") from error
     if content is None:
         content = {}
@@ -56,10 +56,11 @@ def validated(content: dict[str, Any], where: str) -> TrainingSettings:
         return TrainingSettings.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
+        name = shown(".".join(str(part) for part in first["loc"]))
         if first["type"] == "extra_forbidden":
             raise SettingsError(f"{where}: there is no setting '{name}'.") from None
-        said = f"{name}: {first['input']!r} is not possible" if name else "the settings contradict each other"
+        given = shown(repr(first["input"]))
+        said = f"{name}: {given} is not possible" if name else "the settings contradict each other"
         raise SettingsError(f"{where}: {said} ({first['msg']}).") from None
 
 
