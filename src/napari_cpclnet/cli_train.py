@@ -17,7 +17,7 @@ import typer
 from napari_cpclnet.cli_errors import INTERRUPTED, user_errors
 from napari_cpclnet.cli_options import Device
 from napari_cpclnet.cli_outputs import check_folder
-from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -109,6 +109,7 @@ def run_train(job: TrainingJob) -> bool:
     from napari_cpclnet.training.run import CHECKPOINT, train
 
     check_folder(job.out)
+    check_apart(job)
     going_on = job.resume and (job.out / CHECKPOINT).is_file()
     if not going_on and not job.phantoms and job.data_root is None:
         if job.resume:
@@ -144,9 +145,35 @@ def run_train(job: TrainingJob) -> bool:
     return True
 
 
+def check_apart(job: TrainingJob) -> None:
+    """Refuse to write what is read: settings and first weights that lie where the run writes its own.
+
+    Raises
+    ------
+    OutputError
+        The sentence says what to do.
+    """
+    from napari_cpclnet.training.run import CHECKPOINT, SETTINGS
+
+    if job.settings is not None and job.settings.resolve() == (job.out / SETTINGS).resolve():
+        raise OutputError(
+            f"{job.settings}: is written by this command; leave --settings out to go on with that run, or copy the "
+            "file elsewhere."
+        )
+    if job.start in (None, "bundled"):
+        return
+    start = Path(job.start).expanduser().resolve()
+    models = (job.out / "models").resolve()
+    if start.parent == models or start == (job.out / CHECKPOINT).resolve():
+        raise OutputError(f"{job.start}: would be replaced by this command; choose another --out.")
+
+
 def _follow(reports: Generator[TrainingReport, None, None]) -> bool:
     """Train along in a further process of several devices: the first one shows, writes and decides when to stop."""
+    from napari_cpclnet.worker_process import end_with_parent
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     try:
         for _ in reports:
             pass

@@ -152,3 +152,53 @@ def test_labels_on_another_grid_are_refused_before_anything_runs(table: Table) -
     save(np.ones(SHAPE, np.uint8), table.folder / "scans/bob_MR_label.nii.gz", (1.0, 2.0, 3.0))
     with pytest.raises(GeometryError, match="bob_MR_label"):
         check_labels(table.cases())
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_other_separators_of_spreadsheets_are_understood(table: Table, mark: str) -> None:
+    path = table.folder / "cases.csv"
+    header = HEADER.replace(",", mark)
+    row = mark.join(["ann", "CT", "scans/ann_CT.nii.gz", "scans/ann_CT_label.nii.gz", '"6=liver;1=spleen"'])
+    path.write_text(header + row + "\n")
+    (case,) = read_cases(path)
+    assert case.classes == {6: "liver", 1: "spleen"}
+    path.write_text(header + row.replace('"', "") + "\n")
+    if mark == ";":
+        with pytest.raises(
+            SettingsError, match=r"line 2: has 6 cells, the header 5; .* several classes in quotes"
+        ):
+            read_cases(path)
+
+
+@pytest.mark.parametrize("cell", ["x" * 300, "a\0b", "x" * 5000, "loop"])
+def test_a_cell_that_is_no_path_is_one_short_sentence(table: Table, cell: str) -> None:
+    (table.folder / "loop").symlink_to(table.folder / "loop")
+    for name, content in (
+        ("cases.csv", HEADER + GOOD.replace("scans/ann_CT.nii.gz", cell)),
+        (
+            "cases.yaml",
+            f"- {{patient: a, modality: CT, image: scans/ann_CT.nii.gz, label: {cell!r}, classes: 1=a}}",
+        ),
+    ):
+        (table.folder / name).write_text(content.replace("\\x00", "\0"))
+        with pytest.raises(SettingsError) as caught:
+            read_cases(table.folder / name)
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 500
+
+
+def test_values_out_of_bounds_are_one_short_sentence(table: Table) -> None:
+    path = table.folder / "cases.csv"
+    for row in (GOOD.replace("CT", "y" * 100_000, 1), GOOD.replace("6=liver", "z" * 200_000)):
+        path.write_text(HEADER + row)
+        with pytest.raises(SettingsError) as caught:
+            read_cases(path)
+        assert len(str(caught.value)) < 500
+
+
+def test_a_table_whose_references_multiply_is_refused(table: Table) -> None:
+    lines = ["- &a0 [x]", *(f"- &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))]
+    path = table.folder / "cases.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(SettingsError, match="references that make it too large"):
+        read_cases(path)

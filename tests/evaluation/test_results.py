@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 from dataclasses import replace
@@ -82,3 +83,27 @@ def test_a_failed_write_leaves_the_old_table_whole(tmp_path: Path, monkeypatch: 
         append_results(path, [ROW])
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["cases.csv"]
+
+
+@pytest.mark.parametrize(
+    "name", ["=1+1", "+49", "-3", "@SUM(A1)", "'=1", "''-", "\tx", "'quoted'", "it's", ""]
+)
+def test_nothing_in_the_table_is_a_formula_and_names_come_back(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "cases.csv"
+    append_results(path, [replace(ROW, query_patient=name, organ=name)])
+    (row,) = read_results(path)
+    assert (row.query_patient, row.organ) == (name, name)
+    assert row.relative_volume_error == -0.25
+    with path.open(newline="") as file:
+        cells = dict(zip(COLUMNS, list(csv.reader(file))[1], strict=True))
+    assert not cells["organ"].startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert cells["relative_volume_error"] == "-0.25"  # a number stays one
+
+
+def test_a_cell_longer_than_the_library_takes_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    append_results(path, [ROW])
+    path.write_text(path.read_text().replace("CPCLNet", "x" * 200_000))
+    with pytest.raises(SettingsError, match="line 2: is no CSV") as caught:
+        read_results(path)
+    assert len(str(caught.value)) < 400

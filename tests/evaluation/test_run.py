@@ -425,3 +425,44 @@ def test_folds_need_a_weights_file_each_and_enough_patients(cases: tuple[Case, .
         list(evaluate_folds(cases, settings(folds=2), tmp_path, tmp_path / "out"))
     with pytest.raises(SettingsError, match="9 folds"):
         list(evaluate_folds(cases, settings(folds=9), tmp_path, tmp_path / "out"))
+
+
+def test_two_processes_do_not_write_to_one_folder(cases: tuple[Case, ...], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = evaluate_predictors(cases, settings(), [Oracle()], out)
+    next(first)
+    with pytest.raises(OutputError, match="another process is writing an evaluation there"):
+        next(evaluate_predictors(cases, settings(), [Oracle()], out, resume=True))
+    first.close()
+    list(evaluate_predictors(cases, settings(), [Oracle()], out, resume=True))
+    keys = [row.key for row in read_results(out / "cases.csv")]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("content", ["[1]", "3", "null", "[" * 2000, "{"])
+def test_a_folder_whose_description_is_something_else_is_not_resumed(
+    cases: tuple[Case, ...], tmp_path: Path, content: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "run.json").write_text(content)
+    with pytest.raises(SettingsError, match="cannot be resumed"):
+        next(evaluate_predictors(cases, settings(), [Oracle()], out, resume=True))
+
+
+def test_labels_that_are_read_are_not_replaced_by_predictions(
+    cases: tuple[Case, ...], tmp_path: Path
+) -> None:
+    out = cases[0].label.parent.parent
+    (out / "predictions").mkdir()
+    label = cases[0].label.rename(out / "predictions" / "ann.nii.gz")
+    moved = (replace(cases[0], label=label), *cases[1:])
+    with pytest.raises(OutputError, match=r"where .*ann\.nii\.gz lies, which is read"):
+        next(evaluate_predictors(moved, settings(keep_predictions=True), [Oracle()], out))
+
+
+def test_a_patient_of_a_long_name_has_files_too(cases: tuple[Case, ...], tmp_path: Path) -> None:
+    long = [replace(case, patient=case.patient * 200) for case in cases]
+    rows = run(tuple(long), tmp_path / "out", Oracle())
+    assert all(len(row.key) < 200 for row in rows)
+    assert len({row.key for row in rows}) > 1

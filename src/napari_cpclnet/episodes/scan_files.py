@@ -30,6 +30,7 @@ from napari_cpclnet.preprocessing import (
 from napari_cpclnet.preprocessing.pseudo_labels import region_maps
 from napari_cpclnet.preprocessing.pseudo_labels_run import volume_labels
 from napari_cpclnet.whole_file import whole_file
+from napari_cpclnet.worker_process import end_with_parent
 
 SMALLEST = 24
 """Pixels of a region that can be a class."""
@@ -76,7 +77,9 @@ def prepare_scans(
         yield from ((scan, path, "") for scan, path in zip(scans, targets, strict=True))
         return
     with ProcessPoolExecutor(
-        min(workers or os.cpu_count() or 1, sum(todo)), mp_context=get_context("spawn")
+        min(workers or os.cpu_count() or 1, sum(todo)),
+        mp_context=get_context("spawn"),
+        initializer=end_with_parent,
     ) as pool:
         try:
             waiting = [

@@ -27,6 +27,7 @@ from napari_cpclnet.episodes.phantom import (
 )
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.whole_file import whole_file
+from napari_cpclnet.worker_process import end_with_parent
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,9 @@ def making_stack(count: int, seed: int, path: Path, workers: int | None = None) 
         return
     made = []
     # a fresh interpreter per worker: forking a process that has used torch's threads may hang
-    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        workers or os.cpu_count(), mp_context=get_context("spawn"), initializer=end_with_parent
+    ) as pool:
         try:
             for phantom in pool.map(_one, [(seed, i) for i in range(count)], chunksize=4):
                 made.append(phantom)

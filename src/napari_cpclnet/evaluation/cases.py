@@ -1,6 +1,7 @@
 """The table of cases: scans with labels, and what the label values mean.
 
-Columns (CSV) or keys (YAML, a list of mappings): ``patient, modality, image, label, classes``, and ``side`` if wanted.
+Columns (CSV; separated by commas, semicolons or tabs) or keys (YAML, a list of mappings): ``patient, modality, image,
+label, classes``, and ``side`` if wanted.
 Paths are relative to the table. ``classes`` is ``6=liver;1=spleen`` (in YAML also a mapping); names join organs across
 data sets. ``side`` is ``support`` or ``query`` for a patient who must serve as one of them only.
 """
@@ -131,7 +132,11 @@ def check_labels(cases: Sequence[Case]) -> None:
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    separator = _separator(text)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True
+    )
+    hint = ", and several classes in quotes" if separator == ";" else ""
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_columns(f"{path}, line 1", header)
@@ -140,11 +145,18 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 continue
             if len(row) != len(header):
                 raise SettingsError(
-                    f"{path}, line {reader.line_num}: has {len(row)} cells, the header {len(header)}."
+                    f"{path}, line {reader.line_num}: has {len(row)} cells, the header {len(header)}; each row needs "
+                    f"a cell for each column{hint}."
                 )
             yield reader.line_num, {n: c.strip() for n, c in zip(header, row, strict=True)}
     except csv.Error as error:
         raise SettingsError(f"{path}, line {reader.line_num}: is no CSV ({error}).") from error
+
+
+def _separator(text: str) -> str:
+    """What separates the cells: a comma, or the semicolon or tab that spreadsheets write in some languages."""
+    header = text.partition("\n")[0]
+    return next((mark for mark in (",", ";", "\t") if mark in header), ",")
 
 
 def _yaml_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -169,7 +181,10 @@ def _check_columns(where: str, names: Sequence[str]) -> None:
     known = (*COLUMNS, *OPTIONAL_COLUMNS)
     for name in names:
         if name not in known:
-            raise SettingsError(f"{where}: unknown column '{shown(name)}'; known are {', '.join(known)}.")
+            raise SettingsError(
+                f"{where}: unknown column '{shown(name)}'; known are {', '.join(known)}, separated by commas, "
+                "semicolons or tabs."
+            )
         if list(names).count(name) > 1:
             raise SettingsError(f"{where}: column '{name}' occurs twice.")
     for name in COLUMNS:

@@ -110,6 +110,22 @@ def make_folder(path: Path) -> None:
         raise OutputError(f"{path}: cannot be made ({error.strerror or error}).") from error
 
 
+def check_apart(out: Path, read: Sequence[Path]) -> None:
+    """Refuse an output folder whose results would come where scans and labels lie that are read.
+
+    Raises
+    ------
+    OutputError
+        The sentence names one of them.
+    """
+    places = [(out / name).resolve() for name in (PICTURES, PREDICTIONS)]
+    for file in read:
+        if any(file.resolve().is_relative_to(place) for place in places):
+            raise OutputError(
+                f"{out}: results would come where {file} lies, which is read; choose another folder."
+            )
+
+
 def best_and_worst(results: Sequence[CaseResult]) -> set[str]:
     """Keys of each organ's best and worst case by Dice: of the first method, under the first protocol."""
     if not results:

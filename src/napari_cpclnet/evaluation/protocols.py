@@ -283,6 +283,10 @@ def _same_volume(cases: Sequence[Case], settings: EvaluationSettings, profiles: 
                     yield _task("same-volume", case, case, 0, count, organ, profiles)
 
 
+# A key names files.
+_LONGEST_KEY = 160
+
+
 def _task(
     protocol: ProtocolName,
     support: Case,
@@ -294,7 +298,8 @@ def _task(
 ) -> Task:
     names = (protocol, _of(support), _of(query), organ, f"{shots}shots")
     digest = _digest(protocol, support.image, query.image, organ, shots)[:8]
-    key = re.sub(r"[^A-Za-z0-9]+", "-", "_".join(names).replace("_", "-")).strip("-") + "-" + digest
+    key = re.sub(r"[^A-Za-z0-9]+", "-", "_".join(names).replace("_", "-")).strip("-")
+    key = f"{key[:_LONGEST_KEY]}-{digest}"
     slices = choose_slices(profiles.areas(support, organ), shots)
     plane = profiles.plane(support, organ)
     return Task(key, protocol, support, query, index, slices, shots, (organ,), plane)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from napari_cpclnet.bounded import read_text, shown
+from napari_cpclnet.csv_cells import cell, text_of
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.whole_file import whole_file
 
@@ -98,7 +99,7 @@ def append_results(path: Path, rows: Iterable[CaseResult]) -> None:
 
 
 def to_csv(rows: Sequence[CaseResult]) -> str:
-    """Text of the table, header included."""
+    """Text of the table, header included; spreadsheets compute nothing in it, whatever patients are called."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -118,7 +119,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else cell(str(value))
 
 
 def _from_row(row: Sequence[str], where: str) -> CaseResult:
@@ -133,7 +134,7 @@ def _from_row(row: Sequence[str], where: str) -> CaseResult:
 
 _TYPES: dict[str, type] = get_type_hints(CaseResult)
 _READ: dict[type, Callable[[str], Any]] = {
-    str: str,
+    str: text_of,
     int: int,
     float: float,
     bool: {"True": True, "False": False}.__getitem__,

@@ -15,7 +15,7 @@ from napari_cpclnet.errors import SettingsError, WeightsError
 from napari_cpclnet.evaluation.answers import Answer, neutral, predict_legacy, predict_task
 from napari_cpclnet.evaluation.baselines import make_baseline
 from napari_cpclnet.evaluation.cases import Case
-from napari_cpclnet.evaluation.folder import PREDICTIONS, RunFolder, make_folder
+from napari_cpclnet.evaluation.folder import PREDICTIONS, RunFolder, check_apart, make_folder
 from napari_cpclnet.evaluation.metrics import Mask, score
 from napari_cpclnet.evaluation.outputs import run_facts, write_outputs
 from napari_cpclnet.evaluation.predictors import NetworkPredictor, Predictor
@@ -28,6 +28,7 @@ from napari_cpclnet.evaluation.protocols import (
 )
 from napari_cpclnet.evaluation.results import CaseResult
 from napari_cpclnet.evaluation.settings import EvaluationSettings
+from napari_cpclnet.folder_lock import only_here
 from napari_cpclnet.imaging import Plane, Segmentation, Volume, plane_axis, write_segmentation
 from napari_cpclnet.model import choose_device, load_weights, weights_hash
 from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SliceResult
@@ -171,12 +172,20 @@ def _truth(task: Task, query: Volume) -> Mask:
 def _run(
     stages: Sequence[_Stage], cases: Sequence[Case], settings: EvaluationSettings, out: Path, *, resume: bool
 ) -> Iterator[CaseReport]:
-    total = sum(len(stage.tasks) for stage in stages)
-    if not total:
+    if not any(stage.tasks for stage in stages):
         raise SettingsError(
             "There is nothing to evaluate: no support of another patient shares an organ with a query of the "
             "modalities asked for."
         )
+    check_apart(out, [file for case in cases for file in (case.image, case.label)])
+    with only_here(out, "an evaluation"):
+        yield from _run_in(out, stages, cases, settings, resume=resume)
+
+
+def _run_in(
+    out: Path, stages: Sequence[_Stage], cases: Sequence[Case], settings: EvaluationSettings, *, resume: bool
+) -> Iterator[CaseReport]:
+    total = sum(len(stage.tasks) for stage in stages)
     folder = RunFolder(out, _description(stages, cases, settings), resume=resume)
     finished = folder.finished
     done = sum(task.key in finished for stage in stages for task in stage.tasks)

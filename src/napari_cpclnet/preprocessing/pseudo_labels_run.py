@@ -5,14 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,6 +39,7 @@ from napari_cpclnet.preprocessing.pseudo_labels_files import (
 )
 from napari_cpclnet.preprocessing.pseudo_labels_settings import PseudoLabelSettings
 from napari_cpclnet.preprocessing.settings import PreprocessingSettings
+from napari_cpclnet.worker_process import end_with_parent
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
@@ -193,17 +192,12 @@ def _start_worker(stop: Any) -> None:
     global _stopped
     _stopped = stop.is_set
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
-    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
 
-
-def _end_with_parent(stop: Any) -> None:
-    """A parent that was killed cannot say stop, and its workers would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
+    def finish() -> None:
         stop.set()
         time.sleep(5.0)  # the slice in work, and its unfinished file
-        os._exit(1)
+
+    end_with_parent(finish)
 
 
 def _work(task: _Task, settings: PseudoLabelSettings) -> tuple[Path | None, str]:

@@ -16,16 +16,19 @@ import math
 import platform
 import time
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 
 import napari_cpclnet
 from napari_cpclnet.episodes.scan_files import ScanFile, open_scan, prepare_scans
 from napari_cpclnet.episodes.stack import making_stack, read_stack
 from napari_cpclnet.errors import ImageError, OutputError, SettingsError, WeightsError
+from napari_cpclnet.folder_lock import only_here
 from napari_cpclnet.imaging import find_scans
 from napari_cpclnet.model import CPCLNet, choose_device, load_weights, save_weights
 from napari_cpclnet.training.checkpoint import read_facts
@@ -40,6 +43,7 @@ from napari_cpclnet.training.trainer import StepReport, Trainer
 CHECKPOINT = "checkpoint.safetensors"
 SETTINGS = "settings.yaml"
 LOG = "training_log.csv"
+PICTURES = "visualizations"
 
 FINE_TUNING_RATE = 1e-4
 """Learning rate where training begins with weights."""
@@ -159,6 +163,19 @@ def train(
     if going_on and data_root is None:
         data_root = _data_root_of(checkpoint)
     fabric = make_fabric(chosen, settings.precision, devices)
+    with only_here(out, "a training run") if fabric.is_global_zero else nullcontext():
+        yield from _train(settings, out, data_root, checkpoint if going_on else None, begun, fabric)
+
+
+def _train(
+    settings: TrainingSettings,
+    out: Path,
+    data_root: Path | None,
+    checkpoint: Path | None,
+    begun: CPCLNet | None,
+    fabric: Fabric,
+) -> Generator[TrainingReport, None, None]:
+    """Train from a checkpoint, from weights, or from random ones."""
     chosen = fabric.device
     if fabric.is_global_zero:
         sources = yield from _sources(settings, out, data_root, chosen)
@@ -168,7 +185,7 @@ def train(
         sources = _consumed(_sources(settings, out, data_root, chosen))
     trainer = Trainer(settings, sources, chosen, begun, fabric)
     facts: dict[str, Any] = {"started_from": begun.metadata["hash"] if begun else None}
-    if going_on:
+    if checkpoint is not None:
         facts = trainer.resume(checkpoint)
     fabric.barrier()
     if not fabric.is_global_zero:
@@ -179,7 +196,7 @@ def train(
         facts["data_root"] = str(data_root.resolve())
     run = _Run(out, trainer, facts)
     write_settings(settings, out / SETTINGS)
-    if not going_on:
+    if checkpoint is None:
         run.save()
     yield from run.reports()
 
@@ -225,7 +242,7 @@ class _Run:
         settings = self.trainer.settings
         epoch = math.ceil(report.step / settings.validate_every)
         dice = report.validation["dice"]
-        picture = self.out / "visualizations" / f"epoch_{epoch:03d}.png"
+        picture = self.out / PICTURES / f"epoch_{epoch:03d}.png"
         write_picture(self.trainer.example(), f"step {report.step}", picture)
         best, last = (self.out / "models" / f"{name}_model.safetensors" for name in ("best", "last"))
         metadata = self._metadata(report)
@@ -280,7 +297,8 @@ def _sources(
     if settings.sources.shapes > 0:
         sources.append(shape_source(settings, device))
     if data_root is not None and settings.sources.scans > 0:
-        refs = find_scans(data_root)
+        pictures = (out / PICTURES).resolve()  # our own are no scans, wherever the folder of the run lies
+        refs = [one for one in find_scans(data_root) if not one.path.resolve().is_relative_to(pictures)]
         found: list[ScanFile] = []
         problems: list[str] = []
         prepared = prepare_scans(refs, out / "scans", settings.preprocessing)
