@@ -92,6 +92,24 @@ def test_wrong_input_is_one_sentence(run: Run, tmp_path: Path, words: list[str],
     assert not (tmp_path / "new").exists()
 
 
+def test_what_is_read_is_not_written(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    (out / "models").mkdir(parents=True)
+    mine = out / "settings.yaml"
+    mine.write_text("steps: 4  # my own words\n")
+    code, _, err = run("--phantoms", "--out", out, "--settings", mine)
+    assert code == 2
+    assert "is written by this command" in err
+    assert mine.read_text() == "steps: 4  # my own words\n"
+    mine.unlink()
+    first = out / "models" / "best_model.safetensors"
+    first.write_bytes(b"weights")
+    code, _, err = run("--phantoms", "--out", out, "--start", first)
+    assert code == 2
+    assert "would be replaced by this command" in err
+    assert first.read_bytes() == b"weights"
+
+
 def test_shorter_runs_keep_the_proportions_of_the_recipe(tmp_path: Path) -> None:
     recipe = TrainingSettings()
     short = recipe.steps // 10

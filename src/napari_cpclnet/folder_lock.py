@@ -22,7 +22,7 @@ def only_here(folder: Path, what: str) -> Iterator[None]:
     Parameters
     ----------
     folder
-        Made if it is missing.
+        Made if it is missing, and gone again if nothing came into it.
     what
         For the sentence to the user: "an evaluation".
 
@@ -31,6 +31,7 @@ def only_here(folder: Path, what: str) -> Iterator[None]:
     OutputError
         If another process holds the folder, or it cannot be made.
     """
+    made = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -49,6 +50,9 @@ def only_here(folder: Path, what: str) -> Iterator[None]:
         if handle is not None:
             with suppress(OSError):
                 os.close(handle)  # the system forgets the lock with the handle
+        with suppress(OSError):
+            for path in made:
+                path.rmdir()
 
 
 if sys.platform == "win32":

@@ -26,6 +26,7 @@ from napari_cpclnet.training import (
     train,
     write_settings,
 )
+from napari_cpclnet.training.journal import Journal
 from napari_cpclnet.training.run import FINE_TUNING_RATE
 
 Folder = Callable[[str], Path]
@@ -244,3 +245,25 @@ def test_a_damaged_checkpoint_is_named(folder: Folder, tiny: Tiny) -> None:
 def test_nothing_to_learn_from_is_an_error(tmp_path: Path, tiny: Tiny) -> None:
     with pytest.raises(SettingsError, match="nothing to learn from"):
         run(tiny(sources={"phantoms": 0, "shapes": 0}), tmp_path / "out")
+
+
+def test_two_processes_do_not_train_in_one_folder(folder: Folder, tiny: Tiny) -> None:
+    out = folder("twice")
+    first = train(tiny(), out, device="cpu")
+    next(first)
+    with pytest.raises(OutputError, match="another process is writing a training run there"):
+        next(train(tiny(), out, device="cpu", resume=True))
+    first.close()
+    assert run(None, out, resume=True)
+
+
+@pytest.mark.parametrize("damage", ["", "step\nx\n", "epoch\n1\n", "step,dice\n1," + "9" * 200_000])
+def test_a_damaged_log_is_named(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "training_log.csv"
+    path.write_text(damage)
+    if not damage:
+        assert Journal(path, step=2)._rows == []
+        return
+    with pytest.raises(SettingsError, match="the log is damaged") as caught:
+        Journal(path, step=2)
+    assert len(str(caught.value)) < 400

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path
 from typing import Any
 
+from napari_cpclnet.bounded import read_text, shown
+from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.training.trainer import StepReport
 from napari_cpclnet.whole_file import whole_file
 
@@ -61,8 +64,7 @@ class Journal:
         self._epoch = Means(facts.get("epoch"))
         self._rows: list[dict[str, Any]] = []
         if step and path.is_file():
-            with path.open(newline="", encoding="utf-8") as file:
-                self._rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+            self._rows = [row for row in _read(path) if int(row["step"]) <= step]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -101,6 +103,25 @@ class Journal:
             writer = csv.DictWriter(file, COLUMNS, restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(self._rows)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """Rows of a log; those that a run goes on with must be whole.
+
+    Raises
+    ------
+    SettingsError
+        If it is damaged.
+    """
+    try:
+        rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+        for row in rows:
+            int(row["step"])
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise SettingsError(
+            f"{path}: the log is damaged ({shown(error)}); move it away to go on with a new one."
+        ) from error
+    return rows
 
 
 class Pace:
