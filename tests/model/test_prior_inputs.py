@@ -92,12 +92,13 @@ def test_neighbours_are_the_slices_beside_and_the_ends_their_own() -> None:
     distance = images * 10
     none = torch.full_like(images, -REACH_MM)
     evidence = GreyEvidence(torch.zeros(5, 3, 8, 8), 0.5)
-    maps = decoder_maps(images, distance, distance, none, evidence, offset=2)
+    known = torch.zeros(5, 2, 8, 8)
+    maps = decoder_maps(images, distance, distance, none, evidence, known, offset=2)
     assert maps.shape == (5, MAPS, 8, 8)
     shown = ((maps[:, :3, 0, 0] + 0.5) / 2 * 4).round().int().tolist()
     assert shown == [[0, 0, 2], [0, 1, 3], [0, 2, 4], [1, 3, 4], [2, 4, 4]]
     torch.testing.assert_close(maps[:, 3:6, 0, 0], maps[:, :3, 0, 0] * 0.25 + 0.125)
-    part = decoder_maps(images, distance, distance, none, evidence, 2, slice(1, 3))
+    part = decoder_maps(images, distance, distance, none, evidence, known, 2, slice(1, 3))
     torch.testing.assert_close(part, maps[1:3])
 
 

@@ -71,7 +71,7 @@ def _episode(truth: torch.Tensor, prior: torch.Tensor) -> PriorEpisode:
     distance = torch.from_numpy(plane_distance(prior.numpy(), 2.0))
     none = torch.full(truth.shape, -20.0)
     error = torch.full((len(truth),), torch.nan)
-    return PriorEpisode(none, truth, distance, none, error, 2.0, 5.0, "named", "disc", "bend")
+    return PriorEpisode(none, truth, distance, none, error, None, 2.0, 5.0, "named", "disc", "bend")
 
 
 def test_the_loss_prefers_the_truth_and_punishes_harm() -> None:

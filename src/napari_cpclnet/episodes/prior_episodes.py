@@ -15,7 +15,7 @@ from torch import Tensor
 from napari_cpclnet.episodes.appearance import Look, random_look, render
 from napari_cpclnet.episodes.prior_classes import Body, DrawnClass, draw_class
 from napari_cpclnet.episodes.prior_errors import Mask, Prior, Sample, SmoothField, interpolated, spoiled
-from napari_cpclnet.model.prior_inputs import REACH_MM, plane_distance
+from napari_cpclnet.model.prior_inputs import REACH_MM, GreyReference, grey_reference, plane_distance
 
 ERRORS = ("patients", "slices", "bend")
 """How a prior came about: from another patient, from painted slices of the same scan, or from a mask nearly right."""
@@ -35,8 +35,11 @@ class PriorEpisodeSettings(BaseModel):
     slices: int = Field(default=8, ge=3, le=32, description="Slices of a stack.")
     shapes: float = Field(default=0.1, ge=0, le=1, description="Share of episodes of nameless shapes.")
     errors: tuple[float, float, float] = Field(
-        default=(0.42, 0.46, 0.12),
+        default=(0.5, 0.36, 0.14),
         description="Shares of priors of other patients, of painted slices, and of slight bends.",
+    )
+    reference: float = Field(
+        default=0.65, ge=0, le=1, description="Share of stacks with grey values of painted places."
     )
     unknown: float = Field(
         default=0.3, ge=0, le=1, description="Share of stacks whose prior's error is not told."
@@ -55,6 +58,8 @@ class PriorEpisode:
         To the outline of the prior, and of those of other classes, in mm.
     error_mm : Tensor, shape (N,)
         How far the prior is off, roughly; nan where nobody knows.
+    reference : GreyReference or None
+        What the class looks like where it is painted.
     pixel_mm, context_mm : float
     kind, name, error : str
         Of class and prior.
@@ -65,6 +70,7 @@ class PriorEpisode:
     distance: Tensor
     rivals: Tensor
     error_mm: Tensor
+    reference: GreyReference | None
     pixel_mm: float
     context_mm: float
     kind: str
@@ -123,7 +129,25 @@ class PriorEpisodes:
         drawn = [self._drawn(rng, kind, error) for _ in range(count)]
         labels = torch.stack([d[0] for d in drawn])[:, :, None]
         images = render(labels, [d[1] for d in drawn], generator)[:, :, 0]
-        return [replace(d[2], images=image) for d, image in zip(drawn, images, strict=True)]
+        others = render(labels, [_another_patient(d[1], rng) for d in drawn], generator)[:, :, 0]
+        return [
+            replace(one, images=image, reference=self._reference(rng, one, image, other))
+            for (_, _, one), image, other in zip(drawn, images, others, strict=True)
+        ]
+
+    def _reference(
+        self, rng: np.random.Generator, one: PriorEpisode, image: Tensor, other: Tensor
+    ) -> GreyReference | None:
+        """What the class looks like on painted slices of this scan, or in another patient; at times unknown."""
+        if rng.random() > self.settings.reference:
+            return None
+        shown = torch.arange(len(image))
+        if one.error == "slices":
+            shown = shown[torch.from_numpy(rng.random(len(image)) < 0.4)]
+            if not len(shown):
+                return None
+        distance = torch.from_numpy(plane_distance(one.truth[shown].numpy(), one.pixel_mm))
+        return grey_reference((image if one.error == "slices" else other)[shown], distance, one.pixel_mm)
 
     def _drawn(
         self, rng: np.random.Generator, kind: str | None, error: str | None
@@ -172,6 +196,7 @@ class PriorEpisodes:
             distance=torch.from_numpy(prior.distance),
             rivals=nothing if others is None else torch.from_numpy(others),
             error_mm=self._error(rng, truth, prior, pixel),
+            reference=None,
             pixel_mm=pixel,
             context_mm=context,
             kind=one.kind if body.anatomy else "shape",
@@ -231,6 +256,15 @@ def outline_error(truth: Mask, distance: NDArray[np.float32], pixel_mm: float) -
     if not there.any():
         return REACH_MM / 2
     return float(np.abs(plane_distance(truth, pixel_mm)[there]).mean())
+
+
+def _another_patient(look: Look, rng: np.random.Generator) -> Look:
+    """The same kind of scan of somebody else, whose tissues are a little or clearly brighter or darker."""
+    spread = float(np.exp(rng.uniform(np.log(0.01), np.log(0.12))))
+    values = look.values * np.exp(rng.normal(0, 0.06)) + rng.normal(0, spread, look.values.shape)
+    return replace(
+        look, values=values.astype(np.float32), gamma=look.gamma * float(np.exp(rng.normal(0, 0.05)))
+    )
 
 
 def _resolution(rng: np.random.Generator, body: Body, one: DrawnClass) -> tuple[float, float]:

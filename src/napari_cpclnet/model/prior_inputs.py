@@ -22,12 +22,16 @@ REACH_MM = 20.0
 """Distances are told up to this."""
 RING_MM = 18.0
 """Grey values inside are compared with those up to this far outside."""
-MAPS = 12
+MAPS = 14
 """Channels of :func:`decoder_maps`."""
 FACTS = 5
 """Numbers of :func:`decoder_facts`."""
 
+SMOOTH_MM = 3.0
+"""Standard deviation of the surroundings whose grey value counts beside the pixel's own."""
+
 _BINS = 64
+_FEWEST = 8
 _LOCAL_MM = 12.0
 _FAR = 1e4
 
@@ -47,6 +51,19 @@ class GreyEvidence:
 
     maps: Tensor
     strength: float
+
+
+@dataclass(frozen=True, eq=False)
+class GreyReference:
+    """What a class looks like, from where its outline is known: painted slices, or the scan of another patient.
+
+    Attributes
+    ----------
+    ratios : Tensor, shape (2, bins)
+        Logarithm of how much more frequent a grey value is inside than around, of pixels and of their surroundings.
+    """
+
+    ratios: Tensor
 
 
 def plane_distance(mask: Mask, pixel_mm: float | tuple[float, float]) -> Floats:
@@ -89,19 +106,38 @@ def grey_evidence(images: Tensor, distance: Tensor, pixel_mm: float) -> GreyEvid
         To the prior's outline.
     pixel_mm : float
     """
-    inside = distance > 0
-    ring = (distance <= 0) & (distance > -RING_MM)
     maps = torch.zeros(len(images), 3, *images.shape[1:])
-    if int(inside.sum()) < 8 or int(ring.sum()) < 8:
+    reference = grey_reference(images, distance, pixel_mm)
+    if reference is None:
         return GreyEvidence(maps, 0.5)
-    smooth = _blurred(images, 3.0 / pixel_mm)
-    for k, picture in enumerate((images, smooth)):
-        bins = (picture * (_BINS - 1)).long().clamp(0, _BINS - 1)
-        front, back = (_frequencies(bins[where]) for where in (inside, ring))
-        maps[:, k] = (front / back).log().clamp(-3, 3)[bins]
+    inside, ring = _sides(distance)
+    maps[:, :2] = reference_maps(images, reference, pixel_mm)
     maps[:, 2] = _near_ratio(images, inside, ring, pixel_mm)
     both = maps[:, :2].sum(1)
     return GreyEvidence(maps, _area_under_curve(both[inside], both[ring]))
+
+
+def grey_reference(images: Tensor, distance: Tensor, pixel_mm: float) -> GreyReference | None:
+    """Grey values of a class and of its surroundings, where its outline is known; None of next to nothing.
+
+    Parameters are those of :func:`grey_evidence`.
+    """
+    inside, ring = _sides(distance)
+    if int(inside.sum()) < _FEWEST or int(ring.sum()) < _FEWEST:
+        return None
+    bins = [_bins(picture) for picture in (images, _blurred(images, SMOOTH_MM / pixel_mm))]
+    front, back = (torch.stack([_frequencies(b[where]) for b in bins]) for where in (inside, ring))
+    return GreyReference((front / back).log().clamp(-3, 3))
+
+
+def reference_maps(images: Tensor, reference: GreyReference | None, pixel_mm: float) -> Tensor:
+    """How a stack's grey values speak for a class that looks like its reference, (N, 2, H, W); zero without one."""
+    if reference is None:
+        return torch.zeros(len(images), 2, *images.shape[1:])
+    pictures = (images, _blurred(images, SMOOTH_MM / pixel_mm))
+    return torch.stack(
+        [ratio[_bins(picture)] for ratio, picture in zip(reference.ratios, pictures, strict=True)], 1
+    )
 
 
 def grey_logits(distance: Tensor, evidence: GreyEvidence) -> Tensor:
@@ -116,6 +152,7 @@ def decoder_maps(
     first: Tensor,
     rivals: Tensor,
     evidence: GreyEvidence,
+    known: Tensor,
     offset: int = 1,
     chosen: slice = slice(None),
 ) -> Tensor:
@@ -130,6 +167,8 @@ def decoder_maps(
         To the outline of the priors of all other classes; -`REACH_MM` where there is none.
     evidence : GreyEvidence
         Of the present mask.
+    known : Tensor, shape (N, 2, H, W)
+        Of :func:`reference_maps`.
     offset : int
         Which slices of the stack are the neighbours.
     chosen : slice
@@ -149,6 +188,7 @@ def decoder_maps(
             rivals[here] / REACH_MM,
             *(evidence.maps[here] / 2).unbind(1),
             (evidence.maps[before, 1] + evidence.maps[after, 1]) / 4,
+            *(known[here] / 2).unbind(1),
         ],
         1,
     )
@@ -182,6 +222,15 @@ def decoder_facts(pixel_mm: float, context_mm: float, strength: float, error_mm:
 
 def _blurred(images: Tensor, sigma: float) -> Tensor:
     return torch.from_numpy(ndimage.gaussian_filter(images.numpy(), (0, sigma, sigma), truncate=2.5))
+
+
+def _sides(distance: Tensor) -> tuple[Tensor, Tensor]:
+    """Inside of an outline, and the ring around it."""
+    return distance > 0, (distance <= 0) & (distance > -RING_MM)
+
+
+def _bins(images: Tensor) -> Tensor:
+    return (images * (_BINS - 1)).long().clamp(0, _BINS - 1)
 
 
 def _frequencies(bins: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from napari_cpclnet.segmentation.prior_decoding import (
     DecodingProgress,
     decode_priors,
     fused_labels,
+    painted_reference,
 )
 from napari_cpclnet.segmentation.run import SliceResult
 from napari_cpclnet.segmentation.segmenter import Segmenter
@@ -36,6 +37,7 @@ __all__ = [
     "SupportSlice",
     "decode_priors",
     "fused_labels",
+    "painted_reference",
     "postprocess",
     "suggest",
 ]

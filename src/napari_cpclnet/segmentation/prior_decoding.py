@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,13 @@ from napari_cpclnet.model.prior_decoder import PriorDecoder
 from napari_cpclnet.model.prior_inputs import (
     REACH_MM,
     GreyEvidence,
+    GreyReference,
     decoder_facts,
     decoder_maps,
     grey_evidence,
+    grey_reference,
     plane_distance,
+    reference_maps,
 )
 from napari_cpclnet.preprocessing import PreprocessingSettings
 from napari_cpclnet.preprocessing.intensity import intensity_range, normalise
@@ -77,6 +80,7 @@ def decode_priors(
     *,
     axis: int = 0,
     error_mm: Mapping[int, float | NDArray[np.floating[Any]]] | float | None = None,
+    references: Mapping[int, GreyReference] | None = None,
     passes: int = 2,
     settings: PreprocessingSettings | None = None,
 ) -> Iterator[DecodingProgress | DecodedPrior]:
@@ -95,6 +99,8 @@ def decode_priors(
     error_mm : mapping, float, optional
         How far outlines are off, as far as one knows: one number for all, or for each class, or for each slice along
         `axis` of a class. Left out, the decoder takes a middling error.
+    references : mapping, optional
+        What classes look like, of :func:`painted_reference`.
     passes : int
         How often; from the second time on the answer before takes the prior's place.
     settings : PreprocessingSettings, optional
@@ -126,7 +132,7 @@ def decode_priors(
         logits = np.full(image.shape, -REACH_MM, np.float32)
         strengths = []
         for part in job.parts():
-            stack = _Stack(job, image, others, part)
+            stack = _Stack(job, image, others, part, (references or {}).get(job.value))
             for turn in range(passes):
                 for size in stack.decode(decoder, again=turn > 0):
                     done += size
@@ -136,6 +142,52 @@ def decode_priors(
             strengths.append(stack.strength)
         array = np.ascontiguousarray(np.moveaxis(logits, 0, axis))
         yield DecodedPrior(job.value, job.box, array, float(np.mean(strengths)))
+
+
+def painted_reference(
+    volume: Volume,
+    masks: Mapping[int, NDArray[np.bool_]],
+    *,
+    axis: int = 0,
+    slices: Sequence[int] | None = None,
+    settings: PreprocessingSettings | None = None,
+) -> dict[int, GreyReference]:
+    """What classes look like where they were painted, for scans of the same kind: :func:`decode_priors` takes it.
+
+    Of the scan itself, if it has painted slices; or of another patient, if grey values mean the same, as in two CT.
+
+    Parameters
+    ----------
+    volume : Volume
+    masks : mapping of int to ndarray of bool, shape (z, y, x)
+    axis : int
+        Array axis of the slices.
+    slices : sequence of int, optional
+        Painted ones; all where missing.
+    settings : PreprocessingSettings, optional
+        Windows of grey values.
+    """
+    settings = settings or PreprocessingSettings()
+    spacing = _spacing(volume, axis, settings)
+    value_range = intensity_range(volume, settings)
+    found = {}
+    for value, mask in masks.items():
+        job = _Job.of(value, mask, spacing, axis, np.nan)
+        if job is None:
+            continue
+        cut = job.box[axis]
+        wanted = np.arange(cut.start, cut.stop)
+        if slices is not None:
+            wanted = np.intersect1d(wanted, slices)
+        # grey values are counted, so some slices do as well as all
+        wanted = wanted[:: max(1, len(wanted) * job.size[0] * job.size[1] // _STACK_PIXELS + 1)]
+        image = np.moveaxis(volume.array[job.box], axis, 0)[wanted - cut.start]
+        stack = job.pixels(normalise(image, value_range), 0.0).clamp(0, 1)
+        distance = job.pixels(job.distance[wanted - cut.start], -REACH_MM)
+        reference = grey_reference(stack, distance, job.pixel_mm)
+        if reference is not None:
+            found[value] = reference
+    return found
 
 
 def fused_labels(
@@ -219,6 +271,12 @@ class _Job:
             for a in range(0, n, most)
         ]
 
+    def pixels(self, array: NDArray[np.float32], outside: float) -> Tensor:
+        """Slices of the box (n, rows, columns) on the decoder's pixels; `outside` is what lies around them."""
+        rows, columns = self.matrices()[0]
+        # what lies outside of the scan must not come out as zero
+        return rows @ torch.from_numpy(array - np.float32(outside)) @ columns.T + outside
+
     def matrices(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Weights from native rows and columns to pixels, and back."""
         there, back = [], []
@@ -236,19 +294,21 @@ class _Job:
 class _Stack:
     """Slices of one job on the decoder's pixels."""
 
-    def __init__(self, job: _Job, image: NDArray[np.float32], others: NDArray[np.bool_], part: _Part) -> None:
+    def __init__(
+        self,
+        job: _Job,
+        image: NDArray[np.float32],
+        others: NDArray[np.bool_],
+        part: _Part,
+        reference: GreyReference | None,
+    ) -> None:
         self.job = job
-        (rows, columns), self._back = job.matrices()
         at = slice(part.start, part.stop)
-
-        def pixels(array: NDArray[np.float32], outside: float) -> Tensor:
-            # what lies outside of the scan must not come out as zero
-            return rows @ torch.from_numpy(array - np.float32(outside)) @ columns.T + outside
-
-        self.images = pixels(image[at], 0.0).clamp(0, 1)
-        self.first = pixels(job.distance[at], -REACH_MM)
-        self.rivals = pixels(plane_distance(others[at], job.spacing[1:]), -REACH_MM)
+        self.images = job.pixels(image[at], 0.0).clamp(0, 1)
+        self.first = job.pixels(job.distance[at], -REACH_MM)
+        self.rivals = job.pixels(plane_distance(others[at], job.spacing[1:]), -REACH_MM)
         self.error_mm = torch.from_numpy(job.error_mm[at].copy())
+        self.known = reference_maps(self.images, reference, job.pixel_mm)
         self.logits = torch.empty_like(self.first)
         self.strength = 0.5
 
@@ -275,14 +335,16 @@ class _Stack:
 
     def _inputs(self, distance: Tensor, evidence: GreyEvidence, chosen: slice) -> tuple[Tensor, Tensor]:
         job = self.job
-        maps = decoder_maps(self.images, distance, self.first, self.rivals, evidence, job.offset, chosen)
+        maps = decoder_maps(
+            self.images, distance, self.first, self.rivals, evidence, self.known, job.offset, chosen
+        )
         context = float(np.clip(job.offset * job.spacing[0], *_TOLD_CONTEXT_MM))
         facts = decoder_facts(job.pixel_mm, context, evidence.strength, self.error_mm[chosen])
         return maps, facts
 
     def native(self) -> NDArray[np.float32]:
         """Logits on the native pixels of the box."""
-        rows, columns = self._back
+        rows, columns = self.job.matrices()[1]
         result: NDArray[np.float32] = (rows @ (self.logits + REACH_MM) @ columns.T - REACH_MM).numpy()
         return result
 
