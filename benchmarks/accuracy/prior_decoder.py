@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.imaging import Volume, read_segmentation, read_volume
 from napari_cpclnet.model.prior_decoder import PriorDecoder
-from napari_cpclnet.model.prior_inputs import grey_evidence, grey_logits, plane_distance
+from napari_cpclnet.model.prior_inputs import GreyReference, grey_evidence, grey_logits, plane_distance
 from napari_cpclnet.model.prior_weights import load_prior_decoder
 from napari_cpclnet.preprocessing import PreprocessingSettings
 from napari_cpclnet.preprocessing.intensity import intensity_range, normalise
 from napari_cpclnet.propagation import PropagationSettings, propagating
-from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
+from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors, painted_reference
 
 COLUMNS = ("interpolated", "grey values", "decoder", "twice", "filled", "decoder")
 
@@ -90,6 +90,24 @@ def propagated(volume: Volume, mask: NDArray[np.bool_], painted: Sequence[int]) 
     return found
 
 
+def corrected(
+    decoder: PriorDecoder,
+    volume: Volume,
+    prior: NDArray[Any],
+    errors: NDArray[np.floating],
+    known: dict[int, GreyReference],
+    passes: int,
+) -> NDArray[np.bool_]:
+    """A prior after the decoder."""
+    mask = np.zeros(prior.shape, bool)
+    for one in decode_priors(
+        decoder, volume, {1: prior}, error_mm={1: errors}, references=known, passes=passes
+    ):
+        if isinstance(one, DecodedPrior):
+            mask[one.box] = one.logits > 0
+    return mask
+
+
 def judge(decoder: PriorDecoder, volume: Volume, labels: NDArray[Any], shots: int) -> dict[int, list[float]]:
     """Dice of every structure by method; without those that five slices show completely."""
     spacing = volume.geometry.spacing
@@ -104,22 +122,14 @@ def judge(decoder: PriorDecoder, volume: Volume, labels: NDArray[Any], shots: in
             continue
         distance, away = interpolate(truth, painted, spacing)
         filled = propagated(volume, truth, painted)
+        known = painted_reference(volume, {1: truth}, slices=painted)
         errors = 0.4 + 0.15 * away
-
-        def corrected(prior: NDArray[Any], passes: int, told: Any = errors) -> NDArray[np.bool_]:
-            *_, one = decode_priors(decoder, volume, {1: prior}, error_mm={1: told}, passes=passes)
-            mask = np.zeros(prior.shape, bool)
-            if isinstance(one, DecodedPrior):
-                mask[one.box] = one.logits > 0
-            return mask
-
         found = [
             distance > 0,
             grey_values(volume, distance, image),
-            corrected(distance, 1),
-            corrected(distance, 2),
+            *(corrected(decoder, volume, distance, errors, known, passes) for passes in (1, 2)),
             filled,
-            corrected(filled, 1),
+            corrected(decoder, volume, filled, errors, known, 1),
         ]
         table[int(value)] = [
             2 * float((f[rest] & truth[rest]).sum()) / max(1, f[rest].sum() + truth[rest].sum())

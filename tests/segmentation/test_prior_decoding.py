@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from napari_cpclnet.segmentation.prior_decoding import (
     DecodingProgress,
     decode_priors,
     fused_labels,
+    painted_reference,
 )
 
 Mask = NDArray[np.bool_]
@@ -134,3 +137,31 @@ def test_told_errors_are_those_of_the_slices(
     list(decode_priors(untrained, scan, {1: prior}, error_mm={1: np.arange(20.0)}, passes=1))
     first = max(0, int(np.flatnonzero(prior.any((1, 2)))[0]) - 7)
     assert torch.cat(told).tolist() == list(range(first, first + len(torch.cat(told))))
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_a_reference_knows_what_a_class_looks_like(
+    untrained: PriorDecoder, scan: Volume, monkeypatch: pytest.MonkeyPatch, axis: int
+) -> None:
+    truth = _ball((10, 26, 30), 22, scan)
+    middle = truth.shape[axis] // 2
+    whole = painted_reference(scan, {1: truth, 2: np.zeros_like(truth)}, axis=axis)
+    few = painted_reference(scan, {1: truth}, axis=axis, slices=[middle - 1, middle, middle + 1])
+    assert set(whole) == {1}
+    seen = []
+    original = prior_decoding.decoder_maps
+
+    def spy(*arguments: Any) -> torch.Tensor:
+        maps = original(*arguments)
+        seen.append(maps)
+        return maps
+
+    monkeypatch.setattr(prior_decoding, "decoder_maps", spy)
+    beside = _ball((10, 32, 24), 22, scan)
+    for references in (None, whole, few):
+        list(decode_priors(untrained, scan, {1: beside}, axis=axis, references=references, passes=1))
+    nothing, one, two = ((maps[:, -2:].sum(1), maps[:, 1] > 0.75) for maps in seen)
+    assert not nothing[0].any()
+    for said, bright in (one, two):  # the ball is brighter than the rest, wherever the prior is
+        assert (said[bright] > 0).float().mean() > 0.9
+        assert (said[~bright] < 0).float().mean() > 0.9
