@@ -24,6 +24,7 @@ from napari_cpclnet.segmentation.encoded import (
     parameters_hash,
 )
 from napari_cpclnet.segmentation.memory import MemoryGuard, moved
+from napari_cpclnet.segmentation.own_scan import Recognise, stream_own_scan
 from napari_cpclnet.segmentation.painted import Corrections, Painted
 from napari_cpclnet.segmentation.run import Run, SliceResult, chunks, outwards, uncertainty
 from napari_cpclnet.segmentation.second_look import own_supports
@@ -162,8 +163,7 @@ class Segmenter:
         """
         if self._support is None or self._descriptors is None:
             raise SupportError("There is no support yet: paint and set one before segmenting.")
-        scan = self.scan(volume)
-        grid = scan.grid
+        grid = (scan := self.scan(volume)).grid
         start = grid.n_slices // 2 if start_slice is None else start_slice
         if not 0 <= start < grid.n_slices:
             raise SettingsError(
@@ -182,9 +182,9 @@ class Segmenter:
             keep_probabilities,
             looks=2 if self.settings.second_look and not own else 1,
         )
-        # of a scan that was painted itself, plain values tell, too
-        descriptors = self._describe(self._support, own) if own else self._descriptors
-        return self._stream(run, descriptors, start)
+        if own:
+            return stream_own_scan(run, own, start, self.batch_size, lambda: self._recogniser(run, own))
+        return self._stream(run, self._descriptors, start)
 
     @property
     def support(self) -> SupportSet | None:
@@ -293,6 +293,11 @@ class Segmenter:
             descriptors = descriptors.replaced(place, self._describe(own, own.slices))
         run.look_again()
         yield from self._look(run, descriptors, start)
+
+    def _recogniser(self, run: Run, own: Sequence[SupportSlice]) -> Recognise:
+        """The network, with a scan's own painted slices among the support."""
+        descriptors = self._describe(run.support, own)  # own values tell, too
+        return lambda indices: self._probabilities(run, indices, descriptors)
 
     def _look(self, run: Run, descriptors: Descriptors, start: int) -> Iterator[SliceResult]:
         for chunk in chunks(list(outwards(start, run.grid.n_slices)), self.batch_size):
