@@ -316,3 +316,22 @@ class TestRegistration:
         for _ in range(3):
             method.register(query, support_scan)
         assert len(calls) == 2  # one affine step and one B-spline step
+
+
+@pytest.mark.parametrize("name", ["interpolation", "fill"])
+def test_methods_of_the_same_scan_fill_it_and_leave_others_empty(name) -> None:
+    rng = np.random.default_rng(0)
+    z, y, x = np.mgrid[:12, :40, :44]
+    there = ((z - 6) / 6) ** 2 + ((y - 20) / 12) ** 2 + ((x - 20) / 12) ** 2 < 1
+    volume = Volume(
+        (100.0 * there + rng.normal(0, 10, there.shape)).astype(np.float32), Geometry(there.shape, (4, 2, 2))
+    )
+    support = SupportSet({3: "organ"})
+    support.add(volume, 3 * there.astype(np.uint8), slices=[2, 6, 10], plane="axial")
+    predictor = make_baseline(name, None)
+    found = predictor.predict(support, volume)
+    between = [3, 4, 5, 7, 8, 9]
+    assert dice(found[between] == 3, there[between]) > 0.9
+    assert np.array_equal(found[6] == 3, there[6])
+    other = Volume(volume.array[:, ::-1].copy(), volume.geometry)
+    assert not predictor.predict(support, other).any()

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from napari_cpclnet.evaluation.predictors import Predictor
     from napari_cpclnet.segmentation import Segmenter
 
-BaselineName = Literal["copy", "prototype", "knn", "intensity", "registration"]
+BaselineName = Literal["copy", "prototype", "knn", "intensity", "registration", "interpolation", "fill"]
 BASELINE_NAMES: tuple[BaselineName, ...] = get_args(BaselineName)
+
+OF_THE_SAME_SCAN: tuple[BaselineName, ...] = ("interpolation", "fill")
+"""Those that need painted slices of the very scan, and are run in the same-volume protocol only."""
 
 DESCRIPTIONS: dict[str, str] = {
     "copy": "The nearest painted mask, by relative level in the scan, laid on the query's body centre in millimetres.",
@@ -24,6 +27,8 @@ DESCRIPTIONS: dict[str, str] = {
     "intensity": "Normalised intensities within two standard deviations of the painted mean, largest piece.",
     "registration": "Painted labels spread to 3-D, carried over by affine and coarse B-spline registration "
     "(mutual information at 6 mm).",
+    "interpolation": "Same scan only: signed distances of the painted outlines, interpolated linearly between slices.",
+    "fill": "Same scan only: shapes interpolated and moved to where grey values say; what the tool itself does there.",
 }
 
 
@@ -59,6 +64,10 @@ def make_baseline(name: BaselineName, segmenter: Segmenter) -> Predictor:
         from napari_cpclnet.evaluation.baseline_intensity import IntensityPredictor
 
         return IntensityPredictor(segmenter.preprocessing)
+    if name in OF_THE_SAME_SCAN:
+        from napari_cpclnet.evaluation.baseline_interpolation import FillPredictor, InterpolationPredictor
+
+        return InterpolationPredictor() if name == "interpolation" else FillPredictor()
     from napari_cpclnet.evaluation.baseline_registration import RegistrationPredictor
 
     return RegistrationPredictor(segmenter.preprocessing)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.errors import SettingsError, WeightsError
 from napari_cpclnet.evaluation.answers import Answer, neutral, predict_legacy, predict_task
-from napari_cpclnet.evaluation.baselines import make_baseline
+from napari_cpclnet.evaluation.baselines import OF_THE_SAME_SCAN, make_baseline
 from napari_cpclnet.evaluation.cases import Case
 from napari_cpclnet.evaluation.folder import PREDICTIONS, RunFolder, check_apart, make_folder
 from napari_cpclnet.evaluation.metrics import Mask, score
@@ -207,6 +207,8 @@ def _run_task(
     folder: RunFolder,
 ) -> tuple[CaseResult, ...]:
     """Predict, open the truth, score, write."""
+    if task.protocol != "same-volume":
+        predictors = [p for p in predictors if p.name not in OF_THE_SAME_SCAN]
     query = neutral(task.query.read_image(), "query")
     axis = plane_axis(query.geometry, task.plane)
     scored = slice(None)
