@@ -14,6 +14,7 @@ import typer
 
 from napari_cpclnet.cli_convert import convert
 from napari_cpclnet.cli_errors import INTERRUPTED, WRONG_INPUT, user_errors
+from napari_cpclnet.cli_fill import fill
 from napari_cpclnet.cli_masks import MaskPlace
 from napari_cpclnet.cli_options import (
     Device,
@@ -210,6 +211,7 @@ def segment(
             raise typer.Exit(WRONG_INPUT)
 
 
+app.command()(home_paths(fill))
 app.command(cls=MultiValueCommand)(home_paths(suggest))
 
 

@@ -1,0 +1,96 @@
+"""``napari-cpclnet fill``: the slices between the painted ones of one scan, without a network."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from napari_cpclnet.cli_errors import user_errors
+from napari_cpclnet.cli_masks import MaskPlace
+from napari_cpclnet.cli_options import Terminology, parse_classes, parse_slices
+from napari_cpclnet.errors import OutputError
+
+
+def fill(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The scan: a file or a DICOM folder.")],
+    mask: Annotated[
+        Path,
+        typer.Argument(metavar="MASK", help="Label map on its grid, with a few slices painted completely."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Label map to write: .nii.gz, .nii, .nrrd, .seg.nrrd, .mha, .dcm (of a DICOM scan) or .png.",
+        ),
+    ],
+    slices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="12,20,31",
+            help="Slices that count as painted, numbered from 0 along the sliced axis; those without a label show no "
+            "class. Default: every slice that carries a label.",
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar='"6=liver,1=spleen"', help="Label values to use, with their names. Default: every label."
+        ),
+    ] = None,
+    plane: Annotated[
+        Literal["auto", "axial", "coronal", "sagittal", "native"],
+        typer.Option(
+            help="Plane in which the slices were painted; native is the first array axis, auto the plane in which they "
+            "lie."
+        ),
+    ] = "auto",
+    shapes_only: Annotated[
+        bool, typer.Option("--shapes-only", help="Interpolate the outlines and leave grey values aside.")
+    ] = False,
+    terminology: Terminology = None,
+    mask_place: MaskPlace = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")] = False,
+) -> None:
+    """Fill between painted slices of one scan.
+
+    Outlines are interpolated from slice to slice and moved to where grey values say; painted slices stay as they are.
+    """
+    with user_errors():
+        from napari_cpclnet.cli_files import scan_progress
+        from napari_cpclnet.cli_outputs import protect
+        from napari_cpclnet.cli_segment import read_support, say_notes, sizes
+        from napari_cpclnet.imaging import OUTPUTS, ScanRef, output_suffix, write_segmentation
+        from napari_cpclnet.propagation import PropagationSettings, start_fill
+
+        if not output_suffix(out):
+            raise OutputError(f"{out}: the suffix must be one of {', '.join(OUTPUTS)}.")
+        protect([out], [image, mask])
+        if out.exists() and not overwrite:
+            raise OutputError(f"{out}: exists already; use --overwrite to replace it.")
+        volume, painted = read_support(image, mask, mask_place)
+        say_notes(volume)
+        say_notes(painted)
+        named = parse_classes(classes) or painted.classes or None
+        (wanted,) = parse_slices([slices] if slices else [], 1)
+        started = time.perf_counter()
+        propagation = start_fill(
+            volume,
+            painted.labels,
+            slices=wanted,
+            plane=plane,
+            classes=named,
+            settings=PropagationSettings(grey_values=not shapes_only),
+        )
+        with scan_progress(volume.name) as progress:
+            (task,) = progress.task_ids
+            for report in propagation.run():
+                progress.update(task, completed=report.done, total=report.total)
+        filled = propagation.result()
+        seconds = time.perf_counter() - started
+        source = ScanRef(image, volume.series, volume.name)
+        written = write_segmentation(filled, out, source=source, terminology=terminology)
+        typer.echo(f"{volume.name}: {seconds:.1f} s, {sizes(filled, volume)} -> {written}")
