@@ -276,7 +276,8 @@ def evaluate(
         str,
         typer.Option(
             metavar="all|none|NAMES",
-            help="Methods to run beside the network: copy, prototype, knn, intensity, registration (with commas).",
+            help="Methods to run beside the network: copy, prototype, knn, intensity, registration, and of the same "
+            "scan interpolation and fill (with commas).",
         ),
     ] = "all",
     weights: Annotated[
@@ -297,6 +298,13 @@ def evaluate(
         bool, typer.Option("--predictions", help="Also write every predicted label map.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Which supports each query gets; folds.")] = 0,
+    plane: Annotated[
+        Literal["auto", "axial", "coronal", "sagittal", "native"],
+        typer.Option(
+            help="Plane of the painted slices; native is the first array axis, auto across the thickest axis, else "
+            "axial."
+        ),
+    ] = "auto",
     device: Device = "auto",
     resume: Annotated[
         bool,
@@ -320,6 +328,7 @@ def evaluate(
             folds=folds,
             keep_predictions=predictions,
             seed=seed,
+            plane=plane,
             device=device,
         )
         run_evaluation(cases, out, settings, weights=weights, resume=resume)
