@@ -19,7 +19,7 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except CpclnetError as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"Error: {shown(str(error))}", err=True)
         raise typer.Exit(WRONG_INPUT) from None
     except MemoryError:
         typer.echo("Error: not enough memory; close other programs or crop the scan.", err=True)
@@ -27,3 +27,8 @@ def user_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("Interrupted.", err=True)
         raise typer.Exit(INTERRUPTED) from None
+
+
+def shown(text: str) -> str:
+    """Text without the codes by which a terminal is steered: names of files and series may hold anything."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_cpclnet.cli_errors import shown
 from napari_cpclnet.errors import CpclnetError
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ def describe(path: Path) -> Iterator[str]:
     CpclnetError
         If it is missing or cannot be read.
     """
+    yield from map(shown, _lines(path))
+
+
+def _lines(path: Path) -> Iterator[str]:
     if path.suffix == ".safetensors":
         yield from _weights_lines(path)
         return

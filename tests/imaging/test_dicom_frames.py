@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,12 @@ from pydicom.uid import (
 )
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging import list_series, read_volume
+from napari_cpclnet.imaging import Geometry, list_series, read_segmentation, read_volume
 from napari_cpclnet.imaging.dicom_codecs import decode_frame
 
 from .dicom_world import assert_in_place, enhanced, error_of, stored, write_place
+
+resource = pytest.importorskip("resource", reason="memory is measured the Unix way")
 
 PLACES = [(-20.0, 30.0, 3.0 * z) for z in (2, 0, 1, 3)]
 
@@ -224,3 +227,40 @@ def test_dark_and_bright_of_an_x_ray_are_swapped_but_never_measured_values(tmp_p
         tmp_path / "cr.dcm", (0, 0, 0), PhotometricInterpretation="MONOCHROME1", Modality="CR", RescaleSlope=1
     )
     np.testing.assert_array_equal(read_volume(tmp_path / "cr.dcm").array[0], -1.0 - stored((0, 0, 0)))
+
+
+def deflated(path: Path, n_bytes: int, **tags) -> Path:
+    """A packed file whose pixels are followed by so many bytes of nothing, packed without ever being in memory."""
+    data = enhanced(PLACES)
+    data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    for keyword, value in tags.items():
+        setattr(data, keyword, value)
+    save(data, path)
+    content = path.read_bytes()
+    start = 144 + int.from_bytes(content[140:144], "little")
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = [packer.compress(zlib.decompress(content[start:], -zlib.MAX_WBITS))]
+    packed += [packer.compress(bytes(1 << 20)) for _ in range(n_bytes >> 20)]
+    path.write_bytes(content[:start] + b"".join([*packed, packer.flush()]))
+    return path
+
+
+@pytest.mark.parametrize("modality", ["CT", "SEG", "RTSTRUCT"])
+def test_a_packed_file_is_refused_before_it_fills_the_memory(tmp_path: Path, modality: str) -> None:
+    path = deflated(tmp_path / "d" / "bomb.dcm", 400 << 20, Modality=modality)
+    assert path.stat().st_size < 1 << 20
+    write_place(tmp_path / "d" / "whole.dcm", (0, 0, 0))
+    grid = Geometry((2, 3, 4))
+    for read in (read_volume, lambda path: read_segmentation(path, like=grid)):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(
+            ImageError, match=r"unpacks to more than 64 MB, which no scan does; save it unpacked"
+        ):
+            read(path)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+    assert len(list_series(tmp_path / "d")) == 1  # and does not hide what lies beside it
+
+
+def test_a_packed_file_that_unpacks_to_little_is_read(tmp_path: Path) -> None:
+    path = deflated(tmp_path / "e.dcm", 0)
+    np.testing.assert_allclose(error_of(read_volume(path)), 0, atol=0.05)

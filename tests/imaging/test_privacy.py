@@ -18,6 +18,7 @@ from napari_cpclnet.imaging import (
     Geometry,
     ScanRef,
     Segmentation,
+    find_scans,
     read_volume,
     write_segmentation,
     write_volume,
@@ -35,6 +36,17 @@ IDENTITY = {
     "AccessionNumber": "ZAPHOD99",
     "ReferringPhysicianName": "Zaphod^Physician",
     "InstitutionName": "Zaphod Hospital",
+    "InstitutionAddress": "Zaphod Street 2",
+    "InstitutionalDepartmentName": "Zaphod Radiology",
+    "StationName": "ZAPHODCT1",
+    "OperatorsName": "Zaphod^Operator",
+    "PhysiciansOfRecord": "Zaphod^Record",
+    "StudyDescription": "Zaphod study",
+    "ProtocolName": "Zaphod protocol",
+    "DeviceSerialNumber": "ZAPHOD42",
+    "ClinicalTrialSubjectID": "ZAPHOD7",
+    "AdmissionID": "ZAPHOD8",
+    "RequestingService": "Zaphod service",
     "PatientComments": "Zaphod comments",
     "StudyID": "ZAPHOD1",
 }
@@ -92,10 +104,35 @@ def test_a_dicom_segmentation_names_the_patient_as_the_standard_demands(scan: Pa
     labels = np.ones(GRID.shape, np.uint8)
     segmentation = Segmentation(labels, {1: "liver"}, read_volume(scan).geometry, "s")
     found = pydicom.dcmread(write_segmentation(segmentation, tmp_path / "s.dcm", source=ScanRef(scan)))
-    for keyword in ("PatientName", "PatientID", "PatientBirthDate", "AccessionNumber", "StudyID"):
+    kept = ("PatientName", "PatientID", "PatientBirthDate", "AccessionNumber", "StudyID")
+    for keyword in kept:
         assert found[keyword].value == IDENTITY[keyword]
-    assert "PatientAddress" not in found
-    assert "PatientComments" not in found
+    telling = {e.keyword for e in found.iterall() if e.VR != "SQ" and PLANTED.search(str(e.value).encode())}
+    assert telling == set(kept)
+
+
+@pytest.mark.parametrize(
+    "description", ["Abdomen BEEBLEBROX", "zaphod_liver", "pat 4711", "4711 19170203", "Beeblebrox, Z."]
+)
+def test_a_series_described_by_its_patient_is_named_by_its_folder(tmp_path: Path, description: str) -> None:
+    write_scan(tmp_path / "ct", GRID, **(IDENTITY | {"PatientID": "4711", "SeriesDescription": description}))
+    assert read_volume(tmp_path / "ct").name == "ct"
+    assert [scan.name for scan in find_scans(tmp_path)] == ["ct"]
+    write_scan(tmp_path / "ct", GRID, **(IDENTITY | {"SeriesDescription": "Abdomen"}))
+    assert read_volume(tmp_path / "ct").name == "Abdomen"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_info_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    folder = tmp_path / "a\x1b[2Jb"
+    code = "\x1b]0;title\x07\x1b[31mred"
+    tags = {"SeriesDescription": code, "ConvolutionKernel": code, "ImageType": ["ORIGINAL", code]}
+    write_scan(folder / "1", GRID, **tags)
+    write_scan(folder / "2", GRID, series="1.2.826.0.1.4", **tags)
+    (folder / "not\x1b[31m.nii").write_bytes(b"x")
+    for path in (folder, folder / "1", folder / "not\x1b[31m.nii"):
+        done = CliRunner().invoke(app, ["info", str(path)])
+        assert all(c.isprintable() or c == "\n" for c in done.output)
 
 
 @pytest.mark.parametrize("command", [["info", "{scan}"], ["convert", "{scan}", "{out}.nii.gz"]])

@@ -12,6 +12,7 @@ from typing import Any
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from napari_cpclnet.errors import ImageError
+from napari_cpclnet.imaging.dicom_deflated import ALWAYS_ALLOWED, MOST_SHRUNK
 from napari_cpclnet.imaging.dicom_headers import (
     clean,
     count,
@@ -55,6 +56,7 @@ TRAITS: dict[str, tuple[str, str]] = {
 }
 _FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
 _KEPT = """
+    PatientName PatientID PatientBirthDate
     SOPClassUID SOPInstanceUID SeriesInstanceUID Modality SeriesDescription SeriesDate
     AcquisitionDate StudyDate InstanceNumber Rows Columns SamplesPerPixel PhotometricInterpretation
     FrameOfReferenceUID NumberOfFrames BitsAllocated BitsStored PixelRepresentation PixelSpacing
@@ -195,9 +197,9 @@ def _too_small(path: Path, header: Header, n_frames: int) -> str:
         return f"cannot be opened ({error.strerror})."
     shape = (n_frames, count(header, "Rows"), count(header, "Columns"))
     n_bytes = math.prod(shape) * max(1, count(header, "BitsAllocated") // 8)
-    # Of compressed pixels only decoding tells, but nothing shrinks grey values to a four-thousandth, unless they are
-    # few.
-    if n_bytes > size and (not is_compressed(header) or n_bytes > max(4096 * size, 64 << 20)):
+    # Of compressed pixels only decoding tells, but nothing shrinks grey values that much, unless they are few.
+    most = max(MOST_SHRUNK * size, ALWAYS_ALLOWED) if is_compressed(header) else size
+    if n_bytes > most:
         what = " x ".join(map(str, shape))
         return f"its pixels are truncated: the header says {what} values, the file has {size} bytes; export it again."
     return ""

@@ -18,6 +18,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from napari_cpclnet.errors import ImageError
+from napari_cpclnet.imaging.dicom_deflated import check_deflated
 
 NO_SCANS = ("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO")
 
@@ -31,6 +32,11 @@ def read_header(path: Path, keywords: Sequence[str | int] | None = None) -> File
         The file.
     keywords
         Tags to keep, private ones by number; the headers of a series of thousands of slices would else fill the memory.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be opened, or unpacks to too much.
     """
     try:
         with warnings.catch_warnings():
@@ -41,6 +47,8 @@ def read_header(path: Path, keywords: Sequence[str | int] | None = None) -> File
             return header
     except InvalidDicomError:
         return None
+    except ImageError:
+        raise
     except OSError as error:
         if error.errno is None:  # pydicom's own, of a file that ends too early
             return None
@@ -62,6 +70,7 @@ def is_dicom(path: Path) -> bool:
 def read_dataset(path: Path, **options: Any) -> FileDataset:
     """As pydicom's ``dcmread``, also for a file without preamble, whose encoding shows in its first tag."""
     bare = has_no_preamble(path)
+    check_deflated(path)
     dataset = dcmread(path, force=bare, **options)
     if bare and "TransferSyntaxUID" not in dataset.file_meta:
         implicit, _ = dataset.original_encoding

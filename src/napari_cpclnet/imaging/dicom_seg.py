@@ -33,8 +33,8 @@ MOST_EMPTY = 4
 # Cosine of the angle up to which a scan's slices lie as those of a segmentation.
 PARALLEL = 0.9999
 # No scanner makes more slices; a damaged position must not make a volume of any size.
-MOST_SLICES = 20_000
-MOST_VOXELS = 1 << 32
+MOST_SLICES, MOST_MM = 20_000, 3000.0
+MOST_VOXELS = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,8 @@ def _grid(
     side = side - np.outer(side @ normal, normal)
     if np.linalg.norm(side, axis=1).max() > UNEVEN * spacing.min():
         raise ImageError(f"{path}: its frames are shifted sideways, which cannot be read.")
+    if np.ptp(depth) > MOST_MM:
+        raise ImageError(f"{path}: its frames lie {np.ptp(depth):.0f} mm apart, which is damage.")
     step, notes = _step(measures, depth, None if like is None else _step_along(like, normal))
     where = (depth - depth[first]) / step
     if np.abs(where - np.rint(where)).max() > UNEVEN:

@@ -25,7 +25,7 @@ from napari_cpclnet.imaging.volume import Segmentation
 
 # A slice of the series is one of the labels' if its corner is this near, in voxels.
 SAME_PLACE = 0.1
-# What the standard wants in every object, be it empty (type 2), and scanners and anonymisers leave out.
+# What the standard wants in every object, be it empty (type 2): left out by anonymisers, or by us.
 MAY_BE_EMPTY = (
     "PatientName",
     "PatientID",
@@ -37,9 +37,32 @@ MAY_BE_EMPTY = (
     "AccessionNumber",
     "ReferringPhysicianName",
 )
-# Of the patient nothing else is copied: comments, addresses and other numbers are not asked for.
-PATIENT_GROUP = 0x0010
-KEPT_OF_PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
+# All that is left of the headers of the series before anything is copied from them: patient and study as the standard
+# demands (by the accession number an archive knows the order), the places of the slices, and nothing about hospital,
+# staff, device or trial.
+KEPT = (
+    *("SpecificCharacterSet", "TimezoneOffsetFromUTC", "PatientIdentityRemoved", "Modality", "ImageType"),
+    *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyInstanceUID", "StudyID", "StudyDate", "StudyTime", "AccessionNumber"),
+    *(
+        "SeriesInstanceUID",
+        "SeriesNumber",
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "InstanceNumber",
+        "FrameOfReferenceUID",
+    ),
+    *(
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "PixelSpacing",
+        "SliceThickness",
+        "SpacingBetweenSlices",
+    ),
+    *("Rows", "Columns", "NumberOfFrames", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("SamplesPerPixel", "PhotometricInterpretation"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "DimensionOrganizationType"),
+)
 LONGEST_LABEL = 64  # characters of a value of type LO
 
 
@@ -141,9 +164,8 @@ def source_headers(source: ScanRef, geometry: Geometry) -> list[FileDataset]:
         candidates = fitting
     headers = candidates[0]
     for header in headers:
-        for tag in [tag for tag in header.keys() if tag.group == PATIENT_GROUP]:
-            if keyword_for_tag(tag) not in KEPT_OF_PATIENT:
-                del header[tag]
+        for tag in [tag for tag in header.keys() if keyword_for_tag(tag) not in KEPT]:
+            del header[tag]
         for keyword in MAY_BE_EMPTY:
             if keyword not in header:
                 setattr(header, keyword, "")

@@ -24,6 +24,8 @@ from napari_cpclnet.imaging.walking import walk
 
 NO_SERIES_ID = "no-series-id"
 _LOCALISER_NAME = re.compile(r"locali[sz]er|scout|survey|pilot|topogram|surview|scanogram", re.IGNORECASE)
+# Shorter parts of a name are found in words of any kind.
+SHORTEST_NAME = 3
 # A stack of more slices than this is a scan, whatever it is called.
 LONGEST_LOCALISER = 60
 
@@ -169,7 +171,11 @@ def survey(path: Path | Sequence[Path]) -> Listing:
         if not is_dicom(file):
             lost.no_dicom.append(file)
             continue
-        found = read_header(file, KEYWORDS)
+        try:
+            found = read_header(file, KEYWORDS)
+        except ImageError as error:
+            lost.damaged[file] = str(error).removeprefix(f"{file}: ").rstrip(".")
+            continue
         header = {} if found is None else plain(found)
         if is_image(header):
             _group_of(groups, header).frames.extend(frames_of(file, header))
@@ -213,8 +219,16 @@ def _group_of(groups: dict[str, _Group], header: Header) -> _Group:
             "",
         )
         date = f"{day[:4]}-{day[4:6]}-{day[6:]}" if day else ""
-        groups[uid] = _Group(code(header, "Modality"), text(header, "SeriesDescription"), date)
+        groups[uid] = _Group(code(header, "Modality"), _description(header), date)
     return groups[uid]
+
+
+def _description(header: Header) -> str:
+    """SeriesDescription, unless somebody wrote the patient's name or number into it: results are named by it."""
+    said = text(header, "SeriesDescription")
+    identity = "^".join(text(header, keyword) for keyword in ("PatientName", "PatientID", "PatientBirthDate"))
+    words = {word.casefold() for word in re.split(r"[\W_]+", identity) if len(word) >= SHORTEST_NAME}
+    return "" if any(word in said.casefold() for word in words) else said
 
 
 def _quoted(name: str) -> str:

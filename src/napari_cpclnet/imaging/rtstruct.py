@@ -19,7 +19,7 @@ from napari_cpclnet.imaging.volume import Segmentation
 
 # An outline lies in a slice if its points are this near to one plane, in slices or mm.
 FLAT = 0.1
-MOST_VOXELS = 1 << 31
+MOST_VOXELS = 1 << 29
 
 
 def read_rtstruct(path: Path, target: Geometry, name: str) -> Segmentation:
