@@ -232,6 +232,7 @@ class ProjectKeeper:
             "plane": self.session.plane_of(pair),
             "slices": None if taken and everything else used,
             "absent": [entry.index for entry in entries if entry.absent and entry.ticked],
+            "accepted": [entry.index for entry in entries if entry in self.session.accepted],
             "absent_elsewhere": self.session.absent_elsewhere(pair),
             "taken": taken or bool(used),
         }

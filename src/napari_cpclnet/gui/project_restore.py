@@ -5,11 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_cpclnet.gui.class_book import ClassInfo
 from napari_cpclnet.gui.classes import set_class_colors, set_class_names
 from napari_cpclnet.gui.corrections import result_note
 from napari_cpclnet.gui.kept_labels import KeptLabels, KeptVoxels
-from napari_cpclnet.gui.layers import KEY, copied_transform, volume_to_layer
+from napari_cpclnet.gui.layers import KEY, copied_transform, labels_array, volume_to_layer
 from napari_cpclnet.gui.options import Options, PostProcessing
 from napari_cpclnet.gui.project_keeper import ProjectKeeper, unopened
 from napari_cpclnet.gui.queries import SAVE_SUFFIXES, QueryState, SaveTo
@@ -19,7 +21,6 @@ from napari_cpclnet.gui.supports import SupportPair
 from napari_cpclnet.gui.view import show_scan
 
 if TYPE_CHECKING:
-    import numpy as np
     from napari.layers import Image, Labels
 
     from napari_cpclnet.gui.queries import QuerySource
@@ -170,6 +171,10 @@ def _mark(session: Session, pair: SupportPair, entry: SupportEntry) -> None:
         session.activate(pair)
         session.slice_along(pair, pair.axis(entry.plane))
     session.restore_absent(pair, {**entry.absent_elsewhere, entry.plane: entry.absent})
+    slices = np.moveaxis(labels_array(pair.labels), pair.axis(entry.plane), 0)
+    for index in entry.accepted:
+        if 0 <= index < len(slices):
+            session.accepted.add(pair.labels, entry.plane, index, slices[index])
     if not used:
         return
     entries = session.entries(pair)

@@ -20,6 +20,7 @@ from napari_cpclnet.gui.classes import (
 )
 from napari_cpclnet.gui.corrections import is_result
 from napari_cpclnet.gui.editing import copy_class, erase_slice
+from napari_cpclnet.gui.fill_job import AcceptedSlices
 from napari_cpclnet.gui.job import Job
 from napari_cpclnet.gui.job_making import answering_plane, make_queries, support_parts
 from napari_cpclnet.gui.layers import (
@@ -68,6 +69,8 @@ class Session(ClassActions):
         Classes of the whole session. Change it through the session, which tells the layers.
     queries
         Files to label, ticks and states of all scans to label.
+    accepted
+        Painted slices that were filled, not drawn.
     results, look
         What was found in them, and how it is shown.
     changed
@@ -95,6 +98,7 @@ class Session(ClassActions):
         self.support_scan: Image | None = None
         self._support_labels: Labels | None = None
         self._supports = Supports(viewer)
+        self.accepted = AcceptedSlices()
 
     # Layers ----------------------------------------------------------------------------------------------------
 

@@ -162,11 +162,13 @@ class SlicesBox(QWidget):
             value: (session.class_name(pair, value), session.class_color(pair, value))
             for value in {value for entry in entries for value in entry.values}
         }
+        filled = [entry for entry in entries if entry in session.accepted]
         rows = [
             SliceRow(entry, tuple(looks[value] for value in entry.values), self.pictures.picture(entry))
             for entry in entries
+            if entry not in session.accepted
         ]
-        return GroupRow(pair, MODALITIES.get(modality, modality), active, tuple(rows))
+        return GroupRow(pair, MODALITIES.get(modality, modality), active, tuple(rows), tuple(filled))
 
     def _request(self) -> None:
         self.pictures.request(self.tree.open_entries())

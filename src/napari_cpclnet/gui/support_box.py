@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.class_box import ClassBox
 from napari_cpclnet.gui.connections import Connections, when_destroyed
+from napari_cpclnet.gui.fill_box import FillBox
 from napari_cpclnet.gui.layer_combo import LayerCombo
 from napari_cpclnet.gui.layers import refusal
 from napari_cpclnet.gui.shortcuts import IMPORT_MASK, NEW_LABELS, label
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 MASK_FILES = "Masks (*.nii *.nii.gz *.nrrd *.mha *.mhd *.png *.tif *.tiff *.dcm);;All files (*)"
 # After the last stroke; long enough not to scan the array during painting.
-RESCAN_MS = 200
+RESCAN_MS = 120
 # Voxels; to look through more would be felt.
 LOOK_AT_ONCE = 4_000_000
 
@@ -94,6 +95,9 @@ class SupportBox(QWidget):
         self.slices = SlicesBox(self.session)
         self.slices.changed.connect(self.changed)
         self.slices.message.connect(self.message)
+        self.fill = FillBox(self.session)
+        self.fill.control.accepted.connect(self.changed)
+        self.fill.control.message.connect(self.message)
 
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         layout = QVBoxLayout(self)
@@ -106,6 +110,7 @@ class SupportBox(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.classes)
         layout.addWidget(self.slices)
+        layout.addWidget(self.fill)
 
     def refresh(self) -> None:
         """Show the layers and choices of the session."""
@@ -124,6 +129,7 @@ class SupportBox(QWidget):
         painted = self.slices.show_slices(look)
         self.classes.show_classes(painted, None if labels is None else int(labels.selected_label))
         self.classes.setVisible(labels is not None or bool(painted))
+        self.fill.look()
 
     def new_labels(self) -> None:
         """Add a labels layer on the support scan, show the two alone and start painting."""

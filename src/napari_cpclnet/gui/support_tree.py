@@ -40,12 +40,13 @@ class SliceRow:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """One scan with its labels; ``modality`` as far as it is known."""
+    """One scan with its labels; ``modality`` as far as it is known; ``filled``: slices that have no rows."""
 
     pair: SupportPair
     modality: str
     active: bool
     slices: Sequence[SliceRow] = field(default_factory=tuple)
+    filled: tuple[SupportEntry, ...] = ()
 
 
 class SupportTree(QTreeWidget):
@@ -87,7 +88,12 @@ class SupportTree(QTreeWidget):
     def show_groups(self, groups: Sequence[GroupRow]) -> None:
         """Replace everything; no signal is sent. What is open, selected and scrolled to stays so."""
         shown = [
-            (g.pair, g.modality, g.active, [(row.entry, row.classes, id(row.picture)) for row in g.slices])
+            (
+                g.pair,
+                (g.modality, g.filled),
+                g.active,
+                [(row.entry, row.classes, id(row.picture)) for row in g.slices],
+            )
             for g in groups
         ]
         before, self._shown = self._shown, shown
@@ -222,7 +228,7 @@ class SupportTree(QTreeWidget):
         if isinstance(row, SliceRow):
             self.ticked.emit([row.entry], on)
         else:
-            self.ticked.emit([one.entry for one in row.slices], on)
+            self.ticked.emit([*(one.entry for one in row.slices), *row.filled], on)
 
     def _menu(self, position: QPoint) -> None:
         item = self.itemAt(position)
@@ -299,7 +305,8 @@ class _Delegate(QStyledItemDelegate):
         self, painter: QPainter, place: QRect, row: GroupRow, text: str, colors: tuple[QColor, QColor]
     ) -> None:
         used, count = sum(one.entry.ticked for one in row.slices), len(row.slices)
-        tail = "  ·  ".join(part for part in (row.modality, f"{used} of {count}") if part)
+        filled = f"{len(row.filled)} filled" if row.filled else ""
+        tail = "  ·  ".join(part for part in (row.modality, f"{used} of {count}", filled) if part)
         width = painter.fontMetrics().horizontalAdvance(tail)
         painter.setPen(colors[1])
         right = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
@@ -326,7 +333,11 @@ def _key(entry: SupportEntry) -> tuple[Any, ...]:
 def _group_tip(group: GroupRow, used: int) -> str:
     active = "You paint on this scan." if group.active else "Click to paint on this scan."
     pair, count = group.pair, len(group.slices)
-    return f"{pair.scan.name} with '{pair.labels.name}': {used} of {count} slices used.\n{active}"
+    said = f"{pair.scan.name} with '{pair.labels.name}': {used} of {count} slices used."
+    if group.filled:
+        filled = sum(entry.ticked for entry in group.filled)
+        said += f"\nBetween them {filled} of {len(group.filled)} filled and accepted slices are used."
+    return f"{said}\n{active}"
 
 
 def _icon(picture: np.ndarray | None) -> QIcon:

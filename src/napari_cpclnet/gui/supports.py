@@ -134,7 +134,7 @@ class Supports:
             labels = labels_array(pair.labels)
             if choice == "auto":
                 axis = painted_axis(labels, marks.axis)
-                if axis is not None or labels.any():  # what is erased is painted again in the same plane
+                if axis is not None:  # what is erased, or painted on all slices, keeps its plane
                     marks.axis = axis
             plane = self.plane(pair, choice)
             painted = marks.painted.update(labels, pair.axis(plane))

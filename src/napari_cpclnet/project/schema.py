@@ -104,6 +104,9 @@ class SupportEntry(Entry):
     absent_elsewhere: dict[Plane, tuple[int, ...]] = Field(
         default={}, description="Such slices of the other planes."
     )
+    accepted: tuple[int, ...] = Field(
+        default=(), description="Painted slices that were filled between others and accepted, not drawn."
+    )
     taken: bool = Field(
         default=True,
         description="False: only shown; nothing is learned from it and its values have own names.",
