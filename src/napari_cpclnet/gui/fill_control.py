@@ -157,7 +157,7 @@ class FillControl(QObject):
         except StopIteration:
             self._turn.stop()
             self._writing, self.shown, self._settled = None, None, True
-            self.preview.remove()
+            self.preview.clear()
             count = f"{self._count} slice{'' if self._count == 1 else 's'}"
             self.message.emit(f"{count} accepted as painted: Ctrl+Z on the labels takes that back.", False)
             self.changed.emit()

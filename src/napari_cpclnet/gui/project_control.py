@@ -14,6 +14,7 @@ from napari_cpclnet.gui import project_places as places
 from napari_cpclnet.gui.autosave_clock import AutosaveClock
 from napari_cpclnet.gui.connections import Connections, when_destroyed
 from napari_cpclnet.gui.corrections import is_result
+from napari_cpclnet.gui.maps import is_map
 from napari_cpclnet.gui.preferences import preferences
 from napari_cpclnet.gui.project_keeper import ProjectKeeper
 from napari_cpclnet.gui.project_restore import restore
@@ -259,8 +260,10 @@ class ProjectControl(QObject):
         self._listen()
         self.touch()
 
-    def _before_removal(self, _event: Any = None) -> None:
+    def _before_removal(self, event: Any) -> None:
         """Strokes of the last seconds are in a layer that is about to go, alone or with all the others."""
+        if is_map(self.session.viewer.layers[event.index]):
+            return
         if not self._removal.isActive():
             self._removal.start()
             if self._wanted():
@@ -280,7 +283,7 @@ class ProjectControl(QObject):
         self._layers.close()
         for layer in self.session.viewer.layers:
             self._layers.connect(layer.events.name, self._on_layer)
-            if isinstance(layer, Labels):
+            if isinstance(layer, Labels) and not is_map(layer):
                 self._seen.setdefault(layer, self._view())
                 self._layers.connect(layer.events.set_data, self._on_set_data)
                 for name in LABEL_EVENTS:

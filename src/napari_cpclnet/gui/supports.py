@@ -129,16 +129,15 @@ class Supports:
         """
         marks = self._of(pair.labels)
         if look:
-            from napari_cpclnet.imaging.paint import crossed_slices, painted_axis
+            from napari_cpclnet.imaging.paint import chosen_axis, crossed_slices, single_slice_shares
 
             labels = labels_array(pair.labels)
-            if choice == "auto":
-                axis = painted_axis(labels, marks.axis)
-                if axis is not None:  # what is erased, or painted on all slices, keeps its plane
-                    marks.axis = axis
+            shares = single_slice_shares(labels)
+            if choice == "auto" and (axis := chosen_axis(shares, marks.axis)) is not None:
+                marks.axis = axis  # what is erased, or painted on all slices, keeps its plane
             plane = self.plane(pair, choice)
             painted = marks.painted.update(labels, pair.axis(plane))
-            marks.crossed = frozenset(crossed_slices(labels, pair.axis(plane), tuple(painted)))
+            marks.crossed = frozenset(crossed_slices(labels, pair.axis(plane), tuple(painted), shares))
             marks.found = (plane, painted)
         plane = self.plane(pair, choice)
         return marks.found[1] if marks.found is not None and marks.found[0] == plane else {}

@@ -25,6 +25,15 @@ _PAINTED, _STILL_PAINTED = 0.5, 0.2
 _CROSSED = 0.9
 
 
+def single_slice_shares(labels: NDArray[Any]) -> tuple[float, float, float]:
+    """For each array axis, which part of the labelled voxels lies on single slices along it; 0 if there are none."""
+    points = _sample(labels)
+    if not len(points):
+        return 0.0, 0.0, 0.0
+    z, y, x = (float(one.mean()) for one in _on_single_slices(labels, points))
+    return z, y, x
+
+
 def painted_axis(labels: NDArray[Any], before: int | None = None) -> int | None:
     """Array axis along which slices were painted.
 
@@ -41,10 +50,11 @@ def painted_axis(labels: NDArray[Any], before: int | None = None) -> int | None:
         None where no slices stand out, as in an empty or a complete label map. Of a complete one that is flat, up to
         three voxels, it is the flat axis.
     """
-    points = _sample(labels)
-    if not len(points):
-        return None
-    shares = [float(one.mean()) for one in _on_single_slices(labels, points)]
+    return chosen_axis(single_slice_shares(labels), before)
+
+
+def chosen_axis(shares: tuple[float, float, float], before: int | None = None) -> int | None:
+    """As :func:`painted_axis`, from what :func:`single_slice_shares` found."""
     if before is not None and shares[before] >= _STILL_PAINTED:
         return before
     best = int(np.argmax(shares))
@@ -77,7 +87,9 @@ def held_slices(labels: NDArray[Any], axis: int) -> tuple[int, ...]:
     return tuple(np.flatnonzero((labels != 0).any(axis=others)).tolist())
 
 
-def crossed_slices(labels: NDArray[Any], axis: int, held: tuple[int, ...]) -> tuple[int, ...]:
+def crossed_slices(
+    labels: NDArray[Any], axis: int, held: tuple[int, ...], shares: tuple[float, float, float] | None = None
+) -> tuple[int, ...]:
     """Slices that only strokes of another view cross: one voxel thick there, and going on to the next slice.
 
     Parameters
@@ -87,6 +99,8 @@ def crossed_slices(labels: NDArray[Any], axis: int, held: tuple[int, ...]) -> tu
         Array axis of the slices.
     held : tuple of int
         Slices that hold labels.
+    shares : tuple of float, optional
+        From :func:`single_slice_shares`, if they are known.
 
     Returns
     -------
@@ -95,8 +109,7 @@ def crossed_slices(labels: NDArray[Any], axis: int, held: tuple[int, ...]) -> tu
     """
     if len(held) < 2:
         return ()
-    points = _sample(labels)
-    if float(_on_single_slices(labels, points)[axis].mean()) < _STILL_PAINTED:
+    if (shares or single_slice_shares(labels))[axis] < _STILL_PAINTED:
         return ()
     slices = np.moveaxis(labels, axis, 0)
     found = []
@@ -156,5 +169,6 @@ def _sample(labels: NDArray[Any]) -> Points:
 
 
 def _points_of_slice(labels2d: NDArray[Any], most: int) -> Points:
-    points = np.argwhere(labels2d)
-    return points[:: -(-len(points) // most)]
+    places = np.flatnonzero(labels2d)
+    rows, columns = np.unravel_index(places[:: -(-len(places) // most)], labels2d.shape)
+    return np.stack([rows, columns], 1)
