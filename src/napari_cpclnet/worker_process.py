@@ -1,4 +1,4 @@
-"""Worker processes end with the process that started them, however that ended."""
+"""Worker processes compute in one thread, and end with the process that started them, however that ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,21 @@ import time
 from collections.abc import Callable
 from multiprocessing import connection
 
+from napari_cpclnet.threads import one_thread
+
 _LOOK_EVERY = 1.0
+
+
+def work_beside_others(first: Callable[[], None] = lambda: None) -> None:
+    """Begin as one of as many workers as there are cores: in one thread, and watching the parent.
+
+    Parameters
+    ----------
+    first
+        As in :func:`end_with_parent`.
+    """
+    one_thread()
+    end_with_parent(first)
 
 
 def end_with_parent(first: Callable[[], None] = lambda: None) -> None:

@@ -32,7 +32,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(stack, "make_thorax", tiny)
     for name in ("make_head", "make_heart", "make_legs"):
         monkeypatch.setattr(stack, name, lambda rng: replace(tiny(rng), level=np.full(6, np.nan, np.float32)))
-    monkeypatch.setattr(stack, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
+    monkeypatch.setattr(
+        stack, "ProcessPoolExecutor", lambda workers, mp_context, initializer: ThreadPoolExecutor(1)
+    )
     return made
 
 

@@ -14,7 +14,8 @@ from napari_cpclnet.segmentation import (
     Segmenter,
     SupportSet,
 )
-from napari_cpclnet.segmentation.run import decide, outwards, uncertainty
+from napari_cpclnet.segmentation.memory import slices_at_once
+from napari_cpclnet.segmentation.run import chunks, decide, outwards, uncertainty
 
 RAW = PostprocessingSettings(largest_component=False, fill_holes=False)
 CPU = SegmentationSettings(device="cpu", second_look=False, postprocessing=RAW)
@@ -129,14 +130,15 @@ def test_slices_added_after_setting_wait_for_the_next_set(segmenter, grey_model,
     assert not (result.labels[7, :5, :5] == 3).any()
 
 
-def test_closing_the_generator_cancels_within_one_slice_and_keeps_what_was_done(grey_model, segmenter, scan):
+def test_closing_the_generator_cancels_within_one_batch_and_keeps_what_was_done(grey_model, segmenter, scan):
     query, _truth = scan(seed=3)
     grey_model.segmented.clear()
+    segmenter.batch_size = 4
     stream = segmenter.predict(query, start_slice=5)
     for _ in range(3):
         next(stream)
     stream.close()
-    assert sum(grey_model.segmented) == 3
+    assert grey_model.segmented == [1, 4]
     assert not segmenter.complete
     labels = segmenter.result().labels
     assert labels[[4, 5, 6]].any(axis=(1, 2)).all()
@@ -397,3 +399,29 @@ def test_features_are_kept_only_while_there_is_room(segmenter, grey_model, scan,
     assert 0 < sum(grey_model.encoded) < 12
     for one, two in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.probabilities, two.probabilities)
+
+
+def test_the_slice_in_view_is_answered_before_any_other_is_looked_at(grey_model, segmenter, scan):
+    query, _ = scan(seed=5)
+    grey_model.segmented.clear()
+    assert next(segmenter.predict(query, start_slice=3)).index == 3
+    assert grey_model.segmented == [1]
+
+
+@pytest.mark.parametrize(("side", "expected"), [(96, 14), (128, 8), (256, 2), (512, 1), (1024, 1)])
+def test_a_cpu_takes_fewer_slices_at_once_the_larger_they_are(side, expected):
+    assert slices_at_once(torch.device("cpu"), (side, side)) == expected
+
+
+def test_a_gpu_takes_as_many_slices_at_once_whatever_their_size():
+    assert (
+        slices_at_once(torch.device("cuda"), (96, 96)) == slices_at_once(torch.device("cuda"), (512, 512)) > 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, []), (1, [[0]]), (6, [[0], [1, 2, 3], [4, 5]]), (7, [[0], [1, 2, 3], [4, 5, 6]])],
+)
+def test_the_first_slice_comes_alone_and_the_others_some_at_once(count, expected):
+    assert list(chunks(list(range(count)), 3)) == expected

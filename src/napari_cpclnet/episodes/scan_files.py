@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -29,8 +27,9 @@ from napari_cpclnet.preprocessing import (
 )
 from napari_cpclnet.preprocessing.pseudo_labels import region_maps
 from napari_cpclnet.preprocessing.pseudo_labels_run import volume_labels
+from napari_cpclnet.threads import usable_cores
 from napari_cpclnet.whole_file import whole_file
-from napari_cpclnet.worker_process import end_with_parent
+from napari_cpclnet.worker_process import work_beside_others
 
 SMALLEST = 24
 """Pixels of a region that can be a class."""
@@ -76,11 +75,8 @@ def prepare_scans(
     if not any(todo):
         yield from ((scan, path, "") for scan, path in zip(scans, targets, strict=True))
         return
-    with ProcessPoolExecutor(
-        min(workers or os.cpu_count() or 1, sum(todo)),
-        mp_context=get_context("spawn"),
-        initializer=end_with_parent,
-    ) as pool:
+    processes = min(workers or usable_cores(), sum(todo))
+    with ProcessPoolExecutor(processes, get_context("spawn"), work_beside_others) as pool:
         try:
             waiting = [
                 pool.submit(_prepare, scan, path, settings) if new else None
@@ -123,7 +119,6 @@ def _file_name(scan: ScanRef, settings: PreprocessingSettings) -> str:
 
 def _prepare(scan: ScanRef, path: Path, settings: PreprocessingSettings) -> str:
     """Write the file of one scan; returns why it cannot be used, or nothing."""
-    torch.set_num_threads(1)  # in a worker process: the cores are taken
     try:
         volume = read_volume(scan.path, series=scan.series)
         tensors, context = scan_tensors(volume, scan, settings)

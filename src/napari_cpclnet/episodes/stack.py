@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -26,8 +25,9 @@ from napari_cpclnet.episodes.phantom import (
     make_thorax,
 )
 from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.threads import usable_cores
 from napari_cpclnet.whole_file import whole_file
-from napari_cpclnet.worker_process import end_with_parent
+from napari_cpclnet.worker_process import work_beside_others
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,8 @@ def making_stack(count: int, seed: int, path: Path, workers: int | None = None) 
         return
     made = []
     # a fresh interpreter per worker: forking a process that has used torch's threads may hang
-    with ProcessPoolExecutor(
-        workers or os.cpu_count(), mp_context=get_context("spawn"), initializer=end_with_parent
-    ) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers or usable_cores(), context, work_beside_others) as pool:
         try:
             for phantom in pool.map(_one, [(seed, i) for i in range(count)], chunksize=4):
                 made.append(phantom)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from napari_cpclnet.evaluation.folder import REPORT, SUMMARY, read_folder
 from napari_cpclnet.evaluation.results import write_text
 from napari_cpclnet.evaluation.settings import EvaluationSettings
 from napari_cpclnet.evaluation.summary import summarise
+from napari_cpclnet.threads import usable_cores
 
 _PACKAGES = ("napari-cpclnet", "torch", "monai", "SimpleITK", "numpy", "scipy")
 
@@ -31,7 +31,7 @@ def run_facts(
         "weights": ", ".join(dict.fromkeys(weights)),
         "device": _device_name(device),
         "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "cases": len(cases),
         "patients": len({case.patient for case in cases}),
         "settings": settings.model_dump(mode="json"),

@@ -13,6 +13,7 @@ from napari_cpclnet.model.weights import (
     save_weights,
     weights_hash,
 )
+from napari_cpclnet.threads import share_cores
 
 __all__ = [
     "Answer",
@@ -35,3 +36,5 @@ __all__ = [
     "unused_gpu",
     "weights_hash",
 ]
+
+share_cores()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -39,7 +38,8 @@ from napari_cpclnet.preprocessing.pseudo_labels_files import (
 )
 from napari_cpclnet.preprocessing.pseudo_labels_settings import PseudoLabelSettings
 from napari_cpclnet.preprocessing.settings import PreprocessingSettings
-from napari_cpclnet.worker_process import end_with_parent
+from napari_cpclnet.threads import usable_cores
+from napari_cpclnet.worker_process import work_beside_others
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
@@ -134,7 +134,7 @@ def make_pseudo_labels(
             yield PseudoLabelReport(task.scan, path, "failed" if problem else "kept", problem, done, total)
         else:
             waiting.append(task)
-    workers = min(workers or _cores(), len(waiting))
+    workers = min(workers or usable_cores(), len(waiting))
     results = _here(waiting, settings) if workers < 2 else _in_processes(waiting, settings, workers)
     try:
         for task, path, problem in results:
@@ -197,7 +197,7 @@ def _start_worker(stop: Any) -> None:
         stop.set()
         time.sleep(5.0)  # the slice in work, and its unfinished file
 
-    end_with_parent(finish)
+    work_beside_others(finish)
 
 
 def _work(task: _Task, settings: PseudoLabelSettings) -> tuple[Path | None, str]:
@@ -273,11 +273,6 @@ def _slice_spacing(grid: ModelGrid, preprocessing: PreprocessingSettings) -> Spa
         for axis, step in zip((grid.row_axis, grid.column_axis), grid.steps, strict=True)
     }
     return of_axis[min(of_axis)], of_axis[max(of_axis)]
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

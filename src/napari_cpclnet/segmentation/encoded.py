@@ -75,7 +75,7 @@ class EncodedScan:
     encode : callable
         Features of images (n, 3, H, W) with levels (n,) or None, on the device of its choice, without gradients.
     batch_size : int
-        Slices that are encoded at once.
+        Slices to compute with at once; may be set anew at any time.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ class EncodedScan:
         volume: Volume,
         grid: ModelGrid,
         encode: Callable[[Tensor, Tensor | None], Features],
-        batch_size: int,
+        batch_size: int = 1,
     ) -> None:
         self.volume, self.grid = volume, grid
-        self._encode, self._batch_size = encode, batch_size
+        self._encode, self.batch_size = encode, batch_size
         self._kept: dict[int, Features | None] = {}
         self._tones: dict[int, int] = {}  # in which tone a slice is read best, of those that were compared
         self._room = ROOM
@@ -169,8 +169,8 @@ class EncodedScan:
 
     def _batches(self, indices: Sequence[int], tone: int = 0) -> Iterator[tuple[list[int], Tensor]]:
         """Slices that show something, some at once, and their images in the tones they are read in, else `tone`."""
-        for first in range(0, len(indices), self._batch_size):
-            part = indices[first : first + self._batch_size]
+        for first in range(0, len(indices), self.batch_size):
+            part = indices[first : first + self.batch_size]
             images = self.grid.images(self.volume, part)
             shown = [place for place, image in enumerate(images) if image[1].any()]
             if shown:

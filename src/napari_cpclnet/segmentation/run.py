@@ -219,9 +219,12 @@ def outwards(start: int, count: int) -> Iterator[int]:
 
 
 def chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    """`size` items at a time."""
-    for first in range(0, len(items), size):
-        yield items[first : first + size]
+    """The first item alone, so that it need not wait for the others, then `size` at a time."""
+    first, rest = items[:1], items[1:]
+    if first:
+        yield first
+    for place in range(0, len(rest), size):
+        yield rest[place : place + size]
 
 
 def _whole_numbers(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:

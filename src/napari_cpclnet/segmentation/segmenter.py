@@ -23,7 +23,7 @@ from napari_cpclnet.segmentation.encoded import (
     encoded_support,
     parameters_hash,
 )
-from napari_cpclnet.segmentation.memory import MemoryGuard, moved
+from napari_cpclnet.segmentation.memory import MemoryGuard, moved, slices_at_once
 from napari_cpclnet.segmentation.own_scan import Recognise, stream_own_scan
 from napari_cpclnet.segmentation.painted import Corrections, Painted
 from napari_cpclnet.segmentation.run import Run, SliceResult, chunks, outwards, uncertainty
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from napari_cpclnet.model import CPCLNet, Descriptors, Features
 
 _REMEMBERED_SUPPORTS = 4
-_BATCH = {"cpu": 1, "mps": 4, "cuda": 8}
 _REMEMBERED_SCANS = 2
 """The scan that is painted, and the one that is labelled."""
 
@@ -63,7 +62,7 @@ class Segmenter:
         self.precision = choose_precision(self.settings.precision, self.device)
         self.model = model.to(self.device).eval()
         self.preprocessing = PreprocessingSettings.model_validate(model.metadata.get("preprocessing", {}))
-        self.batch_size = self.settings.batch_size or _BATCH.get(self.device.type, 1)
+        self.batch_size = self.settings.batch_size
         self._support: SupportSet | None = None
         self._descriptors: Descriptors | None = None
         self._attitude: Attitude | None = None
@@ -95,7 +94,7 @@ class Segmenter:
             self.clear_support()
             self.device, self.precision, self.model = device, precision, self.model.to(device)
         self.settings = settings
-        self.batch_size = settings.batch_size or _BATCH.get(device.type, 1)
+        self.batch_size = settings.batch_size
         self._run = None
 
     def clear_support(self) -> None:
@@ -183,7 +182,7 @@ class Segmenter:
             looks=2 if self.settings.second_look and not own else 1,
         )
         if own:
-            return stream_own_scan(run, own, start, self.batch_size, lambda: self._recogniser(run, own))
+            return stream_own_scan(run, own, start, scan.batch_size, lambda: self._recogniser(run, own))
         return self._stream(run, self._descriptors, start)
 
     @property
@@ -300,7 +299,7 @@ class Segmenter:
         return lambda indices: self._probabilities(run, indices, descriptors)
 
     def _look(self, run: Run, descriptors: Descriptors, start: int) -> Iterator[SliceResult]:
-        for chunk in chunks(list(outwards(start, run.grid.n_slices)), self.batch_size):
+        for chunk in chunks(list(outwards(start, run.grid.n_slices)), run.scan.batch_size):
             for index, probabilities in zip(chunk, self._probabilities(run, chunk, descriptors), strict=True):
                 yield run.add(index, probabilities)
 
@@ -348,11 +347,13 @@ class Segmenter:
         key = (fingerprint(volume), view, parameters_hash(self.model))
         if key not in self._scans:
             grid = ModelGrid.for_volume(volume, view, self.preprocessing)
-            self._scans[key] = EncodedScan(volume, grid, self._encode, self.batch_size)
+            self._scans[key] = EncodedScan(volume, grid, self._encode)
             while len(self._scans) > _REMEMBERED_SCANS:
                 self._scans.popitem(last=False)
         self._scans.move_to_end(key)
-        return self._scans[key]
+        scan = self._scans[key]
+        scan.batch_size = self.batch_size or slices_at_once(self.device, scan.grid.size)
+        return scan
 
     @torch.inference_mode()
     def _encode(self, images: Tensor, levels: Tensor | None) -> Features:
@@ -368,7 +369,7 @@ class Segmenter:
         """Go on without the GPU: the network and all that was encoded move to the CPU."""
         self.device = torch.device("cpu")
         self.precision = choose_precision("auto", self.device)
-        self.batch_size = _BATCH["cpu"]
+        self.batch_size = 0  # what was set was set for the GPU
         self.model.to(self.device)
         for scan in self._scans.values():
             scan.move(self.device)
