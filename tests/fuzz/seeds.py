@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import io
 import os
 import tempfile
@@ -74,6 +75,15 @@ def _nrrd(folder: Path) -> Iterator[bytes]:
     yield b"\1" + f"{plain}encoding: raw\ndata file: data.raw\n".encode()
     yield b"\1" + f"{plain}encoding: raw\nbyte skip: -1\ndata file: LIST\ndata.raw\n".encode()
     yield b"\0" + f"{plain}encoding: ascii\n\n".encode() + b"7 " * 120
+    packed = f'{plain}spacings: 1 2 3\naxis mins: 0 nan 5\nunits: "um" "mm" ""\nline skip: 1\n'
+    yield b"\0" + f"{packed}encoding: bzip2\n\nskipped\n".encode() + bz2.compress(bytes(240))
+    placed = "space: RAS\nspace directions: (1,0,0) (0,2,0) (0,0,3)\nspace origin: (1,2,3)\n"
+    units = 'space units: "um" "um" "um"\nmeasurement frame: (1,0,0) (0,1,0) (0,0,1)\n'
+    yield b"\0" + f"{plain}{placed}{units}encoding: hex\n\n".encode() + b"0a" * 240
+    yield b"\1" + f"{plain}{placed}encoding: raw\ndata file: data%d.raw 1 2 1\n".encode()
+    # Lines like these have overwritten memory in other readers.
+    yield b"\0" + f"{plain}kinds: {'A' * 2000}\nencoding: raw\n\n".encode() + bytes(240)
+    yield b"\0" + f"{plain}encoding: ascii\n\n7 {'A' * 2000}".encode() + b" 7" * 120
     write_segmentation(Segmentation(_labels(), {1: "liver", 2: "spleen"}, GRID), folder / "labels.seg.nrrd")
     yield b"\2" + (folder / "labels.seg.nrrd").read_bytes()
     yield from _real("odd_files/pynrrd/*.nrrd", b"\0")
@@ -85,6 +95,19 @@ def _metaimage(folder: Path) -> Iterator[bytes]:
     text = "ObjectType = Image\nNDims = 3\nBinaryData = True\nDimSize = 4 5 6\nElementType = MET_SHORT\n"
     yield b"\1" + f"{text}ElementDataFile = data.raw\n".encode()
     yield b"\1" + f"{text}ElementDataFile = LIST\ndata.raw\n".encode()
+    placed = (
+        "TransformMatrix = 0 1 0 -1 0 0 0 0 1\nOffset = 1 2 3\nElementSpacing = 1 2 3\nDistanceUnits = um\n"
+    )
+    yield b"\1" + f"{placed}{text}HeaderSize = 4\nElementDataFile = data.raw\n".encode()
+    yield b"\1" + f"{placed}{text}ElementDataFile = data%d.raw 1 2 1\n".encode()
+    written = text.replace("BinaryData = True", "BinaryData = False")
+    yield b"\0" + f"{placed}{written}ElementDataFile = LOCAL\n".encode() + b"7 " * 120
+    scaled = "ElementToIntensityFunctionSlope = 0.5\nElementToIntensityFunctionOffset = -9\n"
+    yield b"\0" + f"{scaled}{text}ElementDataFile = LOCAL\n".encode() + bytes(240)
+    # Headers like these have overwritten memory in other readers, or kept them busy for ever.
+    yield b"\0" + f"NDims = -1\n{text}ElementDataFile = LOCAL\n".encode() + bytes(240)
+    wide = placed.replace("-1 0 0 0", "-1 0 1e308 0")
+    yield b"\0" + f"{wide}{text}ElementDataFile = LOCAL\n".encode() + bytes(240)
 
 
 def _itk(path: Path, packed: bool) -> bytes:

@@ -42,6 +42,8 @@ class Targets:
         self.folder = folder
         # For headers that keep their voxels in a file of their own.
         (folder / "data.raw").write_bytes(bytes(range(240)) * 2)
+        for name in ("data1.raw", "data2.raw"):
+            (folder / name).write_bytes(bytes(range(120)))
         self.by_name: dict[str, Callable[[bytes], None]] = {
             "nifti": self.nifti,
             "nrrd": self.nrrd,
