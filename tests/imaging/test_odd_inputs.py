@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -86,12 +87,25 @@ def test_no_file_is_missing_from_the_table(shared_data: Path) -> None:
     assert [path for path in files if not listed & {path, *path.parents}] == []
 
 
-def test_the_table_names_what_exists(shared_data: Path) -> None:
+def tests() -> set[str]:
+    """Names of all tests, as ``imaging/test_nrrd.py::test_this``."""
     known: set[str] = set()
     for path in HERE.parent.rglob("test_*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         module = path.relative_to(HERE.parent).as_posix()
         known |= {f"{module}::{node.name}" for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return known
+
+
+def test_the_page_on_odd_inputs_names_tests_that_exist() -> None:
+    page = HERE.parents[1] / "docs" / "odd_inputs.md"
+    named = re.findall(r"`(\w+/test_\w+\.py::\w+)`", page.read_text(encoding="utf-8"))
+    assert named
+    assert set(named) <= tests()
+
+
+def test_the_table_names_what_exists(shared_data: Path) -> None:
+    known = tests()
     for row in table():
         assert (shared_data / row["path"]).exists()
         assert row["result"] in ("opens", "refused")
