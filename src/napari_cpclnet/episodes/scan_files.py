@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from napari_cpclnet.preprocessing.pseudo_labels import region_maps
 from napari_cpclnet.preprocessing.pseudo_labels_run import volume_labels
 from napari_cpclnet.threads import usable_cores
 from napari_cpclnet.whole_file import whole_file
-from napari_cpclnet.worker_process import work_beside_others
+from napari_cpclnet.worker_process import fresh_context, work_beside_others
 
 SMALLEST = 24
 """Pixels of a region that can be a class."""
@@ -76,7 +75,7 @@ def prepare_scans(
         yield from ((scan, path, "") for scan, path in zip(scans, targets, strict=True))
         return
     processes = min(workers or usable_cores(), sum(todo))
-    with ProcessPoolExecutor(processes, get_context("spawn"), work_beside_others) as pool:
+    with ProcessPoolExecutor(processes, fresh_context(), work_beside_others) as pool:
         try:
             waiting = [
                 pool.submit(_prepare, scan, path, settings) if new else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from napari_cpclnet.episodes.phantom import (
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.threads import usable_cores
 from napari_cpclnet.whole_file import whole_file
-from napari_cpclnet.worker_process import work_beside_others
+from napari_cpclnet.worker_process import fresh_context, work_beside_others
 
 
 @dataclass(frozen=True)
@@ -108,9 +107,7 @@ def making_stack(count: int, seed: int, path: Path, workers: int | None = None) 
     if path.is_file():
         return
     made = []
-    # a fresh interpreter per worker: forking a process that has used torch's threads may hang
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers or usable_cores(), context, work_beside_others) as pool:
+    with ProcessPoolExecutor(workers or usable_cores(), fresh_context(), work_beside_others) as pool:
         try:
             for phantom in pool.map(_one, [(seed, i) for i in range(count)], chunksize=4):
                 made.append(phantom)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -39,7 +38,7 @@ from napari_cpclnet.preprocessing.pseudo_labels_files import (
 from napari_cpclnet.preprocessing.pseudo_labels_settings import PseudoLabelSettings
 from napari_cpclnet.preprocessing.settings import PreprocessingSettings
 from napari_cpclnet.threads import usable_cores
-from napari_cpclnet.worker_process import work_beside_others
+from napari_cpclnet.worker_process import fresh_context, work_beside_others
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
@@ -167,7 +166,7 @@ def _here(tasks: Sequence[_Task], settings: PseudoLabelSettings) -> _Results:
 
 
 def _in_processes(tasks: Sequence[_Task], settings: PseudoLabelSettings, workers: int) -> _Results:
-    context = multiprocessing.get_context("spawn")
+    context = fresh_context()
     stop = context.Event()
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(stop,))
     of_future: dict[Future[tuple[Path | None, str]], _Task] = {}
