@@ -71,11 +71,11 @@ class FirstSteps(QFrame):
 
     def _show(self, layers: Any) -> None:
         viewer = self.session.viewer
-        mr, ct, painted = (viewer.add_layer(Layer.create(*one)) for one in layers)
+        with self.session.arranged():
+            mr, ct, painted = (viewer.add_layer(Layer.create(*one)) for one in layers)
         show_scan(viewer, ct, only=painted)
         self.session.support_scan, self.session.support_labels = ct, painted
         self.session.tick_query(mr, True)
-        viewer.reset_view()
         slices = list(self.session.painted_slices())
         jump_to_slice(viewer, painted, self.session.slice_axis(), slices[len(slices) // 2])
         self.example.setEnabled(True)

@@ -36,7 +36,8 @@ def read_result(scan: FileScan, saved: Path | None) -> tuple[LayerData, LayerDat
 def add_opened(session: Session, image: LayerData, result: LayerData | None) -> Image:
     """Add what was read to the viewer and show it alone; the scan is not labelled a second time by itself."""
     data, kwargs, _ = image
-    layer = session.viewer.add_image(data, **kwargs)
+    with session.arranged():
+        layer = session.viewer.add_image(data, **kwargs)
     session.tick_query(layer, False)
     if result is not None:
         data, kwargs, _ = result

@@ -52,6 +52,7 @@ def jump_to_slice(viewer: ViewerModel, layer: Layer, axis: int, index: int) -> N
     viewer.dims.ndisplay = 2
     if across in viewer.dims.displayed:
         viewer.dims.order = (across, *(a for a in range(viewer.dims.ndim) if a != across))
+        fit(viewer, layer)
     position = [(n - 1) / 2 for n in layer.data.shape]
     position[axis] = index
     viewer.dims.set_point(across, float(layer.data_to_world(position)[axis]))
@@ -60,9 +61,12 @@ def jump_to_slice(viewer: ViewerModel, layer: Layer, axis: int, index: int) -> N
 def show_scan(viewer: ViewerModel, scan: Layer, *, only: Labels | None = None) -> None:
     """Show one scan with the labels on its grid and hide the others; go to its middle if it is out of sight.
 
-    Scans of several patients lie on top of each other in the room, and one cannot paint on a heap. ``only``: the
-    one labels layer to show.
+    Scans of several patients lie on top of each other in patient coordinates, and one cannot paint on a heap. ``only``:
+    the one labels layer to show. The scan is fitted to the canvas unless it was the one in view already.
     """
+    before = [
+        layer for layer in viewer.layers if isinstance(layer, Image) and layer.visible and not is_map(layer)
+    ]
     for layer in viewer.layers:
         visible = layer.visible
         if is_map(layer):  # it follows its scan
@@ -75,9 +79,20 @@ def show_scan(viewer: ViewerModel, scan: Layer, *, only: Labels | None = None) -
         if visible != layer.visible:  # napari drops the paint mode even where nothing changes
             layer.visible = visible
     if scan.ndim != 3:
+        fit(viewer, scan)
         return
     inside = np.asarray(scan.world_to_data(viewer.dims.point[-3:]))
     middle = (np.array(scan.data.shape) - 1) / 2
     for axis, (index, size) in enumerate(zip(inside, scan.data.shape, strict=True)):
         if not -0.5 <= index <= size - 0.5:
             viewer.dims.set_point(viewer_axis(viewer, scan, axis), float(scan.data_to_world(middle)[axis]))
+    if before != [scan]:
+        fit(viewer, scan)
+
+
+def fit(viewer: ViewerModel, layer: Layer) -> None:
+    """Fit one layer to the canvas, wherever other ones lie."""
+    if hasattr(viewer, "fit_to_view"):
+        viewer.fit_to_view(layers=[layer])
+    else:  # an older napari can only fit all of them
+        viewer.reset_view()
