@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.evaluation import BASELINE_NAMES, pictures
 from napari_cpclnet.evaluation.settings import PROTOCOLS as ALL_PROTOCOLS
 from napari_cpclnet.gui import evaluation_job
 from napari_cpclnet.gui.corrections import is_result
 from napari_cpclnet.gui.error_layer import COLOURS, compare, worst_slice
-from napari_cpclnet.gui.layers import same_grid
+from napari_cpclnet.gui.layers import copied_transform, same_grid
+from napari_cpclnet.gui.run_bar import RunState
 from napari_cpclnet.gui.score_table import DICE, ORGAN
+from napari_cpclnet.gui.truth_table import is_own
 
 from .doubles import DIRECTIONS, add_volume, make_volume
 from .evaluation_doubles import add_case, known, run
@@ -167,3 +170,45 @@ def test_choices_survive_new_layers(qtbot, viewer, panel):
     qtbot.waitUntil(lambda: panel.evaluate.source.truths.rowCount() == 2)
     patients = {pair.scan.name: pair.patient for pair in panel.evaluate.source.truths.pairs()}
     assert patients == {"ct": "patient 7", "mr": "mr"}
+
+
+def test_painted_slices_are_not_taken_for_the_truth(panel, viewer):
+    scan = add_volume(viewer, make_volume("ct"))
+    panel.segment.refresh()
+    panel.segment.support.new.click()
+    layer = panel.session.support_labels
+    for index in (2, 5):
+        layer.paint((index, 12, 10), 1)
+    panel.evaluate.refresh()
+    table = panel.evaluate.source.truths
+    assert table.item(0, 0).flags() == Qt.ItemFlag.NoItemFlags
+    with pytest.raises(CpclnetError, match="Tick at least one scan"):
+        table.pairs()
+    table._choose_truth(table._choices[0], layer)
+    with pytest.raises(CpclnetError, match="slices without paint between"):
+        table.pairs()
+    # Those of napari's own button are painted, too; a truth that was opened is not, whatever is drawn on it.
+    own = viewer.add_labels(np.zeros(scan.data.shape, np.uint8), name="Labels", **copied_transform(scan))
+    own.paint((2, 12, 10), 1)
+    assert is_own(own)
+    truth = viewer.add_labels(np.ones(scan.data.shape, np.uint8), name="truth", **copied_transform(scan))
+    assert not is_own(truth)
+    table.refresh()
+    table._choices[0].truth = None
+    (pair,) = table.pairs()
+    assert pair.truth_name == "truth"
+
+
+def test_a_result_is_not_taken_for_the_truth(qtbot, panel, viewer):
+    add_volume(viewer, make_volume("mr"))
+    add_volume(viewer, make_volume("ct"))
+    panel.segment.refresh()
+    panel.segment.support.new.click()
+    panel.session.support_labels.paint((3, 12, 10), 1)
+    panel.segment.refresh()
+    panel.segment.bar.press()
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=20_000)
+    assert any(is_result(layer) for layer in viewer.layers)
+    panel.evaluate.refresh()
+    with pytest.raises(CpclnetError, match="Tick at least one scan"):
+        panel.evaluate.source.truths.pairs()

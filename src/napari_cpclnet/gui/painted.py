@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from napari_cpclnet.gui.layers import note
+from napari_cpclnet.gui.undoing import is_ours
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+PAINTED = "painted"
+
+
+def is_painted(layer: Labels) -> bool:
+    """Whether a layer was made to paint a few slices on, here or by napari, rather than opened or imported."""
+    if PAINTED in note(layer):
+        return bool(note(layer)[PAINTED])
+    return layer.source.path is None and any(not is_ours(item) for item in layer._undo_history)
+
+
+def has_gaps(labels: np.ndarray, axis: int) -> bool:
+    """Whether slices without paint lie between painted ones."""
+    painted = np.flatnonzero(np.moveaxis(labels, axis, 0).any((1, 2)))
+    return bool(len(painted)) and len(painted) != painted[-1] - painted[0] + 1
 
 
 class PaintedSlices:

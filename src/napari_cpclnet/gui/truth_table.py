@@ -17,8 +17,9 @@ from napari_cpclnet.gui.corrections import is_result
 from napari_cpclnet.gui.evaluation_job import LayerPair
 from napari_cpclnet.gui.fit_rows import fit_rows
 from napari_cpclnet.gui.layer_combo import LayerCombo
-from napari_cpclnet.gui.layers import LayerScan, labels_array, refusal, same_grid
+from napari_cpclnet.gui.layers import LayerScan, labels_array, refusal, same_grid, slice_axis
 from napari_cpclnet.gui.maps import is_map
+from napari_cpclnet.gui.painted import has_gaps, is_painted
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -36,6 +37,11 @@ class Choice:
     ticked: bool | None = None
     truth: Labels | None = None
     patient: str = ""
+
+
+def is_own(layer: Labels) -> bool:
+    """Whether labels were painted or found in this program, and so are no truth to measure it with."""
+    return is_result(layer) or is_painted(layer)
 
 
 class TruthTable(QTableWidget):
@@ -83,17 +89,23 @@ class TruthTable(QTableWidget):
         Raises
         ------
         CpclnetError
-            If none is ticked.
+            If none is ticked, or the truth of one is only a few painted slices.
         """
-        found = []
+        found, plane = [], self._session.options.plane
         for choice in self._choices:
             truth = self._truth(choice)
             if truth is None or not self._is_ticked(choice):
                 continue
+            scan = LayerScan.of(choice.scan)
+            if is_painted(truth) and has_gaps(labels_array(truth), slice_axis(scan.geometry, plane)):
+                raise CpclnetError(
+                    f"'{truth.name}' has slices without paint between painted ones, so it is no ground truth: "
+                    "choose labels that are complete."
+                )
             found.append(
                 LayerPair(
                     layer=choice.scan,
-                    scan=LayerScan.of(choice.scan),
+                    scan=scan,
                     truth=np.array(labels_array(truth)),
                     truth_name=truth.name,
                     names=class_names(truth),
@@ -105,7 +117,7 @@ class TruthTable(QTableWidget):
         return tuple(found)
 
     def _truths(self, scan: Image) -> list[Labels]:
-        """Labels on the voxels of a scan: no results first, then those named after it, then the nearest in the list."""
+        """Labels on the voxels of a scan: foreign ones first, then those named after it, then the nearest."""
         layers = list(self._session.viewer.layers)
         fitting = [
             layer
@@ -119,7 +131,7 @@ class TruthTable(QTableWidget):
 
         def unlikely(layer: Labels) -> tuple[bool, bool, int]:
             # Registered scans lie on one grid, so that the grid alone does not tell whose labels these are.
-            return is_result(layer), scan.name not in layer.name, abs(layers.index(layer) - place)
+            return is_own(layer), scan.name not in layer.name, abs(layers.index(layer) - place)
 
         return sorted(fitting, key=unlikely)
 
@@ -127,8 +139,8 @@ class TruthTable(QTableWidget):
         truths = self._truths(choice.scan)
         if choice.truth in truths:
             return choice.truth
-        # A result is never taken for the truth by itself; the user may choose it.
-        return next((layer for layer in truths if not is_result(layer)), None)
+        # What was painted or found here is never taken for the truth by itself; the user may choose it.
+        return next((layer for layer in truths if not is_own(layer)), None)
 
     def _is_ticked(self, choice: Choice) -> bool:
         return choice.ticked is not False and self._truth(choice) is not None
@@ -147,7 +159,10 @@ class TruthTable(QTableWidget):
         scan.setCheckState(Qt.CheckState.Checked if self._is_ticked(choice) else Qt.CheckState.Unchecked)
         if truth is None:
             scan.setFlags(Qt.ItemFlag.NoItemFlags)
-            scan.setToolTip(f"Open or choose labels that lie on the voxels of '{choice.scan.name}'.")
+            scan.setToolTip(
+                f"Open or choose complete labels on the voxels of '{choice.scan.name}'; what you painted or found\n"
+                "here is not taken for the truth by itself."
+            )
         combo = LayerCombo("no labels")
         combo.setMinimumContentsLength(2)
         chosen = f"{truth.name}\n" if truth is not None else ""
