@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from napari.layers import Image
 from napari_cpclnet.gui.layers import refusal
 
 if TYPE_CHECKING:
-    from napari_cpclnet.imaging import ScanRef, Volume
+    from napari_cpclnet.imaging import Modality, ScanRef, Volume
 
 SAVE_SUFFIXES = {
     ".nii.gz": "NIfTI (.nii.gz)",
@@ -28,9 +28,10 @@ RESULT = "_labels"
 
 @dataclass(frozen=True)
 class FileScan:
-    """A scan in a file or folder, read when its turn comes."""
+    """A scan in a file or folder, read when its turn comes; ``meaning``: modality and unit, if the user said them."""
 
     ref: ScanRef
+    meaning: tuple[Modality, str] | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -48,7 +49,10 @@ class FileScan:
         """Read it."""
         from napari_cpclnet.imaging import read_volume
 
-        return read_volume(self.ref.path, series=self.ref.series)
+        volume = read_volume(self.ref.path, series=self.ref.series)
+        if self.meaning is None:
+            return volume
+        return volume.replaced(modality=self.meaning[0], unit=self.meaning[1])
 
 
 class QueryState(Enum):
@@ -104,6 +108,14 @@ class QueryBook:
             self.files.remove(source)
         self._ticks.pop(source, None)
         self._status.pop(source, None)
+
+    def meaning(self, scan: FileScan) -> tuple[Modality, str] | None:
+        """Modality and unit of a file, if the user said them."""
+        return next((one.meaning for one in self.files if one == scan), None)
+
+    def say_meaning(self, scan: FileScan, meaning: tuple[Modality, str]) -> None:
+        """Take a file for what the user says it is."""
+        self.files = [replace(one, meaning=meaning) if one == scan else one for one in self.files]
 
     def tick(self, source: QuerySource, on: bool) -> None:
         """Remember the user's choice."""

@@ -11,13 +11,14 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushBut
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.gui.layers import refusal
+from napari_cpclnet.gui.meaning import meaning_of, say_meaning
 from napari_cpclnet.gui.open_result import add_opened, read_result
 from napari_cpclnet.gui.path_edit import PathEdit
 from napari_cpclnet.gui.queries import RESULT, SAVE_SUFFIXES, FileScan, SaveTo
 from napari_cpclnet.gui.query_list import QueryList, QueryRow
 from napari_cpclnet.gui.reader import is_dicom_name
 from napari_cpclnet.gui.style import SPACING
-from napari_cpclnet.gui.view import show_scan
+from napari_cpclnet.gui.view import fit, show_scan
 from napari_cpclnet.gui.worker import BackgroundCall
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class QueryBox(QWidget):
         self.list.ticked.connect(self.session.tick_query)
         self.list.picked.connect(self._show)
         self.list.opened.connect(self.open)
+        self.list.said.connect(self._say_meaning)
         self.list.itemSelectionChanged.connect(self._enable)
         self.no_scan = QLabel("Open a scan: drop a NIfTI, NRRD, MetaImage or DICOM folder on the canvas.")
         self.no_scan.setObjectName("muted")
@@ -92,7 +94,8 @@ class QueryBox(QWidget):
             reason = "" if isinstance(source, FileScan) else refusal(source)
             remark = "(support)" if source in painted else ""
             status = session.queries.status(source)
-            rows.append(QueryRow(source, session.is_ticked(source), remark, reason, status))
+            meaning = None if reason else meaning_of(session.queries, source)
+            rows.append(QueryRow(source, session.is_ticked(source), remark, reason, status, meaning))
         self.list.show_rows(rows)
         self.list.setVisible(bool(rows))
         self.no_scan.setVisible(not session.scans())
@@ -162,9 +165,15 @@ class QueryBox(QWidget):
         self.session.changed.emit()
         self.changed.emit()
 
+    def _say_meaning(self, source: Any, meaning: Any) -> None:
+        say_meaning(self.session.queries, source, meaning)
+        self.session.changed.emit()
+        self.changed.emit()
+
     def _show(self, source: Any) -> None:
         if not isinstance(source, FileScan):
             show_scan(self.session.viewer, source)
+            fit(self.session.viewer, source)
 
     def _enable(self) -> None:
         self.removing.setEnabled(any(isinstance(source, FileScan) for source in self.list.chosen()))

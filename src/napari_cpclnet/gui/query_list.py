@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QPoint, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QPainter
-from qtpy.QtWidgets import QListWidget, QListWidgetItem, QStyle, QStyledItemDelegate, QStyleOptionViewItem
+from qtpy.QtWidgets import (
+    QListWidget,
+    QListWidgetItem,
+    QMenu,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+)
 
 from napari_cpclnet.gui.fit_rows import fit_rows
+from napari_cpclnet.gui.meaning import MEANINGS, Meaning, words
 from napari_cpclnet.gui.queries import FileScan, QuerySource, QueryState, QueryStatus
 
 ROLE = Qt.ItemDataRole.UserRole
@@ -28,21 +36,27 @@ class QueryRow:
     remark: str = ""
     reason: str = ""
     status: QueryStatus = field(default_factory=QueryStatus)
+    meaning: Meaning | None = None
 
 
 class QueryList(QListWidget):
-    """Emits `ticked(source, bool)`, `picked(source)` at a click on a name and `opened(source)` at a double click."""
+    """Emits what the user asks for.
+
+    `ticked(source, bool)`, `picked(source)` at a click on a name, `opened(source)` at a double click, and
+    `said(source, meaning)` where the user says what modality and unit a scan has.
+    """
 
     ticked = Signal(object, bool)
     picked = Signal(object)
     opened = Signal(object)
+    said = Signal(object, object)
 
     def __init__(self) -> None:
         super().__init__()
         self._rows: list[QueryRow] = []
         self.setToolTip(
             "Tick the scans to label; they run in turn. Click a name to see that scan alone,\n"
-            "double-click a file to open it with its result."
+            "double-click a file to open it with its result. A right click sets modality and unit."
         )
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
@@ -51,6 +65,8 @@ class QueryList(QListWidget):
         self.itemChanged.connect(self._on_changed)
         self.itemClicked.connect(lambda item: self._send(self.picked, item))
         self.itemActivated.connect(lambda item: self._send(self.picked, item))
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(self._menu)
         self.itemDoubleClicked.connect(lambda item: self._send(self.opened, item))
 
     def show_rows(self, rows: Sequence[QueryRow]) -> None:
@@ -80,6 +96,17 @@ class QueryList(QListWidget):
 
     def _on_changed(self, item: QListWidgetItem) -> None:
         self.ticked.emit(item.data(ROLE).source, item.checkState() == Qt.CheckState.Checked)
+
+    def _menu(self, position: QPoint) -> None:
+        item = self.itemAt(position)
+        if item is None or item.data(ROLE).reason:
+            return
+        row, menu = item.data(ROLE), QMenu(self)
+        for meaning, text in MEANINGS.items():
+            action = menu.addAction(text, lambda meaning=meaning: self.said.emit(row.source, meaning))
+            action.setCheckable(True)
+            action.setChecked(meaning == row.meaning)
+        menu.exec(self.viewport().mapToGlobal(position))
 
     def _send(self, signal: Any, item: QListWidgetItem) -> None:
         row = item.data(ROLE)
@@ -119,19 +146,22 @@ def _tail(row: QueryRow, plain: QColor) -> tuple[str, QColor]:
     muted.setAlphaF(0.65)
     status = row.status
     light = int(plain.lightness() < 128)  # dark writing
+    state, color = status.state.value, muted
     if row.reason:
         return "cannot be used", muted
     if status.state is QueryState.FAILED:
-        return "failed", FAILED[light]
-    if status.state is QueryState.DONE:
-        return ("saved" if status.saved else "done"), DONE[light]
-    if status.state is QueryState.IDLE and isinstance(row.source, FileScan):
-        return "file", muted
-    return status.state.value, muted
+        state, color = "failed", FAILED[light]
+    elif status.state is QueryState.DONE:
+        state, color = ("saved" if status.saved else "done"), DONE[light]
+    elif status.state is QueryState.IDLE and isinstance(row.source, FileScan):
+        state = "file"
+    return " · ".join(part for part in (words(row.meaning), state) if part), color
 
 
 def _tip(row: QueryRow) -> str:
     lines = [row.source.name]
+    if known := words(row.meaning):
+        lines.append(known)
     if isinstance(row.source, FileScan):
         lines.append(str(row.source.ref.path))
     if row.status.text:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cpclnet.errors import CpclnetError
+from napari_cpclnet.gui.asking import ask
 from napari_cpclnet.gui.job import Cancelled, Job, ScanBegun, ScanDone, ScanFailed, SliceDone, Stage
 from napari_cpclnet.gui.machine import Note, Ready
 from napari_cpclnet.gui.maps import show_maps
@@ -14,6 +16,7 @@ from napari_cpclnet.gui.queries import QueryState
 from napari_cpclnet.gui.result_book import ScanResult
 from napari_cpclnet.gui.results import ResultLayers
 from napari_cpclnet.gui.run_bar import RunState
+from napari_cpclnet.gui.run_check import questions
 from napari_cpclnet.gui.view import show_scan
 from napari_cpclnet.gui.worker import JobRunner
 
@@ -52,6 +55,7 @@ class RunControl(QObject):
         self._finished_scans = 0
         self._seconds = 0.0
         self._cancelled = False
+        self.ask = partial(ask, bar)
         bar.run_requested.connect(self.start)
         bar.cancel_requested.connect(self.cancel)
 
@@ -64,6 +68,12 @@ class RunControl(QObject):
         """Check the choices and start; what is missing is said in one sentence."""
         if self.bar.state is not RunState.READY:
             return
+        for question in questions(self.session):
+            answer = self.ask(question.text, list(question.choices))
+            if answer not in question.choices:
+                return
+            if (act := question.choices[answer]) is not None:
+                act()
         try:
             job = self.session.job()
         except CpclnetError as error:
