@@ -73,6 +73,7 @@ def test_clicking_the_scan_one_paints_on_shows_it_again(box, viewer):
 
 def test_painting_on_a_layer_makes_it_the_active_one(qtbot, box, viewer):
     mr = viewer.layers["mr – painted slices"]
+    show_scan(viewer, viewer.layers["mr"])
     mr.selected_label = 1
     mr.paint((0, 8, 8), 1)
     qtbot.waitUntil(lambda: group(box, "mr").childCount() == 3, timeout=2000)

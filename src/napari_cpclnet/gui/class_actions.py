@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from napari.layers import Labels
@@ -14,7 +15,7 @@ from napari_cpclnet.gui.corrections import is_result
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.class_book import Color
-    from napari_cpclnet.gui.supports import SupportPair
+    from napari_cpclnet.gui.supports import SupportEntry, SupportPair
 
 
 class ClassActions:
@@ -33,9 +34,10 @@ class ClassActions:
 
         A class that came with the layer, has no name and was not painted becomes it.
         """
-        spare = self._spare()
-        renamed = bool(name.strip() and spare) and self.book.rename(spare[0], name)
-        value = spare[0] if renamed else self.book.add(name)
+        with self._class_step():
+            spare = self._spare()
+            renamed = bool(name.strip() and spare) and self.book.rename(spare[0], name)
+            value = spare[0] if renamed else self.book.add(name)
         if self.support_labels is not None:
             self.support_labels.selected_label = value
         self.publish_classes()
@@ -49,18 +51,21 @@ class ClassActions:
         SupportError
             If another class has that name.
         """
-        if not self.book.rename(value, name):
-            raise SupportError(f"There is a class '{name.strip()}' already: paint with that one.")
+        with self._class_step():
+            if not self.book.rename(value, name):
+                raise SupportError(f"There is a class '{name.strip()}' already: paint with that one.")
         self.publish_classes()
 
     def set_class_color(self, value: int, color: Color | None) -> None:
         """Give a class a colour on all layers."""
-        self.book.set_color(value, color)
+        with self._class_step():
+            self.book.set_color(value, color)
         self.publish_classes()
 
     def set_class_code(self, value: int, code: str | None) -> None:
         """Give a class a term of the terminology; None: its name is looked up."""
-        self.book.set_code(value, code)
+        with self._class_step():
+            self.book.set_code(value, code)
         self.publish_classes()
 
     def remove_class(self, value: int) -> None:
@@ -71,9 +76,12 @@ class ClassActions:
         SupportError
             If it is painted.
         """
-        if any(value in entry.values for entry in self.entries() if self.is_taken(entry.pair)):
-            raise SupportError(f"'{self.book.name(value)}' is painted: erase its paint first.")
-        self.book.remove(value)
+        painted = sum(value in entry.values for entry in self.entries() if self.is_taken(entry.pair))
+        if painted:
+            where = "1 slice" if painted == 1 else f"{painted} slices"
+            raise SupportError(f"Cannot remove '{self.book.name(value)}': it is painted on {where}.")
+        with self._class_step():
+            self.book.remove(value)
         self.publish_classes()
 
     def adopt_colors(self, labels: Labels) -> None:
@@ -84,6 +92,10 @@ class ClassActions:
                 self.book.set_color(value, color)
         self.publish_classes()
 
+    def named_classes(self) -> dict[int, str]:
+        """Classes that somebody named."""
+        return {value: name for value, name in self.book.names().items() if name != default_name(value)}
+
     def publish_classes(self) -> None:
         """Give all layers that share the book its names and colours."""
         names, colors, terms = self.book.names(), self.book.colors(), self.book.terms()
@@ -92,6 +104,24 @@ class ClassActions:
                 set_class_names(layer, names, terms)
                 set_class_colors(layer, colors)
         self.changed.emit()
+
+    def settle_classes(self, entries: Iterable[SupportEntry]) -> None:
+        """Make classes of painted values that have none, and forget those that were made so and are painted no more."""
+        used = {value for entry in entries if self.is_taken(entry.pair) for value in entry.values}
+        used |= {one.value for result in self.results for one in result.summary.classes}
+        self.book.ensure(sorted(used))
+        self.book.drop_unused(used)
+
+    @contextmanager
+    def _class_step(self) -> Iterator[None]:
+        """What happens to the book inside is a step of undo of the layer one paints on."""
+        before = dict(self.book.items())
+        yield
+        layer, after = self.support_labels, dict(self.book.items())
+        if layer is not None and before != after:
+            self.steps.add(
+                layer, lambda: self._restore_book(before, after), lambda: self._restore_book(after, before)
+            )
 
     def _join(
         self, names: dict[int, str], colors: dict[int, Color], painted: Iterable[int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 Color = tuple[int, int, int]
@@ -36,11 +36,14 @@ class ClassInfo:
         Red, green and blue (0 to 255); None: that of its label value.
     code
         A name that the terminology file knows ("liver", "right kidney"); None: the class's own name is looked up.
+    automatic
+        Whether nobody made it: its value was painted, and it goes with that paint.
     """
 
     name: str
     color: Color | None = None
     code: str | None = None
+    automatic: bool = False
 
 
 PRESETS: tuple[ClassInfo, ...] = tuple(
@@ -72,6 +75,9 @@ PRESETS: tuple[ClassInfo, ...] = tuple(
         ("lymph node", (150, 220, 130)),
     )
 )
+
+# Distance of two colours that are hard to tell apart, in steps of 0 to 255.
+ALIKE = 60
 
 _DEFAULT_NAME = re.compile(r"label \d+$")
 
@@ -127,6 +133,14 @@ class ClassBook:
         """Take these classes and no others, as when a project is opened."""
         self._classes = {int(value): info for value, info in classes.items() if value > 0}
 
+    def set(self, classes: Mapping[int, ClassInfo | None]) -> None:
+        """Make these values what they were once; None: no class."""
+        for value, info in classes.items():
+            if info is None:
+                self._classes.pop(value, None)
+            else:
+                self._classes[value] = info
+
     def name(self, value: int) -> str:
         """Name of a value, ``label 3`` where it has none."""
         return self._classes[value].name if value in self._classes else default_name(value)
@@ -174,14 +188,30 @@ class ClassBook:
             return known
         if value is None or value in self._classes:
             value = max(self._classes, default=0) + 1
-        self._classes[value] = _completed(ClassInfo(name.strip() or default_name(value), color, code))
+        info = _completed(ClassInfo(name.strip() or default_name(value), color, code))
+        self._classes[value] = info if info.color else replace(info, color=self._other_color(value))
         return value
 
     def ensure(self, values: Iterable[int]) -> None:
         """Make classes of values that are painted and have no name."""
         for value in values:
             if value > 0 and value not in self._classes:
-                self._classes[value] = ClassInfo(default_name(value))
+                color = self._other_color(value)
+                self._classes[value] = ClassInfo(default_name(value), color, automatic=True)
+
+    def drop_unused(self, used: Collection[int]) -> bool:
+        """Forget classes that nobody named and that are not in use any more; whether there were any."""
+        gone = [value for value, info in self.items() if info.automatic and value not in used]
+        for value in gone:
+            del self._classes[value]
+        return bool(gone)
+
+    def _other_color(self, value: int) -> Color | None:
+        """Colour for a value whose own would be taken for that of another class; None: its own will do."""
+        taken = [self.color(other) for other in self._classes if other != value]
+        if not taken or _nearest(default_color(value), taken) >= ALIKE:
+            return None
+        return max(PALETTE, key=lambda color: _nearest(color, taken))
 
     def rename(self, value: int, name: str) -> bool:
         """Give a class another name, an empty one for the default; False if another class has it."""
@@ -192,18 +222,18 @@ class ClassBook:
         before = preset_of(old.name)
         if before is not None and (old.color, old.code) == (before.color, before.code):
             old = ClassInfo(old.name)  # what came with the old name goes with it
-        self._classes[value] = _completed(replace(old, name=name))
+        self._classes[value] = _completed(replace(old, name=name, automatic=False))
         return True
 
     def set_color(self, value: int, color: Color | None) -> None:
         """Give a class a colour; None: that of its value."""
         self.ensure([value])
-        self._classes[value] = replace(self._classes[value], color=color)
+        self._classes[value] = replace(self._classes[value], color=color, automatic=False)
 
     def set_code(self, value: int, code: str | None) -> None:
         """Give a class a term of the terminology; None: its name is looked up."""
         self.ensure([value])
-        self._classes[value] = replace(self._classes[value], code=code or None)
+        self._classes[value] = replace(self._classes[value], code=code or None, automatic=False)
 
     def remove(self, value: int) -> None:
         """Forget a class."""
@@ -244,6 +274,11 @@ class ClassBook:
             elif value not in self._classes:
                 self._classes[value] = ClassInfo(default_name(value), colors.get(value))
         return {value: new for value, new in moved.items() if value != new}
+
+
+def _nearest(color: Color, others: Iterable[Color]) -> float:
+    """Distance to the most similar of some colours."""
+    return min(sum((a - b) ** 2 for a, b in zip(color, other, strict=True)) ** 0.5 for other in others)
 
 
 def _completed(info: ClassInfo) -> ClassInfo:

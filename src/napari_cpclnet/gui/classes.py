@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_cpclnet.gui.class_book import default_name
 from napari_cpclnet.gui.layers import KEY, class_features, label_colormap, note
+from napari_cpclnet.gui.undoing import history_kept
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -46,11 +49,25 @@ def class_color(labels: Labels, value: int) -> Color:
     return red, green, blue
 
 
-def renumber(labels: Labels, moved: dict[int, int]) -> None:
-    """Give label values other numbers; the undo history does not know of it."""
+def renumber(
+    labels: Labels, moved: dict[int, int], one_step: Callable[[], AbstractContextManager[object]]
+) -> None:
+    """Give label values other numbers, in the step of undo that ``one_step`` makes."""
     data = np.asarray(labels.data)
-    highest = max(moved.values())
-    new = data.astype(np.promote_types(data.dtype, np.min_scalar_type(highest)))
+    new = renumbered(data, moved)
+    if new.dtype != data.dtype:
+        with history_kept(labels):
+            labels.data = data.astype(new.dtype)
+    places = np.nonzero(new != data)
+    with one_step():
+        labels.data_setitem(places, new[places])
+
+
+def renumbered(data: np.ndarray, moved: dict[int, int]) -> np.ndarray:
+    """Labels with other numbers, of a wider type if that is needed; the same array where nothing moves."""
+    if not moved:
+        return data
+    new = data.astype(np.promote_types(data.dtype, np.min_scalar_type(max(moved.values()))))
     for value, other in moved.items():
         new[data == value] = other
-    labels.data = new
+    return new

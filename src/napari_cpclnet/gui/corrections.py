@@ -19,6 +19,8 @@ from napari_cpclnet.gui.layers import KEY, labels_array, note
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
 
+    from napari_cpclnet.gui.undoing import UndoSteps
+
 
 @dataclass(frozen=True, eq=False)
 class Changes:
@@ -123,11 +125,11 @@ def changes(layer: Labels) -> Changes:
     return Changes(masks, {value: count for value, count in gained.items() if value and count})
 
 
-def unlock(layer: Labels, found: Changes) -> int:
+def unlock(layer: Labels, found: Changes, steps: UndoSteps) -> int:
     """Give corrected voxels of a result back to the network; returns how many get its answer back at once.
 
-    Those are the ones that were changed since the last run; napari's undo brings the correction back. Of voxels that
-    were corrected before it there is no answer yet: they stay what they are, and the next run is free there.
+    Those are the ones that were changed since the last run. Of voxels that were corrected before it there is no answer
+    yet: they stay what they are, and the next run is free there. napari's undo brings all back, in one of ``steps``.
     """
     written, before = note(layer)["written"], note(layer)["corrected"]
     if written is None or not found:
@@ -139,11 +141,16 @@ def unlock(layer: Labels, found: Changes) -> int:
         rows, columns = np.nonzero(mask & (labels[z] != answer))
         places.append((np.full_like(rows, z), rows, columns))
         values.append(answer[rows, columns])
-    if before is not None:
-        remember(layer, written, before.without(found.masks))
+    after = None if before is None else before.without(found.masks)
     changed = np.concatenate(values)
-    if len(changed):
-        set_voxels(layer, [np.concatenate(one) for one in zip(*places, strict=True)], changed)
-    else:
+
+    def release() -> None:
+        remember(layer, written, after)
+
+    with steps.one_step(layer, lambda: remember(layer, written, before), release):
+        release()
+        if len(changed):
+            set_voxels(layer, [np.concatenate(one) for one in zip(*places, strict=True)], changed)
+    if not len(changed):
         layer.refresh()  # which tells that something is another now
     return len(changed)

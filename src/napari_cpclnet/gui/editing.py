@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_cpclnet.gui.layers import labels_array
+from napari_cpclnet.gui.undoing import no_voxels
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -29,9 +30,13 @@ def set_slice(layer: Labels, axis: int, index: int, values: np.ndarray) -> bool:
 
 
 def set_voxels(layer: Labels, places: Sequence[np.ndarray], values: np.ndarray) -> None:
-    """Give voxels at places (z, y, x) other labels, in one step of undo."""
+    """Give voxels at places (z, y, x) other labels, in one step of undo that is known as the plugin's."""
+    where = tuple(places[3 - layer.ndim :])
+    if not (np.asarray(layer.data)[where] != values).any():
+        return
     with layer.block_history():
-        layer.data_setitem(tuple(places[3 - layer.ndim :]), values.astype(layer.data.dtype))
+        layer._save_history(no_voxels(layer))
+        layer.data_setitem(where, values.astype(layer.data.dtype))
 
 
 def erase_slice(layer: Labels, axis: int, index: int) -> bool:

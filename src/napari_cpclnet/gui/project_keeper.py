@@ -10,7 +10,7 @@ from napari.layers import Image, Labels
 
 from napari_cpclnet.gui.classes import class_color, class_names
 from napari_cpclnet.gui.corrections import corrected_text, is_edited, is_result, written_checksum
-from napari_cpclnet.gui.layers import LayerScan, geometry_of, refusal, same_grid
+from napari_cpclnet.gui.layers import LayerScan, geometry_of, note, refusal, same_grid
 from napari_cpclnet.gui.project_snapshot import (
     MaskCopy,
     ScanCopy,
@@ -189,7 +189,10 @@ class ProjectKeeper:
 
     def _known(self, layer: Image) -> ScanEntry | None:
         known = self._scans.get(layer)
-        return None if known is None else known.model_copy(update={"name": layer.name})
+        if known is None:
+            return None
+        said = {key: note(layer)[key] for key in ("modality", "unit") if key in note(layer)}
+        return known.model_copy(update={"name": layer.name, **said})
 
     def _file(self, layer: Labels, folder: str) -> str:
         if layer not in self._files:

@@ -13,6 +13,7 @@ from napari_cpclnet.gui.corrections import result_note
 from napari_cpclnet.gui.kept_labels import KeptLabels, KeptVoxels
 from napari_cpclnet.gui.layers import KEY, copied_transform, labels_array, volume_to_layer
 from napari_cpclnet.gui.options import Options, PostProcessing
+from napari_cpclnet.gui.painted import PAINTED
 from napari_cpclnet.gui.project_keeper import ProjectKeeper, unopened
 from napari_cpclnet.gui.queries import SAVE_SUFFIXES, QueryState, SaveTo
 from napari_cpclnet.gui.result_book import ScanResult
@@ -51,7 +52,8 @@ def restore(session: Session, keeper: ProjectKeeper, opened: Opened, *, own: boo
     files: dict[Labels, str] = {}
     for scan in opened.scans:
         entry = scan.found.scan
-        layer = _add_scan(session, scan)
+        with session.arranged():
+            layer = _add_scan(session, scan)
         layers[entry.id] = layer
         if scan.found.state != "changed":  # a changed one is looked at anew
             path = relative_path(scan.found.path, folder)
@@ -137,7 +139,9 @@ def _add_labels(session: Session, scan: Image, mask: OpenedMask) -> Labels:
     name = labels.name
     noted: dict[str, Any] = {"geometry": labels.geometry, "calibrated": True}
     looks: dict[str, Any] = {}
-    if not isinstance(entry, SupportEntry):
+    if isinstance(entry, SupportEntry):
+        noted[PAINTED] = True
+    else:
         noted |= {**_result_note(labels.labels, entry), "of": str(scan.unique_id)}
         looks["opacity"] = 0.6
         name = entry.name or scan.name + SUFFIX

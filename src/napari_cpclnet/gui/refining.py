@@ -9,10 +9,10 @@ from napari.layers import Labels
 
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.gui.corrections import changes, is_result, unlock
-from napari_cpclnet.gui.editing import set_slice
 from napari_cpclnet.gui.layers import geometry_of, labels_array, note, refusal, same_grid, slice_axis
 from napari_cpclnet.gui.maps import belongs_to
 from napari_cpclnet.gui.supports import SupportPair
+from napari_cpclnet.gui.undoing import history_kept
 from napari_cpclnet.gui.view import slice_in_view, slice_words
 
 if TYPE_CHECKING:
@@ -68,10 +68,7 @@ def use_slice(session: Session) -> str:
     pair = SupportPair(scan, labels)
     if not labels_array(labels).any():
         session.slice_along(pair, axis)
-    set_slice(labels, axis, index, picture)
-    if not picture.any():
-        session.mark_absent(pair, index, True)
-    session.tick([entry for entry in session.entries(pair) if entry.index == index], True)
+    session.replace_slice(pair, axis, index, picture)
     if labelled:  # a scan that is painted is not labelled by itself any more, but here it is refined
         session.tick_query(scan, True)
     session.publish_classes()
@@ -99,7 +96,7 @@ def unlock_corrections(session: Session, *, whole_scan: bool) -> str:
     if not corrected:
         raise SupportError(f"Nothing is corrected on {where}.")
     voxels = corrected.voxels
-    back = unlock(result, corrected)
+    back = unlock(result, corrected, session.steps)
     session.results.look_again(result)
     said = [f"Unlocked {voxels:,} voxel{'' if voxels == 1 else 's'} on {where}: the next run is free there."]
     if back:
@@ -128,7 +125,8 @@ def _is_result_of(layer: object, scan: Image) -> bool:
 
 
 def _widen(labels: Labels, highest: int) -> None:
-    """Make room for label values; nothing is lost but, in the rare case, the undo of earlier strokes."""
+    """Make room for label values."""
     dtype = labels.data.dtype
     if highest > np.iinfo(dtype).max:
-        labels.data = np.asarray(labels.data).astype(np.min_scalar_type(highest))
+        with history_kept(labels):
+            labels.data = np.asarray(labels.data).astype(np.min_scalar_type(highest))

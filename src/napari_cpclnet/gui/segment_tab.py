@@ -5,23 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.connections import Connections, when_destroyed
 from napari_cpclnet.gui.first_steps import FirstSteps
+from napari_cpclnet.gui.head_up import HeadUp
 from napari_cpclnet.gui.heading import heading
+from napari_cpclnet.gui.layers import note
 from napari_cpclnet.gui.maps import FollowScans
 from napari_cpclnet.gui.narrow import ColumnScroll
 from napari_cpclnet.gui.options import DEVICES, Options
 from napari_cpclnet.gui.options_box import OptionsBox
+from napari_cpclnet.gui.plan_lines import PlanLines
 from napari_cpclnet.gui.preferences import preferences, when_changed
 from napari_cpclnet.gui.project_row import ProjectRow
 from napari_cpclnet.gui.query_box import QueryBox
 from napari_cpclnet.gui.refining import scan_in_view
 from napari_cpclnet.gui.results_box import ResultsBox
 from napari_cpclnet.gui.run_bar import RunBar
+from napari_cpclnet.gui.run_check import plan
 from napari_cpclnet.gui.run_control import RunControl
+from napari_cpclnet.gui.safe_removal import make_removal_safe
 from napari_cpclnet.gui.shortcuts import (
     COPY_ON,
     IMPORT_MASK,
@@ -37,6 +43,7 @@ from napari_cpclnet.gui.shortcuts import (
 from napari_cpclnet.gui.style import MARGIN, SPACING
 from napari_cpclnet.gui.suggest_control import SuggestControl
 from napari_cpclnet.gui.support_box import SupportBox
+from napari_cpclnet.gui.view import show_scan
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session import Session
@@ -59,6 +66,7 @@ class SegmentTab(QWidget):
         self._preferred = preferences().options()
         self.results = ResultsBox(session)
         self.bar = RunBar()
+        self.plan = PlanLines()
         self.control = RunControl(session, self.bar, self)
         self.suggest = SuggestControl(session, self.bar, self)
         self._layout()
@@ -87,20 +95,31 @@ class SegmentTab(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self.scroll, stretch=1)
         self.bar.layout().setContentsMargins(MARGIN, SPACING, MARGIN, SPACING)
+        self.bar.layout().insertWidget(0, self.plan)
         layout.addWidget(self.bar)
 
     def _connect(self) -> None:
         viewer = self.session.viewer
+        self._opened: Image | None = None
         self._refresh_soon = QTimer(self)
         self._refresh_soon.setSingleShot(True)
         self._refresh_soon.setInterval(0)
+        self._refresh_soon.timeout.connect(self._show_opened)
         self._refresh_soon.timeout.connect(self.refresh)
+        self._plan_soon = QTimer(self)
+        self._plan_soon.setSingleShot(True)
+        self._plan_soon.setInterval(0)
+        self._plan_soon.timeout.connect(self._show_plan)
+        self.support.shown.connect(self._plan_soon.start)
         self._reveal = QTimer(self)
         self._reveal.setSingleShot(True)
         self._reveal.setInterval(1000)
         self.scroll.verticalScrollBar().rangeChanged.connect(self._show_results)
         self.support.changed.connect(self.refresh)
         self.support.message.connect(lambda text, error: self.bar.show_message(text, error=error))
+        self.support.slices.plane_wanted.connect(
+            lambda plane: self.options.set_options(replace(self.session.options, plane=plane))
+        )
         self.first_steps.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.queries.changed.connect(self.refresh)
         self.queries.message.connect(lambda text, error: self.bar.show_message(text, error=error))
@@ -117,7 +136,8 @@ class SegmentTab(QWidget):
         self.control.runner.finished.connect(self._on_run_finished)
 
         self._events = Connections()
-        self._events.connect(viewer.layers.events.inserted, self._on_layers)
+        self._events.connect(self.session.changed, self._on_choices)
+        self._events.connect(viewer.layers.events.inserted, self._on_inserted)
         self._events.connect(viewer.layers.events.removed, self._on_removed)
         self._events.connect(viewer.layers.events.reordered, self._on_layers)
         self._names = Connections()
@@ -132,6 +152,7 @@ class SegmentTab(QWidget):
         shortcuts.bind(USE_SLICE, self.results.use_slice)
         shortcuts.bind(SUGGEST, self.suggest.start)
         self._follow = FollowScans(viewer)
+        head_up = HeadUp(viewer)
         # The viewer outlives the panel when only the dock is closed.
         forget_preferences = when_changed(self._on_preferences)
         when_destroyed(
@@ -139,6 +160,8 @@ class SegmentTab(QWidget):
             self._events.close,
             self._names.close,
             self._follow.close,
+            head_up.close,
+            make_removal_safe(viewer),
             shortcuts.release,
             forget_preferences,
         )
@@ -151,6 +174,13 @@ class SegmentTab(QWidget):
         self.queries.show_queries()
         self.results.show_results()
         self.refreshed.emit()
+
+    def _on_choices(self) -> None:
+        self._plan_soon.start()
+
+    def _show_plan(self) -> None:
+        """Say what the next run would use; while one is under way that is another matter."""
+        self.plan.show_plan(plan(self.session))
 
     def _set_options(self, options: Options) -> None:
         old = self.session.options
@@ -195,6 +225,18 @@ class SegmentTab(QWidget):
         if self._reveal.isActive():
             bar = self.scroll.verticalScrollBar()
             bar.setValue(bar.maximum())
+
+    def _on_inserted(self, event: Any) -> None:
+        """Show a scan that was just opened, once all that come with it are there."""
+        layer = event.value
+        if isinstance(layer, Image) and "modality" in note(layer) and not self.session.arranging:
+            self._opened = layer
+        self._refresh_soon.start()
+
+    def _show_opened(self) -> None:
+        layer, self._opened = self._opened, None
+        if layer is not None and layer in self.session.viewer.layers:
+            show_scan(self.session.viewer, layer)
 
     def _on_layers(self, _event: Any = None) -> None:
         self._refresh_soon.start()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,17 +13,13 @@ from psygnal import Signal
 
 from napari_cpclnet.errors import CpclnetError, GeometryError, SupportError
 from napari_cpclnet.gui.class_actions import ClassActions
-from napari_cpclnet.gui.class_book import ClassBook
-from napari_cpclnet.gui.classes import (
-    class_color,
-    class_names,
-    renumber,
-)
+from napari_cpclnet.gui.class_book import ClassBook, ClassInfo
+from napari_cpclnet.gui.classes import class_color, class_names, renumber, renumbered, set_class_names
 from napari_cpclnet.gui.corrections import is_result
-from napari_cpclnet.gui.editing import copy_class, erase_slice
 from napari_cpclnet.gui.fill_job import AcceptedSlices
 from napari_cpclnet.gui.job import Job
-from napari_cpclnet.gui.job_making import answering_plane, make_queries, support_parts
+from napari_cpclnet.gui.job_making import make_queries, support_parts
+from napari_cpclnet.gui.kept_labels import KeptLabels
 from napari_cpclnet.gui.layers import (
     KEY,
     copied_transform,
@@ -31,16 +28,17 @@ from napari_cpclnet.gui.layers import (
     labels_array,
     refusal,
     same_grid,
-    slice_axis,
 )
 from napari_cpclnet.gui.maps import Look, is_map
 from napari_cpclnet.gui.options import SegmenterFactory, SegmenterMaker
-from napari_cpclnet.gui.painted import label_values
+from napari_cpclnet.gui.painted import PAINTED, label_values
 from napari_cpclnet.gui.preferences import preferences
 from napari_cpclnet.gui.queries import QueryBook, QuerySource
 from napari_cpclnet.gui.result_book import ResultBook
+from napari_cpclnet.gui.slice_actions import SliceActions
 from napari_cpclnet.gui.supports import SupportEntry, SupportPair, Supports
 from napari_cpclnet.gui.training_job import TrainFunction, train_for_real
+from napari_cpclnet.gui.undoing import UndoSteps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +49,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.imaging import Segmentation
 
 
-class Session(ClassActions):
+class Session(ClassActions, SliceActions):
     """Classes, painted slices of any number of scans, the scans to label and the options of the next run.
 
     Parameters
@@ -73,6 +71,8 @@ class Session(ClassActions):
         Painted slices that were filled, not drawn.
     results, look
         What was found in them, and how it is shown.
+    steps
+        What belongs to steps of napari's undo besides paint.
     changed
         Signal without arguments: classes, ticks, absent marks or the active pair changed. Strokes are not told.
     """
@@ -91,6 +91,7 @@ class Session(ClassActions):
         self.options = preferences().options()
         # Tabs whose run wants the machine now; training waits for them.
         self.foreground: set[str] = set()
+        self.arranging = False
         self.book = ClassBook()
         self.queries = QueryBook()
         self.results = ResultBook()
@@ -99,6 +100,17 @@ class Session(ClassActions):
         self._support_labels: Labels | None = None
         self._supports = Supports(viewer)
         self.accepted = AcceptedSlices()
+        self._brought: dict[Labels, set[int]] = {}
+        self.steps = UndoSteps(self.publish_classes)
+
+    @contextmanager
+    def arranged(self) -> Iterator[None]:
+        """Scans that are added inside are not shown by themselves: who adds them decides what is seen."""
+        before, self.arranging = self.arranging, True
+        try:
+            yield
+        finally:
+            self.arranging = before
 
     # Layers ----------------------------------------------------------------------------------------------------
 
@@ -156,116 +168,22 @@ class Session(ClassActions):
         fitting = self.labels_layers()
         if self.support_labels not in fitting:
             # A result is never taken for a painted layer by itself; the user may choose it.
-            self.support_labels = next((layer for layer in fitting if not is_result(layer)), None)
+            self.support_labels = next(
+                (x for x in fitting if not is_result(x) and not self._supports.is_declined(x)), None
+            )
 
     def forget(self, layer: Layer) -> None:
-        """Forget what was said about a layer that is gone."""
+        """Forget what was said about a layer that is gone, and the classes that came with it and are in no other."""
         self.queries.remove(layer)
         self._supports.forget(layer)
+        self.steps.forget(layer)
+        if brought := self._brought.pop(layer, None):
+            used = {value for entry in self.entries() for value in entry.values}
+            for value in brought - used:
+                self.book.remove(value)
+            self.publish_classes()
 
-    # Painted slices --------------------------------------------------------------------------------------------
-
-    @property
-    def supports(self) -> list[SupportPair]:
-        """Scans with labels on their voxels, results left out, top of the layer list first."""
-        return self._supports.pairs(self.active)
-
-    def is_taken(self, pair: SupportPair) -> bool:
-        """Whether the slices of a pair are used unless unticked: it was painted on, imported or chosen here."""
-        return self._supports.is_taken(pair.labels)
-
-    def painted_scans(self) -> set[Image]:
-        """The active scan and all whose labels are used."""
-        scans = {pair.scan for pair in self.supports if self.is_taken(pair)}
-        return scans if self.support_scan is None else {*scans, self.support_scan}
-
-    def entries(
-        self, pair: SupportPair | None = None, *, look: Collection[Labels] | None = None
-    ) -> list[SupportEntry]:
-        """Rows of the support table, of one pair or of all.
-
-        ``look``: the layers that may have changed since the last time, as looking takes time; by default all.
-        """
-        return [
-            entry
-            for one in (self.supports if pair is None else [pair])
-            for entry in self._supports.entries(
-                one, self.options.plane, look=look is None or one.labels in look
-            )
-        ]
-
-    def looker(self, pairs: Collection[SupportPair]) -> Callable[[], None]:
-        """Function that looks through big layers: slow, to be called in a worker; then `entries` knows without look."""
-        plane = self.options.plane
-
-        def look() -> None:
-            for pair in pairs:
-                self._supports.painted(pair, plane)
-
-        return look
-
-    def slice_axis(self) -> int:
-        """Array axis of the active scan along which painted slices are counted."""
-        if self.support_scan is None:
-            return 0
-        pair = self.active
-        plane = self.options.plane if pair is None else self.plane_of(pair)
-        return slice_axis(geometry_of(self.support_scan), plane)
-
-    def plane_of(self, pair: SupportPair) -> str:
-        """The plane in which slices of a pair are counted; never ``auto``."""
-        return self._supports.plane(pair, self.options.plane)
-
-    def plane_for(self, scan: Image, used: Iterable[SupportEntry] | None = None) -> str:
-        """The plane in which a scan is labelled from painted slices, by default the ticked ones; never ``auto``."""
-        if self.options.plane != "auto":
-            return self.options.plane
-        if used is None:
-            used = [entry for entry in self.entries(look=()) if entry.ticked]
-        return answering_plane(geometry_of(scan), used)
-
-    def slice_along(self, pair: SupportPair, axis: int) -> None:
-        """Count the slices of a pair along this axis until it is painted along another."""
-        self._supports.slice_along(pair, axis)
-
-    def painted_slices(self) -> dict[int, tuple[int, ...]]:
-        """Label values on every painted slice of the active pair."""
-        pair = self.active
-        return {} if pair is None else self._supports.painted(pair, self.options.plane)
-
-    def tick(self, entries: SupportEntry | Iterable[SupportEntry], on: bool) -> None:
-        """Learn from slices, or not."""
-        self._supports.tick([entries] if isinstance(entries, SupportEntry) else entries, on)
-        self.changed.emit()
-
-    def mark_absent(self, pair: SupportPair, index: int, on: bool) -> None:
-        """Say that none of the classes is on a slice; SupportError if it is painted."""
-        self._supports.mark_absent(pair, self.plane_of(pair), index, on)
-        self.changed.emit()
-
-    def absent_elsewhere(self, pair: SupportPair) -> dict[str, tuple[int, ...]]:
-        """Slices that were marked absent in other planes than the one in use."""
-        marks = self._supports.absent(pair.labels)
-        return {plane: slices for plane, slices in marks.items() if plane != self.plane_of(pair)}
-
-    def restore_absent(self, pair: SupportPair, marks: Mapping[str, Iterable[int]]) -> None:
-        """Mark slices of any plane absent as they were once; those that are painted or do not exist are left out."""
-        for plane, slices in marks.items():
-            self._supports.restore_absent(pair, plane, slices)
-        self.changed.emit()
-
-    def remove(self, entry: SupportEntry) -> None:
-        """Take a slice off the table: erase its paint, which Ctrl+Z brings back, or its mark *absent*."""
-        self._supports.mark_absent(entry.pair, entry.plane, entry.index, False)
-        erase_slice(entry.pair.labels, entry.pair.axis(entry.plane), entry.index)
-        self.changed.emit()
-
-    def copy_to(self, index: int, to: int) -> bool:
-        """Copy the selected class from one slice of the active pair to another; False if nothing came of it."""
-        pair = self.active
-        if pair is None or not 0 <= to < labels_array(pair.labels).shape[self.slice_axis()]:
-            return False
-        return copy_class(pair.labels, self.slice_axis(), index, to, int(pair.labels.selected_label))
+    # Labels to paint on ----------------------------------------------------------------------------------------
 
     def new_support_labels(self) -> Labels:
         """Add an empty labels layer exactly on the active scan, ready to paint the first class."""
@@ -292,20 +210,44 @@ class Session(ClassActions):
         self.viewer.layers.selection = selected
         return layer
 
-    def add_mask(self, mask: Segmentation) -> Labels:
-        """Add an imported mask, already checked against the active scan's grid, as its labels."""
-        scan = self._need_scan()
-        moved = self._join(mask.classes, mask.colors, label_values(mask.labels))
-        return self._add_labels(mask.labels.reshape(scan.data.shape), mask.name, moved)
+    def add_mask(self, mask: Segmentation, classes: Mapping[int, str] | None = None) -> Labels:
+        """Add an imported mask, already checked against the active scan's grid, as its labels.
 
-    def mask_reader(self, path: Path) -> Callable[[], Segmentation]:
-        """Function that reads a mask for the active scan: slow, to be called in a worker."""
+        ``classes``: names of its values where the user said what they are; else those of the file count. Ctrl+Z on the
+        new layer takes the mask off it, and the classes that came with it.
+        """
+        scan, before = self._need_scan(), dict(self.book.items())
+        moved = self._join(
+            mask.classes if classes is None else classes, mask.colors, label_values(mask.labels)
+        )
+        layer = self._add_labels(renumbered(mask.labels, moved).reshape(scan.data.shape), mask.name)
+        after, kept = dict(self.book.items()), KeptLabels.of(labels_array(layer))
+        self._brought[layer] = {*after} - {*before}
+
+        def undo() -> None:
+            layer.data[...] = 0
+            self._restore_book(before, after)
+            layer.refresh()
+
+        def redo() -> None:
+            labels_array(layer)[...] = kept.labels()
+            self._restore_book(after, before)
+            layer.refresh()
+
+        self.steps.add(layer, undo, redo)
+        return layer
+
+    def mask_reader(self, path: Path, *, by_voxel: bool = False) -> Callable[[], Segmentation]:
+        """Function that reads a mask for the active scan: slow, to be called in a worker.
+
+        ``by_voxel``: put it on the scan voxel by voxel, wherever its file places it.
+        """
         geometry = geometry_of(self._need_scan())
 
         def read() -> Segmentation:
             from napari_cpclnet.imaging import read_segmentation
 
-            return read_segmentation(path, like=geometry)
+            return read_segmentation(path, like=geometry, by_voxel=by_voxel)
 
         return read
 
@@ -384,13 +326,34 @@ class Session(ClassActions):
         """Use the slices of a layer, whose classes join the book; a result keeps what it says."""
         if not self._supports.take(labels):
             return
-        names = class_names(labels)
+        names, before = class_names(labels), dict(self.book.items())
         own = isinstance(labels.colormap, DirectLabelColormap)  # else napari's, which say nothing
         colors = {value: class_color(labels, value) for value in names} if own else {}
         moved = self._join(names, colors, [] if not names else label_values(labels_array(labels)))
+        after, colormap = dict(self.book.items()), labels.colormap
+        self._brought[labels] = {*after} - {*before}
+
+        def undo() -> None:
+            self._supports.decline(labels)
+            if self._support_labels is labels:
+                self._support_labels = None
+            self._restore_book(before, after)
+            set_class_names(labels, names)
+            labels.colormap = colormap
+
+        def redo() -> None:
+            self._supports.take(labels)
+            self._support_labels = labels
+            self._restore_book(after, before)
+
         if moved:
-            renumber(labels, moved)
+            renumber(labels, moved, lambda: self.steps.one_step(labels, undo, redo))
         self.publish_classes()
+
+    def _restore_book(self, wanted: Mapping[int, ClassInfo], other: Mapping[int, ClassInfo]) -> None:
+        """Make classes what they are in ``wanted``, those of them that differ from ``other``."""
+        differ = {v for v in {*wanted, *other} if wanted.get(v) != other.get(v)}
+        self.book.set({value: wanted.get(value) for value in differ})
 
     def _need_scan(self) -> Image:
         if self.support_scan is None:
@@ -403,14 +366,11 @@ class Session(ClassActions):
         self,
         data: np.ndarray,
         name: str,
-        moved: dict[int, int] | None = None,
         *,
         scan: Image | None = None,
     ) -> Labels:
         scan = scan or self._need_scan()
-        metadata = {KEY: {"geometry": geometry_of(scan), "calibrated": is_calibrated(scan)}}
-        layer = self.viewer.add_labels(data, name=name, metadata=metadata, **copied_transform(scan))
-        if moved:
-            renumber(layer, moved)
+        noted = {"geometry": geometry_of(scan), "calibrated": is_calibrated(scan), PAINTED: not data.any()}
+        layer = self.viewer.add_labels(data, name=name, metadata={KEY: noted}, **copied_transform(scan))
         self.activate(SupportPair(scan, layer))
         return layer

@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_cpclnet.errors import CpclnetError
+from napari_cpclnet.gui.crossed_note import CrossedNote
 from napari_cpclnet.gui.layers import note
 from napari_cpclnet.gui.shortcuts import COPY_ON, MARK_ABSENT, NEXT_PAINTED, label, printed
 from napari_cpclnet.gui.style import SPACING
@@ -26,10 +27,14 @@ MODALITIES = {"PT": "PET", "other": ""}
 
 
 class SlicesBox(QWidget):
-    """Emits `changed` when slices, ticks or the active pair changed and `message(text, is_error)` to be shown."""
+    """Emits `changed` when slices, ticks or the active pair changed and `message(text, is_error)` to be shown.
+
+    `plane_wanted(plane)`: the user wants to count slices in another plane.
+    """
 
     changed = Signal()
     message = Signal(str, bool)
+    plane_wanted = Signal(str)
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -45,6 +50,9 @@ class SlicesBox(QWidget):
         self.hint = QLabel("No slice is painted yet.")
         self.hint.setObjectName("muted")
         self.hint.setToolTip("The network learns from painted slices and from no other.")
+        self.crossed = CrossedNote(session)
+        self.crossed.used.connect(self.changed)
+        self.crossed.plane_wanted.connect(self.plane_wanted)
         self.next = self._button("Next", NEXT_PAINTED, self.next_painted, "Go to the next painted slice")
         self.copy = self._button(
             "Copy on",
@@ -73,13 +81,15 @@ class SlicesBox(QWidget):
         column.setSpacing(SPACING)
         column.addWidget(self.tree)
         column.addWidget(self.hint)
+        column.addWidget(self.crossed)
         column.addWidget(self.buttons)
 
     def show_slices(self, look: Collection[Labels] | None = None) -> dict[int, int]:
         """Show what is painted; returns the number of painted slices of each class."""
         session, active = self.session, self.session.active
         counts: dict[int, int] = {}
-        groups = []
+        groups: list[tuple[SupportPair, list[SupportEntry]]] = []
+        listed: list[SupportEntry] = []
         for pair in session.supports:
             try:
                 entries = session.entries(pair, look=look)
@@ -87,14 +97,16 @@ class SlicesBox(QWidget):
                 self.message.emit(str(error), True)
                 continue
             if session.is_taken(pair):
-                session.book.ensure(value for entry in entries for value in entry.values)
+                listed += entries
                 for value in (value for entry in entries for value in entry.values):
                     counts[value] = counts.get(value, 0) + 1
             if entries:
-                groups.append(self._group(pair, entries, pair == active))
-        self.tree.show_groups(groups)
+                groups.append((pair, entries))
+        session.settle_classes(listed)
+        self.tree.show_groups([self._group(pair, entries, pair == active) for pair, entries in groups])
         self._request()
-        self.hint.setVisible(active is not None and not groups)
+        self.crossed.show_entries(next((entries for pair, entries in groups if pair == active), ()))
+        self.hint.setVisible(active is not None and not groups and not self.crossed.isVisibleTo(self))
         self.buttons.setVisible(active is not None)
         self._enable()
         return counts
@@ -152,6 +164,7 @@ class SlicesBox(QWidget):
         except CpclnetError as error:
             self.message.emit(str(error), True)
             return
+        self.session.viewer.layers.selection.active = pair.labels  # so that Ctrl+Z takes it back
         self.message.emit("", False)
         self.changed.emit()
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QPushButton,
@@ -23,9 +22,11 @@ from napari_cpclnet.gui.connections import Connections, when_destroyed
 from napari_cpclnet.gui.fill_box import FillBox
 from napari_cpclnet.gui.layer_combo import LayerCombo
 from napari_cpclnet.gui.layers import refusal
+from napari_cpclnet.gui.mask_import import MaskImport
 from napari_cpclnet.gui.shortcuts import IMPORT_MASK, NEW_LABELS, label
 from napari_cpclnet.gui.slices_box import SlicesBox
 from napari_cpclnet.gui.style import SPACING
+from napari_cpclnet.gui.undoing import is_ours
 from napari_cpclnet.gui.view import show_scan
 from napari_cpclnet.gui.worker import BackgroundCall
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from napari_cpclnet.gui.session import Session
 
-MASK_FILES = "Masks (*.nii *.nii.gz *.nrrd *.mha *.mhd *.png *.tif *.tiff *.dcm);;All files (*)"
 # After the last stroke; long enough not to scan the array during painting.
 RESCAN_MS = 120
 # Voxels; to look through more would be felt.
@@ -42,10 +42,14 @@ LOOK_AT_ONCE = 4_000_000
 
 
 class SupportBox(QWidget):
-    """Emits `changed` when the choice of scan or labels changed and `message(text, is_error)` to be shown."""
+    """Emits `changed` when the choice of scan or labels changed and `message(text, is_error)` to be shown.
+
+    `shown` tells that the painted slices are shown anew.
+    """
 
     changed = Signal()
     message = Signal(str, bool)
+    shown = Signal()
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -84,9 +88,14 @@ class SupportBox(QWidget):
         self.importing = QPushButton()
         label(self.importing, "Import…", IMPORT_MASK)
         self.importing.setToolTip(
-            "Read masks of the support scan from files; their classes meet the ones below by name."
+            "Read masks of the support scan from files; classes are matched by name, and asked for\n"
+            "where the file has no names."
         )
         self.importing.clicked.connect(self.import_mask)
+        self.masks = MaskImport(self.session, self)
+        self.masks.message.connect(self.message)
+        self.masks.busy.connect(lambda busy: self.importing.setEnabled(not busy))
+        self.masks.imported.connect(self._imported)
         self.classes = ClassBox(self.session)
         self.classes.added.connect(lambda: self.show_painted(()))
         # Later: the table is still busy with the cell that was changed.
@@ -130,6 +139,7 @@ class SupportBox(QWidget):
         self.classes.show_classes(painted, None if labels is None else int(labels.selected_label))
         self.classes.setVisible(labels is not None or bool(painted))
         self.fill.look()
+        self.shown.emit()
 
     def new_labels(self) -> None:
         """Add a labels layer on the support scan, show the two alone and start painting."""
@@ -147,38 +157,17 @@ class SupportBox(QWidget):
         self.changed.emit()
 
     def import_mask(self) -> None:
-        """Ask for mask files and read them in the background."""
-        if self.session.support_scan is None:
-            return
-        chosen, _ = QFileDialog.getOpenFileNames(self, "Import masks of the support scan", "", MASK_FILES)
-        for path in chosen:
-            self.load_mask(Path(path))
+        """Ask for mask files and import them."""
+        self.masks.choose()
 
     def load_mask(self, path: Path) -> None:
-        """Read a mask file in the background and take it as the support labels."""
-        self.message.emit(f"Reading {path.name}…", False)
-        self.importing.setEnabled(False)
-        scan = self.session.support_scan
-        call = BackgroundCall(self.session.mask_reader(path), self)
-        call.done.connect(lambda mask: self._mask_read(mask, scan))
-        call.failed.connect(self._mask_failed)
-        call.start()
+        """Import a mask file."""
+        self.masks.load(path)
 
-    def _mask_read(self, mask: Any, scan: Any) -> None:
-        self.importing.setEnabled(True)
-        if self.session.support_scan is not scan:
-            self.message.emit("The support scan was changed while the mask was read: import it again.", True)
-            return
-        if mask.notes and not mask.labels.any():  # it lies elsewhere, so there is nothing to take
-            self.message.emit(f"{mask.name}: {' '.join(mask.notes)}", True)
-            return
-        self.session.add_mask(mask)
-        self.message.emit(" ".join(mask.notes), False)
+    def _imported(self) -> None:
+        show_scan(self.session.viewer, self.session.support_scan, only=self.session.support_labels)
+        self.session.viewer.layers.selection.active = self.session.support_labels
         self.changed.emit()
-
-    def _mask_failed(self, text: str) -> None:
-        self.importing.setEnabled(True)
-        self.message.emit(text, True)
 
     def _choose_scan(self, scan: Any) -> None:
         self.session.support_scan = scan
@@ -208,10 +197,17 @@ class SupportBox(QWidget):
 
     def _on_paint(self, event: Any) -> None:
         """Who paints on another layer than the chosen one wants that one."""
-        if event.source is self.session.support_labels:
-            return
         pair = next((pair for pair in self.session.supports if pair.labels is event.source), None)
-        if pair is not None:
+        if pair is None or is_ours(event.value):
+            return
+        shown = self.session.note_stroke(pair)
+        if shown is not None:
+            text = (
+                f"'{pair.labels.name}' belongs to '{pair.scan.name}', which is hidden: to paint on '{shown.name}', "
+                "choose it as the support scan and press New."
+            )
+            self.message.emit(text, True)
+        elif event.source is not self.session.support_labels:
             self.session.activate(pair)
             self.changed.emit()
 

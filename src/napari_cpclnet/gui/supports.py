@@ -61,12 +61,18 @@ class _Marks:
 
     scan: Image | None = None
     taken: bool = False
+    declined: bool = False
     ticks: dict[tuple[str, int], bool] = field(default_factory=dict)
     absent: set[tuple[str, int]] = field(default_factory=set)
     painted: PaintedSlices = field(default_factory=PaintedSlices)
     found: tuple[str, dict[int, tuple[int, ...]]] | None = None
     axis: int | None = None
+    blind: Image | None = None
     crossed: frozenset[int] = frozenset()
+
+
+Said = tuple[bool, bool | None]
+"""What was said of a slice: free of the classes or not, and used, not used or nothing."""
 
 
 class Supports:
@@ -102,8 +108,17 @@ class Supports:
     def take(self, labels: Labels) -> bool:
         """Use the slices of a layer from now on; False if that is so already."""
         marks = self._of(labels)
-        new, marks.taken = not marks.taken, True
+        new, marks.taken, marks.declined = not marks.taken, True, False
         return new
+
+    def decline(self, labels: Labels) -> None:
+        """Do not use the slices of a layer any more, until it is chosen again."""
+        marks = self._of(labels)
+        marks.taken, marks.declined = False, True
+
+    def is_declined(self, labels: Labels) -> bool:
+        """Whether the user took back that the slices of a layer are used."""
+        return labels in self._marks and self._marks[labels].declined
 
     def is_taken(self, labels: Labels) -> bool:
         """Whether the slices of a layer are used unless unticked."""
@@ -121,6 +136,18 @@ class Supports:
     def slice_along(self, pair: SupportPair, axis: int) -> None:
         """Count slices of a pair along this axis while its paint says nothing else; see `plane`."""
         self._of(pair.labels).axis = axis
+
+    def note_blind(self, pair: SupportPair, shown: Image) -> None:
+        """Remember that somebody painted on a pair whose scan was hidden, on the picture of another one."""
+        self._of(pair.labels).blind = shown
+
+    def blind(self, labels: Labels) -> Image | None:
+        """The scan that was shown when these labels were painted on, if it was not their own."""
+        return self._of(labels).blind
+
+    def forget_blindness(self, labels: Labels) -> None:
+        """The user knows."""
+        self._of(labels).blind = None
 
     def painted(self, pair: SupportPair, choice: str, *, look: bool = True) -> dict[int, tuple[int, ...]]:
         """Label values on every painted slice; ``look=False``: as found last time, nothing before the first.
@@ -143,11 +170,10 @@ class Supports:
         return marks.found[1] if marks.found is not None and marks.found[0] == plane else {}
 
     def entries(self, pair: SupportPair, choice: str, *, look: bool = True) -> list[SupportEntry]:
-        """Painted and absent slices of a pair in order; paint takes the mark *absent* back."""
+        """Painted and absent slices of a pair in order; while a slice is painted it is not absent."""
         marks, painted = self._of(pair.labels), self.painted(pair, choice, look=look)
         plane = self.plane(pair, choice)
-        marks.absent -= {(plane, index) for index in painted}
-        absent = {index for where, index in marks.absent if where == plane}
+        absent = {index for where, index in marks.absent if where == plane} - {*painted}
         if look:  # what is said of a slice without paint does not wait for other paint
             marks.ticks = {
                 key: on for key, on in marks.ticks.items() if key[0] != plane or key[1] in {*painted, *absent}
@@ -171,29 +197,32 @@ class Supports:
         for entry in entries:
             self._of(entry.pair.labels).ticks[entry.key] = on
 
-    def mark_absent(self, pair: SupportPair, plane: str, index: int, on: bool) -> None:
-        """Say that none of the classes is on a slice, or take it back.
-
-        Raises
-        ------
-        SupportError
-            If the slice is painted or does not exist.
-        """
-        marks = self._of(pair.labels)
-        if not on:
-            marks.absent.discard((plane, index))
-            return
+    def check_free(self, pair: SupportPair, plane: str, index: int) -> None:
+        """SupportError if a slice is painted, which cannot be marked as free of the classes, or does not exist."""
         if not 0 <= index < labels_array(pair.labels).shape[pair.axis(plane)]:
             raise SupportError(f"'{pair.scan.name}' has no {plane} slice {index}.")
         if index in self.painted(pair, plane):
             raise SupportError(
                 f"Slice {index} of '{pair.scan.name}' is painted: remove the paint to mark it absent."
             )
-        marks.absent.add((plane, index))
-        marks.ticks[plane, index] = True
+
+    def said(self, labels: Labels, plane: str, index: int) -> Said:
+        """What was said of a slice."""
+        marks = self._of(labels)
+        return (plane, index) in marks.absent, marks.ticks.get((plane, index))
+
+    def say(self, labels: Labels, plane: str, index: int, said: Said) -> None:
+        """Say something of a slice, instead of what was said before."""
+        marks, key = self._of(labels), (plane, index)
+        marks.absent.discard(key)
+        marks.ticks.pop(key, None)
+        if said[0]:
+            marks.absent.add(key)
+        if said[1] is not None:
+            marks.ticks[key] = said[1]
 
     def absent(self, labels: Labels) -> dict[str, tuple[int, ...]]:
-        """Slices of each plane that teach as absent; that one was painted since only `entries` sees."""
+        """Slices of each plane that teach as absent; whether one was painted since only `entries` sees."""
         marks, found = self._of(labels), dict[str, list[int]]()
         for plane, index in sorted(marks.absent):
             if marks.ticks.get((plane, index), marks.taken):
