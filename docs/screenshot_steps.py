@@ -106,6 +106,7 @@ def make_afternoon(folder: Path, work: Path, theme: str) -> None:
     _paint(photographer)
     show(slices.buttons, above=True)
     shoot("painted")
+    _fill(photographer)
     results.boxes["uncertainty"].click()
     day.run()
     day.run_until(26)
@@ -198,6 +199,19 @@ def _paint(photographer: Photographer) -> None:
     hands.until(lambda: day.listed() == sorted(SLICES), "the painted slices are listed")
     day.wait_for_pictures()
     hands.go_to(day.painted, first)
+
+
+def _fill(photographer: Photographer) -> None:
+    """Show what lies between the painted slices, and take it away again."""
+    day, hands = photographer.day, photographer.hands
+    box = day.tab.support.fill
+    box.tick.click()
+    hands.until(lambda: box.control.can_accept, "it is filled", 120)
+    hands.go_to(day.painted, (SLICES[0] + SLICES[-2]) // 2)
+    photographer.show(box, above=True)
+    photographer.shoot("fill")
+    box.tick.click()
+    hands.go_to(day.painted, SLICES[0])
 
 
 def _correct(photographer: Photographer, index: int) -> None:

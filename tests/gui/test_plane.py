@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from napari_cpclnet.gui.job import support_set
+from napari_cpclnet.gui.job import Query, ScanDone, run_job, support_set
+from napari_cpclnet.gui.queries import FileScan
 from napari_cpclnet.gui.refining import use_slice
 from napari_cpclnet.gui.session import Session
+from napari_cpclnet.imaging import ScanRef, write_volume
 from napari_cpclnet.project import Project, locate, read_project
 from napari_cpclnet.project.headless import support_set as headless
 
-from .doubles import DIRECTIONS, add_volume, make_volume
+from .doubles import DIRECTIONS, add_volume, factory, make_volume
 from .test_project import add_result, reopened, save
 
 
@@ -63,6 +66,15 @@ def test_scans_are_labelled_in_the_plane_of_the_paint(session, viewer):
     support = support_set(job, [part.scan.volume() for part in job.supports])
     assert support.plane_of(other_volume := query.scan.volume()) == "sagittal"
     assert query.axis == other_volume.geometry.anatomical_axes[2][0]
+
+
+def test_slices_of_a_scan_in_a_file_are_counted_in_that_plane_too(session, tmp_path):
+    square(session.support_labels, 2, 4, 10)
+    volume = make_volume("other", DIRECTIONS["swapped"], (20, 24, 18))
+    path = write_volume(volume, tmp_path / "other.nii.gz")
+    job = replace(session_job(session), queries=(Query(FileScan(ScanRef(path, None, "other"))),))
+    done = [report for report in run_job(job, factory()) if isinstance(report, ScanDone)]
+    assert [one.axis for one in done] == [volume.geometry.anatomical_axes[2][0]]
 
 
 def test_erasing_everything_keeps_the_plane_until_other_paint_says_another(session):

@@ -155,7 +155,8 @@ class ScanDone:
     """Final labels (z, y, x) of query number ``query``, a packed copy, what there is to say of them, and seconds.
 
     ``voxel_ml``: volume of a voxel, or None where the scan has no physical size; ``maps``: pictures of the kinds that
-    were asked for; ``saved``: the file (or folder of pictures) they were written to, if any.
+    were asked for; ``saved``: the file (or folder of pictures) they were written to, if any; ``axis``: array axis along
+    which its slices are counted.
     """
 
     query: int
@@ -166,6 +167,7 @@ class ScanDone:
     voxel_ml: float | None = None
     maps: tuple[Picture, ...] = ()
     saved: Path | None = None
+    axis: int = 0
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,8 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
         yield Stage(f"Reading {query.scan.name}…")
         try:
             volume = query.scan.volume() if query.part is None else volumes[query.part]
-            yield from machine.beside(_label(job, number, volume, segmenter))
+            axis = query.axis if query.layer is not None else _axis(job, painted, volume)
+            yield from machine.beside(_label(job, number, volume, segmenter, axis))
         except Exception as error:  # noqa: BLE001
             yield ScanFailed(number, sentence(error))
     if job.cancelled.is_set():
@@ -236,7 +239,9 @@ def _adapt(segmenter: Any, support: Any, steps: int) -> Iterator[tuple[int, int]
         yield report.step, report.total
 
 
-def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> Generator[Report, None, None]:
+def _label(
+    job: Job, number: int, volume: Volume, segmenter: SegmenterLike, axis: int
+) -> Generator[Report, None, None]:
     started = time.perf_counter()
     query = job.queries[number]
     locked = None if query.locked is None else query.locked.corrections()
@@ -274,9 +279,18 @@ def _label(job: Job, number: int, volume: Volume, segmenter: SegmenterLike) -> G
         volume.geometry.voxel_ml if volume.calibrated else None,
         () if query.layer is None else tuple(_pictures(job, segmenter, each_class=each)),
         saved,
+        axis,
     )
     if failed:
         yield ScanFailed(number, failed)
+
+
+def _axis(job: Job, support: SupportSet, volume: Volume) -> int:
+    """Array axis along which a scan in a file is sliced."""
+    from napari_cpclnet.imaging import plane_axis
+
+    plane = support.plane_of(volume) if job.options.plane == "auto" else cast("Plane", job.options.plane)
+    return plane_axis(volume.geometry, plane)
 
 
 def _pictures(job: Job, segmenter: SegmenterLike, *, each_class: bool) -> Iterator[Picture]:

@@ -136,7 +136,9 @@ class RunControl(QObject):
             book = self.session.book
             looks = {value: (book.name(value), book.color(value)) for value in job.classes}
             show_maps(self.session.viewer, query.layer, layer, report.maps, looks)
-        self.session.results.put(ScanResult(query.source, layer, query.axis, report.summary, report.voxel_ml))
+        self.session.results.put(
+            ScanResult(query.source, layer, report.axis, report.summary, report.voxel_ml)
+        )
         self._set_status(report.query, QueryState.DONE, saved=report.saved)
         self.progressed.emit()
 

@@ -84,7 +84,7 @@ def painted_slices(labels: NDArray[Any], axis: int) -> tuple[int, ...]:
 def held_slices(labels: NDArray[Any], axis: int) -> tuple[int, ...]:
     """Slices along an axis that hold any label."""
     others = tuple(a for a in range(3) if a != axis)
-    return tuple(np.flatnonzero((labels != 0).any(axis=others)).tolist())
+    return tuple(np.flatnonzero(labels.any(axis=others)).tolist())
 
 
 def crossed_slices(
