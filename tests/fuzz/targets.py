@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.imaging import Geometry, Terminology, Volume, list_series, read_segmentation, read_volume
 
+LONGEST_SECONDS = 10.0
 GRID = Geometry((3, 8, 9), (3.0, 2.0, 2.0))
 
 
@@ -138,12 +140,14 @@ class Targets:
 
 def one_sentence(action: Callable[[], object], lines: int | None = 1) -> None:
     """Run an action, and allow it to fail with one sentence of our own."""
+    started = time.monotonic()
     try:
         action()
     except CpclnetError as error:
         message = str(error)
         assert message.strip()
         assert lines is None or message.count("\n") < lines, message
+    assert time.monotonic() - started < LONGEST_SECONDS
 
 
 def _check(volume: Volume) -> None:

@@ -11,10 +11,12 @@ import atexit
 import json
 import math
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,9 +31,11 @@ WORKER = "napari_cpclnet.imaging.decoding_worker"
 # For the start of Python and its libraries on a slow machine.
 START_SECONDS = 120.0
 # Far more than a picture takes, even while the machine is busy; and what it takes by its size.
-LEAST_SECONDS = 9.0
+LEAST_SECONDS = 8.0
 BYTES_PER_SECOND = 20_000_000
-READY, BEGUN = b"\1", b"\2"
+READY = b"\1"
+# A slice of a usual scan passes through a pipe of so many bytes in one piece, where the system makes it so wide.
+PIPE = 1 << 20
 
 _lock = threading.Lock()
 _worker: _Worker | None = None
@@ -61,7 +65,7 @@ def decoded(task: str, path: Path, size: int, **arguments: Any) -> NDArray[Any]:
     request["seconds"] = seconds = LEAST_SECONDS + size / BYTES_PER_SECOND
     with _lock:
         for _ in range(2):  # it may have gone to rest just now
-            if _worker is None or not _worker.is_mine():
+            if _worker is None or not _worker.is_mine() or _worker.process.poll() is not None:
                 _worker = _Worker(path)
             try:
                 return _worker.ask(request, path, seconds)
@@ -88,7 +92,7 @@ def rest() -> None:
 
 
 class _RestingError(Exception):
-    """The process ended before it began with a request."""
+    """The process had nothing to do for long, and ended before it was asked."""
 
 
 class _Worker:
@@ -102,15 +106,17 @@ class _Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                bufsize=0,
                 env=environment,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError as error:
             msg = f"{path}: the process that decodes pixels cannot be started ({error.strerror})."
             raise ImageError(msg) from error
+        _widen(self.process.stdout)
         try:
             with self._deadline(START_SECONDS):
-                self._expect(READY)
+                self._read(len(READY))
         except (OSError, EOFError) as error:
             self.kill()
             msg = f"{path}: the process that decodes pixels does not start; restart the program."
@@ -130,17 +136,11 @@ class _Worker:
                     stream.close()
 
     def ask(self, request: dict[str, Any], path: Path, seconds: float) -> NDArray[Any]:
+        """Array that it makes of a file; _RestingError if it ended before it was asked."""
         data = json.dumps(request).encode("utf-8")
-        with self._deadline(seconds) as late:
+        with self._deadline(seconds):
             try:
                 self._write(len(data).to_bytes(4, "big") + data)
-                self._expect(BEGUN)
-            except (OSError, EOFError) as error:
-                self.kill()
-                if late.is_set():
-                    raise ImageError(self._end(path, seconds, late)) from error
-                raise _RestingError from error
-            try:
                 answer = json.loads(self._read(int.from_bytes(self._read(4), "big")))
                 if "refused" in answer:
                     raise ImageError(answer["refused"])
@@ -148,34 +148,35 @@ class _Worker:
                 values = self._read(math.prod(shape) * dtype.itemsize)
             except (OSError, EOFError, ValueError) as error:
                 self.kill()
-                raise ImageError(self._end(path, seconds, late)) from error
+                if self.process.returncode == 0:
+                    raise _RestingError from error
+                raise ImageError(self._end(path, seconds)) from error
         return np.frombuffer(values, dtype).reshape(shape)
 
     @contextmanager
-    def _deadline(self, seconds: float) -> Iterator[threading.Event]:
-        """Kill it if the block takes longer; the event tells that."""
-        late = threading.Event()
+    def _deadline(self, seconds: float) -> Iterator[None]:
+        """Kill it if the block takes longer."""
+        self.until, self.late = time.monotonic() + seconds, False
+        if os.name != "nt":  # there one can wait for a pipe and the time at once
+            yield
+            return
 
-        def stop() -> None:
-            late.set()
-            self.process.kill()
-
-        timer = threading.Timer(seconds, stop)
+        timer = threading.Timer(seconds, self._give_up)
         timer.daemon = True
         timer.start()
         try:
-            yield late
+            yield
         finally:
             timer.cancel()
 
+    def _give_up(self) -> None:
+        self.late = True
+        self.process.kill()
+
     def _write(self, data: bytes) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(data)
+        self.process.stdin.write(data)  # shorter than what a pipe takes at once
         self.process.stdin.flush()
-
-    def _expect(self, sign: bytes) -> None:
-        if self._read(1) != sign:
-            raise EOFError
 
     def _read(self, count: int) -> bytearray:
         """So many bytes of its answer; EOFError if it ends before."""
@@ -183,27 +184,34 @@ class _Worker:
         found = bytearray(count)
         view, done = memoryview(found), 0
         while done < count:
+            if os.name != "nt":
+                left = max(self.until - time.monotonic(), 0)
+                if not select.select([self.process.stdout], [], [], left)[0]:
+                    self._give_up()
             got = self.process.stdout.readinto(view[done:])  # type: ignore[attr-defined]
             if not got:
                 raise EOFError
             done += got
         return found
 
-    def _end(self, path: Path, seconds: float, late: threading.Event) -> str:
-        if late.is_set():
-            return (
-                f"{path}: its pixels were not decoded within {seconds:.0f} s, so they are damaged; export it "
-                "uncompressed, or leave it out."
-            )
+    def _end(self, path: Path, seconds: float) -> str:
         code = self.process.returncode
-        reason = f"exit code {code}"
-        if code < 0:
-            with suppress(ValueError):
-                reason = signal.Signals(-code).name
-        return (
-            f"{path}: its pixels made their decoder crash ({reason}), so they are damaged; export it uncompressed, or "
-            "leave it out."
-        )
+        if self.late:
+            what = f"were not decoded within {seconds:.0f} s"
+        else:
+            reason = f"exit code {code}"
+            if code < 0:
+                with suppress(ValueError):
+                    reason = signal.Signals(-code).name
+            what = f"made their decoder crash ({reason})"
+        return f"{path}: its pixels {what}, so they are damaged; export it again without compression, or leave it out."
+
+
+def _widen(pipe: Any) -> None:
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
 
 
 atexit.register(rest)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging.decoding import BEGUN, READY
+from napari_cpclnet.imaging.decoding import READY
 from napari_cpclnet.imaging.dicom_codecs import decode_frame
 from napari_cpclnet.imaging.limits import limit_memory
 from napari_cpclnet.imaging.pictures import decode_picture
@@ -42,8 +42,6 @@ def main() -> None:
         if len(length) < 4:
             return
         request = json.loads(requests.read(int.from_bytes(length, "big")))
-        answers.write(BEGUN)
-        answers.flush()
         _alarm(request["seconds"] + 2)  # its asker is the first to lose patience, unless it is dead
         answer, values = _answer(request)
         _alarm(0)

@@ -54,8 +54,6 @@ def read_picture(path: Path, *, as_labels: bool = False) -> NDArray[Any]:
     """
     with open_image(path):
         pass
-    if _is_plain_tiff(path):
-        return decode_picture(path, as_labels=as_labels)
     # What it unpacks to is not known yet; the size of a file tells how long it may take.
     return decoded("picture", path, path.stat().st_size * USUAL_RATIO, as_labels=as_labels)
 
@@ -94,21 +92,6 @@ def read_stack(paths: Sequence[Path], *, as_labels: bool = False) -> NDArray[Any
                 f"{path}: is {size} pixels, but {paths[0].name} is {other}; a stack needs one size."
             )
     return np.concatenate(slices)
-
-
-def _is_plain_tiff(path: Path) -> bool:
-    """Whether it is a TIFF file of uncompressed pages, which takes no codec to read."""
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        return False
-    import tifffile
-
-    try:
-        with _unlogged("tifffile"), tifffile.TiffFile(path) as tiff:
-            return all(
-                page.compression == 1 for series in tiff.series for page in series.pages if page is not None
-            )
-    except Exception:  # noqa: BLE001  tifffile raises whatever the damaged byte provokes
-        return False
 
 
 @contextmanager
