@@ -159,6 +159,30 @@ def test_the_process_does_not_outlive_the_one_that_asks(codecs, tmp_path: Path, 
     assert ends(pid, 5)
 
 
+FORKED = """
+import os
+from pathlib import Path
+from napari_cpclnet.imaging import decoding
+decoding.WORKER = "odd_worker"
+pids = [int(decoding.decoded("pid", Path("a"), 0)[0])]
+child = os.fork()
+pids.append(int(decoding.decoded("pid", Path("a"), 0)[0]))
+if child == 0:
+    assert pids[0] != pids[1]
+    decoding.rest()
+    os._exit(7)
+assert pids[0] == pids[1]
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert int(decoding.decoded("pid", Path("a"), 0)[0]) == pids[0]
+"""
+
+
+@unix
+def test_a_forked_process_has_codecs_of_its_own(codecs, tmp_path: Path) -> None:
+    path = os.pathsep.join([str(ROOT / "src"), str(tmp_path)])
+    subprocess.run([sys.executable, "-c", FORKED], env={**os.environ, "PYTHONPATH": path}, check=True)
+
+
 def test_a_picture_is_decoded_in_the_other_process(tmp_path: Path, monkeypatch) -> None:
     grey = np.arange(120, dtype=np.uint8).reshape(10, 12)
     Image.fromarray(grey).save(tmp_path / "a.png")

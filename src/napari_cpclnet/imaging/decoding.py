@@ -65,7 +65,10 @@ def decoded(task: str, path: Path, size: int, **arguments: Any) -> NDArray[Any]:
     request["seconds"] = seconds = LEAST_SECONDS + size / BYTES_PER_SECOND
     with _lock:
         for _ in range(2):  # it may have gone to rest just now
-            if _worker is None or not _worker.is_mine() or _worker.process.poll() is not None:
+            if _worker is not None and _worker.process.poll() is not None:
+                _worker.kill()  # it has ended already; its pipes have not
+                _worker = None
+            if _worker is None:
                 _worker = _Worker(path)
             try:
                 return _worker.ask(request, path, seconds)
@@ -86,9 +89,15 @@ def rest() -> None:
     """End the process, if there is one; the next file starts another."""
     global _worker
     with _lock:
-        if _worker is not None and _worker.is_mine():
+        if _worker is not None:
             _worker.kill()
         _worker = None
+
+
+def _forget() -> None:
+    """In a process that was forked from this one: it needs one of its own, and nobody holds the lock there."""
+    global _lock, _worker
+    _lock, _worker = threading.Lock(), None
 
 
 class _RestingError(Exception):
@@ -97,7 +106,6 @@ class _RestingError(Exception):
 
 class _Worker:
     def __init__(self, path: Path) -> None:
-        self.owner = os.getpid()
         # The same packages as here, and none from the folder that the user happens to be in.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
         try:
@@ -121,10 +129,6 @@ class _Worker:
             self.kill()
             msg = f"{path}: the process that decodes pixels does not start; restart the program."
             raise ImageError(msg) from error
-
-    def is_mine(self) -> bool:
-        """Whether this process started it; one that was forked from it has its own."""
-        return self.owner == os.getpid()
 
     def kill(self) -> None:
         """End it, whatever it is doing."""
@@ -215,3 +219,5 @@ def _widen(pipe: Any) -> None:
 
 
 atexit.register(rest)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
