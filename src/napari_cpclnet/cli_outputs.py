@@ -205,8 +205,9 @@ def write_results(
         making.mkdir()
         written: list[Path] = []
         for values, path in zip(maps, paths.maps, strict=True):
-            volume = Volume(values / np.float32(255), segmentation.geometry, name=path.name)
-            written.append(write_volume(volume, making / path.name))
+            grey = Volume(values / np.float32(255), segmentation.geometry, name=path.name)
+            written.append(write_volume(grey, making / path.name))
+            del grey  # floats of a whole scan, of which there must never be two
         labels = making / paths.labels.name
         written.append(write_segmentation(segmentation, labels, source=source, terminology=terminology))
         return [_moved(file, folder) for file in written][-1]

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.errors import OutputError
+from napari_cpclnet.errors import ImageError, OutputError
 from napari_cpclnet.imaging.dicom_seg_writing import save_dicom_seg
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.itk_files import last_line, quiet
+from napari_cpclnet.imaging.nifti_header import read_nifti_header, unpacked
 from napari_cpclnet.imaging.picture_writing import save_pictures
 from napari_cpclnet.imaging.scans import ScanRef
 from napari_cpclnet.imaging.slicer import header_fields
@@ -135,10 +136,13 @@ def _write(
         elif suffix == ".mha":
             save_metaimage(array, geometry, temporary)
         else:
-            _write_nifti(geometry.to_sitk(array), temporary)
+            _write_nifti(array, geometry, temporary)
+            # ITK does not tell a full disk in every format, so what was written is read once.
+            if not _holds(temporary, array):
+                raise OutputError(f"{path}: {_reason(path)}.")
 
 
-def _write_nifti(image: Any, path: Path) -> None:
+def _write_nifti(array: NDArray[Any], geometry: Geometry, path: Path) -> None:
     import SimpleITK as sitk
 
     writer = sitk.ImageFileWriter()
@@ -146,14 +150,22 @@ def _write_nifti(image: Any, path: Path) -> None:
     writer.SetFileName(os.fspath(path))
     writer.SetUseCompression(path.suffix == ".gz")
     with quiet():
-        writer.Execute(image)
-        # ITK does not tell a full disk in every format, so what was written is read once.
-        whole = np.array_equal(
-            sitk.GetArrayViewFromImage(image),
-            sitk.GetArrayFromImage(sitk.ReadImage(os.fspath(path))),
-        )
-    if not whole:
-        raise OutputError(f"{path}: {_reason(path)}.")
+        writer.Execute(geometry.to_sitk(array))
+
+
+def _holds(path: Path, array: NDArray[Any]) -> bool:
+    """Whether a NIfTI file holds an array (z, y, x); a plane at a time, as the array may fill half the memory."""
+    try:
+        header = read_nifti_header(path)
+        with unpacked(header.data) as stream:
+            stream.read(header.offset)
+            for plane in array:
+                stored = stream.read(plane.size * header.dtype.itemsize)
+                if not np.array_equal(np.frombuffer(stored, header.dtype), plane.ravel()):
+                    return False
+            return not stream.read(1)  # at its end, gzip compares the checksum
+    except (ImageError, ValueError):  # it ends within a plane, or within a value
+        return False
 
 
 def _write_pictures(array: Any, path: Path) -> Path:

@@ -1,0 +1,251 @@
+"""Kill commands at random moments and see that the next call completes: ``python -m tests.kill.run --kills 30``.
+
+``segment``, ``evaluate`` and ``train`` work on volumes of a few voxels with a network of a few thousand weights. Each
+is killed (SIGKILL, no chance to tidy up) once or twice, at a random time or when a random number of files have come or
+gone, then called again until its end. After each kill every file under its own name must be whole; at the end all must
+be as if nothing had happened, and nothing else be left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tests.evaluation.doubles import Table
+from tests.test_cli import mask, save, scan
+from tests.test_cli_train import SETTINGS
+
+CHANGING = ("seconds", "peak_mb")
+"""Columns of tables that differ from run to run."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, how it is called first and again, and the folder it writes to."""
+
+    name: str
+    first: list[str]
+    again: list[str]
+    out: Path
+
+
+def commands(folder: Path) -> list[Command]:
+    """The three commands with their inputs, which are written to a folder."""
+    weights = write_weights(folder / "random.safetensors")
+    common = ["--weights", str(weights), "--device", "cpu"]
+    image, label = save(folder / "ct.nii.gz", scan(1)), save(folder / "ct_label.nii.gz", mask())
+    queries = [str(save(folder / f"query_{n}.nii.gz", scan(n, (5, 36, 44)))) for n in range(3)]
+    segment = ["segment", "--support", str(image), str(label), "--query", *queries, "--probabilities"]
+    table = Table(folder / "cases").add("ann").add("bob", "MR", seed=1).add("cid", seed=2).write()
+    evaluate = ["evaluate", "--cases", str(table), "--shots", "1", "--baselines", "copy", "--predictions"]
+    (folder / "tiny.yaml").write_text(yaml.safe_dump({**SETTINGS, "steps": 6}))
+    train = ["train", "--phantoms", "--device", "cpu"]
+    outs = {name: folder / name for name in ("segment", "evaluate", "train")}
+    return [
+        Command("segment", segment + common, segment + common, outs["segment"]),
+        Command("evaluate", evaluate + common, [*evaluate, *common, "--resume"], outs["evaluate"]),
+        Command(
+            "train",
+            [*train, "--settings", str(folder / "tiny.yaml")],
+            [*train, "--settings", str(folder / "tiny.yaml"), "--resume"],
+            outs["train"],
+        ),
+    ]
+
+
+def write_weights(path: Path) -> Path:
+    """A network of random weights."""
+    import torch
+
+    from napari_cpclnet.model import CPCLNet, CPCLNetSettings, save_weights
+    from napari_cpclnet.preprocessing import PreprocessingSettings
+
+    torch.manual_seed(0)
+    model = CPCLNet(CPCLNetSettings(channels=16, skip_channels=8, latent_channels=8, blocks=1))
+    save_weights(model, path, {"preprocessing": PreprocessingSettings().model_dump()})
+    return path
+
+
+def prepare(command: Command, phantoms: Path) -> None:
+    """An output folder as it is before the first call; training finds its phantoms made."""
+    shutil.rmtree(command.out, ignore_errors=True)
+    if command.name == "train":
+        command.out.mkdir()
+        shutil.copy(phantoms, command.out / phantoms.name)
+
+
+def start(command: Command, words: list[str]) -> subprocess.Popen[str]:
+    line = [sys.executable, "-m", "napari_cpclnet", *words, "--out", str(command.out)]
+    return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def finish(command: Command, words: list[str]) -> None:
+    """Run a command to its end; results that are finished already are no failure."""
+    process = start(command, words)
+    _, err = process.communicate(timeout=600)
+    kept = all("exists already" in line for line in err.splitlines() if line.startswith("Error"))
+    if "Traceback" in err or process.returncode not in (0, 2) or (process.returncode == 2 and not kept):
+        raise AssertionError(f"{command.name} ended with {process.returncode}: {err}")
+
+
+def listing(folder: Path) -> frozenset[tuple[str, int]]:
+    """Files of a folder with their sizes, as they are at this moment."""
+    found = set()
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            try:
+                found.add((str(path), path.stat().st_size))
+            except OSError:
+                continue
+    return frozenset(found)
+
+
+def kill(command: Command, words: list[str], moment: float | int) -> bool:
+    """Start a command and kill it: after so many seconds, or changes in its folder; False if it ended before."""
+    process = start(command, words)
+    begun, before = time.monotonic(), listing(command.out)
+    changes = 0
+    while process.poll() is None:
+        now = listing(command.out)
+        changes += now != before
+        before = now
+        due = changes >= moment if isinstance(moment, int) else time.monotonic() - begun >= moment
+        if due:
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.001)
+    process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+def content(folder: Path) -> dict[str, object]:
+    """What the files of a folder hold, but for what differs from run to run; fails at one that is not whole."""
+    return {
+        path.relative_to(folder).as_posix(): _content(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".") and ".cpclnet-" not in str(path)
+    }
+
+
+def _content(path: Path) -> object:
+    from napari_cpclnet.imaging import read_volume
+
+    if path.name.endswith(".nii.gz"):
+        return read_volume(path).array.tobytes()
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            return [
+                {k: v for k, v in row.items() if k not in CHANGING}
+                for row in csv.DictReader(file, strict=True)
+            ]
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name).tobytes() for name in file.keys()}
+    if path.suffix in (".png", ".yaml"):
+        return path.read_bytes()
+    if path.suffix == ".html":
+        text = path.read_text()
+        assert text.rstrip().endswith("</html>"), f"{path} is not whole"
+        return path.name
+    if path.suffix == ".json":
+        import json
+
+        json.loads(path.read_text())
+        return path.name
+    raise AssertionError(f"nobody knows {path}")
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Hidden files and folders."""
+    return [str(path) for path in folder.rglob(".*")]
+
+
+def make_phantoms(path: Path) -> Path:
+    """The phantoms of the training run, coarse ones."""
+    import torch
+
+    from napari_cpclnet.episodes.phantom import PhantomSettings, make_phantom
+
+    coarse = PhantomSettings(shape=(52, 64, 72), spacing=(8.0, 6.0, 6.0))
+    made = [make_phantom(np.random.default_rng((3, i)), coarse) for i in range(4)]
+    arrays = {
+        "labels": torch.from_numpy(np.stack([m.labels for m in made])),
+        "levels": torch.from_numpy(np.stack([m.level for m in made])),
+        "parts": torch.zeros(4, dtype=torch.int64),
+    }
+    save_file(arrays, path)
+    return path
+
+
+def rounds(kills: int, seed: int, names: list[str], say: Callable[[str], None]) -> Iterator[tuple[str, int]]:
+    """Kill and complete until so many kills were made; yields the command and its kills of each round."""
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="cpclnet-kill-") as place:
+        folder = Path(place)
+        phantoms = make_phantoms(folder / "phantoms-1-4.safetensors")
+        chosen = [command for command in commands(folder) if command.name in names]
+        whole, lasts, changes = {}, {}, {}
+        for command in chosen:
+            prepare(command, phantoms)
+            begun = time.monotonic()
+            finish(command, command.first)
+            lasts[command.name] = time.monotonic() - begun
+            whole[command.name] = content(command.out)
+            changes[command.name] = 2 * len(whole[command.name])
+            say(f"{command.name}: {lasts[command.name]:.1f} s, {len(whole[command.name])} files")
+        done = 0
+        while done < kills:
+            command = chosen[done % len(chosen)]
+            prepare(command, phantoms)
+            mine = 0
+            for _ in range(rng.choice((1, 1, 2))):
+                by_time = rng.random() < 0.3
+                moment: float | int = (
+                    rng.uniform(0, lasts[command.name]) if by_time else rng.randint(1, changes[command.name])
+                )
+                if kill(command, command.again if mine else command.first, moment):
+                    mine += 1
+                    content(command.out)  # nothing is half-written
+            finish(command, command.again)
+            found = content(command.out)
+            expected = whole[command.name]
+            differ = [name for name in {*found, *expected} if found.get(name) != expected.get(name)]
+            if differ or leftovers(command.out):
+                raise AssertionError(
+                    f"{command.name}: other than a whole run: {differ} {leftovers(command.out)}"
+                )
+            done += mine
+            yield command.name, mine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--commands", nargs="+", default=["segment", "evaluate", "train"])
+    options = parser.parse_args()
+    counts: dict[str, int] = dict.fromkeys(options.commands, 0)
+    for name, kills in rounds(options.kills, options.seed, options.commands, print):
+        counts[name] += kills
+        print(f"{name} completed after {kills} kills", flush=True)
+    print(f"{sum(counts.values())} kills, all completed: {counts}")
+
+
+if __name__ == "__main__":
+    main()
