@@ -11,7 +11,13 @@ from typer.testing import CliRunner
 
 from napari_cpclnet import cli
 from napari_cpclnet.cli_convert import convert
-from napari_cpclnet.cli_options import home_paths, parse_classes, parse_slices, repeated_options
+from napari_cpclnet.cli_options import (
+    home_paths,
+    listed_slices,
+    parse_classes,
+    parse_slices,
+    repeated_options,
+)
 from napari_cpclnet.cli_suggest import suggest
 from napari_cpclnet.cli_train import train
 from napari_cpclnet.errors import SettingsError
@@ -105,3 +111,8 @@ def test_a_file_that_is_called_like_the_sign_of_the_home_folder_is_found(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "~").write_text("no scan")
     assert "Error: ~: is no image" in CliRunner().invoke(cli.app, ["info", "~"]).stderr
+
+
+def test_slices_in_a_sentence_are_drawn_together() -> None:
+    assert listed_slices([40, 3, *range(10, 26), 41]) == "3, 10 to 25, 40, 41"
+    assert listed_slices(range(0, 40, 2)).endswith("20, 22 and 8 more")

@@ -74,7 +74,7 @@ class TestWrongInput:
         assert_refused(run(case.arguments()), "ct_label.nii.gz", "empty")
 
     def test_nothing_on_the_listed_slices(self, case: Case, run: Run) -> None:
-        assert_refused(run(case.arguments("--slices", "0,1")), "0, 1")
+        assert_refused(run(case.arguments("--slices", "0,1")), "slices 0, 1; painted are 2, 3, 5.")
 
     def test_slice_that_does_not_exist(self, case: Case, run: Run) -> None:
         assert_refused(run(case.arguments("--slices", "2,6")), "slice 6", "0 to 5")

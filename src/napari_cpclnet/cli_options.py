@@ -13,6 +13,9 @@ from typer.core import TyperCommand
 
 from napari_cpclnet.errors import SettingsError, SupportError
 
+MOST_RUNS = 12
+"""Runs of neighbouring slices that a sentence lists."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -148,6 +151,19 @@ def _slice_list(text: str) -> tuple[int, ...]:
             raise SettingsError(f"--slices '{text}': '{part.strip()}' is not a slice number (0, 1, 2, ...).")
         numbers.append(int(part))
     return tuple(sorted(set(numbers)))
+
+
+def listed_slices(numbers: Sequence[int]) -> str:
+    """Slice numbers for a sentence, neighbours drawn together: ``3, 10 to 25, 40``."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    shown = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    more = len(shown) - MOST_RUNS
+    return ", ".join(shown[:MOST_RUNS]) + (f" and {more} more" if more > 0 else "")
 
 
 def parse_classes(text: str | None) -> dict[int, str] | None:

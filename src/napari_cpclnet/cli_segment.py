@@ -11,7 +11,7 @@ import typer
 
 from napari_cpclnet.cli_files import Target, expand_queries, scan_progress, series_in
 from napari_cpclnet.cli_masks import Place, read_mask
-from napari_cpclnet.cli_options import require_labels
+from napari_cpclnet.cli_options import listed_slices, require_labels
 from napari_cpclnet.cli_outputs import (
     OutputPaths,
     check_folder,
@@ -270,8 +270,11 @@ def labels_on(
         )
     labels = {int(value) for value in np.unique(segmentation.labels.take(slices, axis=axis))} - {0}
     if not labels:
-        listed = ", ".join(str(index) for index in slices)
-        raise SupportError(f"{mask}: nothing is painted on the {plane} slices {listed}.")
+        there = np.flatnonzero(np.moveaxis(segmentation.labels, axis, 0).any((1, 2)))
+        raise SupportError(
+            f"{mask}: nothing is painted on the {plane} slices {listed_slices(slices)}; painted are "
+            f"{listed_slices(there.tolist())}."
+        )
     return labels
 
 

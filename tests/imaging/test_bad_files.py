@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 from pathlib import Path
 
@@ -13,7 +14,14 @@ import SimpleITK as sitk
 from PIL import Image
 
 from napari_cpclnet.errors import GeometryError, ImageError
-from napari_cpclnet.imaging import Geometry, looks_like_labels, read_segmentation, read_volume
+from napari_cpclnet.imaging import (
+    Geometry,
+    find_scans,
+    limits,
+    looks_like_labels,
+    read_segmentation,
+    read_volume,
+)
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
@@ -230,3 +238,32 @@ def test_labels_off_by_the_arithmetic_of_floats_are_rounded(tmp_path: Path, wron
     found = read_segmentation(path)
     np.testing.assert_array_equal(found.labels, [[[0, 1, 3]]])
     assert "rounded" in found.notes[-1]
+
+
+def test_the_memory_of_a_container_is_a_bound_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, content in (("max", "max\n"), ("small", "1000000\n")):
+        (tmp_path / name).write_text(content)
+    monkeypatch.setattr(limits, "CONTAINER_LIMITS", (tmp_path / "max", tmp_path / "none"))
+    assert limits.machine_memory() > 10**8
+    monkeypatch.setattr(limits, "CONTAINER_LIMITS", (tmp_path / "max", tmp_path / "small"))
+    assert limits.machine_memory() == 1_000_000
+    path = tmp_path / "scan.nii.gz"
+    sitk.WriteImage(sitk.Image(200, 100, 100, sitk.sitkUInt8), str(path))
+    with pytest.raises(ImageError, match="more than this machine's memory"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["pipe.nii", "zero.nii.gz", "kernel.dcm", "empty.png", "x" * 300 + ".nii", "a\0.nii"]
+)
+@pytest.mark.parametrize("read", [read_volume, read_segmentation, find_scans])
+def test_what_has_no_end_or_no_content_is_not_read(tmp_path: Path, name: str, read) -> None:
+    os.mkfifo(tmp_path / "pipe.nii")
+    (tmp_path / "zero.nii.gz").symlink_to("/dev/zero")
+    (tmp_path / "kernel.dcm").symlink_to(
+        "/proc/kmsg" if Path("/proc/kmsg").exists() else tmp_path / "pipe.nii"
+    )
+    (tmp_path / "empty.png").write_bytes(b"")
+    with pytest.raises(ImageError, match=r"no ordinary file|is empty|cannot be opened") as caught:
+        read(tmp_path / name)
+    assert len(str(caught.value)) < 400

@@ -61,7 +61,7 @@ def test_devices_that_are_not_there_are_refused(name: str) -> None:
 
 @pytest.mark.usefixtures("two_gpus")
 def test_a_device_number_too_high_is_refused() -> None:
-    with pytest.raises(DeviceError, match=r"'cuda:2' does not exist: this machine has 2"):
+    with pytest.raises(DeviceError, match=r"'cuda:2' does not exist: use one of cuda:0, cuda:1, cpu"):
         choose_device("cuda:2")
 
 

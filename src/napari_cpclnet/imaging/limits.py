@@ -6,6 +6,7 @@ import math
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from napari_cpclnet.bounded import shown
@@ -17,6 +18,12 @@ DEFLATE_RATIO = 1032
 LIBRARIES = 1 << 30
 # Assumed where the system does not tell its memory.
 USUAL_MEMORY = 32 << 30
+
+# Where Linux says what a container may take, of the newer and the older kind.
+CONTAINER_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 _limited = False
 
@@ -47,11 +54,15 @@ def check_file(path: Path) -> None:
 
 
 def machine_memory() -> int:
-    """Bytes of memory of this machine, or a usual amount where the system does not tell."""
+    """Bytes of memory of this machine or of the container that holds us; a usual amount where no system tells."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        return USUAL_MEMORY
+        most = USUAL_MEMORY
+    for file in CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # "max" where there is no limit
+            most = min(most, int(file.read_text(encoding="ascii")))
+    return most
 
 
 def check_memory(path: str | Path, shape: Sequence[int], itemsize: int) -> None:

@@ -48,7 +48,8 @@ def choose_device(name: str = "auto") -> torch.device:
             raise DeviceError(msg)
         index = int(name.partition(":")[2] or 0)
         if index >= torch.cuda.device_count():
-            msg = f"Device '{name}' does not exist: this machine has {torch.cuda.device_count()} CUDA device(s)."
+            there = ", ".join(f"cuda:{number}" for number in range(torch.cuda.device_count()))
+            msg = f"Device '{name}' does not exist: use one of {there}, cpu or auto."
             raise DeviceError(msg)
     if name == "mps" and not torch.backends.mps.is_available():
         msg = "Device 'mps' is not available: it needs a Mac with Apple silicon; use --device cpu."
