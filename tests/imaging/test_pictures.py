@@ -147,3 +147,20 @@ def test_a_tiff_that_promises_too_much_is_refused_before_memory_is_taken(tmp_pat
         tiff.pages[0].tags["ImageLength"].overwrite(1_000_000)
     with pytest.raises(ImageError, match="is truncated"):
         read_volume(path)
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_pages_of_a_tiff_file_in_a_circle_are_refused(tmp_path: Path, big: bool) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.stack([GREY] * 3), photometric="minisblack", metadata=None, bigtiff=big)
+    np.testing.assert_array_equal(read_volume(path).array, np.stack([GREY] * 3))
+    with tifffile.TiffFile(path) as tiff:
+        first, last = tiff.pages[0].offset, tiff.pages[2]
+        at = last.offset + (8 + len(last.tags) * 20 if big else 2 + len(last.tags) * 12)
+    data = bytearray(path.read_bytes())
+    width = 8 if big else 4
+    assert data[at : at + width] == bytes(width)
+    data[at : at + width] = first.to_bytes(width, "little")
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="in a circle"):
+        read_volume(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -122,6 +123,7 @@ def _pillow(path: Path, as_labels: bool) -> NDArray[Any]:
 def _tiff(path: Path) -> NDArray[Any]:
     import tifffile
 
+    _check_pages(path)
     with tifffile.TiffFile(path) as tiff:
         if len(tiff.series) > 1:
             raise ImageError(f"{path}: holds {len(tiff.series)} images of different kinds; save one of them.")
@@ -136,6 +138,32 @@ def _tiff(path: Path) -> NDArray[Any]:
         array = _grey(path, np.moveaxis(array, axes.index("S"), -1))
     array = array.reshape([n for n in array.shape if n > 1][:-2] + list(array.shape[-2:]))
     return array[np.newaxis] if array.ndim == 2 else array
+
+
+def _check_pages(path: Path) -> None:
+    """Refuse a TIFF file whose pages follow each other in a circle: tifffile would turn for ever."""
+    with path.open("rb") as stream:
+        start = stream.read(16)
+        order = {b"II": "<", b"MM": ">"}.get(start[:2])
+        if order is None or len(start) < 16:
+            return  # tifffile says what it is instead
+        big = struct.unpack_from(f"{order}H", start, 2)[0] == 43
+        count, entry, pointer = ("Q", 20, "Q") if big else ("H", 12, "I")
+        (at,) = struct.unpack_from(order + pointer, start, 8 if big else 4)
+        seen: set[int] = set()
+        while at:
+            if at in seen:
+                raise ImageError(f"{path}: is damaged: its pages follow each other in a circle.")
+            seen.add(at)
+            stream.seek(at)
+            head = stream.read(struct.calcsize(count))
+            if len(head) < struct.calcsize(count):
+                return
+            stream.seek(struct.unpack(order + count, head)[0] * entry, 1)
+            link = stream.read(struct.calcsize(pointer))
+            if len(link) < struct.calcsize(pointer):
+                return
+            (at,) = struct.unpack(order + pointer, link)
 
 
 def _grey(path: Path, array: NDArray[Any]) -> NDArray[Any]:
