@@ -159,6 +159,16 @@ def _rtstruct(folder: Path) -> Iterator[bytes]:
     yield from _real("sarcoma_ct_mr_pet/dicom/*/PET/mask/*.dcm", b"")
 
 
+def _dicom_tags(folder: Path) -> Iterator[bytes]:
+    del folder
+    yield bytes(range(1, 40))
+    yield b"\xff" + bytes(range(0, 250, 7))
+    yield b"\5" + bytes(range(250, 0, -7))
+
+
+_dicom_seg_tags = _rtstruct_tags = _dicom_tags
+
+
 def _terminology(folder: Path) -> Iterator[bytes]:
     del folder
     from napari_cpclnet.imaging.terminology import BUNDLED

@@ -18,7 +18,18 @@ from pathlib import Path
 import numpy as np
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.imaging import Geometry, Terminology, Volume, list_series, read_segmentation, read_volume
+from napari_cpclnet.imaging import (
+    Geometry,
+    Terminology,
+    Volume,
+    find_scans,
+    list_series,
+    read_segmentation,
+    read_volume,
+    unit_and_notes,
+)
+
+from .tags import changed
 
 LONGEST_SECONDS = 10.0
 GRID = Geometry((3, 8, 9), (3.0, 2.0, 2.0))
@@ -42,6 +53,8 @@ class Targets:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._series: list[bytes] = []
+        self._seeds: dict[str, bytes] = {}
         # For headers that keep their voxels in a file of their own.
         (folder / "data.raw").write_bytes(bytes(range(240)) * 2)
         for name in ("data1.raw", "data2.raw"):
@@ -53,6 +66,9 @@ class Targets:
             "dicom": self.dicom,
             "dicom_seg": self.dicom_seg,
             "rtstruct": self.rtstruct,
+            "dicom_tags": self.dicom_tags,
+            "dicom_seg_tags": lambda data: self.dicom_seg(changed(self._whole("dicom_seg"), data)),
+            "rtstruct_tags": lambda data: self.rtstruct(changed(self._whole("rtstruct"), data)),
             "picture": self.picture,
             "terminology": self.terminology,
             "cases": self.cases,
@@ -89,6 +105,36 @@ class Targets:
         path.write_bytes(data)
         one_sentence(lambda: _check(read_volume(path)))
         one_sentence(lambda: [_check(read_volume(folder, series=one.id)) for one in list_series(folder)])
+
+    def dicom_tags(self, data: bytes) -> None:
+        """A series, in some of whose slices some elements are changed; the first byte says in which."""
+        folder = self.folder / "tags"
+        folder.mkdir(exist_ok=True)
+        which = data[0] if data else 0
+        for number, whole in enumerate(self._slices()):
+            touched = which >> number & 1
+            (folder / f"{number}.dcm").write_bytes(changed(whole, data[1:]) if touched else whole)
+        one_sentence(lambda: _check(read_volume(folder)))
+        one_sentence(lambda: [_check(read_volume(folder, series=one.id)) for one in list_series(folder)])
+        one_sentence(lambda: [unit_and_notes(one) for one in list_series(folder) if not one.problem])
+        one_sentence(lambda: find_scans(folder))
+
+    def _slices(self) -> list[bytes]:
+        if not self._series:
+            from ..imaging.dicom_series import write_scan  # noqa: TID252  tests are no installed package
+
+            with tempfile.TemporaryDirectory() as name:
+                write_scan(Path(name), Geometry((6, 8, 9), (3.0, 2.0, 2.0)))
+                self._series = [path.read_bytes() for path in sorted(Path(name).iterdir())]
+        return self._series
+
+    def _whole(self, name: str) -> bytes:
+        """First seed of another target."""
+        if name not in self._seeds:
+            from .seeds import seeds
+
+            self._seeds[name] = seeds(name)[0]
+        return self._seeds[name]
 
     def dicom_seg(self, data: bytes) -> None:
         path = self._file("labels.dcm", data)
