@@ -169,3 +169,22 @@ def test_labels_of_several_slices_are_saved_as_a_folder_of_pictures(tmp_path):
     out, meta, _ = Layer.create(*segmentation_to_layer(segments)).as_layer_data_tuple()
     assert write_labels(str(tmp_path / "s.png"), out, meta) == [str(tmp_path / "s")]
     assert len(list((tmp_path / "s").glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "said"),
+    [
+        ("ct_1.nii.gz", 0, "not known to be Hounsfield units"),
+        ("ct_1.nrrd", -1000, ""),
+        ("scan.nii.gz", -20, "unknown"),
+    ],
+)
+def test_what_was_assumed_on_reading_is_shown(tmp_path, monkeypatch, name, low, said):
+    rng = np.random.default_rng(0)
+    array = np.where(rng.random((6, 20, 20)) < 0.5, low, low + 1040) + rng.integers(-12, 12, (6, 20, 20))
+    write_volume(Volume(array.astype(np.int16), Geometry(array.shape, (3.0, 1.0, 1.0))), tmp_path / name)
+    shown = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", shown.append)
+    read(str(tmp_path / name))
+    assert bool(shown) == bool(said)
+    assert said in " ".join(shown)

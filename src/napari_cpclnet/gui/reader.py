@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from napari_cpclnet.gui.layers import LayerData, segmentation_to_layer, volume_to_layer
 from napari_cpclnet.gui.preferences import preferences
@@ -15,8 +15,9 @@ from napari_cpclnet.gui.series_choice import choice_without_asking, usable
 from napari_cpclnet.gui.waiting import GivenUpError, wait_for
 
 if TYPE_CHECKING:
-    from napari_cpclnet.imaging import Listing, SeriesInfo
+    from napari_cpclnet.imaging import Listing, Segmentation, SeriesInfo, Volume
 
+_Read = TypeVar("_Read", "Volume", "Segmentation")
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima")
 DICOMDIR = "DICOMDIR"
 MOST_LOOKED_AT = 200
@@ -62,23 +63,33 @@ def _read_one(path: Path) -> list[LayerData]:
         folder = path if path.is_dir() else path.parent
         return _read_dicom(folder, folder)
     if holds_segments(path):
-        return [segmentation_to_layer(wait_for(lambda: read_segmentation(path), reading))]
+        return [segmentation_to_layer(_said(wait_for(lambda: read_segmentation(path), reading)))]
     if is_dicom_path(path):
         return _read_dicom(path, path)
     phases = list_phases(path)
     if phases is not None:
         chosen = _ask(path, phases)
         volumes = [wait_for(partial(read_volume, path, series=one.id), reading) for one in chosen]
-        return [volume_to_layer(volume) for volume in volumes]
+        return [volume_to_layer(_said(volume)) for volume in volumes]
     volume = wait_for(lambda: read_volume(path), reading)
     if looks_like_labels(volume):
-        return [segmentation_to_layer(read_segmentation(path), calibrated=volume.calibrated)]
-    return [volume_to_layer(volume)]
+        return [segmentation_to_layer(_said(read_segmentation(path)), calibrated=volume.calibrated)]
+    return [volume_to_layer(_said(volume))]
+
+
+def _said(read: _Read) -> _Read:
+    """What was read, once its notes have been shown; that CT was known for CT is nothing to warn of."""
+    from napari.utils.notifications import show_warning
+
+    notes = [note for note in read.notes if not note.startswith("Taken as ")]
+    if notes:
+        show_warning(f"{read.name}: {' '.join(notes)}")
+    return read
 
 
 def _read_dicom(place: Path, files: Path | list[Path]) -> list[LayerData]:
     """Layers of the series in a folder, one file or some files."""
-    from napari.utils.notifications import show_info, show_warning
+    from napari.utils.notifications import show_info
 
     from napari_cpclnet.imaging import read_series, read_volume, survey
 
@@ -95,9 +106,7 @@ def _read_dicom(place: Path, files: Path | list[Path]) -> list[LayerData]:
         volume = wait_for(partial(read_series, info, lazy=lazy, source=source), what)
         if place.is_file():
             volume = volume.replaced(name=place.stem)
-        if volume.notes:
-            show_warning(f"{volume.name}: {' '.join(volume.notes)}")
-        layers.append(volume_to_layer(volume))
+        layers.append(volume_to_layer(_said(volume)))
     if only is not None and listing.left_out:
         show_info(" ".join(listing.left_out))
     return layers
