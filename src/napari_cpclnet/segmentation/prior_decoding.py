@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_cpclnet.imaging import Volume
-from napari_cpclnet.model.prior_decoder import PriorDecoder
+from napari_cpclnet.model.prior_decoder import SCALE_MM, PriorDecoder
 from napari_cpclnet.model.prior_inputs import (
     REACH_MM,
     GreyEvidence,
@@ -138,7 +138,7 @@ def decode_priors(
                     done += size
                     yield DecodingProgress(done, total)
             keep = part.keep
-            logits[keep] = stack.native()[keep.start - part.start : keep.stop - part.start]
+            logits[keep] = stack.native(decoder)[keep.start - part.start : keep.stop - part.start]
             strengths.append(stack.strength)
         array = np.ascontiguousarray(np.moveaxis(logits, 0, axis))
         yield DecodedPrior(job.value, job.box, array, float(np.mean(strengths)))
@@ -303,7 +303,7 @@ class _Stack:
         reference: GreyReference | None,
     ) -> None:
         self.job = job
-        at = slice(part.start, part.stop)
+        self.at = at = slice(part.start, part.stop)
         self.images = job.pixels(image[at], 0.0).clamp(0, 1)
         self.first = job.pixels(job.distance[at], -REACH_MM)
         self.rivals = job.pixels(plane_distance(others[at], job.spacing[1:]), -REACH_MM)
@@ -342,10 +342,12 @@ class _Stack:
         facts = decoder_facts(job.pixel_mm, context, evidence.strength, self.error_mm[chosen])
         return maps, facts
 
-    def native(self) -> NDArray[np.float32]:
-        """Logits on the native pixels of the box."""
+    def native(self, decoder: PriorDecoder) -> NDArray[np.float32]:
+        """Logits on the native pixels of the box: the prior's own, and what was added to them on coarser ones."""
         rows, columns = self.job.matrices()[1]
-        result: NDArray[np.float32] = (rows @ (self.logits + REACH_MM) @ columns.T - REACH_MM).numpy()
+        scale = float(decoder.trust.detach()) / SCALE_MM
+        added = rows @ (self.logits - scale * self.first) @ columns.T
+        result: NDArray[np.float32] = added.numpy() + np.float32(scale) * self.job.distance[self.at]
         return result
 
 
