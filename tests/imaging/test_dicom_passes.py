@@ -38,6 +38,8 @@ ONE_AFTER_THE_OTHER = (range(0, 40, 4), range(40, 80, 4))
         ("AcquisitionNumber", (1, 2), "acquisition 2"),
         ("ConvolutionKernel", ("B30f", "B70f"), "kernel B70f"),
         ("SeriesNumber", (3, 4), "series number 4"),
+        ("AcquisitionTime", ("120000", "120030.5"), "acquired at 120030.5"),
+        ("ContrastBolusAgent", (None, "IV"), "contrast agent IV"),
         ("KVP", (80, 140), "140 kV"),
         ("ImageType", (["ORIGINAL", "A"], ["ORIGINAL", "B"]), "image type ORIGINAL/B"),
         ("SliceThickness", (4, 5), "slices of 5 mm"),

@@ -90,6 +90,26 @@ def test_what_vanishes_is_named(tmp_path: Path) -> None:
     )
 
 
+def slices_with(path: Path) -> list[int]:
+    return np.flatnonzero(read_segmentation(path, like=GRID).labels.any(axis=(1, 2))).tolist()
+
+
+def test_an_outline_a_little_beside_its_plane_does_not_thin_the_others(tmp_path: Path) -> None:
+    wide = [box(4.5, 4.5, 14.5, 14.5, height) for height in (0.0, 4.0, 8.0)]
+    write_structures(tmp_path / "rs.dcm", {"GTV": [*wide, box(24.5, 24.5, 30.5, 30.5, 4.2)]})
+    assert slices_with(tmp_path / "rs.dcm") == [0, 1, 2, 3, 4]
+    assert count(tmp_path / "rs.dcm") >= 500
+
+
+def test_planes_far_apart_are_as_thick_as_a_slice(tmp_path: Path) -> None:
+    fine = Geometry((64, 64, 64), (1.0, 1.0, 1.0))
+    write_structures(
+        tmp_path / "rs.dcm", {"GTV": [box(4.5, 4.5, 14.5, 14.5, height) for height in (10.0, 50.0)]}
+    )
+    found = read_segmentation(tmp_path / "rs.dcm", like=fine).labels
+    assert np.flatnonzero(found.any(axis=(1, 2))).tolist() == [10, 50]
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     st.lists(

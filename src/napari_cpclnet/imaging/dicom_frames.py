@@ -52,6 +52,9 @@ TRAITS: dict[str, tuple[str, str]] = {
     "SliceThickness": ("", "slices of {} mm"),
     "SeriesNumber": ("", "series number {}"),
     "AcquisitionNumber": ("", "acquisition {}"),
+    "ContrastBolusAgent": ("", "contrast agent {}"),
+    "SeriesTime": ("", "series of {}"),
+    "AcquisitionTime": ("", "acquired at {}"),
     "FrameAcquisitionNumber": ("FrameContentSequence", "acquisition {}"),
 }
 _FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")

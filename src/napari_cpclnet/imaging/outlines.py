@@ -18,6 +18,11 @@ Mask = NDArray[np.bool_]
 SAME_PLANE = 0.01
 # Rounding of positions, in slices.
 HALFWAY = 1e-3
+# Planes nearer to each other than this part of their usual distance, or of a slice, are one: not all outlines of a
+# slice were drawn quite on it.
+NEXT_TO = 0.25
+# Planes further apart, in slices, do not belong together: each is as thick as one slice.
+WIDEST_THICKNESS = 6.0
 # Two outlines are the same if neither leaves the other by more than this, in pixels.
 SAME_OUTLINE = 0.1
 # Of outlines of more points only some are compared.
@@ -121,22 +126,32 @@ class Filled:
 
 def _planes(region: Region, grid: Geometry, axis: int) -> list[tuple[float, list[Polygon]]]:
     """Outlines in index positions (n, 2), by their place along the sliced axis."""
-    tolerance = max(SAME_PLANE / grid.spacing[axis], 1e-3)
     others = [other for other in range(3) if other != axis]
+    placed = sorted(
+        (
+            (float(points[:, axis].mean()), points[:, others])
+            for points in map(grid.world_to_index, region.outlines)
+        ),
+        key=lambda one: one[0],
+    )
+    tolerance = max(SAME_PLANE / grid.spacing[axis], 1e-3)
+    gaps = np.diff([depth for depth, _ in placed])
+    gaps = gaps[gaps > tolerance]
+    if len(gaps):
+        tolerance = max(tolerance, NEXT_TO * min(1.0, float(np.median(gaps))))
     found: list[tuple[float, list[Polygon]]] = []
-    placed = (grid.world_to_index(outline) for outline in region.outlines)
-    for points in sorted(placed, key=lambda one: float(one[:, axis].mean())):
-        depth = float(points[:, axis].mean())
+    for depth, points in placed:
         if found and depth - found[-1][0] <= tolerance:
-            found[-1][1].append(points[:, others])
+            found[-1][1].append(points)
         else:
-            found.append((depth, [points[:, others]]))
+            found.append((depth, [points]))
     return found
 
 
 def _thickness(depths: NDArray[np.float64]) -> float:
-    """Distance of outlined planes, in slices; one slice if there is one plane only."""
-    return float(np.diff(depths).min()) if len(depths) > 1 else 1.0
+    """Usual distance of outlined planes, in slices; one slice where they are too few or too far apart to tell."""
+    usual = float(np.median(np.diff(depths))) if len(depths) > 1 else 1.0
+    return usual if usual <= WIDEST_THICKNESS else 1.0
 
 
 def _inside(outline: Polygon, shape: tuple[int, ...]) -> Mask:
