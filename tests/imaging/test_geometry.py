@@ -147,7 +147,10 @@ def test_a_two_dimensional_image_is_one_slice() -> None:
         {"shape": (1, 1)},
         {"spacing": (1.0, 0.0, 1.0)},
         {"spacing": (1.0, float("nan"), 1.0)},
+        {"spacing": (1e-200, 1e-200, 1e-200)},
+        {"spacing": (1.0, 1.0, 1e200)},
         {"origin": (float("inf"), 0.0, 0.0)},
+        {"origin": (0.0, -1e300, 0.0)},
         {"direction": ((1, 0, 0), (1, 0, 0), (0, 0, 1))},
     ],
 )

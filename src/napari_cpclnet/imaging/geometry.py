@@ -22,6 +22,8 @@ Triple = tuple[float, float, float]
 
 IDENTITY: tuple[Triple, Triple, Triple] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
+# An atom is larger, and the Earth smaller; far beyond, products of lengths have no number.
+SMALLEST_MM, LARGEST_MM = 1e-9, 1e12
 # Direction cosines this close to 0 or 1 are rounding: 1e-3 is half a voxel at the far end of 512 voxels.
 AXIS_TOLERANCE = 1e-3
 
@@ -44,7 +46,8 @@ class Geometry:
     Raises
     ------
     GeometryError
-        If a number is not finite, a size or spacing is not positive, or the direction is singular.
+        If a number is not finite or beyond any length, a size or spacing is not positive, or the direction is
+        singular.
     """
 
     shape: tuple[int, int, int]
@@ -59,9 +62,9 @@ class Geometry:
         direction = tuple(tuple(float(v) for v in row) for row in self.direction)
         if len(shape) != 3 or min(shape) < 1:
             raise GeometryError(f"A scan needs three sizes of at least one voxel, not {shape}.")
-        if len(spacing) != 3 or not np.all(np.isfinite(spacing)) or min(spacing) <= 0:
+        if len(spacing) != 3 or not all(SMALLEST_MM <= v <= LARGEST_MM for v in spacing):
             raise GeometryError(f"The voxel spacing must be three positive numbers in mm, not {spacing}.")
-        if len(origin) != 3 or not np.all(np.isfinite(origin)):
+        if len(origin) != 3 or not all(abs(v) <= LARGEST_MM for v in origin):
             raise GeometryError(f"The origin must be three finite numbers in mm, not {origin}.")
         matrix = np.array(direction, dtype=np.float64)
         if matrix.shape != (3, 3) or not np.all(np.isfinite(matrix)) or abs(np.linalg.det(matrix)) < 1e-6:
