@@ -260,7 +260,7 @@ def outline_error(truth: Mask, distance: NDArray[np.float32], pixel_mm: float) -
 
 def _another_patient(look: Look, rng: np.random.Generator) -> Look:
     """The same kind of scan of somebody else, whose tissues are a little or clearly brighter or darker."""
-    spread = float(np.exp(rng.uniform(np.log(0.01), np.log(0.12))))
+    spread = float(np.exp(rng.uniform(np.log(0.01), np.log(0.3))))
     values = look.values * np.exp(rng.normal(0, 0.06)) + rng.normal(0, spread, look.values.shape)
     return replace(
         look, values=values.astype(np.float32), gamma=look.gamma * float(np.exp(rng.normal(0, 0.05)))
@@ -325,12 +325,12 @@ def _moved(
     extent: NDArray[np.float64],
 ) -> Tensor:
     """Points that a registration would take for those of the stack."""
-    low, high = (2.0, 12.0) if error == "patients" else (0.7, 4.0)
+    low, high = (2.0, 15.0) if error == "patients" else (0.4, 4.0)
     rms = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     centre = points[torch.from_numpy(truth)].mean(0)
     scale = torch.from_numpy(np.exp(rng.normal(0, 0.01 * rms, 3)).astype(np.float32))
     shift = torch.from_numpy(rng.normal(0, 0.35 * rms, 3).astype(np.float32))
-    field = SmoothField(rng, 0.8 * rms, float(rng.uniform(18, 60)), extent)
+    field = SmoothField(rng, 0.8 * rms, float(rng.uniform(18, 70)), extent)
     return centre + (points - centre) * scale + shift + field.at(points)
 
 

@@ -27,7 +27,7 @@ class PriorTrainingSettings(BaseModel):
     )
     weight_decay: float = Field(default=1e-3, ge=0, le=1, description="Of AdamW.")
     second_pass: float = Field(
-        default=0.5, ge=0, le=1, description="Share of the steps that correct their own answer once more."
+        default=0.7, ge=0, le=1, description="Share of the steps that correct their own answer once more."
     )
     harm: float = Field(
         default=2.0, ge=0, le=10, description="Weight of Dice that is lost against the prior."
