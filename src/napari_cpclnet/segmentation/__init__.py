@@ -12,6 +12,7 @@ from napari_cpclnet.segmentation.prior_decoding import (
     fused_labels,
     painted_reference,
 )
+from napari_cpclnet.segmentation.prior_trust import TriedPrior, trying_priors
 from napari_cpclnet.segmentation.run import SliceResult
 from napari_cpclnet.segmentation.segmenter import Segmenter
 from napari_cpclnet.segmentation.settings import PostprocessingSettings, SegmentationSettings
@@ -35,9 +36,11 @@ __all__ = [
     "Summary",
     "SupportSet",
     "SupportSlice",
+    "TriedPrior",
     "decode_priors",
     "fused_labels",
     "painted_reference",
     "postprocess",
     "suggest",
+    "trying_priors",
 ]

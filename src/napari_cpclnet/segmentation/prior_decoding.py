@@ -98,8 +98,8 @@ def decode_priors(
         Array axis whose slices are looked at.
     error_mm : mapping, float, optional
         How far outlines are off, as far as one knows: one number for all, or for each class, or for each slice along
-        `axis` of a class. Left out, the decoder takes a middling error. Some 5 mm suit masks that a registration carried
-        over; 0.4 mm and 0.15 for each mm to the next painted slice suit interpolated ones.
+        `axis` of a class. Left out, the decoder takes a middling error. Some 5 mm suit masks that a registration
+        carried over; 0.4 mm and 0.15 for each mm to the next painted slice suit interpolated ones.
     references : mapping, optional
         What classes look like, of :func:`painted_reference`.
     passes : int
