@@ -23,7 +23,7 @@ from napari_cpclnet.evaluation.protocols import (
 )
 from napari_cpclnet.imaging import Geometry, Volume
 
-from .doubles import Table
+from .doubles import SHAPE, Table, save
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +148,21 @@ def test_legacy_parts_cover_the_extent_once(first: int, length: int) -> None:
     parts = legacy_parts((first, first + length), (1, 2, 3), same_direction=True)
     covered = [i for part in parts for i in range(part.first, part.stop)]
     assert covered == list(range(first, first + length))
+
+
+def test_supports_are_sliced_as_they_were_painted(tmp_path: Path) -> None:
+    table = Table(tmp_path).add("ann").add("bob", seed=1)
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[2:9, 5:17, [6, 12, 20]] = 6
+    save(labels, tmp_path / "scans/ann_CT_label.nii.gz")
+    settings = EvaluationSettings(protocols=("honest",), shots=(2,))
+    found = {(t.support.patient, t.organ): t for t in tasks(table.cases(), settings)}
+    painted, complete = found["ann", "liver"], found["bob", "liver"]
+    assert (painted.plane, complete.plane) == ("sagittal", "axial")
+    assert set(painted.slices) <= {6, 12, 20}
+    assert set(complete.slices) <= set(range(2, 8))
+    fixed = EvaluationSettings(protocols=("honest",), shots=(2,), plane="coronal")
+    assert {task.plane for task in tasks(table.cases(), fixed)} == {"coronal"}
 
 
 def test_direction_is_that_of_the_body_not_of_the_array() -> None:
