@@ -224,11 +224,15 @@ def _group_of(groups: dict[str, _Group], header: Header) -> _Group:
 
 
 def _description(header: Header) -> str:
-    """SeriesDescription, unless somebody wrote the patient's name or number into it: results are named by it."""
-    said = text(header, "SeriesDescription")
+    """SeriesDescription without what it holds of the patient's name or number: results are named by it."""
+    said = left = text(header, "SeriesDescription")
     identity = "^".join(text(header, keyword) for keyword in ("PatientName", "PatientID", "PatientBirthDate"))
-    words = {word.casefold() for word in re.split(r"[\W_]+", identity) if len(word) >= SHORTEST_NAME}
-    return "" if any(word in said.casefold() for word in words) else said
+    for word in re.split(r"[\W_]+", identity):
+        if len(word) >= SHORTEST_NAME:
+            # Of a whole word or number only, so that a Kim does not cut short a Kimura.
+            more = r"\d" if word.isdecimal() else r"[^\W\d_]" if word.isalpha() else r"[^\W_]"
+            left = re.sub(rf"(?<!{more}){re.escape(word)}(?!{more})[\W_]*", "", left, flags=re.IGNORECASE)
+    return said if left == said else left.strip(" _-.,^")
 
 
 def _quoted(name: str) -> str:
