@@ -90,7 +90,7 @@ def test_ctrl_c_ends_all_processes_quietly_and_leaves_whole_files(tmp_path):
         while not list(tmp_path.glob("*_mask.nii.gz")) and time.monotonic() < deadline:
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=150)
     finally:
         process.kill()
     assert process.returncode == 130

@@ -317,7 +317,7 @@ class TestInterrupt:
                 time.sleep(0.05)
             time.sleep(0.5)
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=150)
         finally:
             process.kill()
         assert process.returncode == 130

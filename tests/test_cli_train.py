@@ -149,7 +149,7 @@ def test_ctrl_c_stops_after_the_step_and_says_where_the_checkpoint_is(out: Path)
         while not (out / "models").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=150)
     finally:
         process.kill()
     assert process.returncode == 130

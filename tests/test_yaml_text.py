@@ -41,10 +41,10 @@ def references(form: str) -> str:
 
 @pytest.mark.parametrize("form", ["[{}]", "{{<<: [{}]}}", "{{k: [{}]}}"])
 def test_references_that_multiply_are_refused_at_once(form: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(NotYamlError, match="references that make it too large"):
         load_yaml(references(form))
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_a_long_text_that_is_referred_to_many_times_is_refused() -> None:

@@ -21,7 +21,7 @@ from napari_cpclnet.gui.session import Session
 @pytest.fixture(autouse=True)
 def no_thread_is_left_alive() -> Iterator[None]:
     yield
-    assert QThreadPool.globalInstance().waitForDone(5000), "a worker thread outlived its test"
+    assert QThreadPool.globalInstance().waitForDone(30_000), "a worker thread outlived its test"
 
 
 @pytest.fixture(autouse=True)

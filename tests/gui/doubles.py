@@ -150,10 +150,10 @@ def factory(**settings: Any) -> Callable[[Options], BrightSegmenter]:
     return make
 
 
-def longest_pause(run: Callable[[], None], attempts: int = 3) -> float:
+def longest_pause(run: Callable[[], None], attempts: int = 12) -> float:
     """Longest time in seconds in which the event loop did not turn during ``run``.
 
-    The best of a few attempts: a busy machine delays anyone now and then, code that blocks does so every time.
+    The best of some attempts: a busy machine delays anyone now and then, code that blocks does so every time.
     """
     pauses = []
     for _ in range(attempts):

@@ -118,8 +118,7 @@ class FirstHalf:
         y, x = (int(places.mean()) for places in np.nonzero(result.data[index]))
         day.look_at_result("phantom_mr")
         day.stroke(result, index, 0, [(y, x), (y, x + ERASED)])
-        gone = result.data[index, y, x : x + ERASED]
-        assert not gone.any()
+        self.hands.until(lambda: not result.data[index, y, x : x + ERASED].any(), "the piece is erased")
         self.hands.until(
             lambda: any("corrected on 1 slice" in row[0] for row in day.tab.results.tree.texts()),
             "the correction is counted",
@@ -152,7 +151,7 @@ class FirstHalf:
         assert day.tab.project.name.text() == "liver day *"
         day.wait_until_saved()
         assert day.tab.project.name.text() == "liver day"
-        assert QThreadPool.globalInstance().waitForDone(5000), "a worker outlived its work"
+        assert QThreadPool.globalInstance().waitForDone(60_000), "a worker outlived its work"
 
     def tell(self) -> None:
         """Write down what is in the window."""

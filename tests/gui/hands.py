@@ -31,8 +31,6 @@ from napari_cpclnet.gui.panel import CPCLNetPanel
 from napari_cpclnet.gui.view import jump_to_slice
 
 LEFT = Qt.MouseButton.LeftButton
-# Vispy drops moves of the mouse that follow each other faster than 10 ms.
-MOVE_MS = 15
 
 
 def register_plugin() -> None:
@@ -156,7 +154,10 @@ class Hands:
 
     def on_canvas(self, layer: Any, index: Sequence[float]) -> QPoint:
         """Where on the canvas a voxel of a layer lies."""
-        world = layer.data_to_world(index)
+        return self.world_on_canvas(layer.data_to_world(index))
+
+    def world_on_canvas(self, world: Sequence[float]) -> QPoint:
+        """Where on the canvas a place in the world lies."""
         row, column = (world[axis] for axis in self.viewer.dims.displayed)
         view = self.canvas.view
         x, y = (view.transform * view.scene.transform).map([column, row])[:2]
@@ -168,15 +169,25 @@ class Hands:
         points = [self.on_canvas(layer, index) for index in indices]
         area = canvas.rect()
         assert all(area.contains(point) for point in points), "the stroke leaves the canvas"
-        QTest.mouseMove(canvas, points[0])
+        self.move(points[0], Qt.MouseButton.NoButton)
         QTest.mousePress(canvas, LEFT, pos=points[0])
         for point in points[1:]:
-            _move(canvas, point)
-            QTest.qWait(MOVE_MS)
+            self.move(point)
         QTest.mouseRelease(canvas, LEFT, pos=points[-1])
-        QTest.qWait(MOVE_MS)
-        _move(canvas, area.topLeft(), Qt.MouseButton.NoButton)  # so that no cursor covers what was drawn
-        QTest.qWait(MOVE_MS)
+        self.move(QPoint(2, 2), Qt.MouseButton.NoButton)  # so that no cursor covers what was drawn
+
+    def move(self, point: QPoint, held: Qt.MouseButton = LEFT) -> None:
+        """Move the mouse on the canvas, again and again until napari's cursor is there.
+
+        Vispy drops a move that comes within 10 ms of another one, be it ours or one of the display's own, and napari
+        looks at the last one of some milliseconds when it finds the time.
+        """
+
+        def moved() -> bool:
+            _move(self.canvas.native, point, held)
+            return self.world_on_canvas(self.viewer.cursor.position) == point
+
+        self.until(moved, f"the cursor moves to {point.x()}, {point.y()}")
 
 
 def _move(widget: QWidget, point: QPoint, held: Qt.MouseButton = LEFT) -> None:

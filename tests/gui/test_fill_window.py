@@ -67,7 +67,7 @@ def test_the_preview_of_a_large_ct_follows_a_stroke_while_the_window_lives(qtbot
     panel = CPCLNetPanel(viewer, Session(viewer))
     viewer.window.add_dock_widget(panel, area="right")
     panel.segment.project.control.set_autosave(False, 7.0)
-    qtbot.waitUntil(lambda: panel.session.support_scan is not None)
+    qtbot.waitUntil(lambda: panel.session.support_scan is not None, timeout=30_000)
     panel.segment.support.new.click()
     labels, fill = panel.session.support_labels, panel.segment.support.fill
     for index in (80, 110, 140, 155, 170, 200, 215):

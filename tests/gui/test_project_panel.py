@@ -40,7 +40,7 @@ def control_of(panel):
 def save_to(qtbot, panel, folder):
     control = control_of(panel)
     control.save_to(folder)
-    qtbot.waitUntil(lambda: control.is_saved, timeout=20_000)
+    qtbot.waitUntil(lambda: control.is_saved, timeout=30_000)
 
 
 def painted(folder):
@@ -59,12 +59,12 @@ def test_save_asks_for_a_folder_once(qtbot, panel, tmp_path, monkeypatch):
 
     monkeypatch.setattr("napari_cpclnet.gui.project_row.QFileDialog.getSaveFileName", ask)
     row.save_button.click()
-    qtbot.waitUntil(lambda: control_of(panel).is_saved, timeout=20_000)
+    qtbot.waitUntil(lambda: control_of(panel).is_saved, timeout=30_000)
     assert row.name.text() == "liver day"
     stroke(panel, 5)
     assert row.name.text() == "liver day *"
     row.save_button.click()
-    qtbot.waitUntil(lambda: control_of(panel).is_saved, timeout=20_000)
+    qtbot.waitUntil(lambda: control_of(panel).is_saved, timeout=30_000)
     assert len(asked) == 1
     assert painted(tmp_path / "liver day") == {2, 5}
     assert recent_projects() == [tmp_path / "liver day"]
@@ -73,11 +73,11 @@ def test_save_asks_for_a_folder_once(qtbot, panel, tmp_path, monkeypatch):
 def test_strokes_are_saved_by_themselves(qtbot, panel, tmp_path):
     save_to(qtbot, panel, tmp_path / "work")
     stroke(panel, 6)
-    qtbot.waitUntil(lambda: control_of(panel).is_saved, timeout=20_000)
+    qtbot.waitUntil(lambda: control_of(panel).is_saved, timeout=30_000)
     assert painted(tmp_path / "work") == {2, 6}
     panel.session.support_labels.undo()
     assert control_of(panel).clock.pending
-    qtbot.waitUntil(lambda: control_of(panel).is_saved, timeout=20_000)
+    qtbot.waitUntil(lambda: control_of(panel).is_saved, timeout=30_000)
     assert painted(tmp_path / "work") == {2}
 
 
@@ -99,14 +99,14 @@ def test_only_save_writes_while_autosave_is_off(qtbot, viewer, panel, tmp_path, 
         row, "ask", lambda _name, warnings, **_more: (asked.append(warnings), (CANCEL, True))[1]
     )
     control.open(tmp_path / "work")
-    qtbot.waitUntil(lambda: bool(asked), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(asked), timeout=30_000)
     assert "is not saved: press Save first" in asked[0][0]
     control.save()
-    qtbot.waitUntil(lambda: control.is_saved, timeout=20_000)
+    qtbot.waitUntil(lambda: control.is_saved, timeout=30_000)
     assert painted(tmp_path / "work") == {2, 3, 6}
     stroke(panel, 7)
     control.set_autosave(True, 7.0)
-    qtbot.waitUntil(lambda: control.is_saved, timeout=20_000)
+    qtbot.waitUntil(lambda: control.is_saved, timeout=30_000)
     assert painted(tmp_path / "work") == {2, 3, 6, 7}
 
 
@@ -120,11 +120,11 @@ def test_going_through_the_slices_changes_nothing(qtbot, viewer, panel, tmp_path
 
 def test_unsaved_work_is_kept_until_it_is_saved(qtbot, panel, tmp_path):
     assert unsaved_work() == []
-    qtbot.waitUntil(lambda: bool(unsaved_work()), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(unsaved_work()), timeout=30_000)
     (kept,) = unsaved_work()
     assert painted(kept) == {2}
     assert not control_of(panel).is_saved
-    qtbot.waitUntil(lambda: not control_of(panel)._saving, timeout=20_000)
+    qtbot.waitUntil(lambda: not control_of(panel)._saving, timeout=30_000)
     save_to(qtbot, panel, tmp_path / "work")
     assert unsaved_work() == []
 
@@ -133,7 +133,7 @@ def test_nothing_is_kept_of_a_viewer_in_which_nothing_was_painted(qtbot, viewer,
     panel = make_panel(factory())
     control_of(panel).clock.quiet = 0.1
     add_volume(viewer, make_volume("ct"))
-    qtbot.waitUntil(lambda: not control_of(panel).clock.pending, timeout=5000)
+    qtbot.waitUntil(lambda: not control_of(panel).clock.pending, timeout=30_000)
     assert unsaved_work() == []
     assert control_of(panel).keeper.folder is None
 
@@ -141,7 +141,7 @@ def test_nothing_is_kept_of_a_viewer_in_which_nothing_was_painted(qtbot, viewer,
 def test_the_last_stroke_before_the_panel_closes_is_saved(qtbot, panel, tmp_path):
     save_to(qtbot, panel, tmp_path / "work")
     stroke(panel, 7)
-    with qtbot.waitSignal(panel.destroyed):
+    with qtbot.waitSignal(panel.destroyed, timeout=30_000):
         panel.deleteLater()
     assert painted(tmp_path / "work") == {2, 7}
 
@@ -151,12 +151,12 @@ def test_closing_all_layers_does_not_empty_the_project(qtbot, viewer, panel, tmp
     stroke(panel, 7)
     viewer.layers.clear()
     control = control_of(panel)
-    qtbot.waitUntil(lambda: not control._saving and not control.clock.pending, timeout=20_000)
+    qtbot.waitUntil(lambda: not control._saving and not control.clock.pending, timeout=30_000)
     assert control.keeper.folder is None
     add_volume(viewer, make_volume("something new"))
     control.clock.quiet = 0.1
     control.touch()
-    qtbot.waitUntil(lambda: not control._saving and not control.clock.pending, timeout=20_000)
+    qtbot.waitUntil(lambda: not control._saving and not control.clock.pending, timeout=30_000)
     assert len(read_project(tmp_path / "work").supports) == 1
     assert painted(tmp_path / "work") == {2, 7}
 
@@ -176,13 +176,13 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_tried_again(qtbot, pan
     control.clock.quiet = 0.1
     control.message.connect(lambda text, error: said.append((text, error)))
     control.save_to(tmp_path / "file" / "work")
-    qtbot.waitUntil(lambda: bool(said), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(said), timeout=30_000)
     qtbot.wait(600)
     assert len(said) == 1
     assert said[0][1]
     assert "The project is not saved" in said[0][0]
     (tmp_path / "file").unlink()
-    qtbot.waitUntil(lambda: control.is_saved, timeout=20_000)
+    qtbot.waitUntil(lambda: control.is_saved, timeout=30_000)
 
 
 def test_a_project_is_opened_in_place_of_the_open_layers(qtbot, viewer, panel, tmp_path, monkeypatch):
@@ -198,8 +198,8 @@ def test_a_project_is_opened_in_place_of_the_open_layers(qtbot, viewer, panel, t
         return OPEN, True
 
     monkeypatch.setattr(row, "ask", ask)
-    qtbot.waitUntil(lambda: not control_of(panel)._saving, timeout=20_000)
-    with qtbot.waitSignal(row.opened, timeout=20_000):
+    qtbot.waitUntil(lambda: not control_of(panel)._saving, timeout=30_000)
+    with qtbot.waitSignal(row.opened, timeout=30_000):
         control_of(panel).open(tmp_path / "work")
     assert asked == [("work", [], {"missing": False, "layers": 1})]
     assert [layer.name for layer in viewer.layers] == ["ct", "ct – painted slices"]
@@ -226,7 +226,7 @@ def test_a_missing_scan_can_be_looked_for_elsewhere(
     monkeypatch.setattr(
         "napari_cpclnet.gui.project_row.QFileDialog.getExistingDirectory", lambda *_: str(far)
     )
-    with qtbot.waitSignal(row.opened, timeout=20_000):
+    with qtbot.waitSignal(row.opened, timeout=30_000):
         control_of(panel).open(tmp_path / "work")
     assert [missing for missing, _ in asked] == [True]
     assert "is not at" in asked[0][1][0]
@@ -245,7 +245,7 @@ def test_opening_can_be_called_off(qtbot, viewer, panel, tmp_path, monkeypatch):
     monkeypatch.setattr(row, "ask", ask)
     before = list(viewer.layers)
     control_of(panel).open(tmp_path / "work")
-    qtbot.waitUntil(lambda: bool(asked), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(asked), timeout=30_000)
     assert "was changed since" in asked[0][0]
     assert list(viewer.layers) == before
 
@@ -253,15 +253,15 @@ def test_opening_can_be_called_off(qtbot, viewer, panel, tmp_path, monkeypatch):
 def test_what_is_no_project_is_said(qtbot, panel, tmp_path):
     control_of(panel).open(tmp_path)
     bar = panel.segment.bar
-    qtbot.waitUntil(lambda: "is no project" in bar.message.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "is no project" in bar.message.text(), timeout=30_000)
 
 
 def test_the_menu_lists_recent_projects_and_unsaved_work(qtbot, panel, tmp_path):
     row = panel.segment.project
-    qtbot.waitUntil(lambda: bool(unsaved_work()), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(unsaved_work()), timeout=30_000)
     other = unsaved_work()[0].with_name("2026-01-02 03-04-05 1-ab")
     shutil.copytree(unsaved_work()[0], other)
-    qtbot.waitUntil(lambda: not control_of(panel)._saving, timeout=20_000)
+    qtbot.waitUntil(lambda: not control_of(panel)._saving, timeout=30_000)
     save_to(qtbot, panel, tmp_path / "work")
     save_to(qtbot, panel, tmp_path / "second")
     row.fill_menu()

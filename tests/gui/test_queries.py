@@ -45,7 +45,7 @@ def panel(make_panel, viewer):
 
 def load(qtbot, panel, *paths):
     panel.segment.queries.load(list(paths))
-    qtbot.waitUntil(lambda: "added" in panel.segment.bar.message.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "added" in panel.segment.bar.message.text(), timeout=30_000)
 
 
 def run(qtbot, panel):
@@ -105,7 +105,7 @@ def test_results_of_an_earlier_run_are_no_scans(qtbot, panel, folder):
     run(qtbot, panel)
     (folder / "two_labels.nrrd").write_bytes((folder / "two.nrrd").read_bytes())
     panel.segment.queries.load([folder])
-    qtbot.waitUntil(lambda: "already" in panel.segment.bar.message.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "already" in panel.segment.bar.message.text(), timeout=30_000)
     assert len(panel.session.queries.files) == 3
 
 
@@ -144,7 +144,7 @@ def test_double_click_opens_the_scan_with_its_result(qtbot, panel, folder, viewe
     run(qtbot, panel)
     scan = panel.session.queries.files[0]
     panel.segment.queries.list.opened.emit(scan)
-    qtbot.waitUntil(lambda: "one – CPCLNet" in viewer.layers, timeout=20_000)
+    qtbot.waitUntil(lambda: "one – CPCLNet" in viewer.layers, timeout=30_000)
     result = viewer.layers["one – CPCLNet"]
     np.testing.assert_array_equal(result.data, np.where(viewer.layers["one"].data > 0.5, 3, 0))
     assert is_result(result)

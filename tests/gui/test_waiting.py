@@ -69,8 +69,8 @@ def test_the_user_sees_what_takes_so_long_and_may_give_up(qtbot, window):
     started = time.perf_counter()
     try:
         with pytest.raises(GivenUpError):
-            wait_for(lambda: release.wait(20), "Reading scan, 400 slices…")
-        assert time.perf_counter() - started < 15
+            wait_for(lambda: release.wait(200), "Reading scan, 400 slices…")
+        assert time.perf_counter() - started < 150
     finally:
         release.set()
     assert seen == ["Reading scan, 400 slices…"]

@@ -27,7 +27,6 @@ class FakeTrainer:
     def __init__(self, seconds: float = 0.0, fail_at: int = 0, error: Exception | None = None) -> None:
         self.seconds, self.fail_at, self.error = seconds, fail_at, error
         self.calls: list[dict[str, Any]] = []
-        self.times: list[float] = []
         self.step = 0
         self.closed = threading.Event()
         # Cleared by a test that wants to do something before the first step.
@@ -49,7 +48,6 @@ class FakeTrainer:
             while self.step < settings.steps:
                 time.sleep(self.seconds)
                 self.step += 1
-                self.times.append(time.perf_counter())
                 if self.step == self.fail_at and self.error is not None:
                     raise self.error
                 due = self.step % settings.validate_every == 0 or self.step == settings.steps
@@ -115,7 +113,7 @@ def run(qtbot: Any, panel: Any) -> None:
 
 
 def wait_step(qtbot: Any, trainer: FakeTrainer, step: int) -> None:
-    qtbot.waitUntil(lambda: trainer.step >= step, timeout=20_000)
+    qtbot.waitUntil(lambda: trainer.step >= step, timeout=30_000)
 
 
 TINY: dict[str, Any] = {

@@ -108,7 +108,7 @@ class WorkingDay:
         self.hands.press(PAINT_KEY)
         self.hands.drag(layer, [(index, *point) for point in points])
         self.hands.press(PAN_KEY)
-        assert (layer.data[index] != before).any(), "the stroke changed nothing"
+        self.hands.until(lambda: (layer.data[index] != before).any(), "the stroke changes the layer")
 
     def paint_on(self, scan: str) -> None:
         """Click a scan in the support table, to paint on it."""

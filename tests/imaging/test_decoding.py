@@ -100,7 +100,7 @@ def test_the_next_file_is_read_after_one_that_breaks_a_codec(codecs, task: str, 
     started = time.monotonic()
     with pytest.raises(ImageError, match=sentence) as caught:
         codecs(task)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60  # the task hangs for 1000
     assert str(caught.value).startswith("scan.dcm: ")
     assert "\n" not in str(caught.value)
     assert codecs("number").sum() == 42
@@ -114,7 +114,7 @@ def test_a_process_that_went_to_rest_or_was_killed_is_replaced(codecs) -> None:
     second = int(codecs("pid")[0])
     assert second != first
     decoding.rest()
-    assert ends(second, 2)
+    assert ends(second, 60)
 
 
 @unix
@@ -156,7 +156,7 @@ def test_the_process_does_not_outlive_the_one_that_asks(codecs, tmp_path: Path, 
     assert is_alive(pid)
     asker.kill()
     asker.wait()
-    assert ends(pid, 5)
+    assert ends(pid, 60)
 
 
 FORKED = """

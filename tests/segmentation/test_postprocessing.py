@@ -221,6 +221,6 @@ def test_refinement_of_a_large_slice_takes_bounded_time():
     y, x = np.meshgrid(np.arange(512), np.arange(512), indexing="ij")
     labels = ((y - 256) ** 2 + (x - 256) ** 2 < 150**2).astype(np.uint8)
     picture = np.random.default_rng(3).normal(0, 60, labels.shape)
-    start = time.perf_counter()
+    start = time.process_time()  # of our own: the machine may be busy
     refine_slice(labels, picture, (-125, 275), (0.7, 0.7), 4.0)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
