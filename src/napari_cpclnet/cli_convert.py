@@ -72,15 +72,13 @@ def convert(
 
 def _check(source: Path, target: Path, others: Sequence[Path | None], *, overwrite: bool) -> None:
     """Refuse a target of an unknown format, one that is read, and one that is there already."""
-    from napari_cpclnet.cli_outputs import protect
+    from napari_cpclnet.cli_outputs import keep_existing, protect
     from napari_cpclnet.imaging import OUTPUTS, output_suffix
 
     if not output_suffix(target):
         raise OutputError(f"{target}: the suffix must be one of {', '.join(OUTPUTS)}.")
     protect([target], [source, *(path for path in others if path is not None)])
-    there = [path for path in (target, target.with_suffix("")) if path.exists()]
-    if there and not overwrite and (there[0] == target or target.suffix == ".png"):
-        raise OutputError(f"{there[0]}: exists already; use --overwrite to replace it.")
+    keep_existing(target, overwrite=overwrite)
 
 
 def _is_labels(source: Path, target: Path, series: str | None) -> bool:

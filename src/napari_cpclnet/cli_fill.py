@@ -61,16 +61,15 @@ def fill(
     """
     with user_errors():
         from napari_cpclnet.cli_files import scan_progress
-        from napari_cpclnet.cli_outputs import protect
+        from napari_cpclnet.cli_outputs import keep_existing, protect
         from napari_cpclnet.cli_segment import read_support, say_notes, sizes
         from napari_cpclnet.imaging import OUTPUTS, ScanRef, output_suffix, write_segmentation
         from napari_cpclnet.propagation import PropagationSettings, start_fill
 
         if not output_suffix(out):
             raise OutputError(f"{out}: the suffix must be one of {', '.join(OUTPUTS)}.")
-        protect([out], [image, mask])
-        if out.exists() and not overwrite:
-            raise OutputError(f"{out}: exists already; use --overwrite to replace it.")
+        protect([out], [image, mask, *([terminology] if terminology else [])])
+        keep_existing(out, overwrite=overwrite)
         volume, painted = read_support(image, mask, mask_place)
         say_notes(volume)
         say_notes(painted)

@@ -112,6 +112,19 @@ def protect(written: Iterable[Path], read: Iterable[Path | ScanRef]) -> None:
             )
 
 
+def keep_existing(path: Path, *, overwrite: bool) -> None:
+    """Refuse to write a file that is there, or a folder of pictures, unless it may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If it is there.
+    """
+    there = _places(path)
+    if there and not overwrite:
+        raise OutputError(f"{there[0]}: exists already; use --overwrite to replace it.")
+
+
 def _places(path: Path) -> list[Path]:
     """What is there already of what would be replaced."""
     candidates = [path, path.with_suffix("")] if path.suffix.lower() == ".png" else [path]
@@ -152,17 +165,17 @@ def prepare_outputs(paths: OutputPaths, *, overwrite: bool) -> None:
     OutputError
         If the labels exist and may not be replaced, or the folder cannot be made.
     """
+    folder = paths.labels.parent
+    sweep(folder)  # also where everything was finished but for that
     if _places(paths.labels) and not overwrite:
         raise OutputError(
             f"{paths.labels}: exists already; use --overwrite to replace it, or choose another --out."
         )
-    folder = paths.labels.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{folder}: cannot make the output folder ({reason}).") from error
-    sweep(folder)
 
 
 def write_results(

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from napari_cpclnet.bounded import load_json
 from napari_cpclnet.errors import WeightsError
 from napari_cpclnet.model.prior_decoder import PriorDecoder, PriorDecoderSettings
 from napari_cpclnet.model.weights import weights_hash
@@ -85,7 +86,7 @@ def load_prior_decoder(path: Path | None = None, device: str | torch.device = "c
                 msg = f"'{path.name}' holds no weights of the prior decoder (format '{found}', not '{PRIOR_FORMAT}')."
                 raise WeightsError(msg)
             settings = PriorDecoderSettings.model_validate_json(text["architecture"])
-            metadata: dict[str, Any] = {"architecture": settings.model_dump(), **json.loads(text["metadata"])}
+            metadata: dict[str, Any] = {"architecture": settings.model_dump(), **load_json(text["metadata"])}
             state = {name: file.get_tensor(name).float() for name in file.keys()}
         if not all(bool(torch.isfinite(value).all()) for value in state.values()):
             raise WeightsError(f"'{path.name}' holds weights that are no numbers; train again.")
