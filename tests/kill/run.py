@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import argparse
 import csv
+import multiprocessing
 import os
 import random
+import runpy
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,15 @@ from safetensors.torch import save_file
 from tests.evaluation.doubles import Table
 from tests.test_cli import mask, save, scan
 from tests.test_cli_train import SETTINGS
+
+CHILD = str(Path(__file__).with_name("child.py"))
+LIBRARIES = [
+    "napari_cpclnet.evaluation.report",
+    "napari_cpclnet.evaluation.pictures",
+    "napari_cpclnet.training.run",
+    "napari_cpclnet.cli",
+    "SimpleITK",
+]
 
 CHANGING = ("seconds", "peak_mb")
 """Columns of tables that differ from run to run."""
@@ -89,18 +99,29 @@ def prepare(command: Command, phantoms: Path) -> None:
         shutil.copy(phantoms, command.out / phantoms.name)
 
 
-def start(command: Command, words: list[str]) -> subprocess.Popen[str]:
-    line = [sys.executable, "-m", "napari_cpclnet", *words, "--out", str(command.out)]
-    return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def start(command: Command, words: list[str]) -> BaseProcess:
+    """Start a command in a process of its own, forked from one that has the libraries in memory already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LIBRARIES)
+    given = {"words": [*words, "--out", str(command.out)], "said": str(said(command))}
+    process = context.Process(target=runpy.run_path, args=(CHILD,), kwargs={"init_globals": given})
+    process.start()
+    return process
+
+
+def said(command: Command) -> Path:
+    """What the last call of a command printed."""
+    return command.out.with_name(f"{command.name}.txt")
 
 
 def finish(command: Command, words: list[str]) -> None:
     """Run a command to its end; results that are finished already are no failure."""
     process = start(command, words)
-    _, err = process.communicate(timeout=600)
-    kept = all("exists already" in line for line in err.splitlines() if line.startswith("Error"))
-    if "Traceback" in err or process.returncode not in (0, 2) or (process.returncode == 2 and not kept):
-        raise AssertionError(f"{command.name} ended with {process.returncode}: {err}")
+    process.join(600)
+    text = said(command).read_text()
+    kept = all("exists already" in line for line in text.splitlines() if line.startswith("Error"))
+    if "Traceback" in text or process.exitcode not in (0, 2) or (process.exitcode == 2 and not kept):
+        raise AssertionError(f"{command.name} ended with {process.exitcode}: {text}")
 
 
 def listing(folder: Path) -> frozenset[tuple[str, int]]:
@@ -121,17 +142,17 @@ def kill(command: Command, words: list[str], moment: float | int) -> bool:
     process = start(command, words)
     begun, before = time.monotonic(), listing(command.out)
     changes = 0
-    while process.poll() is None:
+    while process.is_alive():
         now = listing(command.out)
         changes += now != before
         before = now
         due = changes >= moment if isinstance(moment, int) else time.monotonic() - begun >= moment
         if due:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             break
         time.sleep(0.001)
-    process.communicate()
-    return process.returncode == -signal.SIGKILL
+    process.join()
+    return process.exitcode == -signal.SIGKILL
 
 
 def content(folder: Path) -> dict[str, object]:
@@ -209,9 +230,10 @@ def rounds(kills: int, seed: int, names: list[str], say: Callable[[str], None]) 
             whole[command.name] = content(command.out)
             changes[command.name] = 2 * len(whole[command.name])
             say(f"{command.name}: {lasts[command.name]:.1f} s, {len(whole[command.name])} files")
-        done = 0
+        done = turn = 0
         while done < kills:
-            command = chosen[done % len(chosen)]
+            command = chosen[turn % len(chosen)]
+            turn += 1
             prepare(command, phantoms)
             mine = 0
             for _ in range(rng.choice((1, 1, 2))):
