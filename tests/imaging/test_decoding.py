@@ -190,6 +190,17 @@ def test_a_picture_is_decoded_in_the_other_process(tmp_path: Path, monkeypatch) 
     np.testing.assert_array_equal(read_volume(tmp_path / "a.png").array[0], grey)
 
 
+def test_a_picture_is_found_from_whatever_folder_one_works_in(tmp_path: Path, monkeypatch) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.zeros((10, 12), np.uint8)).save(tmp_path / name / f"{name}.png")
+        (tmp_path / name / "text.png").write_text("no picture")
+        monkeypatch.chdir(tmp_path / name)
+        assert read_volume(Path(f"{name}.png")).array.shape == (1, 10, 12)
+        with pytest.raises(ImageError, match=r"^text\.png: is no PNG"):
+            read_volume(Path("text.png"))
+
+
 def test_modules_in_the_folder_one_works_in_are_not_run(tmp_path: Path, monkeypatch) -> None:
     for name in ("json", "numpy", "napari_cpclnet", "select"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")

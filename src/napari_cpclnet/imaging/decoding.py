@@ -61,7 +61,8 @@ def decoded(task: str, path: Path, size: int, **arguments: Any) -> NDArray[Any]:
         If the file is damaged, or the codec crashes, hangs or asks for too much memory.
     """
     global _worker
-    request = {"task": task, "path": os.fspath(path), "size": size, "arguments": arguments}
+    # The other process stays in the folder in which it was started.
+    request = {"task": task, "path": os.path.abspath(path), "size": size, "arguments": arguments}
     request["seconds"] = seconds = LEAST_SECONDS + size / BYTES_PER_SECOND
     with _lock:
         for _ in range(2):  # it may have gone to rest just now
@@ -147,7 +148,7 @@ class _Worker:
                 self._write(len(data).to_bytes(4, "big") + data)
                 answer = json.loads(self._read(int.from_bytes(self._read(4), "big")))
                 if "refused" in answer:
-                    raise ImageError(answer["refused"])
+                    raise ImageError(answer["refused"].replace(request["path"], str(path)))
                 dtype, shape = np.dtype(answer["dtype"]), tuple(answer["shape"])
                 values = self._read(math.prod(shape) * dtype.itemsize)
             except (OSError, EOFError, ValueError) as error:
