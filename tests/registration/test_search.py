@@ -14,11 +14,14 @@ from torch import Tensor
 from napari_cpclnet.registration.descent import Lookup, descending, roughness
 from napari_cpclnet.registration.search import (
     composed,
-    consistent,
-    coupling,
     displacements,
+    doubled,
+    halved,
     measuring,
     mirrored_costs,
+    place_points,
+    searching,
+    searching_twice,
 )
 from napari_cpclnet.registration.settings import RegistrationSettings
 
@@ -61,16 +64,34 @@ def test_the_search_finds_a_shift_in_both_directions() -> None:
     both = features(2, 6, 20, 20, 20)
     # what lies at a place of the query lies at (+2, -1, +1) from there in the support
     query, support = both[:, 2:18, 2:18, 2:18], both[:, 0:16, 3:19, 1:17]
-    costs = finished(measuring(query, support, torch.ones(16, 16, 16), 3))
     weights = RegistrationSettings().coupling
-    forward = finished(coupling(costs, 3, weights))
-    backward = finished(coupling(mirrored_costs(costs, 3), 3, weights))
-    forward, backward = consistent(forward, backward)
+    forward, backward = finished(searching(query, support, torch.ones(16, 16, 16), 3, weights))
     middle = (slice(None), *(slice(4, 12),) * 3)
     true = torch.tensor([2.0, -1.0, 1.0]).view(3, 1, 1, 1)
     assert float((forward[middle] - true).abs().max()) < 0.2
     assert float((backward[middle] + true).abs().max()) < 0.2
     assert float(composed(forward, backward)[middle].abs().max()) < 0.2
+
+
+def test_a_search_on_two_grids_finds_a_shift_that_lies_beyond_the_finer_one() -> None:
+    values = np.random.default_rng(4).standard_normal((6, 40, 40, 40))
+    both = torch.from_numpy(ndimage.gaussian_filter(values, [0, 2.5, 2.5, 2.5])).float()
+    query, support = both[:, 2:33, 2:34, 2:34], both[:, 2:33, 7:39, 0:32]
+    reaches, weights = (3, 2), RegistrationSettings().coupling
+    forward, backward = finished(searching_twice(query, support, torch.ones(31, 32, 32), reaches, weights))
+    middle = (slice(None), *(slice(10, 20),) * 3)
+    true = torch.tensor([0.0, -5.0, 2.0]).view(3, 1, 1, 1)
+    assert float((forward[middle] - true).abs().max()) < 1
+    assert float((backward[middle] + true).abs().max()) < 1
+
+
+def test_half_the_places_and_twice_as_many_agree_on_a_linear_field() -> None:
+    shape = (7, 8, 9)
+    linear = 0.25 * place_points(shape, torch.device("cpu"))
+    found = doubled(halved(linear) / 2, shape)
+    assert found.shape == linear.shape
+    inner = (slice(None), *(slice(1, n - 2) for n in shape))
+    assert torch.allclose(found[inner], linear[inner], atol=1e-5)
 
 
 def test_lookup_interpolates_linearly_and_knows_its_slope() -> None:

@@ -46,6 +46,8 @@ class Field:
     cost_map, cycle_mm : Tensor, shape (Z, Y, X)
         On the lattice: the same difference place by place, and how far a place is from itself after going to the
         support and back by the registration of the other direction.
+    cycle_error_mm : float
+        Median of `cycle_mm` in the body.
     used_network : bool
         Whether the network's features had a part in it, or MIND alone.
     """
@@ -58,12 +60,8 @@ class Field:
     cost: float
     cost_map: Tensor
     cycle_mm: Tensor
+    cycle_error_mm: float
     used_network: bool = False
-
-    @property
-    def cycle_error_mm(self) -> float:
-        """Median of `cycle_mm`."""
-        return float(self.cycle_mm.median())
 
     def at(self, points: ArrayLike) -> Floats:
         """World positions (n, 3) in the support, in mm, of world positions (n, 3) of the query."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,19 +14,17 @@ from torch import Tensor
 
 from napari_cpclnet.model.device import choose_device
 from napari_cpclnet.registration.affine import Start, starts
-from napari_cpclnet.registration.anatomy import Anatomy, anatomical_starts, common_features, seeing
+from napari_cpclnet.registration.anatomy import Anatomy, anatomical_starts, common_features
 from napari_cpclnet.registration.descent import descending, differences
 from napari_cpclnet.registration.features import mind_ssc, pooled, scaled_pair
 from napari_cpclnet.registration.field import Field
 from napari_cpclnet.registration.images import DARKEST, ReducedScan, index_points, reducing, sample
 from napari_cpclnet.registration.lattice import Lattice
-from napari_cpclnet.registration.readout import Readout
-from napari_cpclnet.registration.search import composed, consistent, coupling, measuring, mirrored_costs
+from napari_cpclnet.registration.search import composed, searching, searching_twice
 from napari_cpclnet.registration.settings import RegistrationSettings
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
-    from napari_cpclnet.model import CPCLNet
 
 T = TypeVar("T")
 
@@ -56,57 +54,13 @@ class RegistrationProgress:
     field: Field | None = None
 
 
-def register(
-    support: Volume,
-    query: Volume,
-    settings: RegistrationSettings | None = None,
-    *,
-    network: CPCLNet | None = None,
-) -> Field:
-    """Find the place in the support of every place of the query.
-
-    Parameters
-    ----------
-    support, query : Volume
-        Any modality, plane, slant and field of view.
-    settings : RegistrationSettings, optional
-    network : CPCLNet, optional
-        Tells structures of the trunk apart, on the device that it is on. It is used where both scans show a trunk in
-        axial slices and the package holds a read-out for its encoder; else, and without it, MIND alone decides.
-
-    Returns
-    -------
-    Field
-        From the query's world to the support's; its `warp` brings labels of the support to the query's grid.
-
-    Raises
-    ------
-    DeviceError
-        If the device does not exist.
-    """
-    *_, last = registering(support, query, settings, network=network)
-    assert last.field is not None
-    return last.field
-
-
-def registering(
-    support: Volume,
-    query: Volume,
-    settings: RegistrationSettings | None = None,
-    *,
-    network: CPCLNet | None = None,
-) -> Iterator[RegistrationProgress]:
-    """The same step by step: closing the iterator cancels, the last report holds the field."""
-    return _Registration(support, query, settings or RegistrationSettings(), network).run()
-
-
 @dataclass(frozen=True, eq=False)
 class _Found:
     """What the discrete search made of one affine start."""
 
     start: Start
     cost: float
-    where: Tensor
+    where: tuple[Tensor, Tensor]
     query: Tensor
     support: Tensor
     forward: Tensor
@@ -121,11 +75,28 @@ class _Maps:
     affine: NDArray[np.float64]
 
 
-class _Registration:
-    def __init__(
-        self, support: Volume, query: Volume, settings: RegistrationSettings, network: CPCLNet | None
-    ) -> None:
-        self.support, self.query, self.settings, self.network = support, query, settings, network
+See = Callable[["Volume"], Generator[None, None, Anatomy | None]]
+"""Says what the network sees in a scan; None where that says nothing."""
+
+
+class Registration:
+    """Registration of one pair of scans.
+
+    Parameters
+    ----------
+    support, query : Volume
+    settings : RegistrationSettings
+    see : callable
+        What the network sees in a scan.
+
+    Raises
+    ------
+    DeviceError
+        If the device of the settings does not exist.
+    """
+
+    def __init__(self, support: Volume, query: Volume, settings: RegistrationSettings, see: See) -> None:
+        self.support, self.query, self.settings, self._see = support, query, settings, see
         device = choose_device(settings.device)
         # three-dimensional interpolation is not to be had on Apple's GPUs
         self.device = torch.device("cpu") if device.type == "mps" else device
@@ -134,6 +105,7 @@ class _Registration:
         self.anatomy: tuple[_Maps, _Maps] | None = None
 
     def run(self) -> Iterator[RegistrationProgress]:
+        """All of it, step by step; the last report holds the field."""
         step = self.lattice.step
         query = yield from _reported(reducing(self.query, step), "Reading the query", 0.0, 0.05)
         support = yield from _reported(reducing(self.support, step), "Reading the support", 0.05, 0.1)
@@ -156,91 +128,94 @@ class _Registration:
         yield RegistrationProgress("Done", 1.0, field)
 
     def _seen(self) -> Generator[None, None, tuple[Anatomy, Anatomy] | None]:
-        """What the network makes of both scans, if they are of the trunk and it has a read-out."""
-        if self.network is None or self.settings.anatomy == 0:
+        """What the network makes of both scans, if it knows the kind of both."""
+        query = yield from self._see(self.query)
+        if query is None:
             return None
-        readout = Readout.load()
-        if not readout.fits(self.network):
-            return None
-        found = []
-        for volume in (self.query, self.support):
-            anatomy = yield from seeing(volume, self.network, readout)
-            if anatomy is None:
-                return None
-            found.append(anatomy.to(self.device))
-        return found[0], found[1]
+        support = yield from self._see(self.support)
+        return None if support is None else (query.to(self.device), support.to(self.device))
 
     def _searched(
         self, start: Start, query: ReducedScan, support: ReducedScan
     ) -> Generator[None, None, _Found]:
         """Discrete search from one affine start."""
-        reach, shape = self.settings.reach, self.lattice.shape
+        settings, shape = self.settings, self.lattice.shape
         here, there = self.lattice.affine, start.affine @ self.lattice.affine
         image = sample(query.image[None], self._index(query.affine, here))[0]
         other = sample(support.image[None], self._index(support.affine, there))[0]
-        where = image > DARKEST
+        where, there_too = image > DARKEST, other > DARKEST
         inner = pooled(where[None].float())[0]
         yield
-        fine, coarse = [], []
-
-        def add(one: Tensor, two: Tensor, weight: float) -> None:
-            one, two = scaled_pair(one, two, weight, where, self.generator)
-            fine.append((one, two))
-            coarse.append(scaled_pair(pooled(one), pooled(two), weight, inner > 0.5, self.generator))
-
-        add(mind_ssc(image), mind_ssc(other), 1.0)
+        pairs = [(mind_ssc(image), mind_ssc(other))]
         yield
         if self.anatomy is not None:
             of_query, of_support = self.anatomy
             one = sample(of_query.values, self._index(of_query.affine, here))
             yield
-            two = sample(of_support.values, self._index(of_support.affine, there))
+            pairs.append((one, sample(of_support.values, self._index(of_support.affine, there))))
             yield
-            add(one, two, self.settings.anatomy)
-        one, two = (torch.cat(parts) for parts in zip(*fine, strict=True))
+        weights = [1.0, settings.anatomy][: len(pairs)]
+        both = [
+            scaled_pair(*pair, weight, where, self.generator)
+            for pair, weight in zip(pairs, weights, strict=True)
+        ]
+        coarse = [
+            scaled_pair(pooled(a), pooled(b), weight, inner > 0.5, self.generator)
+            for (a, b), weight in zip(both, weights, strict=True)
+        ]
+        one, two = (torch.cat(parts) for parts in zip(*both, strict=True))
         one_coarse, two_coarse = (torch.cat(parts) for parts in zip(*coarse, strict=True))
-        costs = yield from measuring(one_coarse, two_coarse, inner.clamp(min=_LEAST), reach)
-        forward = yield from coupling(costs, reach, self.settings.coupling)
-        backward = yield from coupling(mirrored_costs(costs, reach), reach, self.settings.coupling)
-        del costs
-        forward, backward = consistent(forward, backward)
+        weight = inner.clamp(min=_LEAST)
+        if self.anatomy is None:
+            forward, backward = yield from searching(
+                one_coarse, two_coarse, weight, settings.reach, settings.coupling
+            )
+        else:
+            # MIND alone is led astray by so coarse a grid: a spine slips by a vertebra
+            forward, backward = yield from searching_twice(
+                one_coarse, two_coarse, weight, settings.trunk_reach, settings.coupling
+            )
         yield
         wide = F.interpolate(2 * forward[None], size=shape, mode="trilinear", align_corners=False)[0]
         difference = yield from differences(one, two, wide)
         cost = float(difference[where].mean()) if where.any() else float(difference.mean())
-        return _Found(start, cost, where, one, two, forward, backward)
+        return _Found(start, cost, (where, there_too), one, two, forward, backward)
 
     def _descended(self, found: _Found) -> Generator[None, None, Field]:
         """Continuous optimisation in both directions, and the field."""
         query, support = found.query, found.support
-        places = found.where.flatten().nonzero()[:, 0]
-        if not len(places):
-            places = torch.arange(found.where.numel(), device=self.device)
+        here, there = (_places(where) for where in found.where)
         forward = yield from descending(
-            2 * found.forward, query, support, places, self.settings, self.generator
+            2 * found.forward, query, support, here, self.settings, self.generator
         )
         backward = yield from descending(
-            2 * found.backward, support, query, places, self.settings, self.generator
+            2 * found.backward, support, query, there, self.settings, self.generator
         )
-        total = 1.0 if self.anatomy is None else 1.0 + self.settings.anatomy
         cycle = composed(forward, backward).norm(dim=0) * self.lattice.step
         difference = yield from differences(query, support, forward)
-        difference /= total
+        difference /= 1.0 if self.anatomy is None else 1.0 + self.settings.anatomy
         return Field(
             query=self.query.geometry,
             support=self.support.geometry,
             lattice=self.lattice,
             displacement=forward.cpu(),
             affine=found.start.affine,
-            cost=float(difference.flatten()[places].mean()),
+            cost=float(difference.flatten()[here].mean()),
             cost_map=difference.cpu(),
             cycle_mm=cycle.cpu(),
+            cycle_error_mm=float(cycle.flatten()[here].median()),
             used_network=self.anatomy is not None,
         )
 
     def _index(self, affine: NDArray[np.float64], world: NDArray[np.float64]) -> Tensor:
         """Places of the lattice in an array of this affine; `world` brings lattice indices to its world."""
         return index_points(self.lattice.shape, np.linalg.inv(affine) @ world, self.device)
+
+
+def _places(where: Tensor) -> Tensor:
+    """Flat indices of the places that count; all of a scan that shows nothing."""
+    found = where.flatten().nonzero()[:, 0]
+    return found if len(found) else torch.arange(where.numel(), device=where.device)
 
 
 def _reported(

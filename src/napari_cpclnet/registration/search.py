@@ -18,6 +18,7 @@ from napari_cpclnet.registration.images import sample
 
 _PIECE = 8192
 _ROUNDS = 15
+_FEWEST = 8
 
 
 def displacements(reach: int, device: torch.device) -> Tensor:
@@ -107,3 +108,55 @@ def consistent(forward: Tensor, backward: Tensor, rounds: int = _ROUNDS) -> tupl
         there, back = composed(forward, backward) - forward, composed(backward, forward) - backward
         forward, backward = 0.5 * (forward - there), 0.5 * (backward - back)
     return forward, backward
+
+
+def searching(
+    query: Tensor, support: Tensor, weight: Tensor, reach: int, weights: Sequence[float]
+) -> Generator[None, None, tuple[Tensor, Tensor]]:
+    """Displacements (3, Z, Y, X) from the query to the support and back, brought to agree.
+
+    Parameters
+    ----------
+    query, support : Tensor, shape (C, Z, Y, X)
+    weight : Tensor, shape (Z, Y, X)
+    reach : int
+    weights : sequence of float
+        Of the coupling.
+    """
+    costs = yield from measuring(query, support, weight, reach)
+    forward = yield from coupling(costs, reach, weights)
+    mirrored = mirrored_costs(costs, reach)
+    del costs
+    yield
+    backward = yield from coupling(mirrored, reach, weights)
+    return consistent(forward, backward)
+
+
+def searching_twice(
+    query: Tensor, support: Tensor, weight: Tensor, reaches: tuple[int, int], weights: Sequence[float]
+) -> Generator[None, None, tuple[Tensor, Tensor]]:
+    """The same from coarse to fine: on every second place first, then around what was found there."""
+    if min(query.shape[1:]) >= _FEWEST:
+        small = [halved(x) for x in (query, support, weight[None])]
+        rough = yield from searching(small[0], small[1], small[2][0], reaches[0], weights)
+        there, back = (doubled(field, query.shape[1:]) for field in rough)
+        places = place_points(query.shape[1:], query.device)
+        warped = sample(support, (places + there).movedim(0, -1))
+        yield
+        forward, backward = yield from searching(query, warped, weight, reaches[1], weights)
+        return consistent(composed(forward, there), composed(back, backward))
+    return (yield from searching(query, support, weight, reaches[1], weights))
+
+
+def halved(x: Tensor) -> Tensor:
+    """Means over 2 x 2 x 2 places of (C, Z, Y, X), an odd last one counted twice."""
+    odd = [part for n in reversed(x.shape[1:]) for part in (0, n % 2)]
+    return F.avg_pool3d(F.pad(x[None], odd, mode="replicate"), 2)[0]
+
+
+def doubled(field: Tensor, shape: Sequence[int]) -> Tensor:
+    """Displacements on a grid of twice as many places and half the step; `shape` may lack an odd last place."""
+    size = [2 * n for n in field.shape[1:]]
+    found = F.interpolate(2 * field[None], size=size, mode="trilinear", align_corners=False)[0]
+    z, y, x = shape
+    return found[:, :z, :y, :x]

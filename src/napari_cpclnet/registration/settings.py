@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class RegistrationSettings(BaseModel):
     """How a query is registered with a support.
 
-    Costs are differences of features, scaled so that two places taken at random differ by 1; weights are relative to
-    that.
+    MIND is scaled so that two places taken at random differ by 1; the weights are relative to that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -21,7 +20,7 @@ class RegistrationSettings(BaseModel):
         "displacement stands at every second grid point.",
     )
     points: int = Field(
-        default=300_000,
+        default=200_000,
         ge=1_000,
         le=10_000_000,
         description="Grid points that a body should have; the step follows from it, within its limits.",
@@ -33,10 +32,15 @@ class RegistrationSettings(BaseModel):
         description="Grid points that no body may exceed: the step of a very large one is longer than its limit.",
     )
     reach: int = Field(
-        default=3,
+        default=4,
         ge=1,
         le=6,
-        description="How far the discrete search looks in each direction, in double steps (1 to 6).",
+        description="How far the discrete search looks in each direction, in double steps (1 to 6), where MIND decides "
+        "alone.",
+    )
+    trunk_reach: tuple[int, int] = Field(
+        default=(3, 2),
+        description="The same in scans of the trunk, first in steps of four, then in double ones.",
     )
     coupling: tuple[float, ...] = Field(
         default=(0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
@@ -53,7 +57,7 @@ class RegistrationSettings(BaseModel):
         description="Grid points that a step of the continuous optimisation looks at.",
     )
     smoothness: float = Field(
-        default=0.3,
+        default=0.25,
         ge=0.0,
         le=100.0,
         description="Weight of the differences between neighbouring displacements.",
@@ -62,7 +66,7 @@ class RegistrationSettings(BaseModel):
         default=0.6, gt=0.0, le=10.0, description="Step length of the continuous optimisation, in grid steps."
     )
     anatomy: float = Field(
-        default=2.0,
+        default=1.0,
         ge=0.0,
         le=100.0,
         description="Weight of what the network takes a place for against MIND's 1, in scans of the trunk.",
