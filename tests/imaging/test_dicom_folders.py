@@ -113,6 +113,20 @@ def test_slices_of_one_place_and_uid_with_other_pixels_are_no_copies(tmp_path: P
         read_volume(tmp_path)
 
 
+def test_many_slices_that_nothing_tells_apart_are_compared_in_no_time(tmp_path: Path) -> None:
+    import time
+
+    for number in range(150):
+        pixels = np.full((12, 14), number, np.int16).tobytes()
+        write_place(tmp_path / f"{number}", (0, 0, 0), SOPInstanceUID="1.2.3.4", PixelData=pixels)
+    shutil.copy(tmp_path / "0", tmp_path / "copy")
+    before = time.process_time()
+    listing = survey(tmp_path)
+    assert time.process_time() - before < 5  # each with each would take minutes
+    assert listing.series[0].n_slices == 150
+    assert listing.skipped[0].startswith("1 file is a copy")
+
+
 def test_no_segmentation_refers_to_slices_of_one_uid(tmp_path: Path) -> None:
     pytest.importorskip("highdicom")
     write_stack(tmp_path / "ct", SOPInstanceUID="1.2.3.4", FrameOfReferenceUID="1.2.5")
@@ -163,10 +177,10 @@ def test_a_folder_that_cannot_be_opened_is_said(tmp_path: Path, monkeypatch) -> 
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    listing = survey(tmp_path)
-    assert listing.left_out == (
-        f"1 folder or link cannot be opened: {tmp_path / 'shut'} (Permission denied).",
-    )
+    where = f"{tmp_path / 'shut'} (Permission denied)"
+    said = f"1 folder or link cannot be opened, and what lies there is left out: {where}."
+    assert survey(tmp_path).left_out == (said,)
+    assert read_volume(tmp_path).notes == (said,)
     assert len(find_scans(tmp_path)) == 1
     for read in (read_volume, find_scans):
         with pytest.raises(ImageError, match=r"shut: cannot be opened \(Permission denied\)"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import filecmp
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
+from hashlib import blake2b
 from pathlib import Path
 
 from napari_cpclnet.imaging.dicom_frames import Frame
@@ -75,30 +75,30 @@ class _Originals:
 
     def __init__(self) -> None:
         self._alike: dict[Hashable, list[Frame]] = defaultdict(list)
-        self._same_pixels: dict[tuple[Path, Path], bool] = {}
+        self._digests: dict[Path, bytes] = {}
 
     def of(self, frame: Frame) -> Hashable:
         """Key that a frame has in common with its copies only."""
         traits = tuple(sorted(frame.traits.items()))
         key = (frame.uid, frame.index, frame.number, frame.position, frame.orientation, frame.size, traits)
         alike = self._alike[key]
-        for number, other in enumerate(alike):
-            if frame.uid and self._equal(other.path, frame.path):
-                return key, number
         alike.append(frame)
-        return key, len(alike) - 1
+        if len(alike) == 1:
+            return key, 0
+        # Pixels are only looked at where nothing else tells two frames apart.
+        found = [self._digest(one.path) if frame.uid else None for one in (alike[0], frame)]
+        if frame.uid and found[0] == found[1]:
+            return key, 0
+        return key, found[1] or len(alike)
 
-    def _equal(self, first: Path, second: Path) -> bool:
-        pair = (first, second)
-        if pair not in self._same_pixels:
-            self._same_pixels[pair] = filecmp.cmp(first, second, shallow=False) or (
-                _pixels(first) == _pixels(second) != b""
-            )
-        return self._same_pixels[pair]
+    def _digest(self, path: Path) -> bytes:
+        if path not in self._digests:
+            self._digests[path] = blake2b(_pixels(path)).digest()
+        return self._digests[path]
 
 
 def _pixels(path: Path) -> bytes:
-    """Pixels of a file as they are stored; empty if there are none to be read."""
+    """Pixels of a file as they are stored, or the whole file if they cannot be found."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -106,4 +106,4 @@ def _pixels(path: Path) -> bytes:
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001  a damaged file can fail anywhere inside pydicom; reading it will tell
-        return b""
+        return path.read_bytes()

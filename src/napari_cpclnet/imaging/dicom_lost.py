@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,14 @@ class Lost:
                 found[path] = self.shut.get(path) or _why_no_dicom(path)
         return found
 
+    def shut_note(self, beside: Container[Path]) -> tuple[str, ...]:
+        """A sentence about folders and links that cannot be opened, but for those that are said as slices."""
+        shut = {path: why for path, why in self.shut.items() if path not in beside}
+        if not shut:
+            return ()
+        many = "1 folder or link" if len(shut) == 1 else f"{len(shut)} folders or links"
+        return (f"{many} cannot be opened, and what lies there is left out: {named(shut)}.",)
+
     def sentences(self, series: Sequence[Sequence[Path]]) -> list[str]:
         """What is to be said of a folder with these series."""
         beside: dict[Path, str] = {}
@@ -47,10 +55,7 @@ class Lost:
         if self.damaged:
             many = "1 DICOM file is" if len(self.damaged) == 1 else f"{len(self.damaged)} DICOM files are"
             said.append(f"{many} damaged and left out, such as {next(iter(self.damaged))}.")
-        shut = {path: why for path, why in self.shut.items() if path not in beside}
-        if shut:
-            many = "1 folder or link" if len(shut) == 1 else f"{len(shut)} folders or links"
-            said.append(f"{many} cannot be opened: {named(shut)}.")
+        said += self.shut_note(beside)
         unreadable = {path: why for path, why in beside.items() if path not in self.damaged}
         if unreadable:
             many = "1 file is" if len(unreadable) == 1 else f"{len(unreadable)} files are"

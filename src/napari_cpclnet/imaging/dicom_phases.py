@@ -16,6 +16,8 @@ Part = tuple[str, list[Frame]]
 PLANES = ("sagittal", "coronal", "axial")  # by the patient's axis (L, P, S) the slices are perpendicular to
 # One slice in another orientation than at least this many others is an overview somebody put beside them.
 CLEARLY_A_STACK = 3
+# Pictures in more directions are projections, or damage.
+MOST_STACKS = 300
 # Of fewer slices nobody can tell whether they are a pass of their own.
 FEWEST_OF_A_PASS = 3
 # Distances of its slices may differ this much, and be so many times as wide as a slice is thick.
@@ -36,6 +38,8 @@ def stacks(frames: Sequence[Frame]) -> tuple[list[Part], tuple[str, ...]]:
         return [("", list(frames))], ()
     found: list[list[Frame]] = []
     for frame in frames:
+        if len(found) > MOST_STACKS:
+            return [("", list(frames))], ()
         fitting = next((stack for stack in found if _fits(stack[0], frame)), None)
         if fitting is None:
             found.append([frame])

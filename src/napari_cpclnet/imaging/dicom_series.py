@@ -282,7 +282,7 @@ def _info(
 ) -> SeriesInfo:
     files = tuple(dict.fromkeys(frame.path for frame in frames))
     beside = lost.beside(files)
-    notes = (*notes, *shared_uid_note(frames))
+    notes = (*notes, *shared_uid_note(frames), *lost.shut_note(beside))
     shape = spacing = None
     problem = ""
     try:
