@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_cpclnet.errors import GeometryError, ImageError
 from napari_cpclnet.gui.display import presets
+from napari_cpclnet.gui.foreign import place_is_unknown, true_geometry
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -115,6 +116,14 @@ def refusal(layer: Layer) -> str:
         return f"'{layer.name}' is a colour image: split or convert it to one grey channel first."
     if layer.ndim not in (2, 3):
         return f"'{layer.name}' has {layer.ndim} dimensions: choose one 3-D phase or channel of it."
+    matrix = _matrix(layer)
+    if _is_sheared(matrix):
+        return f"'{layer.name}' is sheared: no file can hold its grid, so resample it to one with right angles first."
+    if "geometry" not in note(layer) and place_is_unknown(layer, matrix):
+        return (
+            f"'{layer.name}' is shown elsewhere than its metadata place it: open its file with the reader of "
+            "napari-cpclnet."
+        )
     return ""
 
 
@@ -125,9 +134,16 @@ def geometry_of(layer: Layer) -> Geometry:
     note.
     """
     noted = note(layer).get("geometry")
-    if noted is not None and noted.shape == _shape3(layer) and _shows(layer, noted):
-        return noted
-    return _displayed_geometry(layer)
+    if noted is not None and noted.shape == _shape3(layer):
+        shown = note(layer).get("shown")
+        if _shows(layer, noted) or (shown is not None and np.allclose(shown, _matrix(layer), atol=1e-6)):
+            return noted
+    return true_geometry(layer, _matrix(layer)) or _displayed_geometry(layer)
+
+
+def grid_note(scan: Layer) -> dict[str, Any]:
+    """Note for a layer that lies on the voxels of a scan, wherever napari shows them both."""
+    return {"geometry": geometry_of(scan), "calibrated": is_calibrated(scan), "shown": _matrix(scan).tolist()}
 
 
 def is_calibrated(layer: Layer) -> bool:
@@ -287,11 +303,14 @@ def _displayed_geometry(layer: Layer) -> Geometry:
         raise GeometryError(f"'{layer.name}' has {layer.ndim} dimensions, a scan has two or three.")
     matrix = _matrix(layer)
     matrix[:3] *= _millimetres(layer)[:, None]
-    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
-    direction = matrix[:3, :3] / spacing
-    if np.abs(direction.T @ direction - np.eye(3)).max() > 1e-3:
-        matrix[:3, :3] = np.diag(spacing)  # files cannot hold a sheared grid: keep the sizes
+    if _is_sheared(matrix):
+        raise GeometryError(f"'{layer.name}' is sheared: no file can hold its grid.")
     return Geometry.from_affine(_shape3(layer), matrix)
+
+
+def _is_sheared(matrix: np.ndarray) -> bool:
+    direction = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+    return bool(np.abs(direction.T @ direction - np.eye(3)).max() > 1e-3)
 
 
 def _millimetres(layer: Layer) -> np.ndarray:

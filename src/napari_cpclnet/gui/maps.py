@@ -13,7 +13,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 
-from napari_cpclnet.gui.layers import KEY, class_features, copied_transform, geometry_of, is_calibrated, note
+from napari_cpclnet.gui.layers import KEY, class_features, copied_transform, geometry_of, grid_note, note
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -142,8 +142,7 @@ def remove_maps(viewer: ViewerModel, scan: Layer, kind: str) -> None:
 
 def _kwargs(scan: Layer, kind: str, value: int | None = None) -> dict[str, Any]:
     metadata = {
-        "geometry": geometry_of(scan),
-        "calibrated": is_calibrated(scan),
+        **grid_note(scan),
         "map": kind,
         "value": value,
         "of": str(scan.unique_id),

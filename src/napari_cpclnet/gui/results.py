@@ -11,7 +11,7 @@ from napari.layers import Labels
 from napari_cpclnet.gui.classes import class_names, set_class_colors, set_class_names
 from napari_cpclnet.gui.corrections import changes, is_result, remember, result_note
 from napari_cpclnet.gui.kept_labels import KeptLabels, KeptVoxels
-from napari_cpclnet.gui.layers import KEY, copied_transform, labels_array, note, same_grid
+from napari_cpclnet.gui.layers import KEY, copied_transform, grid_note, labels_array, note, same_grid
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -159,8 +159,7 @@ class ResultLayers:
         scan = query.scan
         written = KeptLabels.empty(scan.geometry.shape, dtype)
         metadata = {
-            "geometry": scan.geometry,
-            "calibrated": scan.calibrated,
+            **grid_note(query.layer),
             "of": str(query.layer.unique_id),
             **result_note(written),
         }

@@ -24,8 +24,9 @@ from napari_cpclnet.gui.layers import (
     KEY,
     copied_transform,
     geometry_of,
-    is_calibrated,
+    grid_note,
     labels_array,
+    note,
     refusal,
     same_grid,
 )
@@ -326,6 +327,9 @@ class Session(ClassActions, SliceActions):
         """Use the slices of a layer, whose classes join the book; a result keeps what it says."""
         if not self._supports.take(labels):
             return
+        if "geometry" not in note(labels) and self.support_scan is not None:
+            # napari's own new layer knows nothing of the place of a scan that is shown elsewhere
+            labels.metadata = {**labels.metadata, KEY: {**note(labels), **grid_note(self.support_scan)}}
         names, before = class_names(labels), dict(self.book.items())
         own = isinstance(labels.colormap, DirectLabelColormap)  # else napari's, which say nothing
         colors = {value: class_color(labels, value) for value in names} if own else {}
@@ -370,7 +374,7 @@ class Session(ClassActions, SliceActions):
         scan: Image | None = None,
     ) -> Labels:
         scan = scan or self._need_scan()
-        noted = {"geometry": geometry_of(scan), "calibrated": is_calibrated(scan), PAINTED: not data.any()}
+        noted = {**grid_note(scan), PAINTED: not data.any()}
         layer = self.viewer.add_labels(data, name=name, metadata={KEY: noted}, **copied_transform(scan))
         self.activate(SupportPair(scan, layer))
         return layer
