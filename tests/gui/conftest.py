@@ -14,6 +14,7 @@ pytest.importorskip("pytestqt")
 from napari.components import ViewerModel
 from qtpy.QtCore import QCoreApplication, QEvent, QThreadPool
 
+from napari_cpclnet.gui import mask_import, run_control
 from napari_cpclnet.gui.panel import CPCLNetPanel
 from napari_cpclnet.gui.session import Session
 
@@ -30,6 +31,18 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "state"
     monkeypatch.setenv("CPCLNET_STATE_DIR", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question that a test did not expect fails it, instead of waiting for ever."""
+
+    def ask(_parent: Any, text: str, choices: Any) -> str:
+        raise AssertionError(f"asked: {text} {choices}")
+
+    monkeypatch.setattr(run_control, "ask", ask)
+    monkeypatch.setattr(mask_import, "ask", ask)
+    monkeypatch.setattr(mask_import, "ask_classes", ask)
 
 
 @pytest.fixture

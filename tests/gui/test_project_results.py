@@ -48,6 +48,7 @@ def run(qtbot, panel):
 def correct(qtbot, panel):
     layer = panel.session.viewer.layers["mr – CPCLNet"]
     places = np.array([2, 2, 3]), np.array([1, 2, 12]), np.array([1, 1, 10])
+    layer.visible = True  # napari cannot change a hidden layer that was never drawn
     layer.data_setitem(places, np.array([1, 1, 0]))
     qtbot.waitUntil(lambda: "3 voxels corrected on 2 slices" in names(panel), timeout=30_000)
     return places

@@ -10,9 +10,19 @@ from qtpy.QtCore import Qt
 
 from napari_cpclnet.errors import OutputError
 from napari_cpclnet.gui.corrections import is_result
+from napari_cpclnet.gui.doubt_table import told_apart
+from napari_cpclnet.gui.layers import volume_to_layer
 from napari_cpclnet.gui.queries import FileScan, QueryBook, QueryState, SaveTo
 from napari_cpclnet.gui.run_bar import RunState
-from napari_cpclnet.imaging import OUTPUTS, ScanRef, read_segmentation, read_volume, write_volume
+from napari_cpclnet.imaging import (
+    OUTPUTS,
+    ScanRef,
+    Segmentation,
+    read_segmentation,
+    read_volume,
+    write_segmentation,
+    write_volume,
+)
 
 from .doubles import DIRECTIONS, add_volume, factory, make_volume
 
@@ -44,6 +54,7 @@ def panel(make_panel, viewer):
 
 
 def load(qtbot, panel, *paths):
+    panel.segment.control.ask = lambda _text, choices: choices[0]
     panel.segment.queries.load(list(paths))
     qtbot.waitUntil(lambda: "added" in panel.segment.bar.message.text(), timeout=30_000)
 
@@ -189,3 +200,42 @@ def test_painted_scans_are_not_labelled_unless_ticked(panel, viewer):
     rows = panel.segment.queries.list
     rows.item(0).setCheckState(Qt.CheckState.Checked)
     assert panel.session.is_ticked(other)
+
+
+def test_adding_a_folder_asks_where_results_go_and_leaves_out_open_scans_and_label_maps(
+    qtbot, panel, folder, viewer
+):
+    data, kwargs, _ = volume_to_layer(read_volume(folder / "one.nii.gz"))
+    viewer.add_image(data, **kwargs)
+    labels = np.zeros((6, 20, 22), np.uint8)
+    labels[2:4, 5:9, 5:9] = 1
+    found = Segmentation(labels, {1: "organ"}, make_volume("one", shape=labels.shape).geometry, "organ")
+    write_segmentation(found, folder / "organ.nii.gz")
+    load(qtbot, panel, folder)
+    assert [file.name for file in panel.session.queries.files] == ["spoilt", "two"]
+    assert panel.session.queries.save_to.folder is None
+    assert not (folder / "labels").exists()
+    asked = []
+    panel.segment.control.ask = lambda text, choices: asked.append(text) or "Cancel"
+    panel.segment.bar.press()
+    assert panel.segment.bar.state is RunState.READY
+    assert str(folder / "labels") in asked[0]
+
+
+def test_names_with_a_long_common_beginning_are_told_apart():
+    assert told_apart({"patient_0001_mr", "patient_0001_ct"}) == {
+        "patient_0001_mr": "…1_mr",
+        "patient_0001_ct": "…1_ct",
+    }
+    assert told_apart({"ct", "mr"}) == {"ct": "ct", "mr": "mr"}
+    assert told_apart({"patient_0001_mr"}) == {"patient_0001_mr": "patient_0001_mr"}
+
+
+def test_an_old_error_goes_when_the_user_goes_on(panel, monkeypatch):
+    bar = panel.segment.bar
+    bar.show_message("wrong", error=True)
+    panel.session.changed.emit()
+    assert bar.message.text() == "wrong"
+    monkeypatch.setattr(bar, "_said", bar._said - 60)
+    panel.session.changed.emit()
+    assert bar.message.text() == ""

@@ -223,3 +223,17 @@ def test_ctrl_z_after_a_mark_takes_the_mark_back(session, viewer, make_panel, qt
     assert [e.index for e in slices.tree.entries()] == [2, 6]
     viewer.layers.selection.active.undo()
     qtbot.waitUntil(lambda: [e.index for e in slices.tree.entries()] == [2], timeout=3000)
+
+
+def test_a_hidden_layer_that_was_never_drawn_can_be_changed(session, viewer):
+    layer = viewer.add_labels(
+        np.zeros(SHAPE, np.uint8), name="hidden", visible=False, **copied_transform(session.support_scan)
+    )
+    pair = SupportPair(session.support_scan, layer)
+    layer.data[3, 2:6, 2:6] = 1
+    session.activate(pair)
+    (entry,) = session.entries(pair)
+    session.remove(entry)
+    assert not layer.data.any()
+    layer.undo()
+    assert layer.data[3].sum() == 16

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,10 @@ class DoubtRow:
     name: str
     color: Color
     score: float
+
+
+# Letters.
+LONG = 6
 
 
 class DoubtTable(QTableWidget):
@@ -75,6 +80,7 @@ class DoubtTable(QTableWidget):
         self.blockSignals(True)
         self.setSortingEnabled(False)
         self.setRowCount(len(rows))
+        short = told_apart({row.scan for row in rows})
         for number, row in enumerate(rows):
             self.setItem(number, SLICE, _number(row.index, str(row.index)))
             self.item(number, SLICE).setToolTip(f"Slice {row.index} of {row.scan}. {OWN_COUNT}")
@@ -82,7 +88,7 @@ class DoubtTable(QTableWidget):
             name.setToolTip(row.name)
             self.setItem(number, CLASS, name)
             self.setItem(number, DOUBT, _number(row.score, f"{100 * row.score:.0f} %"))
-            scan = QTableWidgetItem(row.scan)
+            scan = QTableWidgetItem(short[row.scan])
             scan.setToolTip(row.scan)
             self.setItem(number, SCAN, scan)
             self.item(number, SLICE).setData(ROLE, row)
@@ -105,6 +111,15 @@ class DoubtTable(QTableWidget):
         if 0 <= row < self.rowCount():
             found = self.row_of(row)
             self.picked.emit(found.key, found.index)
+
+
+def told_apart(names: Collection[str]) -> dict[str, str]:
+    """Names without a long beginning that they share, which would be all that is seen of them in a narrow column."""
+    columns = zip(*names, strict=False)
+    shared = (
+        len(list(itertools.takewhile(lambda letters: len({*letters}) == 1, columns))) if len(names) > 1 else 0
+    )
+    return {name: name if shared < LONG else f"…{name[shared - 2 :]}" for name in names}
 
 
 class _Number(QTableWidgetItem):

@@ -34,9 +34,14 @@ def set_voxels(layer: Labels, places: Sequence[np.ndarray], values: np.ndarray) 
     where = tuple(places[3 - layer.ndim :])
     if not (np.asarray(layer.data)[where] != values).any():
         return
+    values = values.astype(layer.data.dtype)
     with layer.block_history():
         layer._save_history(no_voxels(layer))
-        layer.data_setitem(where, values.astype(layer.data.dtype))
+        if layer.visible:
+            layer.data_setitem(where, values)
+        else:  # napari has no picture of it that could be brought up to date
+            layer._save_history((where, np.array(layer.data[where]), values))
+            layer.data[where] = values
 
 
 def erase_slice(layer: Labels, axis: int, index: int) -> bool:

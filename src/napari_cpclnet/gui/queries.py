@@ -88,10 +88,11 @@ class SaveTo:
 
 @dataclass
 class QueryBook:
-    """Files to label, which scans are ticked, and their states."""
+    """Files to label, which scans are ticked, and their states; ``suggested``: a folder for the results."""
 
     files: list[FileScan] = field(default_factory=list)
     save_to: SaveTo = SaveTo()
+    suggested: Path | None = None
     _ticks: dict[QuerySource, bool] = field(default_factory=dict)
     _status: dict[QuerySource, QueryStatus] = field(default_factory=dict)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_cpclnet.errors import ImageError
-from napari_cpclnet.gui.layers import refusal
+from napari_cpclnet.errors import CpclnetError, ImageError
+from napari_cpclnet.gui.layers import note, refusal
 from napari_cpclnet.gui.meaning import meaning_of, say_meaning
 from napari_cpclnet.gui.open_result import add_opened, read_result
 from napari_cpclnet.gui.path_edit import PathEdit
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 SCAN_FILES = "Scans (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.ima *.png *.tif *.tiff);;All files (*)"
 # Beside the scans of a folder; no scan is looked for in a folder of this name.
 RESULTS_FOLDER = "labels"
+# Bytes; a label map of a whole scan takes less when it is compressed, and a scan takes more.
+SMALL_FILE = 2 << 20
 
 
 class QueryBox(QWidget):
@@ -133,13 +136,14 @@ class QueryBox(QWidget):
         self.changed.emit()
 
     def _found(self, refs: list[ScanRef], paths: list[Path]) -> None:
-        new = self.session.queries.add_files(refs)
-        if self.session.queries.save_to.folder is None:
-            first = paths[0]
-            self.folder.set_path((first if first.is_dir() else first.parent) / RESULTS_FOLDER)
+        session, first = self.session, paths[0]
+        opened = {place for scan in session.scans() if (place := _place(scan)) is not None}
+        new = session.queries.add_files(ref for ref in refs if (ref.path.resolve(), ref.series) not in opened)
+        session.queries.suggested = (first if first.is_dir() else first.parent) / RESULTS_FOLDER
         words = f"{len(new)} scan{'' if len(new) == 1 else 's'} added"
         more = "" if len(new) == len(refs) else f", {len(refs) - len(new)} on the list already"
-        self.message.emit(f"{words}{more}.", False)
+        where = "" if session.queries.save_to.folder else " Choose below where their results are saved."
+        self.message.emit(f"{words}{more}.{where}", False)
         self.changed.emit()
 
     def _ask_files(self) -> None:
@@ -189,12 +193,29 @@ def _scans_in(paths: list[Path]) -> list[ScanRef]:
     refs = []
     for path in paths:
         found = find_scans(path)
-        if path.is_dir():  # results of earlier runs are no scans
-            found = [ref for ref in found if not re.search(f"{RESULT}$", ref.name)]
+        if path.is_dir():  # results of earlier runs are no scans, and neither are other label maps
+            found = [ref for ref in found if not re.search(f"{RESULT}$", ref.name) and not _is_label_map(ref)]
         refs.extend(found)
     if not refs:
         raise ImageError(f"{paths[0]}: holds results, but no scan.")
     return refs
+
+
+def _place(scan: Any) -> tuple[Path, str | None] | None:
+    """File and series that an open scan was read from."""
+    source = note(scan).get("source")
+    return None if source is None else (Path(source).resolve(), note(scan).get("series"))
+
+
+def _is_label_map(ref: ScanRef) -> bool:
+    """Whether a file holds label values; only small files are looked at, as compressed label maps are."""
+    from napari_cpclnet.imaging import looks_like_labels, read_volume
+
+    if not ref.path.is_file() or ref.path.stat().st_size > SMALL_FILE:
+        return False
+    with suppress(CpclnetError):
+        return looks_like_labels(read_volume(ref.path, series=ref.series))
+    return False  # what is wrong with it is said when its turn comes
 
 
 def _button(text: str, tip: str) -> QPushButton:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -16,6 +17,8 @@ from napari_cpclnet.gui.style import SPACING
 
 # Between two looks at the memory in use.
 MEMORY_MS = 2000
+# An error is read in this time.
+STALE_S = 4.0
 
 
 class RunState(Enum):
@@ -50,6 +53,7 @@ class RunBar(QWidget):
         self._words = words or RunWords()
         self.state = RunState.READY
         self._device, self._weights = "automatic", "bundled weights"
+        self._said = 0.0
         self._doing, self._memory = "", memory_words()
         self.message = QLabel()
         self.message.setObjectName("message")
@@ -140,11 +144,17 @@ class RunBar(QWidget):
 
     def show_message(self, text: str, *, error: bool = False) -> None:
         """Show a sentence; an empty one hides the box."""
+        self._said = time.monotonic()
         self.message.setProperty("kind", "error" if error else "hint")
         self.message.style().unpolish(self.message)
         self.message.style().polish(self.message)
         self.message.setText(text)
         self.message.setVisible(bool(text))
+
+    def settle(self) -> None:
+        """The user went on: an error that stood there for a while is history."""
+        if self.message.property("kind") == "error" and time.monotonic() - self._said > STALE_S:
+            self.show_message("")
 
     def _label(self, text: str) -> None:
         if self._words.shortcut is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,7 +67,7 @@ def plan(session: Session) -> Plan:
 
 def questions(session: Session) -> list[Question]:
     """What to ask before a run; nothing, as a rule."""
-    return [*_hidden(session), *_dabs(session)]
+    return [*_hidden(session), *_dabs(session), *_nowhere(session)]
 
 
 def _named(session: Session, source: object) -> str:
@@ -109,6 +109,21 @@ def _hidden(session: Session) -> list[Question]:
         )
         found.append(Question(text, {f"Use it on {pair.scan.name}": use, "Leave it out": leave}))
     return found
+
+
+def _nowhere(session: Session) -> list[Question]:
+    """Scans in files whose results would be saved nowhere."""
+    queries = session.queries
+    folder = queries.suggested
+    if queries.save_to.folder or folder is None or not any(session.is_ticked(one) for one in queries.files):
+        return []
+
+    def save() -> None:
+        queries.save_to = replace(queries.save_to, folder=folder)
+        session.changed.emit()
+
+    text = f"Results of scans in files are saved, not shown. Save them in {folder}?"
+    return [Question(text, {"Save there": save})]
 
 
 def _dabs(session: Session) -> list[Question]:

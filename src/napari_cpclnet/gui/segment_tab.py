@@ -176,6 +176,8 @@ class SegmentTab(QWidget):
         self.refreshed.emit()
 
     def _on_choices(self) -> None:
+        self.bar.settle()
+        self.queries.show_results_folder()
         self._plan_soon.start()
 
     def _show_plan(self) -> None:

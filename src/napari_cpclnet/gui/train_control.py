@@ -97,6 +97,7 @@ class TrainControl(QObject):
         if self.job is None or not self.is_running:
             return
         (self.job.paused.set if paused else self.job.paused.clear)()
+        self._show_steps("paused" if paused else "")
         self.changed.emit()
 
     def stop(self) -> None:
