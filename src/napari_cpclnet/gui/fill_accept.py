@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_cpclnet.gui.layers import labels_array
+from napari_cpclnet.gui.undoing import no_voxels
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -76,9 +77,3 @@ def _write(layer: Labels, axis: int, index: int, old: np.ndarray, new: np.ndarra
     places.insert(axis, np.full(len(rows), index, np.int32))
     values = new[rows, columns].astype(layer.data.dtype)
     layer.data_setitem(tuple(places[3 - layer.ndim :]), values, refresh=False)
-
-
-def no_voxels(layer: Labels) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
-    """A change of no voxels, as napari keeps changes: it says that a step of its history is the plugin's."""
-    none = np.zeros(0, layer.data.dtype)
-    return tuple(np.zeros(0, np.intp) for _ in range(layer.ndim)), none, none
