@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_type_hints
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -19,6 +20,7 @@ from napari_cpclnet.cli_options import (
     repeated_options,
 )
 from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.imaging import Geometry, Volume, write_volume
 
 
 def test_query_takes_values_up_to_the_next_option() -> None:
@@ -112,3 +114,36 @@ def test_a_file_that_is_called_like_the_sign_of_the_home_folder_is_found(
 def test_slices_in_a_sentence_are_drawn_together() -> None:
     assert listed_slices([40, 3, *range(10, 26), 41]) == "3, 10 to 25, 40, 41"
     assert listed_slices(range(0, 40, 2)).endswith("20, 22 and 8 more")
+
+
+LONG = "x" * 300
+NAMELESS = [
+    ["info", LONG],
+    ["convert", LONG, "o.nii"],
+    ["convert", "scan.nii", f"{LONG}.nii"],
+    ["convert", "scan.nii", "o.nii", "--like", LONG],
+    ["segment", "--support", LONG, "m", "--query", "q", "--out", "o"],
+    ["segment", "--support", "scan.nii", LONG, "--query", "q", "--out", "o"],
+    ["segment", "--support", "scan.nii", "scan.nii", "--query", "q", "--out", LONG],
+    ["segment", "--project", LONG],
+    ["fill", LONG, "m", "--out", "o.nii"],
+    ["evaluate", "--cases", LONG, "--out", "o"],
+    ["train", "--phantoms", "--out", LONG],
+    ["train", "--phantoms", "--settings", LONG, "--out", "o"],
+    ["train", "--phantoms", "--start", LONG, "--out", "o"],
+    ["train", "--data-root", LONG, "--out", "o"],
+    ["pseudo-labels", "--data-root", LONG],
+]
+
+
+@pytest.mark.parametrize("words", NAMELESS, ids=[" ".join(words).replace(LONG, "long") for words in NAMELESS])
+def test_a_path_longer_than_any_is_one_short_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_volume(Volume(np.zeros((2, 3, 4), np.int16), Geometry((2, 3, 4))), tmp_path / "scan.nii")
+    done = CliRunner().invoke(cli.app, words)
+    assert done.exit_code == 2, done.exception
+    assert done.stderr.startswith("Error: ")
+    assert len(done.stderr) < 800
+    assert not (tmp_path / "o").exists()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
 
+from napari_cpclnet.bounded import shown as cut
 from napari_cpclnet.errors import CpclnetError
 
 WRONG_INPUT = 2
@@ -23,6 +25,12 @@ def user_errors() -> Iterator[None]:
         raise typer.Exit(WRONG_INPUT) from None
     except MemoryError:
         typer.echo("Error: not enough memory; close other programs or crop the scan.", err=True)
+        raise typer.Exit(WRONG_INPUT) from None
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        # every look at such a path fails, wherever it comes first
+        typer.echo(f"Error: {shown(cut(error.filename, 200))}: is no path ({error.strerror}).", err=True)
         raise typer.Exit(WRONG_INPUT) from None
     except KeyboardInterrupt:
         typer.echo("Interrupted.", err=True)
