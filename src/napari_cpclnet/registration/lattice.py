@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from napari_cpclnet.preprocessing.body import body_box
+from napari_cpclnet.preprocessing.body import body_box, tissue_threshold
+from napari_cpclnet.preprocessing.intensity import sample_voxels
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
@@ -16,13 +18,46 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+_COARSE_MM = 4.0
+_DIM = 0.25
+_DARKEST_PERCENT = 0.5
+_SMALLEST_PROFILE = 0.05
 _FEWEST = 4
 """Grid points along an axis, also across a single slice."""
 
 
+def tissue_box(volume: Volume) -> tuple[tuple[float, float], ...]:
+    """Edges of the box of everything brighter than air, for each array axis in fractional voxel indices.
+
+    Far from a surface coil, MR shows tissue darker than the threshold that finds the bulk of a body.
+    """
+    if volume.modality == "CT":
+        return body_box(volume, volume.geometry.spacing)
+    shape = volume.array.shape
+    steps = [
+        min(max(1, round(_COARSE_MM / s)), max(1, n // 8))
+        for s, n in zip(volume.geometry.spacing, shape, strict=True)
+    ]
+    coarse = volume.array[tuple(slice(step // 2, None, step) for step in steps)]
+    darkest = float(np.percentile(sample_voxels(volume.array), _DARKEST_PERCENT))
+    bright = coarse > darkest + _DIM * (tissue_threshold(volume) - darkest)
+    if min(bright.shape) > 2:
+        bright = ndimage.binary_opening(bright, ndimage.generate_binary_structure(3, 1))
+    box = []
+    for axis, (step, count) in enumerate(zip(steps, shape, strict=True)):
+        profile = np.count_nonzero(bright, axis=tuple(a for a in range(3) if a != axis))
+        hit = np.flatnonzero(profile >= max(1.0, _SMALLEST_PROFILE * profile.max()))
+        if not len(hit):
+            return tuple((-0.5, n - 0.5) for n in shape)
+        first, last = int(hit[0]), int(hit[-1])
+        low = -0.5 if first == 0 else first * step - 0.5
+        box.append((low, count - 0.5 if last == len(profile) - 1 else (last + 1) * step - 0.5))
+    return tuple(box)
+
+
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """Grid of equal steps over the body that a query shows, along its array axes.
+    """Grid of equal steps over the tissue that a query shows, along its array axes.
 
     Parameters
     ----------
@@ -46,9 +81,9 @@ class Lattice:
 
     @classmethod
     def over(cls, query: Volume, settings: RegistrationSettings) -> Lattice:
-        """Lattice over the body box of a query."""
+        """Lattice over all tissue of a query."""
         spacing = query.geometry.spacing
-        box = np.array(body_box(query, spacing))
+        box = np.array(tissue_box(query))
         sides = (box[:, 1] - box[:, 0]) * spacing
         finest, coarsest = settings.step_mm
         step = float(np.clip((sides.prod() / settings.points) ** (1 / 3), finest, coarsest))

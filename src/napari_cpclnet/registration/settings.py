@@ -20,7 +20,7 @@ class RegistrationSettings(BaseModel):
         "displacement stands at every second grid point.",
     )
     points: int = Field(
-        default=200_000,
+        default=250_000,
         ge=1_000,
         le=10_000_000,
         description="Grid points that a body should have; the step follows from it, within its limits.",
