@@ -120,9 +120,13 @@ def test_labels_are_the_same_however_little_memory_there_is(grey_model, scan, or
     volume, painted = scan()
     support.add(volume, painted, slices=[4, 5, 6, 7])
     query, _ = scan(seed=3)
-    plain = Segmenter(grey_model, SegmentationSettings(device="cpu", second_look=False, postprocessing=RAW))
+    plain = Segmenter(
+        grey_model, SegmentationSettings(device="cpu", second_look=False, align=False, postprocessing=RAW)
+    )
     room = Room(slices)
-    settings = SegmentationSettings(device="cpu", second_look=False, batch_size=8, postprocessing=RAW)
+    settings = SegmentationSettings(
+        device="cpu", second_look=False, align=False, batch_size=8, postprocessing=RAW
+    )
     cramped = Segmenter(Cramped(grey_model, room), settings)
     # A pretended GPU: everything is on the CPU all the time, but the guard may still flee there.
     cramped._memory = MemoryGuard(torch.device("cuda"), cramped._to_cpu)
@@ -158,7 +162,10 @@ def test_a_real_gpu_that_is_full_hands_over_to_the_cpu(scan, organs):
     support.add(volume, painted, slices=[5])
     query, _ = scan(seed=3)
     segmenter = Segmenter(
-        model, SegmentationSettings(device="cuda", precision="fp32", second_look=False, postprocessing=RAW)
+        model,
+        SegmentationSettings(
+            device="cuda", precision="fp32", second_look=False, align=False, postprocessing=RAW
+        ),
     )
     segmenter.set_support(support)
     slices = segmenter.predict(query)

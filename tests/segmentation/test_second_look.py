@@ -58,7 +58,7 @@ def segmenter(second_look: bool = True) -> Segmenter:
     volume, labels = scan(PAINTED[1])
     support = SupportSet(ORGANS)
     support.add(volume, labels, slices=[5])
-    settings = SegmentationSettings(device="cpu", postprocessing=RAW, second_look=second_look)
+    settings = SegmentationSettings(device="cpu", postprocessing=RAW, second_look=second_look, align=False)
     made = Segmenter(Network(), settings)  # type: ignore[arg-type]
     made.set_support(support)
     return made

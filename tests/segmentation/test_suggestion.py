@@ -138,7 +138,7 @@ def segmenter(grey_model, scan, organs):
     volume, labels = scan()
     support = SupportSet(organs)
     support.add(volume, labels, slices=[5])
-    segmenter = Segmenter(grey_model, SegmentationSettings(device="cpu", second_look=False))
+    segmenter = Segmenter(grey_model, SegmentationSettings(device="cpu", second_look=False, align=False))
     segmenter.grey_scan = volume, labels
     return segmenter, support
 

@@ -14,6 +14,8 @@ from napari_cpclnet.segmentation.painted import Painted
 from napari_cpclnet.segmentation.postprocessing import postprocess
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_cpclnet.imaging import Volume
     from napari_cpclnet.preprocessing import ModelGrid
     from napari_cpclnet.segmentation.encoded import EncodedScan
@@ -89,6 +91,10 @@ class Run:
     doubt: NDArray[np.float64] = field(init=False)
     """Pixels that are probably wrong, by slice and by the class that is likeliest there, (slices, C)."""
     finished: set[int] = field(init=False, default_factory=set)
+    network_maps: dict[int, Tensor] | None = None
+    """Foreground probabilities (C, H, W) of slices on the network's pixels, if they are wanted later."""
+    means: tuple[str, ...] = ()
+    """By what each class was found, once that is known: network, alignment, both or none."""
     _look: int = field(init=False, default=1)
     _first_look: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(init=False, default=None)
     _final: NDArray[Any] | None = field(init=False, default=None)
@@ -139,6 +145,18 @@ class Run:
         self._first_look = self.first_look
         self._look += 1
         self.finished.clear()
+
+    def shown(self, index: int, share: float) -> SliceResult:
+        """A slice as it stands, with the progress of a look of which `share` is done."""
+        grid = self.grid
+        labels, best = grid.take(self.labels, index), grid.take(self.best, index).astype(np.float32) / CERTAIN
+        here = [labels == value for value in self.values]
+        probabilities = np.stack([np.where(one, best, 0) for one in here]).astype(np.float32)
+        confidence = np.array([best[one].mean() if one.any() else np.nan for one in here], np.float32)
+        done = (self._look - 1) * grid.n_slices + min(int(share * grid.n_slices), grid.n_slices - 1)
+        return SliceResult(
+            index, labels.copy(), probabilities, confidence, done, self.looks * grid.n_slices, self._look
+        )
 
     def tidied(self, settings: PostprocessingSettings) -> NDArray[Any]:
         """Labels (z, y, x) found so far, post-processed."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from napari_cpclnet.imaging import Plane, Segmentation, Volume
 from napari_cpclnet.imaging.planes import Attitude, attitude_of, named_plane, view_of
 from napari_cpclnet.imaging.volume import fingerprint
 from napari_cpclnet.model import choose_device, choose_precision
+from napari_cpclnet.model.prior_weights import load_prior_decoder
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
+from napari_cpclnet.segmentation.alignment import Alignment, JoinedClass, can_align, stream_joined
 from napari_cpclnet.segmentation.encoded import (
     EncodedScan,
     EncodedSlices,
@@ -26,6 +29,7 @@ from napari_cpclnet.segmentation.encoded import (
 from napari_cpclnet.segmentation.memory import MemoryGuard, moved, slices_at_once
 from napari_cpclnet.segmentation.own_scan import Recognise, stream_own_scan
 from napari_cpclnet.segmentation.painted import Corrections, Painted
+from napari_cpclnet.segmentation.recognition import found_again, network_logits, slice_probabilities
 from napari_cpclnet.segmentation.run import Run, SliceResult, chunks, outwards, uncertainty
 from napari_cpclnet.segmentation.second_look import own_supports
 from napari_cpclnet.segmentation.settings import SegmentationSettings
@@ -69,6 +73,7 @@ class Segmenter:
         self._remembered: OrderedDict[tuple[str, str, bool], Descriptors] = OrderedDict()
         self._scans: OrderedDict[Any, EncodedScan] = OrderedDict()
         self._run: Run | None = None
+        self._alignment: Alignment | None = None
         self._memory = MemoryGuard(self.device, self._to_cpu)
 
     @property
@@ -148,8 +153,8 @@ class Segmenter:
         Returns
         -------
         iterator of SliceResult
-            Lazy: closing it cancels, and what was finished stays in :meth:`result`. Every slice comes twice where there
-            is a second look.
+            Lazy: closing it cancels, and what was finished stays in :meth:`result`. Every slice comes again where there
+            is a second look, and at last after the scans were aligned; meanwhile the slice to begin with is repeated.
 
         Raises
         ------
@@ -173,13 +178,15 @@ class Segmenter:
                 f"The corrections have shape {locked.mask.shape}, '{volume.name}' has {grid.shape}."
             )
         own = self._support.painted_on(volume)
+        aligns = self.settings.align and not own and can_align(self._support, volume)
         self._run = run = Run(
             scan,
             Painted.from_slices(own, locked),
             self._support,
             self.settings.threshold,
             keep_probabilities,
-            looks=2 if self.settings.second_look and not own else 1,
+            looks=1 if own else 1 + self.settings.second_look + 2 * aligns,
+            network_maps={} if aligns else None,
         )
         if own:
             return stream_own_scan(run, own, start, scan.batch_size, lambda: self._recogniser(run, own))
@@ -247,23 +254,11 @@ class Segmenter:
         return summarise_run(run, run.final_labels(self.settings.postprocessing))
 
     def result_uncertainty(self) -> NDArray[np.uint8]:
-        """How undecided the network was, (z, y, x): 0 where it was certain, 255 where it was a coin toss.
-
-        Raises
-        ------
-        SupportError
-            If nothing was predicted.
-        """
+        """How undecided the last answer is, (z, y, x): 0 where it was certain, 255 where it was a coin toss."""
         return uncertainty(self._last().best)
 
     def result_probability(self) -> NDArray[np.uint8]:
-        """Probability of the likeliest class, (z, y, x); 255 is 1. Of painted and corrected voxels: what they are.
-
-        Raises
-        ------
-        SupportError
-            If nothing was predicted.
-        """
+        """Probability of the likeliest class, (z, y, x); 255 is 1. Of painted and corrected voxels: what they are."""
         return self._last().best
 
     def result_probabilities(self) -> NDArray[np.uint8]:
@@ -285,13 +280,15 @@ class Segmenter:
         return self._run
 
     def _stream(self, run: Run, descriptors: Descriptors, start: int) -> Iterator[SliceResult]:
+        painted = descriptors
         yield from self._look(run, descriptors, start)
-        if run.looks == 1:
-            return
-        for place, own in own_supports(run, run.tidied(self.settings.postprocessing)):
-            descriptors = descriptors.replaced(place, self._describe(own, own.slices))
-        run.look_again()
-        yield from self._look(run, descriptors, start)
+        if self.settings.second_look:
+            for place, own in own_supports(run, run.tidied(self.settings.postprocessing)):
+                descriptors = descriptors.replaced(place, self._describe(own, own.slices))
+            run.look_again()
+            yield from self._look(run, descriptors, start)
+        if run.network_maps is not None:
+            yield from stream_joined(run, self._join(run, painted), start)
 
     def _recogniser(self, run: Run, own: Sequence[SupportSlice]) -> Recognise:
         """The network, with a scan's own painted slices among the support."""
@@ -306,33 +303,38 @@ class Segmenter:
     def _probabilities(
         self, run: Run, indices: Sequence[int], descriptors: Descriptors
     ) -> list[NDArray[np.float32]]:
-        """Class probabilities (C, h, w) of slices; painted ones are certain, empty ones hold nothing."""
-        found = np.zeros((len(indices), len(run.values), *run.grid.slice_shape), np.float32)
-        open_places = []
-        for place, index in enumerate(indices):
-            painted = run.painted.slice(run.grid.axis, index)
-            if painted is None:
-                open_places.append(place)
-            else:
-                found[place] = painted[None] == run.values[:, None, None]
-        encoded = run.scan.features([indices[place] for place in open_places])
-        asked = [(place, one) for place, one in zip(open_places, encoded, strict=True) if one is not None]
-        if asked:
-            with torch.inference_mode():
+        return slice_probabilities(run, indices, lambda features: self._foreground(features, descriptors))
 
-                def answer(first: int, end: int) -> NDArray[np.float32]:
-                    features = [moved(one, self.device) for _, one in asked[first:end]]
-                    foreground = self._foreground(type(features[0]).cat(features), descriptors)
-                    return np.asarray(run.grid.to_native(foreground).cpu().numpy())
+    def _foreground(self, features: Sequence[Features], descriptors: Descriptors) -> Tensor:
+        """Foreground probabilities (n, C, H, W) in float32, as many slices at once as there is memory for."""
 
-                found[[place for place, _ in asked]] = np.concatenate(self._memory.run(answer, len(asked)))
-        return list(found)
+        def answer(first: int, end: int) -> Tensor:
+            part = [moved(one, self.device) for one in features[first:end]]
+            with self._autocast():
+                logits = self.model.segment(type(part[0]).cat(part), moved(descriptors, self.device)).logits
+            return logits.float().softmax(2)[:, :, 1]
 
-    def _foreground(self, features: Features, descriptors: Descriptors) -> Tensor:
-        """Foreground probability (n, C, H, W) in float32."""
-        with self._autocast():
-            logits = self.model.segment(features, moved(descriptors, self.device)).logits
-        return logits.float().softmax(2)[:, :, 1]
+        return torch.cat(self._memory.run(answer, len(features)))
+
+    def _join(self, run: Run, descriptors: Descriptors) -> Generator[float, None, list[JoinedClass]]:
+        """What was painted on other scans, carried over and joined with what the network found."""
+        if self._alignment is None:
+            self._alignment = Alignment(load_prior_decoder())
+        again = found_again(
+            run.support,
+            lambda one: self.scan(one.volume, one.plane),
+            lambda features: self._foreground(features, descriptors),
+            run.threshold,
+        )
+        return self._alignment.joining(
+            run.volume,
+            run.grid.axis,
+            run.support,
+            self.model,
+            again,
+            partial(network_logits, run),
+            self.device,
+        )
 
     def plane_of(self, volume: Volume) -> Plane:
         """The plane in which a scan is sliced: that of the settings; with "auto" that which answers the support's."""

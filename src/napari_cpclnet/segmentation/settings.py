@@ -57,6 +57,11 @@ class SegmentationSettings(BaseModel):
         default=True,
         description="Look at every slice twice, the second time with the scan's own clearest slices as support.",
     )
+    align: bool = Field(
+        default=True,
+        description="Register every scan with the support's scans and carry over what was painted, whatever it is; off "
+        "is quicker, and finds only what the network recognises.",
+    )
     postprocessing: PostprocessingSettings = Field(
         default=PostprocessingSettings(), description="What is done to the labels of the whole scan."
     )

@@ -1,0 +1,331 @@
+"""What was painted on other scans, carried over by registration, and joined with what the network recognises.
+
+The support's painted slices are carried through their own scan (`propagation`), the whole scan is registered with the
+query (`registration`), and each class that arrives is moved to the edges of the query by the prior decoder
+(`prior_decoding`). The network's own answer counts as far as it finds the painted slices of the support again; the
+registration, as far as the two scans look alike where the class came to lie. So classes that have a name for the
+network and classes that have none come out of one method.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cpclnet.imaging.volume import fingerprint
+from napari_cpclnet.propagation import Propagation
+from napari_cpclnet.registration import Field, RegistrationSettings, registering
+from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
+from napari_cpclnet.segmentation.run import outwards
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_cpclnet.imaging import Volume
+    from napari_cpclnet.model import CPCLNet
+    from napari_cpclnet.model.prior_decoder import PriorDecoder
+    from napari_cpclnet.segmentation.run import Run, SliceResult
+    from napari_cpclnet.segmentation.support import SupportSet
+
+Box = tuple[slice, slice, slice]
+Means = Literal["network", "alignment", "both", "none"]
+NetworkLogits = Callable[[int], NDArray[np.float32]]
+"""Logits (z, y, x) of the network for a place among the classes; above zero inside."""
+
+LEAST_SLICES = 3
+"""Slices of a scan from which it is registered in 3-D."""
+
+_REMEMBERED = 8
+_LIMIT = 8.0
+
+_RECOGNISED = (0.5, 0.75)
+"""Dice on the support's own painted slices from which the network's answer counts, and from which it counts fully."""
+
+_ALIGNED = (0.6, 0.45)
+"""Difference of the features within a class below which its registration counts, and below which it counts fully."""
+
+_COST_SCALE = 0.05
+"""Difference of costs that makes one support count e times as much as another."""
+
+_DECODED_ERROR_MM = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedClass:
+    """One class, found by registration, by the network, or by both.
+
+    Parameters
+    ----------
+    place : int
+        Among the classes.
+    box : tuple of slice
+        Part of the scan that was looked at; the class is nowhere else.
+    logits : ndarray, shape of the box, of float16
+        Above zero inside.
+    means : str
+        "network", "alignment", "both" or "none".
+    """
+
+    place: int
+    box: Box
+    logits: NDArray[np.float16]
+    means: Means
+
+    @classmethod
+    def of(cls, place: int, decoded: DecodedPrior, means: Means) -> JoinedClass:
+        """A class as the decoder left it."""
+        limited = np.clip(decoded.logits, -_LIMIT, _LIMIT).astype(np.float16)
+        box = tuple(slice(*part.indices(part.stop)[:2]) for part in decoded.box)
+        return cls(place, (box[0], box[1], box[2]), limited, means)
+
+    @classmethod
+    def nowhere(cls, place: int, means: Means) -> JoinedClass:
+        """A class that was not found."""
+        return cls(place, (slice(0, 0),) * 3, np.zeros((0, 0, 0), np.float16), means)
+
+
+@dataclass(frozen=True, eq=False)
+class _Carried:
+    """A support scan as it arrives on the query: labels there, and how far each class can be trusted."""
+
+    labels: NDArray[Any]
+    cost: dict[int, float]
+    cycle_mm: dict[int, float]
+
+
+class Alignment:
+    """Registrations of queries with support scans; each pair of scans is registered once.
+
+    Parameters
+    ----------
+    decoder : PriorDecoder
+        Moved to the device that computes.
+    """
+
+    def __init__(self, decoder: PriorDecoder) -> None:
+        self.decoder = decoder
+        self._fields: OrderedDict[Any, Field] = OrderedDict()
+        self._filled: OrderedDict[Any, NDArray[Any]] = OrderedDict()
+
+    def joining(
+        self,
+        query: Volume,
+        axis: int,
+        support: SupportSet,
+        network: CPCLNet,
+        found_again: Sequence[float],
+        network_logits: NetworkLogits,
+        device: torch.device,
+    ) -> Generator[float, None, list[JoinedClass]]:
+        """Carry the support's classes to a query and join them with what the network says.
+
+        Parameters
+        ----------
+        query : Volume
+        axis : int
+            Array axis of its slices.
+        support : SupportSet
+        network : CPCLNet
+            For its features.
+        found_again : sequence of float
+            For each class the Dice of the network's answer on the support's own painted slices.
+        network_logits : callable
+        device : torch.device
+            Where to register and decode.
+
+        Yields
+        ------
+        float
+            Share of the work that is done, often enough to cancel within a second.
+
+        Returns
+        -------
+        list of JoinedClass
+            One for each class.
+        """
+        self.decoder.to(device)
+        scans = [v for v in _scans(support) if registrable(v)]
+        carried: list[_Carried] = []
+        for number, scan in enumerate(scans):
+            for part in (steps := self._carrying(scan, query, support, network, device)):
+                if isinstance(part, _Carried):
+                    carried.append(part)
+                else:
+                    yield 0.7 * (number + part) / len(scans)
+            steps.close()
+        values = list(support.classes)
+        masks = {value: _voted(value, carried) for value in values}
+        joined: list[JoinedClass] = []
+        for place, value in enumerate(values):
+            trust = _trust(min((c.cost[value] for c in carried), default=np.inf), _ALIGNED)
+            known = _trust(found_again[place], _RECOGNISED)
+            mask = masks[value] if trust > 0 else np.zeros_like(masks[value])
+            error = float(np.clip(0.7 * min((c.cycle_mm[value] for c in carried), default=8.0) + 1, 2, 12))
+            one = yield from self._class(
+                query, axis, place, mask, error, trust, known, network_logits, 0.7 + 0.3 * place / len(values)
+            )
+            joined.append(one)
+        return joined
+
+    def _class(
+        self,
+        query: Volume,
+        axis: int,
+        place: int,
+        mask: NDArray[np.bool_],
+        error_mm: float,
+        trust: float,
+        known: float,
+        network_logits: NetworkLogits,
+        done: float,
+    ) -> Generator[float, None, JoinedClass]:
+        first: DecodedPrior | None = None
+        if mask.any():
+            first = yield from _decoded(self.decoder, query, axis, mask, error_mm, done)
+        if known == 0:
+            if first is None:
+                return JoinedClass.nowhere(place, "none")
+            return JoinedClass.of(place, first, "alignment")
+        logits = network_logits(place)
+        if first is None:
+            prior = logits > 0
+        else:
+            logits *= known
+            logits -= _LIMIT * trust / 2  # where registration sees nothing
+            logits[first.box] += trust * (np.clip(first.logits, -_LIMIT / 2, _LIMIT / 2) + _LIMIT / 2)
+            prior = logits > 0
+        yield done
+        means: Means = "network" if first is None else "both"
+        if not prior.any():
+            return JoinedClass.nowhere(place, means)
+        second = yield from _decoded(self.decoder, query, axis, prior, _DECODED_ERROR_MM, done)
+        assert second is not None
+        return JoinedClass.of(place, second, means)
+
+    def _carrying(
+        self, scan: Volume, query: Volume, support: SupportSet, network: CPCLNet, device: torch.device
+    ) -> Generator[float | _Carried, None, None]:
+        filled = yield from self._filling(scan, support)
+        key = (fingerprint(scan), fingerprint(query))
+        if key not in self._fields:
+            for report in registering(scan, query, RegistrationSettings(device=str(device)), network=network):
+                if report.field is not None:
+                    self._fields[key] = report.field
+                yield 0.15 + 0.8 * report.done
+            while len(self._fields) > _REMEMBERED:
+                self._fields.popitem(last=False)
+        self._fields.move_to_end(key)
+        field = self._fields[key]
+        labels = np.zeros(query.geometry.shape, filled.dtype)
+        for part, piece in field.warping(filled):
+            labels[part] = piece
+            yield 0.95
+        cost, cycle = {}, {}
+        for value in support.classes:
+            region = labels == value
+            there = bool(region.any())
+            cost[value] = field.cost_of(region) if there else np.inf
+            cycle[value] = field.cycle_of(region) if there else np.inf
+            yield 0.97
+        yield _Carried(labels, cost, cycle)
+
+    def _filling(self, scan: Volume, support: SupportSet) -> Generator[float, None, NDArray[Any]]:
+        """Labels of a whole support scan, from its painted slices."""
+        slices = [s for s in support.slices if s.volume is scan]
+        key = (fingerprint(scan), tuple(sorted(s.content_hash() for s in slices)), tuple(support.classes))
+        if key not in self._filled:
+            axes = [s.axis for s in slices]
+            axis = max(set(axes), key=axes.count)
+            painted = {s.index: s.labels2d for s in slices if s.axis == axis}
+            propagation = Propagation(scan, painted, axis, support.classes)
+            for report in propagation.run():
+                yield 0.15 * report.done / report.total
+            self._filled[key] = propagation.result().labels
+            while len(self._filled) > _REMEMBERED:
+                self._filled.popitem(last=False)
+        self._filled.move_to_end(key)
+        return self._filled[key]
+
+
+def stream_joined(
+    run: Run, joining: Generator[float, None, list[JoinedClass]], start: int
+) -> Iterator[SliceResult]:
+    """Slices of a scan after its classes were joined; while that goes on, the slice to begin with, as it stands."""
+    run.look_again()
+    joined: list[JoinedClass] = []
+    while True:
+        try:
+            yield run.shown(start, next(joining))
+        except StopIteration as finished:
+            joined = finished.value
+            break
+    run.look_again()
+    run.means = tuple(one.means for one in joined)
+    at_threshold = float(np.log(run.threshold / (1 - run.threshold)))
+    axis = run.grid.axis
+    rest = [a for a in range(3) if a != axis]
+    for index in outwards(start, run.grid.n_slices):
+        probabilities = np.zeros((len(joined), *run.grid.slice_shape), np.float32)
+        for one in joined:
+            along = one.box[axis]
+            if along.start <= index < along.stop:
+                logits = one.logits.take(index - along.start, axis).astype(np.float32)
+                where = (one.place, one.box[rest[0]], one.box[rest[1]])
+                probabilities[where] = 1 / (1 + np.exp(-logits - at_threshold))
+        yield run.add(index, probabilities)
+
+
+def can_align(support: SupportSet, query: Volume) -> bool:
+    """Whether a query can be registered with a scan of the support."""
+    return registrable(query) and any(registrable(scan) for scan in _scans(support))
+
+
+def registrable(volume: Volume) -> bool:
+    """Whether a scan can be registered: a volume with a physical size."""
+    return volume.calibrated and min(volume.geometry.shape) >= LEAST_SLICES
+
+
+def _decoded(
+    decoder: PriorDecoder, query: Volume, axis: int, mask: NDArray[np.bool_], error_mm: float, done: float
+) -> Generator[float, None, DecodedPrior | None]:
+    found: DecodedPrior | None = None
+    for report in decode_priors(decoder, query, {1: mask}, axis=axis, error_mm=error_mm):
+        if isinstance(report, DecodedPrior):
+            found = report
+        yield done
+    return found
+
+
+def _scans(support: SupportSet) -> list[Volume]:
+    """Scans of a support set on which a class is painted, each once."""
+    found: list[Volume] = []
+    for one in support.slices:
+        if one.labels2d.any() and not any(one.volume is v for v in found):
+            found.append(one.volume)
+    return found
+
+
+def _voted(value: int, carried: Sequence[_Carried]) -> NDArray[np.bool_]:
+    """Where support scans say a class is, each weighing by how well it is aligned there."""
+    costs = np.array([c.cost[value] for c in carried])
+    if not np.isfinite(costs).any():
+        return np.zeros(carried[0].labels.shape if carried else (0, 0, 0), bool)
+    weights = np.exp(-(costs - costs.min()) / _COST_SCALE)
+    weights /= weights.sum()
+    if weights.max() > 0.5:
+        return np.asarray(carried[int(weights.argmax())].labels == value)
+    votes = np.zeros(carried[0].labels.shape, np.float32)
+    for weight, one in zip(weights, carried, strict=True):
+        votes += np.float32(weight) * (one.labels == value)
+    return votes > 0.5
+
+
+def _trust(value: float, limits: tuple[float, float]) -> float:
+    """How far to trust something whose quality is `value`: 0 at the first limit, 1 at the second."""
+    nothing, everything = limits
+    return float(np.clip((value - nothing) / (everything - nothing), 0, 1))
