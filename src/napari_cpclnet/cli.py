@@ -158,6 +158,13 @@ def segment(
             "not.",
         ),
     ] = 0,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="Do not register the scans with the support's: quicker, and finds only what the network recognises.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool,
         typer.Option(

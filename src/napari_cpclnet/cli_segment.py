@@ -52,6 +52,7 @@ class SegmentJob:
     project: Path | None = None
     uncertainty: bool = False
     mask_place: Place = "auto"
+    quick: bool = False
 
 
 class PaintedFiles(Protocol):
@@ -102,7 +103,12 @@ def run_segment(job: SegmentJob) -> int:
     if not work.targets:
         return len(work.failures)
     paths = _all_paths(job, work)
-    settings = work.settings.model_copy(update={"device": job.device, "precision": job.precision})
+    chosen = {
+        "device": job.device,
+        "precision": job.precision,
+        "align": work.settings.align and not job.quick,
+    }
+    settings = work.settings.model_copy(update=chosen)
     segmenter = Segmenter(load_weights(work.weights, device), settings)
     if job.device == "auto" and device.type == "cpu" and (advice := unused_gpu()):
         typer.echo(f"Note: {advice}", err=True)

@@ -29,6 +29,10 @@ PLANES = {
     "sagittal": "Sagittal",
     "native": "As stored",
 }
+SEARCHES = {
+    "thorough": "Thorough",
+    "quick": "Quick",
+}
 DEVICES = {
     "auto": "Automatic",
     "cpu": "CPU",
@@ -59,7 +63,7 @@ class Options:
     """Options of a run.
 
     ``postprocessing=None`` means what the benchmark recommends, ``weights=None`` the bundled ones; the network is
-    trained on the painted slices for ``adapt`` steps first.
+    trained on the painted slices for ``adapt`` steps first; without ``align`` only what it recognises is found.
     """
 
     plane: str = "auto"
@@ -68,6 +72,7 @@ class Options:
     postprocessing: PostProcessing | None = field(default=None)
     weights: Path | None = None
     adapt: int = 0
+    align: bool = True
 
     def settings(self) -> SegmentationSettings:
         """The same as settings of the segmentation core (imports torch: call it in a worker)."""
@@ -77,6 +82,7 @@ class Options:
             "plane": self.plane,
             "device": self.device,
             "precision": self.precision,
+            "align": self.align,
         }
         if self.postprocessing is not None:
             chosen["postprocessing"] = PostprocessingSettings(**vars(self.postprocessing))

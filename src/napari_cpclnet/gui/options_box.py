@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_cpclnet.gui.options import DEVICES, PLANES, PRECISIONS, Options, PostProcessing
+from napari_cpclnet.gui.options import DEVICES, PLANES, PRECISIONS, SEARCHES, Options, PostProcessing
 from napari_cpclnet.gui.path_edit import PathEdit
 from napari_cpclnet.gui.style import SPACING
 
@@ -49,6 +49,12 @@ class OptionsBox(QCollapsible):
             {name: name for name in (RECOMMENDED, NONE, CUSTOM)},
             "What is done to a finished label map. Recommended is what our benchmark found to help.",
         )
+        self.search = _combo(
+            SEARCHES,
+            "Thorough: scans are also registered with the support's scans, and whatever you painted is carried over\n"
+            "(some 30 s a scan). Quick: only what the network recognises, organs above all.",
+        )
+        form.addRow("Search", self.search)
         form.addRow("Plane", self.plane)
         form.addRow("Device", self.device)
         form.addRow("Precision", self.precision)
@@ -73,7 +79,7 @@ class OptionsBox(QCollapsible):
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.layout().setSpacing(SPACING)
         self.collapse(animate=False)
-        for combo in (self.plane, self.device, self.precision, self.post):
+        for combo in (self.search, self.plane, self.device, self.precision, self.post):
             combo.currentIndexChanged.connect(self._on_change)
         self.weights.changed.connect(self._on_change)
         self.adapt.valueChanged.connect(self._on_change)
@@ -98,6 +104,7 @@ class OptionsBox(QCollapsible):
             postprocessing=post,
             weights=self.weights.path(),
             adapt=self.adapt.value(),
+            align=self.search.currentData() == "thorough",
         )
 
     def set_options(self, options: Options) -> None:
@@ -106,6 +113,7 @@ class OptionsBox(QCollapsible):
         kind = RECOMMENDED if post is None else NONE if post == PostProcessing() else CUSTOM
         with QSignalBlocker(self):
             for combo, value in (
+                (self.search, "thorough" if options.align else "quick"),
                 (self.plane, options.plane),
                 (self.device, options.device),
                 (self.precision, options.precision),

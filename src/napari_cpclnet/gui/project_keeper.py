@@ -149,6 +149,7 @@ class ProjectKeeper:
             settings={
                 "plane": options.plane,
                 "adapt": options.adapt,
+                "align": options.align,
                 "postprocessing": None if post is None else vars(post),
                 "output": session.queries.save_to.folder,
                 "output_format": session.queries.save_to.suffix.removeprefix("."),

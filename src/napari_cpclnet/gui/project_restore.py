@@ -107,6 +107,7 @@ def options_of(session: Session, opened: Opened) -> Options:
         postprocessing=None if post is None else PostProcessing(**known),
         weights=None if weights is None else absolute_path(weights, opened.folder),
         adapt=project.settings.adapt,
+        align=project.settings.align,
     )
 
 

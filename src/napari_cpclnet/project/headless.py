@@ -105,4 +105,4 @@ def segmentation_settings(project: Project) -> SegmentationSettings:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         raise SettingsError(f"The project's post-processing: {name}: {first['msg']}.") from error
-    return SegmentationSettings(plane=wanted.plane, postprocessing=post)
+    return SegmentationSettings(plane=wanted.plane, align=wanted.align, postprocessing=post)

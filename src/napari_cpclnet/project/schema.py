@@ -211,6 +211,7 @@ class ProjectSettings(Entry):
 
     plane: Plane = "axial"
     adapt: int = Field(default=0, ge=0, le=10_000, description="Steps of training on the painted slices.")
+    align: bool = Field(default=True, description="Register scans with the support's scans; off is quicker.")
     postprocessing: dict[str, bool | float] | None = Field(
         default=None, description="Settings of post-processing; null: what is recommended."
     )
