@@ -258,9 +258,11 @@ def stream_joined(
     """Slices of a scan after its classes were joined; while that goes on, the slice to begin with, as it stands."""
     run.look_again()
     joined: list[JoinedClass] = []
+    share = 0.0
     while True:
         try:
-            yield run.shown(start, next(joining))
+            share = max(share, next(joining))
+            yield run.shown(start, share)
         except StopIteration as finished:
             joined = finished.value
             break
