@@ -87,7 +87,7 @@ def test_no_file_is_missing_from_the_table(shared_data: Path) -> None:
     assert [path for path in files if not listed & {path, *path.parents}] == []
 
 
-def tests() -> set[str]:
+def names_of_tests() -> set[str]:
     """Names of all tests, as ``imaging/test_nrrd.py::test_this``."""
     known: set[str] = set()
     for path in HERE.parent.rglob("test_*.py"):
@@ -101,11 +101,11 @@ def test_the_page_on_odd_inputs_names_tests_that_exist() -> None:
     page = HERE.parents[1] / "docs" / "odd_inputs.md"
     named = re.findall(r"`(\w+/test_\w+\.py::\w+)`", page.read_text(encoding="utf-8"))
     assert named
-    assert set(named) <= tests()
+    assert set(named) <= names_of_tests()
 
 
 def test_the_table_names_what_exists(shared_data: Path) -> None:
-    known = tests()
+    known = names_of_tests()
     for row in table():
         assert (shared_data / row["path"]).exists()
         assert row["result"] in ("opens", "refused")
