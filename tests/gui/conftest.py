@@ -19,6 +19,16 @@ from napari_cpclnet.gui.panel import CPCLNetPanel
 from napari_cpclnet.gui.session import Session
 
 
+@pytest.fixture(autouse=True, scope="session")
+def libraries_are_not_searched_for_garbage() -> None:
+    """Every panel is thrown away for good at the end of its test; most of that time went into looking at modules."""
+    import napari_cpclnet.evaluation
+    import napari_cpclnet.training  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def no_thread_is_left_alive() -> Iterator[None]:
     yield
