@@ -101,6 +101,15 @@ def test_an_outline_a_little_beside_its_plane_does_not_thin_the_others(tmp_path:
     assert count(tmp_path / "rs.dcm") >= 500
 
 
+def test_an_outline_of_very_many_points_is_read(tmp_path: Path) -> None:
+    """Its numbers do not fit into an element of their own type, and are stored as bytes."""
+    turn = np.linspace(0, 2 * np.pi, 6000, endpoint=False)
+    circle = np.stack([np.full_like(turn, 4.0), 30.1 + 20 * np.sin(turn), 30.1 + 20 * np.cos(turn)], axis=1)
+    write_structures(tmp_path / "rs.dcm", {"GTV": [circle, circle[::-1]]})
+    assert count(tmp_path / "rs.dcm") == pytest.approx(np.pi * 400, rel=0.01)
+    assert "taken once" in said(tmp_path / "rs.dcm")
+
+
 def test_planes_far_apart_are_as_thick_as_a_slice(tmp_path: Path) -> None:
     fine = Geometry((64, 64, 64), (1.0, 1.0, 1.0))
     write_structures(

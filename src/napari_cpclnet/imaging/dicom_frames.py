@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from napari_cpclnet.imaging.dicom_deflated import ALWAYS_ALLOWED, MOST_SHRUNK
 from napari_cpclnet.imaging.dicom_headers import (
     clean,
     count,
+    nested,
     number,
     numbers,
     real,
@@ -156,7 +158,11 @@ def frames_of(path: Path, header: Header) -> list[Frame]:
     refusal = _refusal(path, header, n_frames, len(items))
     if refusal or not items:
         return [_frame(path, header, header, 0, n_frames, refusal)]
-    return [_frame(path, header, item, index, n_frames, "") for index, item in enumerate(items)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd values are the scanner's business
+        shared = [nested(item) for item in sequence(header, "SharedFunctionalGroupsSequence")]
+        header = header | {"SharedFunctionalGroupsSequence": shared}
+        return [_frame(path, header, nested(item), index, n_frames, "") for index, item in enumerate(items)]
 
 
 def _refusal(path: Path, header: Header, n_frames: int, described: int) -> str:

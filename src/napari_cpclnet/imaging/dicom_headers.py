@@ -15,6 +15,7 @@ from pydicom import dcmread
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.sequence import Sequence as MultiItems
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from napari_cpclnet.errors import ImageError
@@ -116,6 +117,20 @@ def plain(header: FileDataset) -> dict[str | int, Any]:
     return values
 
 
+def nested(dataset: Dataset, depth: int = 2) -> dict[str | int, Any]:
+    """Values of a dataset as of `plain`, those of its sequences too, down to a depth: for what is looked up often."""
+    values: dict[str | int, Any] = {}
+    for tag in list(dataset.keys()):
+        try:
+            value = dataset[tag].value
+            if depth and isinstance(value, MultiItems):
+                value = [nested(item, depth - 1) for item in value]
+            values[keyword_for_tag(tag) or int(tag)] = value
+        except Exception:  # noqa: BLE001  as above
+            continue
+    return values
+
+
 def value_of(dataset: Any, keyword: str | int) -> Any:
     """Value of a tag, or None if it is missing or damaged."""
     if isinstance(dataset, dict):
@@ -186,12 +201,12 @@ def count(header: Any, keyword: str) -> int:
     return int(value) if value is not None and value > 0 else 0
 
 
-def sequence(header: Any, keyword: str) -> list[Dataset]:
-    """Items of a sequence; none if it is missing or damaged."""
+def sequence(header: Any, keyword: str) -> list[Any]:
+    """Items of a sequence, datasets or what `nested` made of them; none if it is missing or damaged."""
     value = value_of(header, keyword)
     if value is None or isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
         return []
-    return [item for item in value if isinstance(item, Dataset)]
+    return [item for item in value if isinstance(item, Dataset | dict)]
 
 
 def _finite(value: Any) -> float | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from napari_cpclnet.errors import ImageError
@@ -99,7 +101,7 @@ def _regions(header: Dataset) -> tuple[list[Region], tuple[str, ...]]:
         )
         drawn.add(number)
         for contour in items(item, "ContourSequence"):
-            points = np.array([float(v) for v in contour.get("ContourData") or ()]).reshape(-1, 3)
+            points = _coordinates(contour.get("ContourData")).reshape(-1, 3)
             if not np.all(np.isfinite(points)):
                 raise ValueError("outline with NaN")
             kind = str(contour.get("ContourGeometricType", "")).strip().upper().replace("_", "")
@@ -114,6 +116,13 @@ def _regions(header: Dataset) -> tuple[list[Region], tuple[str, ...]]:
     if not others:
         return regions, ()
     return regions, (f"Points and open lines were left out, in: {_listed(others)}.",)
+
+
+def _coordinates(value: Any) -> NDArray[np.float64]:
+    """Numbers of ContourData; outlines too long for its type are stored as bytes (PS3.5 6.2.2)."""
+    if isinstance(value, bytes):
+        value = value.decode("ascii").strip("\0 ").split("\\")
+    return np.array([float(v) for v in value or ()])
 
 
 def _listed(names: list[str]) -> str:
@@ -134,7 +143,7 @@ def _own_grid(path: Path, regions: list[Region], target: Geometry) -> Geometry:
     """Grid in the planes of the outlines, as fine as the scan."""
     first = regions[0].outlines[0]
     # The normal is the direction in which the outline has no extent.
-    _, _, axes = np.linalg.svd(first - first.mean(axis=0))
+    _, _, axes = np.linalg.svd(first - first.mean(axis=0), full_matrices=False)
     normal, row = axes[2], axes[0]
     frame = np.stack([normal, np.cross(row, normal), row])
     points = np.concatenate([outline for region in regions for outline in region.outlines]) @ frame.T
