@@ -65,7 +65,7 @@ class Case:
 
     def arguments(self, *more: object, query: list[Path] | None = None) -> list[str]:
         words = ["segment", "--support", self.image, self.mask, "--query", *(query or [self.query])]
-        words += ["--out", self.out, "--weights", self.weights, "--device", "cpu", *more]
+        words += ["--out", self.out, "--weights", self.weights, "--device", "cpu", "--quick", *more]
         return [str(word) for word in words]
 
     def written(self) -> list[str]:

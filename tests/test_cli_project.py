@@ -43,7 +43,7 @@ def work(tmp_path, weights):
 def run(capsys):
     def _run(*arguments):
         with pytest.raises(SystemExit) as stop:
-            cli.main(["segment", "--device", "cpu", *map(str, arguments)])
+            cli.main(["segment", "--device", "cpu", "--quick", *map(str, arguments)])
         captured = capsys.readouterr()
         return stop.value.code or 0, captured.out, captured.err
 

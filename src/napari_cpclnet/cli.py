@@ -312,6 +312,9 @@ def evaluate(
             "axial."
         ),
     ] = "auto",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not register scans: what `segment --quick` does.")
+    ] = False,
     device: Device = "auto",
     resume: Annotated[
         bool,
@@ -336,6 +339,7 @@ def evaluate(
             keep_predictions=predictions,
             seed=seed,
             plane=plane,
+            align=not quick,
             device=device,
         )
         run_evaluation(cases, out, settings, weights=weights, resume=resume)

@@ -44,7 +44,7 @@ def cases(tmp_path: Path) -> tuple[Case, ...]:
 
 
 def settings(**changes: Any) -> EvaluationSettings:
-    return EvaluationSettings(**{"shots": (3,), "baselines": (), "device": "cpu", **changes})
+    return EvaluationSettings(**{"shots": (3,), "baselines": (), "device": "cpu", "align": False, **changes})
 
 
 def run(
@@ -337,7 +337,7 @@ class Slow(Oracle):
             file.write("x")
         return super().predict(support, query)
 
-settings = EvaluationSettings(shots=(1, 2, 3), supports=2, baselines=(), device="cpu")
+settings = EvaluationSettings(shots=(1, 2, 3), supports=2, baselines=(), device="cpu", align=False)
 for report in evaluate_predictors(read_cases({table!r}), settings, [Slow()], Path({out!r}), True):
     print(report.done, report.total, flush=True)
 """

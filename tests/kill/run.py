@@ -60,9 +60,28 @@ def commands(folder: Path) -> list[Command]:
     common = ["--weights", str(weights), "--device", "cpu"]
     image, label = save(folder / "ct.nii.gz", scan(1)), save(folder / "ct_label.nii.gz", mask())
     queries = [str(save(folder / f"query_{n}.nii.gz", scan(n, (5, 36, 44)))) for n in range(3)]
-    segment = ["segment", "--support", str(image), str(label), "--query", *queries, "--probabilities"]
+    segment = [
+        "segment",
+        "--support",
+        str(image),
+        str(label),
+        "--query",
+        *queries,
+        "--probabilities",
+        "--quick",
+    ]
     table = Table(folder / "cases").add("ann").add("bob", "MR", seed=1).add("cid", seed=2).write()
-    evaluate = ["evaluate", "--cases", str(table), "--shots", "1", "--baselines", "copy", "--predictions"]
+    evaluate = [
+        "evaluate",
+        "--cases",
+        str(table),
+        "--shots",
+        "1",
+        "--baselines",
+        "copy",
+        "--predictions",
+        "--quick",
+    ]
     (folder / "tiny.yaml").write_text(yaml.safe_dump({**SETTINGS, "steps": 6}))
     train = ["train", "--phantoms", "--device", "cpu"]
     outs = {name: folder / name for name in ("segment", "evaluate", "train")}

@@ -42,11 +42,13 @@ class NetworkPredictor:
     def __init__(self, segmenter: Segmenter, watch: Callable[[SliceResult], None] | None = None) -> None:
         self._segmenter = segmenter
         self._watch = watch
+        self.quick = False
 
     def predict(self, support: SupportSet, query: Volume) -> NDArray[Any]:
         """Post-processed labels of the whole scan."""
         self._segmenter.set_support(support)
-        for result in self._segmenter.predict(query):
+        found = self._segmenter.predict(query, align=False) if self.quick else self._segmenter.predict(query)
+        for result in found:
             if self._watch is not None:
                 self._watch(result)
         return self._segmenter.result().labels

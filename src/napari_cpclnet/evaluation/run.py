@@ -73,7 +73,9 @@ def make_segmenter(settings: EvaluationSettings, weights: Path | None = None) ->
     CpclnetError
         If weights or device cannot be used.
     """
-    wanted = SegmentationSettings(plane=settings.plane, device=settings.device, precision=settings.precision)
+    wanted = SegmentationSettings(
+        plane=settings.plane, align=settings.align, device=settings.device, precision=settings.precision
+    )
     return Segmenter(load_weights(weights), wanted)
 
 
@@ -207,6 +209,9 @@ def _run_task(
     folder: RunFolder,
 ) -> tuple[CaseResult, ...]:
     """Predict, open the truth, score, write."""
+    for predictor in predictors:
+        if isinstance(predictor, NetworkPredictor):  # the legacy protocol shows it slabs
+            predictor.quick = task.protocol == "legacy"
     if task.protocol != "same-volume":
         predictors = [p for p in predictors if p.name not in OF_THE_SAME_SCAN]
     query = neutral(task.query.read_image(), "query")

@@ -56,6 +56,10 @@ class EvaluationSettings(BaseModel):
         description="Plane in which the scans are sliced; auto: in which the support was painted, else across its "
         "thickest axis, else axial.",
     )
+    align: bool = Field(
+        default=True,
+        description="Register scans with the support's scans, as the tool does; never in the legacy protocol.",
+    )
     device: str = Field(default="auto", description="Computing device: auto, cpu, cuda, cuda:N or mps.")
     precision: Precision = Field(default="auto", description="Numeric precision: auto, fp32, bf16 or fp16.")
 

@@ -134,6 +134,7 @@ class Segmenter:
         start_slice: int | None = None,
         keep_probabilities: bool = False,
         locked: Corrections | None = None,
+        align: bool = True,
     ) -> Iterator[SliceResult]:
         """Segment a scan.
 
@@ -149,6 +150,8 @@ class Segmenter:
         locked : Corrections, optional
             Voxels that were set right in an earlier result: they stay, here and through post-processing. Where a
             slice of the support crosses them, the support's goes before.
+        align : bool
+            False leaves registration out, whatever the settings say.
 
         Returns
         -------
@@ -178,7 +181,7 @@ class Segmenter:
                 f"The corrections have shape {locked.mask.shape}, '{volume.name}' has {grid.shape}."
             )
         own = self._support.painted_on(volume)
-        aligns = self.settings.align and not own and can_align(self._support, volume)
+        aligns = align and self.settings.align and not own and can_align(self._support, volume)
         self._run = run = Run(
             scan,
             Painted.from_slices(own, locked),
@@ -227,16 +230,9 @@ class Segmenter:
         return self._run is not None and self._run.complete
 
     def result(self) -> Segmentation:
-        """Labels of the last prediction.
+        """Labels of the last prediction, post-processed if it was complete; painted slices exactly as painted.
 
-        Post-processed if it was complete; a cancelled one holds the finished slices as they were yielded, and all
-        corrected voxels.
-        Painted slices are exactly as painted.
-
-        Raises
-        ------
-        SupportError
-            If nothing was predicted.
+        A cancelled one holds the finished slices as they were yielded, and all corrected voxels.
         """
         run = self._last()
         labels = run.final_labels(self.settings.postprocessing).copy()
