@@ -32,7 +32,7 @@ with open("/proc/self/status") as file:
 def peak(case: Case, slices: int, *more: str) -> int:  # noqa: F811
     """Bytes of memory at the most, of the whole command on a scan of so many slices."""
     query = save(case.folder / f"query_{slices}.nii.gz", scan(slices, (slices, SIDE, SIDE)))
-    words = case.arguments("--overwrite", *more, query=[query])
+    words = case.arguments("--overwrite", "--quick", *more, query=[query])
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, *words], capture_output=True, text=True, timeout=600
     )

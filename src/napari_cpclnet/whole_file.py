@@ -38,15 +38,18 @@ def whole_file(path: Path, what: str) -> Iterator[Path]:
     OutputError
         If the folder or the file cannot be written; nothing is left behind, an older file stays.
     """
-    temporary = temporary_beside(path)
+    # in a folder of its own: libraries write under further names, and a killed one leaves them
+    making = temporary_beside(path, "")
+    temporary = making / f"part{_suffix(path)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
         try:
+            making.mkdir()
             yield temporary
             os.replace(temporary, path)
         finally:
-            temporary.unlink(missing_ok=True)
+            shutil.rmtree(making, ignore_errors=True)
     except (OSError, SafetensorError) as error:  # safetensors wraps errors of the disk in its own
         msg = f"Cannot write {what} to '{path}': {getattr(error, 'strerror', None) or error}."
         raise OutputError(msg) from error
@@ -54,11 +57,14 @@ def whole_file(path: Path, what: str) -> Iterator[Path]:
 
 def temporary_beside(path: Path, suffix: str | None = None) -> Path:
     """Hidden path in the folder of a file to be written; its name says which process writes it (see `sweep`)."""
-    # with the suffix, by which libraries choose a format, and without the name, which may be near the longest allowed
-    if suffix is None:
-        two = "".join(path.suffixes[-2:])
-        suffix = next((one for one in (two, path.suffix) if len(one) <= _LONGEST_SUFFIX), "")
+    suffix = _suffix(path) if suffix is None else suffix
     return path.with_name(f".cpclnet-{_MACHINE}-{os.getpid()}-{secrets.token_hex(4)}{suffix}")
+
+
+def _suffix(path: Path) -> str:
+    """Suffix by which libraries choose a format; without the name, which may be near the longest allowed."""
+    two = "".join(path.suffixes[-2:])
+    return next((one for one in (two, path.suffix) if len(one) <= _LONGEST_SUFFIX), "")
 
 
 @lru_cache(maxsize=256)

@@ -247,7 +247,7 @@ def rounds(kills: int, seed: int, names: list[str], say: Callable[[str], None]) 
             finish(command, command.first)
             lasts[command.name] = time.monotonic() - begun
             whole[command.name] = content(command.out)
-            changes[command.name] = 2 * len(whole[command.name])
+            changes[command.name] = len(whole[command.name])
             say(f"{command.name}: {lasts[command.name]:.1f} s, {len(whole[command.name])} files")
         done = turn = 0
         while done < kills:
