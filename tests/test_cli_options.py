@@ -147,3 +147,12 @@ def test_a_path_longer_than_any_is_one_short_sentence(
     assert done.stderr.startswith("Error: ")
     assert len(done.stderr) < 800
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_scans_are_registered_unless_it_is_to_be_quick(monkeypatch: pytest.MonkeyPatch, quick: bool) -> None:
+    jobs = []
+    monkeypatch.setattr("napari_cpclnet.cli_segment.run_segment", lambda job: jobs.append(job) or 0)
+    words = ["segment", "--support", "a", "m", "--query", "q", "--out", "o", *(["--quick"] if quick else [])]
+    assert CliRunner().invoke(cli.app, words).exit_code == 0
+    assert jobs[0].quick is quick

@@ -212,6 +212,7 @@ def segment(
             overwrite=overwrite,
             adapt=adapt,
             mask_place=mask_place,
+            quick=quick,
         )
         n_failed = run_segment(job)
         if n_failed:
