@@ -145,7 +145,7 @@ def test_the_network_can_be_adapted_to_the_support_first(case: Case, run: Run) -
     code, out, err = run(case.arguments("--adapt", "3", "--slices", "2,3", query=[case.image]))
     assert code == 0, err
     first, _second = out.splitlines()
-    assert first.startswith("Adapted to the support in 3 steps, ")
+    assert first.startswith("Fine-tuned on the support in 3 steps, ")
     result = sitk.GetArrayFromImage(sitk.ReadImage(str(case.out / "ct_labels.nii.gz")))
     np.testing.assert_array_equal(result[2:4], mask()[2:4])
 

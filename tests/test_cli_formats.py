@@ -62,7 +62,7 @@ def test_painted_slices_come_out_as_painted_in_every_format(
     words += ["--weights", weights, "--device", "cpu", "--format", output_format, "--probabilities"]
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 0, done.output
-    assert "by nearest neighbour" in done.stderr
+    assert "(nearest neighbour)" in done.stderr
     written = tmp_path / "out" / name
     assert str(written) in done.stdout
     grey = {"seg.nrrd": "nrrd", "mha": "mha"}.get(output_format, "nii.gz")

@@ -108,7 +108,7 @@ def test_a_file_that_is_called_like_the_sign_of_the_home_folder_is_found(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "~").write_text("no scan")
-    assert "Error: ~: is no image" in CliRunner().invoke(cli.app, ["info", "~"]).stderr
+    assert "Error: ~: unsupported file format" in CliRunner().invoke(cli.app, ["info", "~"]).stderr
 
 
 def test_slices_in_a_sentence_are_drawn_together() -> None:

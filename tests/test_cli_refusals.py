@@ -47,7 +47,7 @@ class TestWrongInput:
         save(case.mask, mask(), spacing=(2.0, 2.0, 4.0))
         code, _, err = run(case.arguments())
         assert code == 0
-        assert "nearest neighbour (spacing (4, 2, 2) against (5, 2, 2) mm" in err
+        assert "(nearest neighbour): spacing (4, 2, 2) against (5, 2, 2) mm" in err
 
     def test_mask_of_another_place(self, case: Case, run: Run) -> None:
         image = sitk.GetImageFromArray(mask())

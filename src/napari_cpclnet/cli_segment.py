@@ -165,11 +165,11 @@ def adapt_network(segmenter: Segmenter, support: SupportSet, steps: int) -> None
     from napari_cpclnet.training.adaptation import AdaptationSettings, adapt
 
     started = time.perf_counter()
-    with scan_progress("Adapting to the support") as progress:
+    with scan_progress("Fine-tuning on the support") as progress:
         (task,) = progress.task_ids
         for report in adapt(segmenter, support, AdaptationSettings(steps=steps)):
             progress.update(task, completed=report.step, total=report.total)
-    typer.echo(f"Adapted to the support in {steps} steps, {time.perf_counter() - started:.1f} s.")
+    typer.echo(f"Fine-tuned on the support in {steps} steps, {time.perf_counter() - started:.1f} s.")
 
 
 def read_supports(job: PaintedFiles) -> SupportSet:

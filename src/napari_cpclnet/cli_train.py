@@ -261,13 +261,15 @@ def _line(report: EpochReport) -> str:
     held_out = report.validation["dice"]
     return (
         f"Step {report.step}: loss {report.losses['total']:.3f}{dice}, held-out Dice {held_out:.3f}, "
-        f"{_duration(report.seconds_left)} left, {report.picture}"
+        f"{_left(report.seconds_left)}, {report.picture}"
     )
 
 
+def _left(seconds: float) -> str:
+    return "estimating…" if math.isnan(seconds) else f"{_duration(seconds)} left"
+
+
 def _duration(seconds: float) -> str:
-    if math.isnan(seconds):
-        return "unknown time"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 

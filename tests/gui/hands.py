@@ -81,7 +81,7 @@ class Hands:
 
     def open_panel(self) -> CPCLNetPanel:
         """Open the panel from the menu, as napari's users do."""
-        self.menu("Layers", "Segment", "CPCLNet").trigger()
+        self.menu("Layers", "Segment", "Few-shot segmentation").trigger()
         docks = self.viewer.window.dock_widgets.values()
         self.until(lambda: any(isinstance(dock, CPCLNetPanel) for dock in docks), "the panel opens")
         return next(dock for dock in docks if isinstance(dock, CPCLNetPanel))

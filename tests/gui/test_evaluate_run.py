@@ -123,7 +123,7 @@ def test_what_is_missing_is_said_before_anything_runs(viewer, quick):
     for text in ("", "many", "0", "101", "1;3"):
         quick.evaluate.settings.shots.setText(text)
         bar.press()
-        assert "Shots must be numbers" in message(quick)
+        assert "Support slices must be numbers" in message(quick)
     quick.evaluate.source.table.setChecked(True)
     bar.press()
     assert "Choose a cases table" in message(quick)

@@ -89,7 +89,7 @@ def test_the_table_says_the_same_after_opening(qtbot, panel, tmp_path):
     box.tree.picked.emit(panel.session.viewer.layers["mr"])
     assert box.use.isEnabled()
     box.give_back(whole_scan=True)
-    assert "Unlocked 3 voxels on mr" in panel.segment.bar.message.text()
+    assert "Released 3 voxels on mr" in panel.segment.bar.message.text()
 
 
 def test_volumes_are_those_of_the_labels_in_the_file(qtbot, panel, tmp_path):

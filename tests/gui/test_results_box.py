@@ -186,7 +186,7 @@ def test_where_a_class_seems_absent_it_is_said(qtbot):
     qtbot.addWidget(tree)
     found = ClassRow("spleen", (1, 2, 3), "0.0", None, True), ClassRow("liver", (1, 2, 3), "9.0", 0.9, False)
     tree.show_results([ResultRow("ct", "ct", "", found)])
-    assert tree.texts()[1:] == [("spleen", "0.0", "absent?"), ("liver", "9.0", "90 %")]
+    assert tree.texts()[1:] == [("spleen", "0.0", "possibly absent"), ("liver", "9.0", "90 %")]
     assert "does not seem to show spleen" in tree.topLevelItem(0).child(0).toolTip(0)
 
 
@@ -198,4 +198,4 @@ def test_shortcuts_are_bound_and_the_slice_in_view_becomes_support(viewer, panel
     panel.segment.results.use.click()
     assert viewer.layers["mr – painted slices"].data.any()
     assert panel.segment.bar.state is RunState.READY
-    assert "is support now" in panel.segment.bar.message.text()
+    assert "was added to the support" in panel.segment.bar.message.text()

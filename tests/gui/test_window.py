@@ -132,7 +132,7 @@ from napari_cpclnet.gui.panel import CPCLNetPanel
 assert isinstance(dock, CPCLNetPanel)
 assert dock.session.viewer is viewer
 (name,) = viewer.window.dock_widgets
-assert name.startswith("CPCLNet"), name
+assert name.startswith("Few-shot segmentation"), name
 app.commands.execute_command("napari-cpclnet.evaluate").result()
 assert dock.tabs.currentWidget() is dock.evaluate
 app.commands.execute_command("napari-cpclnet.train").result()

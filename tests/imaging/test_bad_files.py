@@ -226,7 +226,7 @@ def test_a_probability_map_in_scaled_whole_numbers_is_no_label_map(tmp_path: Pat
     smooth = np.linspace(0, 1, 8 * 20 * 20).reshape(8, 20, 20)
     path = tmp_path / "labels.nii.gz"
     save_as_int16(path, smooth)
-    with pytest.raises(ImageError, match="contains fractions"):
+    with pytest.raises(ImageError, match="contains non-integer values"):
         read_segmentation(path)
     assert not looks_like_labels(read_volume(path))
 

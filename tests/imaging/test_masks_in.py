@@ -59,7 +59,7 @@ def test_a_mask_on_other_voxels_is_brought_over_and_the_notes_say_so(tmp_path: P
     assert found.geometry == SCAN
     assert found.volume_ml()[2] == pytest.approx(6 * 6 * 6 * 2 / 1000)
     (note,) = found.notes
-    assert "the voxels of ct by nearest neighbour" in note
+    assert "resampled to the grid of ct (nearest neighbour)" in note
     with pytest.raises(GeometryError, match="another grid than ct: size"):
         read_segmentation(path, like=scan, resample=False)
 

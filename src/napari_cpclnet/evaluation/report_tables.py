@@ -17,7 +17,7 @@ _PHRASES = {
     "legacy": "painted, under the published protocol",
     "same-volume": "painted on the same scan",
 }
-_TITLES = {"honest": "Honest protocol", "legacy": "Legacy protocol", "same-volume": "Rest of the same scan"}
+_TITLES = {"honest": "Across patients", "legacy": "As published", "same-volume": "Rest of the same scan"}
 _COLUMNS = (
     ("median", "dice", "median", 2),
     ("worst decile", "dice", "worst_decile", 2),

@@ -75,7 +75,7 @@ class ClassBox(QWidget):
 
     def _fill_menu(self) -> None:
         self._menu.clear()
-        self._menu.addAction("Name of your own…", self.add_class)
+        self._menu.addAction("Custom class…", self.add_class)
         self._menu.addSeparator()
         left = [one for one in offered(preferences().classes) if self.session.book.value_of(one.name) is None]
         for preset in left[:OFFERED_AT_ONCE]:

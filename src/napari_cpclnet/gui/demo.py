@@ -39,7 +39,7 @@ def open_demo(scans: DemoScans, results: Sequence[Segmentation]) -> None:
 
     viewer = napari.Viewer(title="napari-cpclnet demo")
     fill_demo(viewer, scans, results)
-    viewer.window.add_dock_widget(CPCLNetPanel(viewer), name="CPCLNet", area="right")
+    viewer.window.add_dock_widget(CPCLNetPanel(viewer), name="Few-shot segmentation", area="right")
     napari.run()
 
 

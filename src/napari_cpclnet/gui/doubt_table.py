@@ -44,7 +44,7 @@ class DoubtTable(QTableWidget):
 
     def __init__(self) -> None:
         super().__init__(0, 4)
-        self.setHorizontalHeaderLabels(["Slice", "Class", "Doubt", "Scan"])
+        self.setHorizontalHeaderLabels(["Slice", "Class", "Uncertainty", "Scan"])
         self.horizontalHeaderItem(SLICE).setToolTip(OWN_COUNT)
         self.setToolTip(
             "Slices on which much of a class may be wrong, the worst first; painted slices never are.\n"

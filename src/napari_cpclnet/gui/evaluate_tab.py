@@ -71,7 +71,9 @@ class EvaluateTab(QWidget):
         column = QVBoxLayout(content)
         column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         column.setSpacing(SPACING)
-        column.addWidget(heading("1   Scans with truth", "What is labelled, and what it is compared with."))
+        column.addWidget(
+            heading("1   Scans with ground truth", "What is labelled, and what it is compared with.")
+        )
         column.addWidget(self.source)
         column.addWidget(
             heading("2   Protocol", "Who is support of whom, and what is run beside the network.")
@@ -128,7 +130,7 @@ class EvaluateTab(QWidget):
             self.control.export_report(Path(chosen))
 
 
-_LEGEND = tuple(zip(COLOURS.values(), ("found", "too much", "missed"), strict=True))
+_LEGEND = tuple(zip(COLOURS.values(), ("true positive", "false positive", "false negative"), strict=True))
 
 
 def _web(colour: tuple[float, float, float]) -> str:

@@ -74,8 +74,8 @@ class EvaluationBox(QWidget):
         self.protocol.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.protocol.setMinimumContentsLength(8)
         self.protocol.setToolTip(
-            "Honest: the support is another patient, every slice counts.\n"
-            "Legacy: the published protocol; it reads from the truth where the organ begins and ends.\n"
+            "Across patients: the support is another patient, every slice counts.\n"
+            "As published: the protocol of the paper; it reads from the ground truth where the organ begins and ends.\n"
             "Same volume: a few slices of a scan are given, the rest of it is scored."
         )
         self.shots = QLineEdit("5")
@@ -100,8 +100,8 @@ class EvaluationBox(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Protocol", self.protocol)
-        form.addRow("Shots", self.shots)
-        form.addRow("Supports", self.supports)
+        form.addRow("Support slices", self.shots)
+        form.addRow("Support scans per query", self.supports)
         form.addRow("Baselines", boxes)
         form.addRow("Folder", self.out)
 
@@ -135,5 +135,7 @@ def parse_shots(text: str) -> tuple[int, ...]:
     words = text.replace(",", " ").split()
     numbers = [int(word) for word in words if word.isdecimal()]
     if not words or len(numbers) < len(words) or not all(1 <= n <= MOST_SHOTS for n in numbers):
-        raise SettingsError(f"Shots must be numbers from 1 to {MOST_SHOTS}, like 5 or 1, 3, 5; not '{text}'.")
+        raise SettingsError(
+            f"Support slices must be numbers from 1 to {MOST_SHOTS}, like 5 or 1, 3, 5; not '{text}'."
+        )
     return tuple(dict.fromkeys(numbers))

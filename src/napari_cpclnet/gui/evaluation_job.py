@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 # Said again here because the evaluation room imports torch, and the panel must open at once.
 PROTOCOLS: dict[str, tuple[str, ...]] = {
-    "Honest: other patients": ("honest",),
-    "Legacy: as published": ("legacy",),
-    "Honest and legacy": ("honest", "legacy"),
+    "Across patients (recommended)": ("honest",),
+    "As published": ("legacy",),
+    "Across patients and as published": ("honest", "legacy"),
     "Same volume": ("same-volume",),
 }
 BASELINES = {

@@ -19,8 +19,8 @@ STEPS = (
     ("Run", "Every scan gets a labels layer that fills slice by slice, from the one in view outwards."),
     (
         "Look and correct",
-        "Paint over what is wrong in a result: it stays when you run again. <i>Use slice</i> makes the slice in view "
-        "one that teaches, and <i>Suggest</i> goes to the slice whose painting would help most.",
+        "Paint over what is wrong in a result: it stays when you run again. <i>Add to support</i> makes the slice in "
+        "view one that teaches, and <i>Suggest</i> goes to the slice whose painting would help most.",
     ),
 )
 
@@ -46,7 +46,7 @@ ODD = (
         "Its tooltip says why. Colour pictures and scans of several phases in one layer cannot be labelled.",
     ),
     (
-        "Nothing of mine gets lost",
+        "Is my work safe?",
         "Runs never change a layer that you painted, and Ctrl+Z takes strokes back.",
     ),
 )
@@ -84,9 +84,9 @@ def help_html(shortcuts: Mapping[str, str], muted: str, accent: str) -> str:
     <table cellspacing="0">{keys}</table>
     <p class="muted">They work wherever the focus is. The keys of napari's paint tools stay as they are: 2 paints, 1
     erases, 4 fills, [ and ] change the brush.</p>
-    <h3>Words</h3>
+    <h3>Glossary</h3>
     {words}
-    <h3>When something is odd</h3>
+    <h3>Troubleshooting</h3>
     {odd}
     <h3>Preferences</h3>
     <p><i>File &gt; Preferences &gt; CPCLNet</i> sets the device, the weights, the windows in which scans open, and

@@ -208,7 +208,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
                 if job.cancelled.is_set():
                     yield Cancelled()
                     return
-                yield Stage(f"Adapting to the painted slices, step {step} of {total}…")
+                yield Stage(f"Fine-tuning on the support, step {step} of {total}…")
         segmenter.set_support(painted)
         yield from machine.news()
     except Exception as error:  # noqa: BLE001 - the panel must hear of everything

@@ -68,8 +68,8 @@ class OptionsBox(QCollapsible):
             "Helps between CT scans; harms between MR scans and across modalities."
         )
         form.addRow("Weights", self.weights)
-        form.addRow("Adapt", self.adapt)
-        form.addRow("Clean up", self.post)
+        form.addRow("Fine-tune on support", self.adapt)
+        form.addRow("Post-processing", self.post)
         self._custom = QWidget()
         self._fill_custom()
         form.addRow(self._custom)
@@ -144,7 +144,7 @@ class OptionsBox(QCollapsible):
         for box in (self.largest, self.holes, self.refine):
             form.addRow(box)
             box.toggled.connect(self._on_change)
-        form.addRow("Smallest piece", self.minimum)
+        form.addRow("Min. component size", self.minimum)
         form.addRow("Close gaps", self.closing)
         for number in (self.minimum, self.closing):
             number.valueChanged.connect(self._on_change)

@@ -1,4 +1,4 @@
-"""The dock 'CPCLNet'."""
+"""The dock 'Few-shot segmentation'."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CPCLNetPanel(QWidget):
         self.tabs.addTab(self.train, "Train")
         self.tabs.setTabToolTip(1, "Let the network learn more, in the background and without labels.")
         self.tabs.addTab(self.evaluate, "Evaluate")
-        self.tabs.setTabToolTip(2, "Measure how good the labels are where the truth is known.")
+        self.tabs.setTabToolTip(2, "Evaluate segmentation where the ground truth is known.")
         self.help = HelpPage()
         self.tabs.addTab(self.help, "Help")
         self.tabs.setTabToolTip(3, "What to do first, and the shortcuts.")
@@ -94,7 +94,7 @@ def _show_tab(name: str) -> None:
     viewer = getattr(viewer, "__wrapped__", viewer)
     panel = next((w for w in viewer.window.dock_widgets.values() if isinstance(w, CPCLNetPanel)), None)
     if panel is None:
-        _, panel = viewer.window.add_plugin_dock_widget("napari-cpclnet", "CPCLNet")
+        _, panel = viewer.window.add_plugin_dock_widget("napari-cpclnet", "Few-shot segmentation")
     dock = panel.parentWidget()
     if dock is not None:
         dock.show()

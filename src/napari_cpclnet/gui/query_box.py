@@ -58,7 +58,7 @@ class QueryBox(QWidget):
         self.removing = _button("Remove", "Take the selected files off the list; nothing is deleted.")
         self.removing.clicked.connect(self._remove)
         self.folder = PathEdit(
-            "nowhere", "Folder where each result is saved as soon as it is done.", self._ask_results
+            "(off)", "Folder where each result is saved as soon as it is done.", self._ask_results
         )
         self.format = QComboBox()
         self.format.setToolTip("Format of the saved results.")
@@ -81,7 +81,7 @@ class QueryBox(QWidget):
         column.addLayout(buttons)
         saving = QHBoxLayout()
         saving.setSpacing(SPACING)
-        words = QLabel("Save to")
+        words = QLabel("Save results to")
         words.setToolTip(self.folder.edit.toolTip())
         saving.addWidget(words)
         saving.addWidget(self.folder, stretch=1)

@@ -72,9 +72,9 @@ def use_slice(session: Session) -> str:
     if labelled:  # a scan that is painted is not labelled by itself any more, but here it is refined
         session.tick_query(scan, True)
     session.publish_classes()
-    what = "marked as absent" if not picture.any() else "painted"
+    what = "marked as empty" if not picture.any() else "painted"
     where = slice_words(session.viewer, scan, axis, index).capitalize()
-    return f"{where} of {scan.name} is support now, {what} in '{labels.name}': press Run to use it."
+    return f"{where} of {scan.name} was added to the support, {what} in '{labels.name}': press Run to use it."
 
 
 def unlock_corrections(session: Session, *, whole_scan: bool) -> str:
@@ -98,7 +98,7 @@ def unlock_corrections(session: Session, *, whole_scan: bool) -> str:
     voxels = corrected.voxels
     back = unlock(result, corrected, session.steps)
     session.results.look_again(result)
-    said = [f"Unlocked {voxels:,} voxel{'' if voxels == 1 else 's'} on {where}: the next run is free there."]
+    said = [f"Released {voxels:,} voxel{'' if voxels == 1 else 's'} on {where}: the next run is free there."]
     if back:
         said.append(
             f"{back:,} as the last run left {'it' if back == 1 else 'them'} (Ctrl+Z takes that back)."

@@ -49,14 +49,15 @@ class ResultTree(QTreeWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setColumnCount(3)
-        self.setHeaderLabels(["Class", "ml", "Sure"])
+        self.setHeaderLabels(["Class", "ml", "Confidence"])
         self.headerItem().setToolTip(VOLUME, "Volume, with your corrections.")
-        self.headerItem().setToolTip(SURE, "Mean probability inside the answer.")
+        self.headerItem().setToolTip(SURE, "Mean probability inside the result.")
         for column in (VOLUME, SURE):
             self.headerItem().setTextAlignment(column, RIGHT)
         self.setToolTip(
             "What was found in each scan. Click to look at it.\n"
-            "Sure: mean probability inside the answer; 'absent?' where the scan seems not to show the organ."
+            "Confidence: mean probability inside the result; 'possibly absent' where the scan\n"
+            "seems not to show the organ."
         )
         self.setRootIsDecorated(False)
         self.setItemsExpandable(False)
@@ -120,7 +121,7 @@ class ResultTree(QTreeWidget):
 
 def _class_item(row: ClassRow) -> QTreeWidgetItem:
     sure = "–" if row.confidence is None else f"{100 * row.confidence:.0f} %"
-    item = QTreeWidgetItem([row.name, row.volume, "absent?" if row.seems_absent else sure])
+    item = QTreeWidgetItem([row.name, row.volume, "possibly absent" if row.seems_absent else sure])
     item.setIcon(NAME, swatch(row.color))
     for column in (VOLUME, SURE):
         item.setTextAlignment(column, RIGHT)

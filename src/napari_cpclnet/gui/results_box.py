@@ -71,13 +71,13 @@ class ResultsBox(QWidget):
         self.tree.picked.connect(self._show_scan)
         self.doubts = DoubtTable()
         self.doubts.picked.connect(self._go_to)
-        self.doubts_heading = QLabel("Doubtful slices")
+        self.doubts_heading = QLabel("Slices to review")
         self.doubts_heading.setObjectName("muted")
         self.doubts_heading.setToolTip(self.doubts.toolTip())
         self.use = QPushButton()
-        label(self.use, "Use slice", USE_SLICE)
+        label(self.use, "Add to support", USE_SLICE)
         self.use.setToolTip(
-            "Use the slice in view of the result, with your corrections, as a painted slice "
+            "Add the slice in view of the result, with your corrections, to the support "
             f"({printed(USE_SLICE)})."
         )
         self.use.clicked.connect(self.use_slice)
@@ -112,7 +112,7 @@ class ResultsBox(QWidget):
         column.addLayout(buttons)
 
     def _unlock_button(self) -> QPushButton:
-        self.unlock = QPushButton("Unlock  ▾")
+        self.unlock = QPushButton("Release edits  ▾")
         self.unlock.setObjectName("small")
         self.unlock.setToolTip(
             "Give corrected voxels back to the network: what you changed since the last run is as it found it\n"

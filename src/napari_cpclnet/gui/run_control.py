@@ -114,7 +114,7 @@ class RunControl(QObject):
             self._set_status(report.query, QueryState.RUNNING)
             self.progressed.emit()
         elif isinstance(report, SliceDone):
-            doing = self._which(report.query) + (", second look" if report.look > 1 else "")
+            doing = self._which(report.query) + (", second pass" if report.look > 1 else "")
             self.bar.show_slices(report.done, report.total, doing)
             if job.queries[report.query].layer is not None and not results.write(report):
                 self._skip(report.query)

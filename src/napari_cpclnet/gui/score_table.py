@@ -20,9 +20,9 @@ HEADERS = {
     "From → to": ("Painted scan, and the scan that was labelled after it.", 72),
     "Method": ("The network, or a baseline.", 68),
     "Dice": ("Overlap with the truth, 0 to 1.", 52),
-    "Surf.": ("Surface Dice at 2 mm: part of the two surfaces that agree, 0 to 1.", 52),
+    "NSD (2 mm)": ("Normalised surface Dice at 2 mm: part of the two surfaces that agree, 0 to 1.", 52),
     "HD95": ("95th percentile of the surface distance in mm.", 52),
-    "False": ("Predicted ml in slices without the organ.", 52),
+    "FP volume (ml)": ("False positive volume: predicted ml in slices without the organ.", 84),
     "s": ("Seconds of the prediction.", 48),
 }
 RESULT = Qt.ItemDataRole.UserRole

@@ -81,7 +81,9 @@ class SegmentTab(QWidget):
         column.setSpacing(SPACING)
         column.addWidget(self.first_steps)
         column.addWidget(self.project)
-        column.addWidget(heading("1   Support", "The scan you paint on, and what you painted."))
+        column.addWidget(
+            heading("1   Support (reference scan)", "The scan you paint on, and what you painted.")
+        )
         column.addWidget(self.support)
         column.addWidget(heading("2   Scans to label", "Scans that get labels, each on its own voxels."))
         column.addWidget(self.queries)

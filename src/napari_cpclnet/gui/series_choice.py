@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Listing, SeriesInfo
 
-COLUMNS = ("Series", "Modality", "Slices", "Size (z, y, x)", "Spacing (mm)", "Date", "Remarks")
+COLUMNS = ("Series", "Modality", "Slices", "Size (z, y, x)", "Spacing (mm)", "Date", "Notes")
 REMARKS = len(COLUMNS) - 1
 
 

@@ -27,8 +27,8 @@ WHAT = {
     IMPORT_MASK: "Import a mask of the support scan",
     NEXT_PAINTED: "Go to the next painted slice",
     COPY_ON: "Copy the class on this slice to the next slice",
-    MARK_ABSENT: "Mark this slice: none of the classes is on it",
-    USE_SLICE: "Use the slice in view of the result as a painted slice",
+    MARK_ABSENT: "Mark this slice empty: none of the classes is on it",
+    USE_SLICE: "Add the slice in view of the result to the support",
     SUGGEST: "Suggest the slice to paint next",
     SAVE_PROJECT: "Save the project (keep it)",
 }

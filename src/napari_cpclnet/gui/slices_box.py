@@ -55,16 +55,16 @@ class SlicesBox(QWidget):
         self.crossed.plane_wanted.connect(self.plane_wanted)
         self.next = self._button("Next", NEXT_PAINTED, self.next_painted, "Go to the next painted slice")
         self.copy = self._button(
-            "Copy on",
+            "Copy to next slice",
             COPY_ON,
             self.copy_on,
             "Copy the selected class of the slice in view to the next slice, as a start, and go there",
         )
         self.absent = self._button(
-            "Absent",
+            "Mark slice empty",
             MARK_ABSENT,
             self.mark_absent,
-            "Say that none of the classes is on the slice in view, or take it back",
+            "Mark the slice in view as empty: none of the classes is on it; once more takes it back",
         )
         self.removing = QPushButton("Remove")
         self.removing.setToolTip("Erase the selected slices of the list; Ctrl+Z brings the paint back.")

@@ -74,7 +74,7 @@ class SupportTree(QTreeWidget):
         self.setIconSize(QSize(PICTURE, PICTURE))
         self.setItemDelegate(_Delegate(self))
         self.setToolTip(
-            "Slices that teach the network, as it sees them: painted ones and ones marked 'absent'.\n"
+            "Slices that teach the network, as it sees them: painted ones and ones marked empty.\n"
             "Untick what it should not learn from. Click a slice to go there, a scan to paint on it."
         )
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -192,7 +192,7 @@ class SupportTree(QTreeWidget):
         )
         item.setCheckState(0, Qt.CheckState.Checked if entry.ticked else Qt.CheckState.Unchecked)
         item.setIcon(0, _icon(row.picture))
-        names = ", ".join(name for name, _ in row.classes) or "no class: marked as absent"
+        names = ", ".join(name for name, _ in row.classes) or "marked as empty: no class"
         if entry.crossed:
             names += "\nOnly strokes of another view cross it. Tick it if everything on it is painted."
         item.setToolTip(
@@ -283,7 +283,7 @@ class _Delegate(QStyledItemDelegate):
         if not row.classes:
             where = QRect(x, top + line, place.width(), line)
             painter.setPen(colors[1])
-            painter.drawText(where, Qt.AlignmentFlag.AlignVCenter, "∅  organ absent")
+            painter.drawText(where, Qt.AlignmentFlag.AlignVCenter, "∅  empty")
             return
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         named = True

@@ -203,7 +203,7 @@ class Supports:
             raise SupportError(f"'{pair.scan.name}' has no {plane} slice {index}.")
         if index in self.painted(pair, plane):
             raise SupportError(
-                f"Slice {index} of '{pair.scan.name}' is painted: remove the paint to mark it absent."
+                f"Slice {index} of '{pair.scan.name}' is painted: remove the paint to mark it empty."
             )
 
     def said(self, labels: Labels, plane: str, index: int) -> Said:

@@ -113,7 +113,12 @@ class TrainControl(QObject):
         elif isinstance(report, Ready):
             self.bar.set_network(report.device, report.weights)
         elif isinstance(report, Prepared):
-            self.bar.show_slices(report.done, report.total, report.what, unit="made")
+            self.bar.show_slices(
+                report.done,
+                report.total,
+                report.what,
+                unit="phantoms generated" if "phantom" in report.what else "prepared",
+            )
         elif isinstance(report, LeftOut):
             self._left_out.append(report.message)
             self.bar.show_message("\n".join(("Left out:", *self._left_out)))
@@ -135,7 +140,7 @@ class TrainControl(QObject):
             if not report.kept:
                 return "Stopped before the first step.", False
             where = f" at step {step}" if step else ""
-            return f"Stopped{where}. Start in the same folder goes on from there.", False
+            return f"Stopped{where}. Start in the same folder resumes it.", False
         if isinstance(report, Trained) and report.steps == 0:
             return "This run has made all its steps: raise their number, or choose another folder.", False
         return f"Done: {step} steps, the last {report.steps} in {duration(report.seconds)}.", False
@@ -151,7 +156,7 @@ class TrainControl(QObject):
             if waits:
                 self.bar.show_stage(waits)
             return
-        left = f"{duration(last.seconds_left)} left"
+        left = f"{duration(last.seconds_left)} left" if math.isfinite(last.seconds_left) else "estimating…"
         self.bar.show_slices(last.step, last.total, waits or left)
 
     def _on_finished(self) -> None:

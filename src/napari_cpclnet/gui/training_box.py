@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.gui.session import Session
 
 NO_SCANS, FOLDER, OPEN = "None", "A folder", "The open scans"
-RANDOM, FILE = "Random weights", "A weights file"
+RANDOM, FILE = "Random initialisation", "A weights file"
 BUNDLED_WORDS = "Bundled weights"
 STEPS, VALIDATE_EVERY = 1000, 100
 
@@ -33,7 +33,7 @@ class SourcesBox(QWidget):
         self.session = session
         self.phantoms = QCheckBox("Phantoms")
         self.phantoms.setToolTip(
-            "Bodies made on the fly, with organs that are known. Making them takes minutes, once per folder."
+            "Phantoms made on the fly, with organs that are known. Making them takes minutes, once per folder."
         )
         self.phantoms.setChecked(True)
         self.scans = _combo(
@@ -50,7 +50,7 @@ class SourcesBox(QWidget):
         self.form = form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Bodies", self.phantoms)
+        form.addRow("Synthetic data", self.phantoms)
         form.addRow("Scans", self.scans)
         form.addRow("", self.folder)
         form.addRow("", self.open)
@@ -124,7 +124,7 @@ class TrainingBox(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Folder", self.out)
         form.addRow(self.holds)
-        form.addRow("Begin with", self.start)
+        form.addRow("Initial weights", self.start)
         form.addRow("", self.file)
         form.addRow("Steps", self.steps)
         form.addRow("Validate every", self.every)
@@ -141,7 +141,7 @@ class TrainingBox(QWidget):
             self.steps.setValue(run.steps or STEPS)
             self.every.setValue(run.validate_every or VALIDATE_EVERY)
             self.holds.setText(
-                f"Holds a run at step {run.step}. Start goes on from there; more steps may be asked for."
+                f"Contains a run stopped at step {run.step}. Start resumes it; more steps may be asked for."
             )
         self._show()
         self.found.emit(run)

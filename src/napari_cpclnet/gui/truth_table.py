@@ -52,7 +52,7 @@ class TruthTable(QTableWidget):
         self._session = session
         self._choices: list[Choice] = []
         self._shown: list[tuple[object, ...]] = []
-        self.setHorizontalHeaderLabels(["Scan", "Truth", "Patient"])
+        self.setHorizontalHeaderLabels(["Scan", "Ground truth", "Patient"])
         self.setToolTip(
             "Tick scans whose labels are complete: they are support and query of one another.\n"
             "Organs are joined by the names of their classes. Double-click a patient to change it;\n"

@@ -64,7 +64,7 @@ def _wait_in(window: object, function: Callable[[], T], text: str) -> T:
             failed.append(error)
 
     dialog = QProgressDialog(text, "Cancel", 0, 0, window)
-    dialog.setWindowTitle("CPCLNet")
+    dialog.setWindowTitle("Few-shot segmentation")
     # No second file is opened meanwhile, and no layer changes under the reader's feet.
     dialog.setWindowModality(Qt.WindowModality.WindowModal)
     dialog.setMinimumDuration(SHOW_AFTER_MS)

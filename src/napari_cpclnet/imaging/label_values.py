@@ -79,7 +79,7 @@ def whole_numbers(
         into[...] = rounded
     if furthest > beside:
         raise ImageError(
-            f"{path}: contains fractions; a label map holds whole numbers (is it a probability map?)."
+            f"{path}: contains non-integer values; a label map holds whole numbers (is it a probability map?)."
         )
     if not furthest:
         return labels, ()

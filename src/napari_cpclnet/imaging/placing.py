@@ -49,7 +49,7 @@ def place(segmentation: Segmentation, target: Geometry, name: str) -> Segmentati
     notes = []
     if not _are_voxels_of(source, target):
         what = ", ".join(source.differences(target))
-        notes.append(f"Brought to the voxels of {name} by nearest neighbour ({what}).")
+        notes.append(f"Mask resampled to the grid of {name} (nearest neighbour): {what}.")
     share = share_outside(segmentation, target)
     notes += _outside(share, name)
     lost = sorted(set(_values(segmentation.labels)) - set(_values(moved)))

@@ -222,4 +222,4 @@ def unknown_kind(path: Path) -> str:
     if name.endswith((".img", ".raw")):
         return f"{path}: holds voxels without a header; open the header file beside it (.hdr, .nhdr or .mhd)."
     known = ", ".join([*READERS, ".dcm", *PICTURES])
-    return f"{path}: is no image this program reads; it reads {known}."
+    return f"{path}: unsupported file format; supported are {known}."
