@@ -103,7 +103,7 @@ class ResultsBox(QWidget):
         buttons = QGridLayout()
         buttons.setSpacing(SPACING)
         buttons.addWidget(self.use, 0, 0)
-        buttons.addWidget(self.suggest, 0, 1)
+        buttons.addWidget(self.suggest, 1, 0)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACING)

@@ -106,7 +106,6 @@ class SegmentTab(QWidget):
         self._refresh_soon = QTimer(self)
         self._refresh_soon.setSingleShot(True)
         self._refresh_soon.setInterval(0)
-        self._refresh_soon.timeout.connect(self._show_opened)
         self._refresh_soon.timeout.connect(self.refresh)
         self._plan_soon = QTimer(self)
         self._plan_soon.setSingleShot(True)
@@ -170,6 +169,7 @@ class SegmentTab(QWidget):
 
     def refresh(self) -> None:
         """Show the layers of the viewer and the choices of the session."""
+        self._show_opened()
         self.session.forget_removed()
         self._listen_to_names()
         self.support.refresh()

@@ -74,8 +74,10 @@ class SlicesBox(QWidget):
         grid = QGridLayout(self.buttons)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(SPACING)
-        for number, button in enumerate((self.next, self.copy, self.absent, self.removing)):
-            grid.addWidget(button, *divmod(number, 2))
+        grid.addWidget(self.next, 0, 0)
+        grid.addWidget(self.removing, 0, 1)
+        grid.addWidget(self.copy, 1, 0, 1, 2)  # whose words need the width
+        grid.addWidget(self.absent, 2, 0, 1, 2)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACING)
