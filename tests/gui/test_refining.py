@@ -61,7 +61,7 @@ def test_the_run_learns_from_the_slice(viewer, session):
 
 def test_a_slice_on_which_nothing_was_found_is_marked_absent(viewer, session):
     jump_to_slice(viewer, viewer.layers["mr"], 0, 6)
-    assert "absent" in use_slice(session)
+    assert "marked as empty" in use_slice(session)
     assert entry(session, "mr", 6).absent
     assert not viewer.layers["mr – painted slices"].data.any()
 

@@ -77,7 +77,7 @@ def test_other_formats_under_a_wrong_suffix(tmp_path: Path, capfd, suffix: str) 
 def test_text_under_a_picture_suffix(tmp_path: Path, capfd, suffix: str) -> None:
     path = tmp_path / f"letter{suffix}"
     path.write_text("hello world\n" * 40)
-    expect(path, "is no", capfd)
+    expect(path, "is no|unsupported file format", capfd)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -117,8 +117,8 @@ def test_values_that_are_no_numbers_are_refused(tmp_path: Path, capfd, value: fl
     ("array", "sentence"),
     [
         (np.array([[[0, 1, -1]]], np.int16), "negative"),
-        (np.array([[[0, 1, 0.5]]], np.float64), "fractions"),
-        (np.array([[[0, 1, 0.5]]], np.float32), "fractions"),
+        (np.array([[[0, 1, 0.5]]], np.float64), "non-integer"),
+        (np.array([[[0, 1, 0.5]]], np.float32), "non-integer"),
         (np.array([[[0, 1, 1e12]]], np.float64), "labels go up to"),
         (np.arange(3000, dtype=np.uint16).reshape(10, 15, 20), "looks like a scan"),
     ],

@@ -40,6 +40,8 @@ BASELINES = {
     "knn": "Nearest neighbours on the same encoder.",
     "intensity": "Intensity window and largest piece.",
     "registration": "Affine and B-spline label transfer; slow.",
+    "interpolation": "Same scan only: painted outlines interpolated between slices.",
+    "fill": "Same scan only: fill between slices.",
 }
 
 T = TypeVar("T")

@@ -46,11 +46,11 @@ def true_geometry(layer: Layer, shown: np.ndarray) -> Geometry | None:
     shown
         Matrix (4, 4) from index z, y, x to what napari calls world.
     """
-    from napari_cpclnet.imaging import Geometry
-
     affine = noted_affine(layer)
     if affine is None:
         return None
+    from napari_cpclnet.imaging import Geometry
+
     shape = tuple(int(n) for n in layer.data.shape)
     fitting = [one for one in _arrays(affine, shape) if _is_shown(one, shown, shape)]
     return Geometry.from_affine(shape, _TO_SAR @ fitting[0]) if fitting else None

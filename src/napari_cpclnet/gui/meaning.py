@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,8 @@ def meaning_of(book: QueryBook, source: QuerySource) -> Meaning | None:
         return noted["modality"], noted.get("unit", "")
     if refusal(source) or not isinstance(source.data, np.ndarray) or not source.data.size:
         return None
+    if "napari_cpclnet.imaging" not in sys.modules:
+        return None  # the panel opens at once; this is known as soon as anything was read or painted
     found = LayerScan.of(source).meaning()
     set_note(source, found)  # the values do not change, and looking takes time
     return found
