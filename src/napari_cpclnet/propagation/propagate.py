@@ -107,8 +107,8 @@ def propagating(
     if not shown:
         return
     empty = [i for i in masks if i not in shown]
-    extent = _extent(list(shown), empty, len(pictures), spacing, _radius(shown, spacing), settings.reach)
-    grid = WorkingGrid.around(shown, extent, spacing, settings.working_voxels)
+    reach = extent(list(shown), empty, len(pictures), spacing, radius(shown, spacing), settings.reach)
+    grid = WorkingGrid.around(shown, reach, spacing, settings.working_voxels)
     evidence = Evidence(grid, pictures, shown, empty)
     yield None
     strength = float(settings.grey_values and not evidence.flat)
@@ -117,7 +117,7 @@ def propagating(
         yield None
     weights = _weights(strength)
     scores = np.full((len(grid.slices), *evidence.distance[min(shown)].shape), -LIMIT, np.float32)
-    for indices in _stretches(grid.slices, evidence):
+    for indices in stretches(grid.slices, evidence):
         for part, columns in evidence.columns(indices):
             first = grid.slices.index(part[0])
             scores[first : first + len(part)] = np.clip(np.tensordot(weights, columns, (0, 1)), -LIMIT, LIMIT)
@@ -132,12 +132,13 @@ def propagating(
     yield ClassScores(grid, scores, strength)
 
 
-def _radius(shown: Mapping[int, NDArray[np.bool_]], spacing: tuple[float, float, float]) -> float:
+def radius(shown: Mapping[int, NDArray[np.bool_]], spacing: tuple[float, float, float]) -> float:
+    """Radius in mm of the circle of a class's largest painted area."""
     largest = max(np.count_nonzero(mask) for mask in shown.values())
     return float(np.sqrt(largest * spacing[1] * spacing[2] / np.pi))
 
 
-def _extent(
+def extent(
     shown: list[int],
     empty: list[int],
     count: int,
@@ -153,7 +154,7 @@ def _extent(
     return low, high
 
 
-def _stretches(slices: Iterable[int], evidence: Evidence) -> Iterator[list[int]]:
+def stretches(slices: Iterable[int], evidence: Evidence) -> Iterator[list[int]]:
     """Runs of slices that were not painted and have the same neighbours."""
     run: list[int] = []
     last = None
