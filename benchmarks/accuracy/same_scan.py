@@ -58,7 +58,9 @@ def markdown(rows: Sequence[Row], commit: str) -> str:
     """The table from the rows of `cases.csv`."""
     dice: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
     for row in rows:
-        dice[set_of(row), row["organ"], row["shots"], row["method"]].append(float(row["dice"] or 0.0))
+        if row["dice"] in ("", "nan"):  # every slice that shows it was painted
+            continue
+        dice[set_of(row), row["organ"], row["shots"], row["method"]].append(float(row["dice"]))
     sets: dict[str, list[str]] = defaultdict(list)
     for name, organ, _, _ in dice:
         if organ not in sets[name]:
