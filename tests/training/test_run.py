@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -172,7 +173,9 @@ def test_a_killed_run_goes_on_to_the_same_files(
     write_settings(tiny(), tmp_path / "tiny.yaml")
     for calls in [*files, 0]:
         command = [sys.executable, "-c", CHILD, str(out), str(calls), when, str(tmp_path / "tiny.yaml")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+        # as many threads as here: sums in another order differ in the last bits
+        environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250, env=environment)
         assert done.returncode == (-9 if calls else 0), done.stderr
     assert_same_run(whole[0], out)
 
