@@ -8,8 +8,16 @@ import pytest
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import CPCLNet
 from napari_cpclnet.model.prior_weights import load_prior_decoder
+from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.registration import RegistrationSettings
-from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SupportSet, alignment
+from napari_cpclnet.segmentation import (
+    PostprocessingSettings,
+    SegmentationSettings,
+    Segmenter,
+    SupportSet,
+    alignment,
+    postprocess,
+)
 from napari_cpclnet.segmentation.alignment import Alignment, _Carried, _trust, _voted, can_align
 from napari_cpclnet.segmentation.recognition import found_again
 
@@ -125,3 +133,17 @@ def test_a_network_that_recognises_nothing_is_not_asked(support) -> None:
     )
     assert len(again) == 1 and again[0] < 0.5
     assert isinstance(Alignment(load_prior_decoder()), Alignment)
+
+
+def test_classes_of_several_pieces_are_known_and_keep_them() -> None:
+    labels = np.zeros((6, 20, 20), np.uint8)
+    labels[1:5, 2:8, 2:8] = 1
+    labels[1:5, 12:18, 2:8] = 1
+    labels[1:5, 2:8, 12:18] = 2
+    labels[1, 15, 15] = 2  # a crumb
+    assert alignment.several_pieces(labels) == {1}
+    volume = Volume(np.zeros(labels.shape, np.float32), Geometry(labels.shape))
+    grid = ModelGrid.for_volume(volume, "axial", PreprocessingSettings())
+    tidy = postprocess(labels, volume, grid, PostprocessingSettings(), several={1})
+    assert np.array_equal(tidy == 1, labels == 1)
+    assert np.count_nonzero(tidy == 2) == 4 * 36

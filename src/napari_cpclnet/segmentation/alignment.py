@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_cpclnet.imaging.volume import fingerprint
 from napari_cpclnet.propagation import Propagation
@@ -54,6 +55,9 @@ _COST_SCALE = 0.05
 
 _DECODED_ERROR_MM = 4.0
 
+_ONE_PIECE = 0.85
+"""Share of a class that its largest piece has if it is of one piece; filled slices leave crumbs."""
+
 
 @dataclass(frozen=True, eq=False)
 class JoinedClass:
@@ -69,12 +73,15 @@ class JoinedClass:
         Above zero inside.
     means : str
         "network", "alignment", "both" or "none".
+    several : bool
+        Whether the class is of several pieces in the support, as vertebrae or both kidneys are.
     """
 
     place: int
     box: Box
     logits: NDArray[np.float16]
     means: Means
+    several: bool = False
 
     @classmethod
     def of(cls, place: int, decoded: DecodedPrior, means: Means) -> JoinedClass:
@@ -96,6 +103,7 @@ class _Carried:
     labels: NDArray[Any]
     cost: dict[int, float]
     cycle_mm: dict[int, float]
+    several: frozenset[int] = frozenset()
 
 
 class Alignment:
@@ -110,7 +118,7 @@ class Alignment:
     def __init__(self, decoder: PriorDecoder) -> None:
         self.decoder = decoder
         self._fields: OrderedDict[Any, Field] = OrderedDict()
-        self._filled: OrderedDict[Any, NDArray[Any]] = OrderedDict()
+        self._filled: OrderedDict[Any, tuple[NDArray[Any], frozenset[int]]] = OrderedDict()
 
     def joining(
         self,
@@ -169,7 +177,7 @@ class Alignment:
             one = yield from self._class(
                 query, axis, place, mask, error, trust, known, network_logits, 0.7 + 0.3 * place / len(values)
             )
-            joined.append(one)
+            joined.append(replace(one, several=any(value in c.several for c in carried)))
         return joined
 
     def _class(
@@ -210,7 +218,7 @@ class Alignment:
     def _carrying(
         self, scan: Volume, query: Volume, support: SupportSet, network: CPCLNet, device: torch.device
     ) -> Generator[float | _Carried, None, None]:
-        filled = yield from self._filling(scan, support)
+        filled, several = yield from self._filling(scan, support)
         key = (fingerprint(scan), fingerprint(query))
         if key not in self._fields:
             for report in registering(scan, query, RegistrationSettings(device=str(device)), network=network):
@@ -232,10 +240,12 @@ class Alignment:
             cost[value] = field.cost_of(region) if there else np.inf
             cycle[value] = field.cycle_of(region) if there else np.inf
             yield 0.97
-        yield _Carried(labels, cost, cycle)
+        yield _Carried(labels, cost, cycle, several)
 
-    def _filling(self, scan: Volume, support: SupportSet) -> Generator[float, None, NDArray[Any]]:
-        """Labels of a whole support scan, from its painted slices."""
+    def _filling(
+        self, scan: Volume, support: SupportSet
+    ) -> Generator[float, None, tuple[NDArray[Any], frozenset[int]]]:
+        """Labels of a whole support scan, from its painted slices; classes that are of several pieces there."""
         slices = [s for s in support.slices if s.volume is scan]
         key = (fingerprint(scan), tuple(sorted(s.content_hash() for s in slices)), tuple(support.classes))
         if key not in self._filled:
@@ -245,7 +255,8 @@ class Alignment:
             propagation = Propagation(scan, painted, axis, support.classes)
             for report in propagation.run():
                 yield 0.15 * report.done / report.total
-            self._filled[key] = propagation.result().labels
+            labels = propagation.result().labels
+            self._filled[key] = labels, several_pieces(labels)
             while len(self._filled) > _REMEMBERED:
                 self._filled.popitem(last=False)
         self._filled.move_to_end(key)
@@ -268,6 +279,7 @@ def stream_joined(
             break
     run.look_again()
     run.means = tuple(one.means for one in joined)
+    run.several = frozenset(int(run.values[one.place]) for one in joined if one.several)
     at_threshold = float(np.log(run.threshold / (1 - run.threshold)))
     axis = run.grid.axis
     rest = [a for a in range(3) if a != axis]
@@ -280,6 +292,18 @@ def stream_joined(
                 where = (one.place, one.box[rest[0]], one.box[rest[1]])
                 probabilities[where] = 1 / (1 + np.exp(-logits - at_threshold))
         yield run.add(index, probabilities)
+
+
+def several_pieces(labels: NDArray[Any]) -> frozenset[int]:
+    """Values of a label map (z, y, x) of which the largest piece is not nearly all."""
+    found = set()
+    for value, box in enumerate(ndimage.find_objects(labels), 1):
+        if box is not None:
+            pieces, _ = ndimage.label(labels[box] == value, np.ones((3, 3, 3)))
+            sizes = np.bincount(pieces.ravel())[1:]
+            if sizes.max() < _ONE_PIECE * sizes.sum():
+                found.add(value)
+    return frozenset(found)
 
 
 def can_align(support: SupportSet, query: Volume) -> bool:

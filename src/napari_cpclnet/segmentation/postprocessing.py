@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ def postprocess(
     grid: ModelGrid,
     settings: PostprocessingSettings,
     painted: Painted | None = None,
+    several: Collection[int] = (),
 ) -> NDArray[Any]:
     """Tidy a label map.
 
@@ -44,6 +46,8 @@ def postprocess(
         What to do.
     painted : Painted, optional
         Slices and voxels that come out as they are; a piece that holds such voxels of its class is never removed.
+    several : collection of int, optional
+        Classes of several pieces, of which all are kept.
 
     Returns
     -------
@@ -61,8 +65,9 @@ def postprocess(
             mask |= close_gaps(mask, settings.closing_mm, spacing) & (view == 0)
         anchors = _anchors(painted, labels.shape, box, mask)
         minimum = settings.minimum_ml / volume.geometry.voxel_ml
-        if settings.largest_component or minimum > 0:
-            mask = keep_pieces(mask, minimum, only_largest=settings.largest_component, anchors=anchors)
+        only_largest = settings.largest_component and value not in several
+        if only_largest or minimum > 0:
+            mask = keep_pieces(mask, minimum, only_largest=only_largest, anchors=anchors)
         if settings.fill_holes:
             mask |= fill_holes(mask, grid.axis) & ((view == 0) | (view == value))
         view[view == value] = 0

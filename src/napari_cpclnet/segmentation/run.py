@@ -95,6 +95,8 @@ class Run:
     """Foreground probabilities (C, H, W) of slices on the network's pixels, if they are wanted later."""
     means: tuple[str, ...] = ()
     """By what each class was found, once that is known: network, alignment, both or none."""
+    several: frozenset[int] = frozenset()
+    """Label values of classes that are of several pieces: not the largest alone is kept of them."""
     _look: int = field(init=False, default=1)
     _first_look: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(init=False, default=None)
     _final: NDArray[Any] | None = field(init=False, default=None)
@@ -160,7 +162,7 @@ class Run:
 
     def tidied(self, settings: PostprocessingSettings) -> NDArray[Any]:
         """Labels (z, y, x) found so far, post-processed."""
-        return postprocess(self.labels, self.volume, self.grid, settings, self.painted)
+        return postprocess(self.labels, self.volume, self.grid, settings, self.painted, self.several)
 
     def final_labels(self, settings: PostprocessingSettings) -> NDArray[Any]:
         """Post-processed labels (z, y, x) of a complete run, worked out once; else those found so far."""

@@ -109,7 +109,7 @@ def seems_absent(run: Run, c: int, count: int) -> bool:
     """
     if run.painted.shows(int(run.values[c])):
         return False
-    if run.means and run.means[c] in ("alignment", "none"):  # the network's first look says nothing of it
+    if run.means and run.means[c] != "network":  # its first look says nothing of what was carried over
         return count == 0 or bool(run.doubt[:, c].sum() > ABSENT * run.expected[:, c].sum())
     doubt, expected = run.first_look
     return count == 0 or bool(doubt[c] > ABSENT * expected[c])
