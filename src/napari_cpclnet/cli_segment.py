@@ -55,6 +55,14 @@ class SegmentJob:
     quick: bool = False
 
 
+_MEANS = {
+    "network": "the network",
+    "alignment": "alignment with the support",
+    "both": "the network and alignment with the support",
+    "none": "nothing",
+}
+
+
 class PaintedFiles(Protocol):
     """Painted scans and their masks, as parsed."""
 
@@ -319,7 +327,10 @@ def _label_one(
     summary = segmenter.summary()
     for one in summary.classes:
         if one.seems_absent:
-            typer.echo(f"Note on {target.name}: {one.name} seems to be absent.", err=True)
+            advice = "is probably not found: paint a slice of this scan, or look whether it is absent"
+            typer.echo(f"Note on {target.name}: {one.name} {advice}.", err=True)
+        elif one.means:
+            typer.echo(f"Note on {target.name}: {one.name} was found by {_MEANS[one.means]}.", err=True)
     voxel_ml = volume.geometry.voxel_ml if volume.calibrated else None
     axis = plane_axis(volume.geometry, segmenter.plane_of(volume))
     return Written(written, SummaryEntry.of(summary, axis, voxel_ml))

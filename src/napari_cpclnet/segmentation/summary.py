@@ -39,6 +39,9 @@ class ClassSummary:
         Mean probability inside the answer, 0 to 1; 0 if there is none.
     seems_absent : bool
         Whether the scan probably does not show it.
+    means : str
+        By what it was found in a scan that was aligned with the support: "network", "alignment", "both" or "none"; empty
+        in others.
     """
 
     value: int
@@ -46,6 +49,7 @@ class ClassSummary:
     ml: float
     confidence: float
     seems_absent: bool
+    means: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,10 @@ def summarise_run(run: Run, labels: NDArray[Any]) -> Summary:
     for c, (value, name) in enumerate(run.classes.items()):
         count = int(counts[value])
         confidence = float(sums[value]) / CERTAIN / count if count else 0.0
-        classes.append(ClassSummary(value, name, count * unit, confidence, seems_absent(run, c, count)))
+        means = run.means[c] if run.means else ""
+        classes.append(
+            ClassSummary(value, name, count * unit, confidence, seems_absent(run, c, count), means)
+        )
     return Summary(tuple(classes), doubtful_slices(run))
 
 
