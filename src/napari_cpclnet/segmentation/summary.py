@@ -40,8 +40,8 @@ class ClassSummary:
     seems_absent : bool
         Whether the scan probably does not show it.
     means : str
-        By what it was found in a scan that was aligned with the support: "network", "alignment", "both" or "none"; empty
-        in others.
+        By what it was found in a scan that was aligned with the support: "network", "alignment", "both" or "none";
+        empty in others.
     """
 
     value: int
