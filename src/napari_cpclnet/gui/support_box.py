@@ -69,7 +69,7 @@ class SupportBox(QWidget):
         self.scan = LayerCombo("Open a scan first")
         self.scan.setToolTip("The scan you paint on.")
         self.scan.chosen.connect(self._choose_scan)
-        self.labels = LayerCombo("No annotations on this scan yet")
+        self.labels = LayerCombo("None yet: press New")
         self.labels.setToolTip(
             "The layer with your painted slices; only layers on the scan's voxels are listed."
         )
@@ -79,7 +79,7 @@ class SupportBox(QWidget):
         form.setSpacing(SPACING)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Scan", self.scan)
-        form.addRow("Annotation layer", self.labels)
+        form.addRow("Annotation", self.labels)
 
         self.new = QPushButton()
         label(self.new, "New", NEW_LABELS)
