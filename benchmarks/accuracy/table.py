@@ -42,6 +42,8 @@ TITLES = {
     "Lumbar spine": ("vertebral bodies",),
     "Soft-tissue sarcoma": ("tumour",),
 }
+BASELINES = "copy,prototype"
+PROTOCOLS = ("honest", "legacy")
 Group = dict[str, Any]
 
 
@@ -69,8 +71,8 @@ def run(
     subprocess.run(command, check=True)
 
 
-def markdown(summary: dict[str, Any], commit: str) -> str:
-    """The README from a summary."""
+def markdown(summary: dict[str, Any], commit: str, words: str = "") -> str:
+    """The README from a summary; `words` are further options of the command."""
     facts = summary["facts"]
     groups = summary["groups"]
     methods = list(dict.fromkeys(g["method"] for g in groups))
@@ -79,7 +81,7 @@ def markdown(summary: dict[str, Any], commit: str) -> str:
         "# Accuracy on real scans",
         "",
         f"Date {facts['date']}, commit {commit}, weights {facts['weights']}, {facts['device']}. Written by "
-        "`python benchmarks/accuracy/table.py --out DIR`; not edited by hand.",
+        f"`python benchmarks/accuracy/table.py --out DIR{words}`; not edited by hand.",
         "",
         f"{shots} painted slices of one scan of one patient, all slices of a scan of another patient, one support "
         "per query and support modality. Support slices are chosen on the support alone, the query's labels are opened "
@@ -219,8 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data", type=Path, default=Path(os.environ.get("CPCLNET_TEST_DATA", DEFAULT_DATA)), help="test data"
     )
     parser.add_argument("--weights", type=Path, help="weights file; the bundled one if missing")
-    parser.add_argument("--baselines", default="copy,prototype", help="all, none or names")
-    parser.add_argument("--protocols", nargs="+", default=["honest", "legacy"])
+    parser.add_argument("--baselines", default=BASELINES, help="all, none or names")
+    parser.add_argument("--protocols", nargs="+", default=PROTOCOLS)
     parser.add_argument("--sets", nargs="+", choices=tuple(MAKERS), default=SETS, help="sets of scans")
     parser.add_argument("--no-run", action="store_true", help="only write the table")
     parser.add_argument("--readme", type=Path, default=HERE / "README.md", help="file to write")
@@ -232,9 +234,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         except subprocess.CalledProcessError as error:
             return int(error.returncode)
+    chosen = (("--sets", options.sets, SETS), ("--protocols", options.protocols, PROTOCOLS))
+    words = "".join(f" {name} {' '.join(given)}" for name, given, default in chosen if [*given] != [*default])
+    words += f" --baselines {options.baselines}" if options.baselines != BASELINES else ""
     summary = json.loads((options.out / "summary.json").read_text(encoding="utf-8"))
     temporary = options.readme.with_name(f".{options.readme.name}")
-    temporary.write_text(markdown(summary, current_commit()), encoding="utf-8")
+    temporary.write_text(markdown(summary, current_commit(), words), encoding="utf-8")
     os.replace(temporary, options.readme)
     print(f"Wrote {options.readme}")
     return 0
