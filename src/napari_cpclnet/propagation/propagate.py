@@ -238,7 +238,7 @@ class Propagation:
             raise SupportError("No slice shows a class: paint a class on at least one slice.")
         shape = self._pictures.shape
         self._labels = np.zeros(shape, np.min_scalar_type(max(self.classes)))
-        self._best = np.zeros(shape, np.float16)
+        self._best = np.zeros(shape, np.float32)
         self.strengths: dict[int, float] = {}
         """How much grey values counted for each class, from 0 to 1."""
 
@@ -281,5 +281,5 @@ class Propagation:
         """Probability of the label where there is one, (z, y, x); 255 is 1, 0 where there is none."""
         found = np.zeros(self._best.shape, np.uint8)
         inside = self._labels > 0
-        found[inside] = np.rint(255 / (1 + np.exp(-self._best[inside].astype(np.float32))))
+        found[inside] = np.rint(255 / (1 + np.exp(-self._best[inside])))
         return np.ascontiguousarray(np.moveaxis(found, 0, self.axis))

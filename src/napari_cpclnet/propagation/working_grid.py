@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,7 @@ def _thinned(kept: list[int], step: int) -> tuple[int, ...]:
     return tuple(sorted({*found, kept[-1]}))
 
 
+@lru_cache(maxsize=64)
 def _enlarging(size: int, factor: int) -> Map:
     """Weights (size * factor, size) of linear interpolation between the middles of working pixels."""
     places = np.clip((np.arange(size * factor) + 0.5) / factor - 0.5, 0, size - 1)
