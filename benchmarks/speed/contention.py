@@ -50,7 +50,8 @@ def write_scans(folder: Path) -> list[str]:
     write_volume(query, asked)
     slices = ",".join(str(index) for index in scans.painted_slices)
     options = ["--support", image, mask, "--slices", slices, "--query", asked, "--device", "cpu"]
-    return ["segment", *(str(option) for option in options)]
+    # Quick: registration has more to wait for, and three with threads that spin would take a quarter of an hour.
+    return ["segment", "--quick", *(str(option) for option in options)]
 
 
 def seconds_at_once(arguments: Sequence[str], count: int, way: str, folder: Path) -> list[float]:
@@ -98,8 +99,8 @@ def markdown(found: dict[tuple[str, int], list[list[float]]], load: str) -> str:
         f"{usable_cores()} cores, 1-minute load average at the start {load}. Written by `python "
         "benchmarks/speed/contention.py`; not edited by hand.",
         "",
-        f"Seconds of `segment` until the slowest of those that ran at once was done, median of {repetitions} (in "
-        "brackets: times one alone).",
+        "Seconds of `segment --quick` until the slowest of those that ran at once was done, median of "
+        f"{repetitions} (in brackets: times one alone).",
         "",
         f"| threads | {' | '.join(f'{count} at once' if count > 1 else 'alone' for count in counts)} |",
         f"|{' --- |' * (len(counts) + 1)}",

@@ -33,6 +33,7 @@ START_SECONDS = 120.0
 # Far more than a picture takes, even while the machine is busy; and what it takes by its size.
 LEAST_SECONDS = 8.0
 BYTES_PER_SECOND = 20_000_000
+# Said by the process when it has started, and of each request when it has read it.
 READY = b"\1"
 # A slice of a usual scan passes through a pipe of so many bytes in one piece, where the system makes it so wide.
 PIPE = 1 << 20
@@ -102,7 +103,7 @@ def _forget() -> None:
 
 
 class _RestingError(Exception):
-    """The process had nothing to do for long, and ended before it was asked."""
+    """The process ended before it read what it was asked: it had nothing to do for long, or was killed."""
 
 
 class _Worker:
@@ -141,11 +142,13 @@ class _Worker:
                     stream.close()
 
     def ask(self, request: dict[str, Any], path: Path, seconds: float) -> NDArray[Any]:
-        """Array that it makes of a file; _RestingError if it ended before it was asked."""
+        """Array that it makes of a file; _RestingError if it ended before it read the request."""
         data = json.dumps(request).encode("utf-8")
+        has_begun = False
         with self._deadline(seconds):
             try:
                 self._write(len(data).to_bytes(4, "big") + data)
+                has_begun = bool(self._read(len(READY)))
                 answer = json.loads(self._read(int.from_bytes(self._read(4), "big")))
                 if "refused" in answer:
                     raise ImageError(answer["refused"].replace(request["path"], str(path)))
@@ -153,7 +156,7 @@ class _Worker:
                 values = self._read(math.prod(shape) * dtype.itemsize)
             except (OSError, EOFError, ValueError) as error:
                 self.kill()
-                if self.process.returncode == 0:
+                if not has_begun and not self.late:  # no fault of the file
                     raise _RestingError from error
                 raise ImageError(self._end(path, seconds)) from error
         return np.frombuffer(values, dtype).reshape(shape)

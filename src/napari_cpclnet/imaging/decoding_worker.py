@@ -42,6 +42,8 @@ def main() -> None:
         if len(length) < 4:
             return
         request = json.loads(requests.read(int.from_bytes(length, "big")))
+        answers.write(READY)
+        answers.flush()
         _alarm(request["seconds"] + 2)  # its asker is the first to lose patience, unless it is dead
         answer, values = _answer(request)
         _alarm(0)
