@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.evaluation.cases import read_cases
 from napari_cpclnet.evaluation.protocols import choose_slices
 from napari_cpclnet.imaging import Volume
+from napari_cpclnet.imaging.cases import read_cases
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "accuracy"))
 

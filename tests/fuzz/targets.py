@@ -150,7 +150,7 @@ class Targets:
         one_sentence(lambda: Terminology(path)["liver"])
 
     def cases(self, data: bytes) -> None:
-        from napari_cpclnet.evaluation.cases import read_cases
+        from napari_cpclnet.imaging.cases import read_cases
 
         path = self._file(("cases.csv", "cases.yaml")[(data[:1] or b"\0")[0] % 2], data[1:])
         one_sentence(lambda: read_cases(path))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from napari_cpclnet.evaluation.baselines import BASELINE_NAMES, BaselineName, make_baseline
-from napari_cpclnet.evaluation.cases import Case, check_labels, read_cases
 from napari_cpclnet.evaluation.metrics import Scores, score
 from napari_cpclnet.evaluation.outputs import run_facts, write_outputs
 from napari_cpclnet.evaluation.predictors import NetworkPredictor, Predictor
-from napari_cpclnet.evaluation.protocols import Task, patient_folds, tasks
+from napari_cpclnet.evaluation.protocols import Task, tasks
 from napari_cpclnet.evaluation.results import CaseResult, append_results, read_results
 from napari_cpclnet.evaluation.run import (
     CaseReport,
@@ -18,6 +17,7 @@ from napari_cpclnet.evaluation.run import (
 )
 from napari_cpclnet.evaluation.settings import EvaluationSettings, ProtocolName
 from napari_cpclnet.evaluation.summary import summarise
+from napari_cpclnet.imaging.cases import Case, check_labels, patient_folds, read_cases
 
 __all__ = [
     "BASELINE_NAMES",

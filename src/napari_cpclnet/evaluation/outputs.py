@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from napari_cpclnet.evaluation.cases import Case
 from napari_cpclnet.evaluation.folder import REPORT, SUMMARY, read_folder
 from napari_cpclnet.evaluation.results import write_text
 from napari_cpclnet.evaluation.settings import EvaluationSettings
 from napari_cpclnet.evaluation.summary import summarise
+from napari_cpclnet.imaging.cases import Case
 from napari_cpclnet.threads import usable_cores
 
 _PACKAGES = ("napari-cpclnet", "torch", "monai", "SimpleITK", "numpy", "scipy")

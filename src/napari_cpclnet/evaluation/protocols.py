@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.evaluation.cases import Case
 from napari_cpclnet.evaluation.settings import EvaluationSettings, ProtocolName
 from napari_cpclnet.imaging import MODALITIES, Geometry, Modality, Plane, Volume, painted_plane, plane_axis
+from napari_cpclnet.imaging.cases import Case, patient_folds
 
 LEGACY_SHOTS = 3
 Areas = NDArray[np.int64]
@@ -128,38 +128,6 @@ def choose_slices(areas: Sequence[int] | Areas, shots: int) -> tuple[int, ...]:
         free = np.setdiff1d(shown, chosen)
         chosen.append(int(free[np.abs(free - place).argmin()]))
     return tuple(sorted(chosen))
-
-
-def patient_folds(
-    cases: Sequence[Case], folds: int, seed: int = 0
-) -> Iterator[tuple[tuple[Case, ...], tuple[Case, ...]]]:
-    """Patient-level splits for k-fold cross-validation.
-
-    Every patient is held out once. Which patients share a fold is drawn from `seed`, kind by kind (set of modalities
-    and organs), so that each fold has its share of every kind.
-
-    Yields
-    ------
-    (rest, held_out) : tuple of tuple of Case
-        What a model of this fold may learn from, and what it is judged on. No patient is in both.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer patients than folds.
-    """
-    of_patient: dict[str, list[Case]] = {}
-    for case in cases:
-        of_patient.setdefault(case.patient, []).append(case)
-    if not 2 <= folds <= len(of_patient):
-        raise ValueError(f"{folds} folds of {len(of_patient)} patients")
-    drawn = np.random.default_rng(seed).permutation(sorted(of_patient)).tolist()
-    kinds = {p: sorted((c.modality, *c.classes.values()) for c in found) for p, found in of_patient.items()}
-    order = sorted(drawn, key=lambda patient: kinds[patient])
-    for fold in range(folds):
-        out = set(order[fold::folds])
-        rest = tuple(case for case in cases if case.patient not in out)
-        yield rest, tuple(case for case in cases if case.patient in out)
 
 
 def fold_cases(cases: Sequence[Case], settings: EvaluationSettings) -> Iterator[tuple[Case, ...]]:

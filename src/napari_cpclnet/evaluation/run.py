@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from napari_cpclnet.errors import SettingsError, WeightsError
 from napari_cpclnet.evaluation.answers import Answer, neutral, predict_legacy, predict_task
 from napari_cpclnet.evaluation.baselines import OF_THE_SAME_SCAN, make_baseline
-from napari_cpclnet.evaluation.cases import Case
 from napari_cpclnet.evaluation.folder import PREDICTIONS, RunFolder, check_apart, make_folder
 from napari_cpclnet.evaluation.metrics import Mask, score
 from napari_cpclnet.evaluation.outputs import run_facts, write_outputs
@@ -30,6 +29,7 @@ from napari_cpclnet.evaluation.results import CaseResult
 from napari_cpclnet.evaluation.settings import EvaluationSettings
 from napari_cpclnet.folder_lock import only_here
 from napari_cpclnet.imaging import Plane, Segmentation, Volume, plane_axis, write_segmentation
+from napari_cpclnet.imaging.cases import Case
 from napari_cpclnet.model import choose_device, load_weights, weights_hash
 from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SliceResult
 

@@ -20,7 +20,9 @@ import yaml
 
 from napari_cpclnet.bounded import read_text, shown
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.imaging import MODALITIES, Modality, Segmentation, Volume, read_segmentation, read_volume
+from napari_cpclnet.imaging.labels import read_segmentation
+from napari_cpclnet.imaging.reading import read_volume
+from napari_cpclnet.imaging.volume import MODALITIES, Modality, Segmentation, Volume
 from napari_cpclnet.yaml_text import NotYamlError, load_yaml
 
 COLUMNS = ("patient", "modality", "image", "label", "classes")
@@ -129,6 +131,38 @@ def check_labels(cases: Sequence[Case]) -> None:
                 f"Line {case.line} of the cases table: label value {value} ({name}) is unknown; no label map that "
                 f"names it holds it ({case.label})."
             )
+
+
+def patient_folds(
+    cases: Sequence[Case], folds: int, seed: int = 0
+) -> Iterator[tuple[tuple[Case, ...], tuple[Case, ...]]]:
+    """Patient-level splits for k-fold cross-validation.
+
+    Every patient is held out once. Which patients share a fold is drawn from `seed`, kind by kind (set of modalities
+    and organs), so that each fold has its share of every kind.
+
+    Yields
+    ------
+    (rest, held_out) : tuple of tuple of Case
+        What a model of this fold may learn from, and what it is judged on. No patient is in both.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer patients than folds.
+    """
+    of_patient: dict[str, list[Case]] = {}
+    for case in cases:
+        of_patient.setdefault(case.patient, []).append(case)
+    if not 2 <= folds <= len(of_patient):
+        raise ValueError(f"{folds} folds of {len(of_patient)} patients")
+    drawn = np.random.default_rng(seed).permutation(sorted(of_patient)).tolist()
+    kinds = {p: sorted((c.modality, *c.classes.values()) for c in found) for p, found in of_patient.items()}
+    order = sorted(drawn, key=lambda patient: kinds[patient])
+    for fold in range(folds):
+        out = set(order[fold::folds])
+        rest = tuple(case for case in cases if case.patient not in out)
+        yield rest, tuple(case for case in cases if case.patient in out)
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
