@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from napari_cpclnet.imaging import decoding, read_volume
 ROOT = Path(__file__).parents[2]
 # Codecs in C that misbehave: ctypes' PyDLL keeps Python's lock, as some true ones do.
 WORKER = """
-import ctypes, os, sys
+import ctypes, os, sys, time
 import numpy as np
 from napari_cpclnet.imaging import decoding_worker as worker
 
@@ -27,6 +28,12 @@ def number(path, answer=7):
     print("codecs may print")
     os.write(2, b"and complain")
     return np.full((2, 3), answer, np.int16)
+
+def slow(path):
+    until = time.process_time() + 0.3
+    while time.process_time() < until:
+        pass
+    return np.zeros(3)
 
 def is_asked(requests, true=worker._is_asked):
     asked, mark = true(requests), os.path.join(os.path.dirname(__file__), "to rest")
@@ -43,6 +50,7 @@ worker.TASKS |= {
     "exit": lambda path: os._exit(3),
     "hang": lambda path: ctypes.PyDLL(None).sleep(1000),
     "hungry": lambda path: np.ones(1 << 40, np.uint8),
+    "slow": slow,
     "raise": lambda path: {}["what no codec should raise"],
 }
 worker.IDLE_SECONDS = 60.0
@@ -58,8 +66,9 @@ def codecs(tmp_path: Path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(decoding, "WORKER", "odd_worker")
     monkeypatch.setattr(decoding, "LEAST_SECONDS", 0.5)
+    monkeypatch.setattr(decoding, "_late", {})
     decoding.rest()
-    yield lambda task, **arguments: decoding.decoded(task, Path("scan.dcm"), 1000, **arguments)
+    yield lambda task, path=Path("scan.dcm"), **arguments: decoding.decoded(task, path, 1000, 0, **arguments)
     decoding.rest()
 
 
@@ -103,7 +112,25 @@ def test_the_next_file_is_read_after_one_that_breaks_a_codec(codecs, task: str, 
     assert time.monotonic() - started < 60  # the task hangs for 1000
     assert str(caught.value).startswith("scan.dcm: ")
     assert "\n" not in str(caught.value)
+    assert codecs("number", Path("next.dcm")).sum() == 42
+
+
+def test_many_slow_frames_are_waited_for_no_longer_than_one_that_hangs(codecs, monkeypatch) -> None:
+    monkeypatch.setattr(decoding, "LEAST_SECONDS", 1.0)
+    frames = itertools.count()
+    with pytest.raises(ImageError, match=r"^scan\.dcm: its pixels were not decoded within"):
+        [codecs("slow") for _ in zip(range(20), frames, strict=False)]
+    assert 2 <= next(frames) <= 6
+    with pytest.raises(ImageError, match="were not decoded within 1 s"):  # nobody waits for it again
+        codecs("number")
+    assert codecs("number", Path("other.dcm")).sum() == 42
+    monkeypatch.setattr(decoding, "FORGIVEN_AFTER", 0.0)
     assert codecs("number").sum() == 42
+
+
+def test_frames_that_take_what_is_due_to_their_size_may_be_many(codecs, monkeypatch) -> None:
+    for _ in range(5):
+        decoding.decoded("slow", Path("scan.dcm"), 1000, 10.0)
 
 
 @unix
@@ -136,10 +163,10 @@ import sys
 from pathlib import Path
 from napari_cpclnet.imaging import decoding
 decoding.WORKER, decoding.LEAST_SECONDS = "odd_worker", 0.5
-print(int(decoding.decoded("pid", Path("a"), 0)[0]), flush=True)
+print(int(decoding.decoded("pid", Path("a"), 0, 0)[0]), flush=True)
 if sys.argv[1] == "busy":
     decoding._Worker._read = lambda self, *_: __import__("time").sleep(1000)  # it waits for ever
-    decoding.decoded("hang", Path("a"), 0)
+    decoding.decoded("hang", Path("a"), 0, 0)
 sys.stdin.read()
 """
 
@@ -168,16 +195,16 @@ import os
 from pathlib import Path
 from napari_cpclnet.imaging import decoding
 decoding.WORKER = "odd_worker"
-pids = [int(decoding.decoded("pid", Path("a"), 0)[0])]
+pids = [int(decoding.decoded("pid", Path("a"), 0, 0)[0])]
 child = os.fork()
-pids.append(int(decoding.decoded("pid", Path("a"), 0)[0]))
+pids.append(int(decoding.decoded("pid", Path("a"), 0, 0)[0]))
 if child == 0:
     assert pids[0] != pids[1]
     decoding.rest()
     os._exit(7)
 assert pids[0] == pids[1]
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-assert int(decoding.decoded("pid", Path("a"), 0)[0]) == pids[0]
+assert int(decoding.decoded("pid", Path("a"), 0, 0)[0]) == pids[0]
 """
 
 

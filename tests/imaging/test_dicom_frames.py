@@ -170,7 +170,7 @@ def without_pydicom(monkeypatch) -> None:
     """Decode in this process, where pydicom is made to have no decoder."""
     monkeypatch.setattr(
         "napari_cpclnet.imaging.dicom_pixels.decoded",
-        lambda _, path, __, **frame: decode_frame(path, **frame),
+        lambda _, path, *__, **frame: decode_frame(path, **frame),
     )
     monkeypatch.setattr("napari_cpclnet.imaging.dicom_codecs._pydicom_decodes", lambda _: False)
 

@@ -2,7 +2,8 @@
 
 A damaged or hostile file can make such a codec crash, hang or ask for all memory. Here that costs one sentence about
 one file, and the next file gets a new process. The process is started once, stays warm, ends when it has nothing to
-do, and does not outlive this one.
+do, and does not outlive this one. What a file took too long is added up over its frames and over the calls that look at
+it, so that many slow frames are no longer a wait than one that hangs.
 """
 
 from __future__ import annotations
@@ -30,9 +31,12 @@ from napari_cpclnet.errors import ImageError
 WORKER = "napari_cpclnet.imaging.decoding_worker"
 # For the start of Python and its libraries on a slow machine.
 START_SECONDS = 120.0
-# Far more than a picture takes, even while the machine is busy; and what it takes by its size.
+# How long all frames of a file may take beyond what is due to them: far more than any takes while the machine is busy.
 LEAST_SECONDS = 8.0
-BYTES_PER_SECOND = 20_000_000
+# Work of the processor that counts as too much is more than is due by this.
+SLACK_SECONDS = 0.25
+# After so long a file is tried anew, as if nobody had looked at it.
+FORGIVEN_AFTER = 60.0
 # Said by the process when it has started, and of each request when it has read it.
 READY = b"\1"
 # A slice of a usual scan passes through a pipe of so many bytes in one piece, where the system makes it so wide.
@@ -40,9 +44,11 @@ PIPE = 1 << 20
 
 _lock = threading.Lock()
 _worker: _Worker | None = None
+# Files that took too long, for how long, and when that was.
+_late: dict[str, tuple[float, float]] = {}
 
 
-def decoded(task: str, path: Path, size: int, **arguments: Any) -> NDArray[Any]:
+def decoded(task: str, path: Path, size: int, due: float, **arguments: Any) -> NDArray[Any]:
     """Array that a task of `decoding_worker` makes of a file.
 
     Parameters
@@ -52,7 +58,9 @@ def decoded(task: str, path: Path, size: int, **arguments: Any) -> NDArray[Any]:
     path
         The file.
     size
-        Bytes that its array should have, from which follows how long it may take.
+        Bytes that its array should have.
+    due
+        Seconds that decoding takes at most if nothing is wrong with it.
     arguments
         What the task needs to know besides, as it can stand in JSON.
 
@@ -64,26 +72,29 @@ def decoded(task: str, path: Path, size: int, **arguments: Any) -> NDArray[Any]:
     global _worker
     # The other process stays in the folder in which it was started.
     request = {"task": task, "path": os.path.abspath(path), "size": size, "arguments": arguments}
-    request["seconds"] = seconds = LEAST_SECONDS + size / BYTES_PER_SECOND
     with _lock:
+        request["seconds"] = seconds = max(_left(path), due)
         for _ in range(2):  # it may have gone to rest just now
             if _worker is not None and _worker.process.poll() is not None:
                 _worker.kill()  # it has ended already; its pipes have not
                 _worker = None
             if _worker is None:
                 _worker = _Worker(path)
+            asked = _worker
             try:
-                return _worker.ask(request, path, seconds)
+                return asked.ask(request, path, seconds)
             except _RestingError:
                 _worker = None
             except ImageError:
-                if _worker.process.poll() is not None:
+                if asked.process.poll() is not None:
                     _worker = None
                 raise
             except BaseException:  # an interrupted answer would be taken for the next one's
-                _worker.kill()
+                asked.kill()
                 _worker = None
                 raise
+            finally:
+                _count(path, asked.took, due)
         raise ImageError(f"{path}: the process that decodes pixels does not start; restart the program.")
 
 
@@ -94,6 +105,31 @@ def rest() -> None:
         if _worker is not None:
             _worker.kill()
         _worker = None
+
+
+def _left(path: Path) -> float:
+    """Seconds that a file may still take beyond what is due; ImageError if there are none."""
+    now = time.monotonic()
+    for one in [one for one, (_, last) in _late.items() if now - last > FORGIVEN_AFTER]:
+        del _late[one]
+    spent, _ = _late.get(os.path.abspath(path), (0.0, now))
+    if spent >= LEAST_SECONDS:
+        raise ImageError(_too_slow(path, LEAST_SECONDS))
+    return LEAST_SECONDS - spent
+
+
+def _count(path: Path, took: float, due: float) -> None:
+    if took - due > SLACK_SECONDS:
+        spent, _ = _late.get(os.path.abspath(path), (0.0, 0.0))
+        _late[os.path.abspath(path)] = spent + took - due, time.monotonic()
+
+
+def _too_slow(path: Path, seconds: float) -> str:
+    return _damaged(path, f"were not decoded within {seconds:.2g} s")
+
+
+def _damaged(path: Path, what: str) -> str:
+    return f"{path}: its pixels {what}, so they are damaged; export it again without compression, or leave it out."
 
 
 def _forget() -> None:
@@ -108,6 +144,7 @@ class _RestingError(Exception):
 
 class _Worker:
     def __init__(self, path: Path) -> None:
+        self.took = 0.0
         # The same packages as here, and none from the folder that the user happens to be in.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
         try:
@@ -142,14 +179,19 @@ class _Worker:
                     stream.close()
 
     def ask(self, request: dict[str, Any], path: Path, seconds: float) -> NDArray[Any]:
-        """Array that it makes of a file; _RestingError if it ended before it read the request."""
+        """Array that it makes of a file; _RestingError if it ended before it read the request.
+
+        ``took`` has the seconds of the processor for that, or those that were waited for nothing; infinite if it was
+        too late.
+        """
         data = json.dumps(request).encode("utf-8")
-        has_begun = False
+        has_begun, self.took, began = False, 0.0, time.monotonic()
         with self._deadline(seconds):
             try:
                 self._write(len(data).to_bytes(4, "big") + data)
                 has_begun = bool(self._read(len(READY)))
                 answer = json.loads(self._read(int.from_bytes(self._read(4), "big")))
+                self.took = answer["took"]
                 if "refused" in answer:
                     raise ImageError(answer["refused"].replace(request["path"], str(path)))
                 dtype, shape = np.dtype(answer["dtype"]), tuple(answer["shape"])
@@ -158,6 +200,7 @@ class _Worker:
                 self.kill()
                 if not has_begun and not self.late:  # no fault of the file
                     raise _RestingError from error
+                self.took = math.inf if self.late else time.monotonic() - began
                 raise ImageError(self._end(path, seconds)) from error
         return np.frombuffer(values, dtype).reshape(shape)
 
@@ -205,14 +248,12 @@ class _Worker:
     def _end(self, path: Path, seconds: float) -> str:
         code = self.process.returncode
         if self.late:
-            what = f"were not decoded within {seconds:.0f} s"
-        else:
-            reason = f"exit code {code}"
-            if code < 0:
-                with suppress(ValueError):
-                    reason = signal.Signals(-code).name
-            what = f"made their decoder crash ({reason})"
-        return f"{path}: its pixels {what}, so they are damaged; export it again without compression, or leave it out."
+            return _too_slow(path, seconds)
+        reason = f"exit code {code}"
+        if code < 0:
+            with suppress(ValueError):
+                reason = signal.Signals(-code).name
+        return _damaged(path, f"made their decoder crash ({reason})")
 
 
 def _widen(pipe: Any) -> None:

@@ -24,6 +24,9 @@ LARGEST_SCALE = 1e15
 # Bytes of a pixel at most, and how much a codec packs: what a header says beyond that is not believed.
 LARGEST_PIXEL = 4
 BEST_RATIO = 200
+# How much a slice with content is packed, and how fast the slowest codec unpacks it on a slow machine.
+USUAL_RATIO = 20
+BYTES_PER_SECOND = 20_000_000
 
 
 def rescaled(frame: Frame) -> Picture:
@@ -138,11 +141,12 @@ def _stored(frame: Frame) -> NDArray[Any]:
     """Values as stored: native ones are at a known place of the file; compressed ones need a codec."""
     if frame.syntax not in (*NATIVE, DeflatedExplicitVRLittleEndian):
         rows, columns = frame.size
-        size = min(rows * columns * LARGEST_PIXEL, frame.path.stat().st_size * BEST_RATIO)
+        promised, packed = rows * columns * LARGEST_PIXEL, frame.path.stat().st_size
         return decoded(
             "frame",
             frame.path,
-            size,
+            min(promised, packed * BEST_RATIO),
+            min(promised, packed * USUAL_RATIO // frame.n_frames) / BYTES_PER_SECOND,
             index=frame.index,
             n_frames=frame.n_frames,
             syntax=frame.syntax,

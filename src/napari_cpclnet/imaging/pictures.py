@@ -22,6 +22,7 @@ from napari_cpclnet.imaging.limits import check_memory, grant_memory
 # Deflate packs 1032 to 1 at best; the rarer encodings of TIFF more, but never a real scan.
 BEST_TIFF_RATIO = 5000
 USUAL_RATIO = 20
+BYTES_PER_SECOND = 20_000_000
 # Bytes of a pixel in its mode, in red, green, blue and opacity, and as an array.
 MOST_BYTES = 24
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
@@ -56,7 +57,8 @@ def read_picture(path: Path, *, as_labels: bool = False) -> NDArray[Any]:
     with open_image(path):
         pass
     # What it unpacks to is not known yet; the size of a file tells how long it may take.
-    return decoded("picture", path, path.stat().st_size * USUAL_RATIO, as_labels=as_labels)
+    size = path.stat().st_size * USUAL_RATIO
+    return decoded("picture", path, size, size / BYTES_PER_SECOND, as_labels=as_labels)
 
 
 def decode_picture(path: Path, *, as_labels: bool = False) -> NDArray[Any]:
