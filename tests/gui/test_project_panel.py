@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from napari_cpclnet.gui.options import Options
 from napari_cpclnet.gui.project_places import recent_projects, unsaved_work
 from napari_cpclnet.gui.project_row import CANCEL, LOOK, OPEN
+from napari_cpclnet.gui.run_bar import RunState
 from napari_cpclnet.imaging import read_volume, write_volume
-from napari_cpclnet.project import read_project
+from napari_cpclnet.project import absolute_path, read_project
 
 from .doubles import add_volume, factory, make_volume
 
@@ -267,3 +269,37 @@ def test_the_menu_lists_recent_projects_and_unsaved_work(qtbot, panel, tmp_path)
     row.fill_menu()
     texts = [action.text() for action in row.menu.actions() if action.text()]
     assert texts == ["work", "Unsaved work, 2026-01-02 03:04", "Save as…"]
+
+
+@pytest.mark.parametrize("answer", ["Save in the project's folder", "Save there", "Cancel"])
+def test_a_folder_for_results_outside_the_project_is_agreed_to_first(
+    qtbot, viewer, panel, tmp_path, monkeypatch, answer
+):
+    folder, outside, control = tmp_path / "work", tmp_path / "elsewhere", control_of(panel)
+    save_to(qtbot, panel, folder)
+    viewer.layers.clear()
+    project = json.loads((folder / "project.json").read_text())
+    project["settings"]["output"] = "../elsewhere"
+    (folder / "project.json").write_text(json.dumps(project))
+    said = []
+    panel.segment.project.message.connect(lambda text, _is_error: said.append(text))
+    qtbot.waitUntil(lambda: not control._saving, timeout=30_000)
+    with qtbot.waitSignal(panel.segment.project.opened, timeout=30_000):
+        control.open(folder)
+    assert any(f"wants its results in {outside}" in text for text in said)
+    assert panel.session.queries.save_to.folder == folder / "results"
+    panel.session.tick_query(viewer.layers["ct"], True)
+    panel.segment.refresh()
+    asked = []
+    monkeypatch.setattr(panel.segment.control, "ask", lambda text, _: asked.append(text) or answer)
+    panel.segment.bar.press()
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=30_000)
+    assert len(asked) == 1
+    assert str(outside) in asked[0]
+    found = {place for place in (outside, folder / "results") if list(place.glob("ct_labels*"))}
+    wanted = {"Save there": {outside}, "Cancel": set()}.get(answer, {folder / "results"})
+    assert found == wanted
+    control.save()
+    qtbot.waitUntil(lambda: control.is_saved, timeout=30_000)
+    chosen = absolute_path(read_project(folder).settings.output, folder)
+    assert chosen == (folder / "results" if found == {folder / "results"} else outside)

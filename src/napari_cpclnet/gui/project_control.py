@@ -244,7 +244,12 @@ class ProjectControl(QObject):
         self.clock.begun()
         if own:
             places.remember_project(opened.folder)
-        self.message.emit("\n".join(opened.problems), bool(opened.problems))
+        said = list(opened.problems)
+        if (outside := self.session.queries.outside) is not None:
+            said.append(
+                f"The project wants its results in {outside}, outside its folder: a run asks before it saves there."
+            )
+        self.message.emit("\n".join(said), bool(opened.problems))
         self.opened.emit()
         self.state_changed.emit()
 

@@ -151,7 +151,7 @@ class ProjectKeeper:
                 "adapt": options.adapt,
                 "align": options.align,
                 "postprocessing": None if post is None else vars(post),
-                "output": session.queries.save_to.folder,
+                "output": session.queries.outside or session.queries.save_to.folder,
                 "output_format": session.queries.save_to.suffix.removeprefix("."),
             },
             weights=options.weights,

@@ -22,6 +22,8 @@ from napari_cpclnet.gui.supports import SupportPair
 from napari_cpclnet.gui.view import show_scan
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari.layers import Image, Labels
 
     from napari_cpclnet.gui.queries import QuerySource
@@ -79,7 +81,7 @@ def restore(session: Session, keeper: ProjectKeeper, opened: Opened, *, own: boo
                 if query.saved is not None:
                     saved = absolute_path(query.saved, folder)
                     session.queries.set_status(file, QueryState.DONE, saved=saved)
-    session.queries.save_to = _save_to(opened)
+    session.queries.save_to, session.queries.outside = _save_to(opened, own=own)
     keeper.opened(
         folder,
         own=own,
@@ -111,14 +113,21 @@ def options_of(session: Session, opened: Opened) -> Options:
     )
 
 
-def _save_to(opened: Opened) -> SaveTo:
-    """Where the project's results are saved; a format that only the command line writes is no choice here."""
-    from napari_cpclnet.project import absolute_path
+def _save_to(opened: Opened, *, own: bool) -> tuple[SaveTo, Path | None]:
+    """Where the project's results are saved, and where it wants them if that is outside its folder.
+
+    Who sent the project may have named any folder, so that nothing is saved outside before the user agrees; what was
+    not saved yet comes from this user. A format that only the command line writes is no choice here.
+    """
+    from napari_cpclnet.project import RESULTS, absolute_path, is_inside
 
     settings = opened.project.settings
-    folder = None if settings.output is None else absolute_path(settings.output, opened.folder)
     suffix = f".{settings.output_format}"
-    return SaveTo(folder, suffix if suffix in SAVE_SUFFIXES else SaveTo().suffix)
+    suffix = suffix if suffix in SAVE_SUFFIXES else SaveTo().suffix
+    folder = None if settings.output is None else absolute_path(settings.output, opened.folder)
+    if folder is None or not own or is_inside(folder, opened.folder):
+        return SaveTo(folder, suffix), None
+    return SaveTo(opened.folder / RESULTS, suffix), folder
 
 
 def _put_result(session: Session, source: QuerySource, layer: Labels | None, entry: QueryEntry) -> None:

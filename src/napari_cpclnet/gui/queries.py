@@ -88,11 +88,16 @@ class SaveTo:
 
 @dataclass
 class QueryBook:
-    """Files to label, which scans are ticked, and their states; ``suggested``: a folder for the results."""
+    """Files to label, which scans are ticked, and their states.
+
+    ``suggested``: a folder for the results; ``outside``: the one that an opened project names outside its own folder,
+    to be agreed to before anything is saved there.
+    """
 
     files: list[FileScan] = field(default_factory=list)
     save_to: SaveTo = SaveTo()
     suggested: Path | None = None
+    outside: Path | None = None
     _ticks: dict[QuerySource, bool] = field(default_factory=dict)
     _status: dict[QuerySource, QueryStatus] = field(default_factory=dict)
 

@@ -159,7 +159,10 @@ class QueryBox(QWidget):
         return str(QFileDialog.getExistingDirectory(self, "Folder for the results", self.folder.text()))
 
     def _set_results(self) -> None:
-        self.session.queries.save_to = SaveTo(self.folder.path(), self.format.currentData())
+        queries = self.session.queries
+        if self.folder.path() != queries.save_to.folder:  # the user has chosen one
+            queries.outside = None
+        queries.save_to = SaveTo(self.folder.path(), self.format.currentData())
         self.session.changed.emit()
 
     def _remove(self) -> None:

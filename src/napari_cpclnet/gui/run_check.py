@@ -12,6 +12,8 @@ from napari_cpclnet.gui.layers import labels_array
 from napari_cpclnet.gui.meaning import meaning_of, words
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_cpclnet.gui.session import Session
     from napari_cpclnet.gui.supports import SupportEntry
 
@@ -67,7 +69,7 @@ def plan(session: Session) -> Plan:
 
 def questions(session: Session) -> list[Question]:
     """What to ask before a run; nothing, as a rule."""
-    return [*_hidden(session), *_dabs(session), *_nowhere(session)]
+    return [*_hidden(session), *_dabs(session), *_nowhere(session), *_outside(session)]
 
 
 def _named(session: Session, source: object) -> str:
@@ -124,6 +126,25 @@ def _nowhere(session: Session) -> list[Question]:
 
     text = f"Results of scans in files are saved, not shown. Save them in {folder}?"
     return [Question(text, {"Save there": save})]
+
+
+def _outside(session: Session) -> list[Question]:
+    """A project that wants its results outside its folder, which somebody else may have written."""
+    queries = session.queries
+    outside, inside = queries.outside, queries.save_to
+    if outside is None:
+        return []
+
+    def choose(folder: Path | None) -> None:
+        queries.save_to, queries.outside = replace(inside, folder=folder), None
+        session.changed.emit()
+
+    text = f"The project wants its results in {outside}, outside its folder. Save them there, or in {inside.folder}?"
+    choices = {
+        "Save in the project's folder": lambda: choose(inside.folder),
+        "Save there": lambda: choose(outside),
+    }
+    return [Question(text, choices)]
 
 
 def _dabs(session: Session) -> list[Question]:
