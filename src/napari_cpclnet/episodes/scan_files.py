@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ from napari_cpclnet.preprocessing.pseudo_labels_run import volume_labels
 from napari_cpclnet.threads import usable_cores
 from napari_cpclnet.whole_file import whole_file
 from napari_cpclnet.worker_process import fresh_context, work_beside_others
+
+Item = TypeVar("Item")
 
 SMALLEST = 24
 """Pixels of a region that can be a class."""
@@ -70,20 +72,48 @@ def prepare_scans(
         Why not.
     """
     targets = [folder / _file_name(scan, settings) for scan in scans]
+    yield from prepared(_prepare, scans, targets, settings, workers)
+
+
+def prepared(
+    prepare: Callable[[Item, Path, PreprocessingSettings], str],
+    items: Sequence[Item],
+    targets: Sequence[Path],
+    settings: PreprocessingSettings,
+    workers: int | None = None,
+) -> Iterator[tuple[Item, Path | None, str]]:
+    """Files that are made of items on all cores, in the order given; closing it cancels, and files that exist are kept.
+
+    Parameters
+    ----------
+    prepare : callable
+        Writes the file of one item, and returns why it cannot be used, or nothing. Called in other processes.
+    items : sequence
+    targets : sequence of Path
+        The file of each item.
+    settings : PreprocessingSettings
+    workers : int, optional
+        Processes; all cores where missing.
+
+    Yields
+    ------
+    item, path, problem
+        As :func:`prepare_scans`.
+    """
     todo = [not path.is_file() for path in targets]
     if not any(todo):
-        yield from ((scan, path, "") for scan, path in zip(scans, targets, strict=True))
+        yield from ((item, path, "") for item, path in zip(items, targets, strict=True))
         return
     processes = min(workers or usable_cores(), sum(todo))
     with ProcessPoolExecutor(processes, fresh_context(), work_beside_others) as pool:
         try:
             waiting = [
-                pool.submit(_prepare, scan, path, settings) if new else None
-                for scan, path, new in zip(scans, targets, todo, strict=True)
+                pool.submit(prepare, item, path, settings) if new else None
+                for item, path, new in zip(items, targets, todo, strict=True)
             ]
-            for scan, path, job in zip(scans, targets, waiting, strict=True):
+            for item, path, job in zip(items, targets, waiting, strict=True):
                 problem = job.result() if job else ""
-                yield scan, None if problem else path, problem
+                yield item, None if problem else path, problem
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -107,13 +137,18 @@ def open_scan(path: Path) -> ScanFile:
 
 
 def _file_name(scan: ScanRef, settings: PreprocessingSettings) -> str:
-    """Another name whenever the scan, its regions or the settings change; it tells nothing of the patient."""
-    parts = [str(scan.path.resolve()), scan.series or "", settings.model_dump_json()]
-    for path in (scan.path, *find_pseudo_labels(scan.path, series=scan.series)):
+    facts = (str(scan.path.resolve()), scan.series or "", settings.model_dump_json())
+    return file_name("scan", facts, (scan.path, *find_pseudo_labels(scan.path, series=scan.series)))
+
+
+def file_name(kind: str, facts: Sequence[str], files: Sequence[Path]) -> str:
+    """Another name whenever the facts or one of the files change; it tells nothing of the patient."""
+    parts = list(facts)
+    for path in files:
         state = path.stat()
         parts += [path.name, str(state.st_size if path.is_file() else 0), str(state.st_mtime_ns)]
     text = "\n".join(parts).encode()
-    return f"scan-{zlib.crc32(text):08x}{zlib.adler32(text):08x}.safetensors"
+    return f"{kind}-{zlib.crc32(text):08x}{zlib.adler32(text):08x}.safetensors"
 
 
 def _prepare(scan: ScanRef, path: Path, settings: PreprocessingSettings) -> str:
@@ -139,7 +174,7 @@ def scan_tensors(
     images = np.stack([grid.images(volume, [i])[0, 1].numpy() for i in order])
     regions = np.stack(
         [
-            np.stack([_nearest(grid, grid.take(labels, i)) for i in order])
+            np.stack([nearest(grid, grid.take(labels, i)) for i in order])
             for labels in _region_maps(volume, scan)
         ]
     )
@@ -166,7 +201,7 @@ def _region_maps(volume: Volume, scan: ScanRef) -> Iterator[NDArray[Any]]:
             yield volume_labels(volume, which, settings)
 
 
-def _nearest(grid: ModelGrid, labels: NDArray[Any]) -> NDArray[Any]:
+def nearest(grid: ModelGrid, labels: NDArray[Any]) -> NDArray[Any]:
     """Labels of one native slice (array order) on the network's pixels; 0 outside."""
     native = labels.T if grid.row_axis > grid.column_axis else labels
     result = native

@@ -17,7 +17,16 @@ LOG_EVERY = 50
 """Steps that one row of the log sums up."""
 
 TERMS = ("segmentation", "anatomy", "level", "consistency", "align", "intra", "inter", "total")
-COLUMNS = ("step", "seconds", *TERMS, "dice", "validation_dice", "validation_false")
+COLUMNS = (
+    "step",
+    "seconds",
+    *TERMS,
+    "dice",
+    "validation_dice",
+    "validation_false",
+    "validation_dice_labels",
+    "fold",
+)
 
 
 class Means:
@@ -54,11 +63,16 @@ class Journal:
         From :attr:`facts` of the run that is gone on with; rows of later steps are forgotten, for they come again.
     step : int
         Steps that were done.
+    fold : str
+        Fold of patients that is for validation only ("2/5"), if there is one: the last column of every row.
     """
 
-    def __init__(self, path: Path, facts: dict[str, Any] | None = None, step: int = 0) -> None:
+    def __init__(
+        self, path: Path, facts: dict[str, Any] | None = None, step: int = 0, fold: str = ""
+    ) -> None:
         facts = facts or {}
         self.path = path
+        self.fold = fold
         self.seconds = float(facts.get("seconds", 0.0))
         self._row = Means(facts.get("row"))
         self._epoch = Means(facts.get("epoch"))
@@ -88,6 +102,7 @@ class Journal:
         row: dict[str, Any] = {"step": report.step, "seconds": round(self.seconds, 1)}
         row |= {name: round(means[name], 4) for name in (*TERMS, "dice") if name in means}
         row |= {f"validation_{k}": round(v, 4) for k, v in report.validation.items()}
+        row["fold"] = self.fold
         self._rows.append(row)
         self._write()
 

@@ -7,6 +7,7 @@ The folder holds, each written whole::
     visualizations/epoch_001.png      a held-out episode after every validation
     models/best_model.safetensors     the averaged weights of the best validation
     models/last_model.safetensors     the averaged weights of the last validation
+    folds.csv                         which labelled scans are for validation only
     checkpoint.safetensors            what a stopped run goes on from
 """
 
@@ -25,41 +26,35 @@ import torch
 from lightning_fabric import Fabric
 
 import napari_cpclnet
-from napari_cpclnet.episodes.scan_files import ScanFile, open_scan, prepare_scans
-from napari_cpclnet.episodes.stack import making_stack, read_stack
-from napari_cpclnet.errors import ImageError, OutputError, SettingsError, WeightsError
+from napari_cpclnet.errors import OutputError, SettingsError, WeightsError
 from napari_cpclnet.folder_lock import only_here
-from napari_cpclnet.imaging import find_scans
 from napari_cpclnet.model import CPCLNet, choose_device, load_weights, save_weights
 from napari_cpclnet.training.checkpoint import read_facts
 from napari_cpclnet.training.fabric import make_fabric
 from napari_cpclnet.training.journal import Journal, Pace
 from napari_cpclnet.training.pictures import write_picture
+from napari_cpclnet.training.preparation import (
+    PICTURES,
+    Given,
+    PreparationReport,
+    consumed,
+    prepare_sources,
+)
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.training.settings_file import read_settings, validated, write_settings
-from napari_cpclnet.training.sources import Source, phantom_source, scan_source, shape_source
 from napari_cpclnet.training.trainer import StepReport, Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
 SETTINGS = "settings.yaml"
 LOG = "training_log.csv"
-PICTURES = "visualizations"
+
+_PLACES = ("data_root", "labels")
 
 FINE_TUNING_RATE = 1e-4
 """Learning rate where training begins with weights."""
 
 MAY_CHANGE = frozenset({"steps", "validate_every", "validation_batches", "precision"})
 """Settings that may be others when a run goes on."""
-
-
-@dataclass(frozen=True)
-class PreparationReport:
-    """What is made before the first step: `done` of `total`; `problem` says why a scan is left out."""
-
-    what: str
-    done: int
-    total: int
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,6 +95,7 @@ def train(
     out: Path,
     *,
     data_root: Path | None = None,
+    labels: Path | None = None,
     resume: bool = False,
     device: str = "auto",
     devices: int = 1,
@@ -119,6 +115,9 @@ def train(
         Folder of the run; made if it is missing.
     data_root : Path, optional
         Folder of unlabelled scans to learn from, beside the phantoms unless these have weight 0.
+    labels : Path, optional
+        Labelled scans to learn from: a table of cases, or a folder with ``images`` and ``masks``. Patients of the fold
+        that the settings name, or a tenth of all, only judge the run, and are in no other source either.
     resume : bool
         Go on with the run in `out`, if there is one.
     device : str
@@ -142,7 +141,7 @@ def train(
     WeightsError
         If weights or checkpoint are damaged or belong to another network.
     ImageError
-        If the data folder holds no scan that can be used.
+        If no scan of the data folder, or none of the labelled ones, can be used.
     DeviceError
         If the device does not exist.
     """
@@ -160,29 +159,31 @@ def train(
         begun = load_weights(start) if start else None
         if begun is not None:
             settings = _fitting(settings, begun, str(start))
-    if going_on and data_root is None:
-        data_root = _data_root_of(checkpoint)
+    given = Given(data_root, labels)
+    if going_on:
+        given = _remembered(checkpoint, given)
     fabric = make_fabric(chosen, settings.precision, devices)
     with only_here(out, "a training run") if fabric.is_global_zero else nullcontext():
-        yield from _train(settings, out, data_root, checkpoint if going_on else None, begun, fabric)
+        yield from _train(settings, out, given, checkpoint if going_on else None, begun, fabric)
 
 
 def _train(
     settings: TrainingSettings,
     out: Path,
-    data_root: Path | None,
+    given: Given,
     checkpoint: Path | None,
     begun: CPCLNet | None,
     fabric: Fabric,
 ) -> Generator[TrainingReport, None, None]:
     """Train from a checkpoint, from weights, or from random ones."""
     chosen = fabric.device
+    preparation = prepare_sources(settings, out, given, chosen, checkpoint is not None)
     if fabric.is_global_zero:
-        sources = yield from _sources(settings, out, data_root, chosen)
+        sources = yield from preparation
         fabric.barrier()
     else:
         fabric.barrier()  # what the sources are read from is made by the first process
-        sources = _consumed(_sources(settings, out, data_root, chosen))
+        sources = consumed(preparation)
     trainer = Trainer(settings, sources, chosen, begun, fabric)
     facts: dict[str, Any] = {"started_from": begun.metadata["hash"] if begun else None}
     if checkpoint is not None:
@@ -192,8 +193,7 @@ def _train(
         for _ in trainer.run():
             pass
         return
-    if data_root is not None:
-        facts["data_root"] = str(data_root.resolve())
+    facts |= {name: str(place.resolve()) for name in _PLACES if (place := getattr(given, name)) is not None}
     run = _Run(out, trainer, facts)
     write_settings(settings, out / SETTINGS)
     if checkpoint is None:
@@ -207,9 +207,11 @@ class _Run:
     def __init__(self, out: Path, trainer: Trainer, facts: dict[str, Any]) -> None:
         self.out = out
         self.trainer = trainer
-        self.origin = {name: facts.get(name) for name in ("started_from", "data_root")}
+        self.origin = {name: facts.get(name) for name in ("started_from", *_PLACES)}
         self.best = float(facts.get("best", -1.0))
-        self.journal = Journal(out / LOG, facts, trainer.step)
+        s = trainer.settings
+        self.fold = f"{s.fold}/{s.folds}" if s.folds is not None else ""
+        self.journal = Journal(out / LOG, facts, trainer.step, self.fold)
         self.pace = Pace(trainer.anatomy_steps, trainer.settings.steps)
 
     def reports(self) -> Iterator[TrainingReport]:
@@ -272,6 +274,7 @@ class _Run:
             "seed": settings.seed,
             "steps": report.step,
             "sources": [source.origin for source in self.trainer.sources],
+            "fold": self.fold,
             "started_from": self.origin["started_from"],
             # no nan in JSON
             "validation": {k: round(v, 4) for k, v in report.validation.items() if not math.isnan(v)},
@@ -283,55 +286,11 @@ class _Run:
         }
 
 
-def _sources(
-    settings: TrainingSettings, out: Path, data_root: Path | None, device: torch.device
-) -> Generator[PreparationReport, None, list[Source]]:
-    """Make what the run learns from, or find it in its folder."""
-    sources: list[Source] = []
-    if settings.sources.phantoms > 0:
-        count = settings.phantoms
-        path = out / f"phantoms-{settings.seed}-{count}.safetensors"
-        for done in making_stack(count, settings.seed, path):
-            yield PreparationReport("Making phantoms", done, count)
-        sources.append(phantom_source(read_stack(count, path), settings, device))
-    if settings.sources.shapes > 0:
-        sources.append(shape_source(settings, device))
-    if data_root is not None and settings.sources.scans > 0:
-        pictures = (out / PICTURES).resolve()  # our own are no scans, wherever the folder of the run lies
-        refs = [one for one in find_scans(data_root) if not one.path.resolve().is_relative_to(pictures)]
-        found: list[ScanFile] = []
-        problems: list[str] = []
-        prepared = prepare_scans(refs, out / "scans", settings.preprocessing)
-        for done, (_, path_or_none, problem) in enumerate(prepared, 1):
-            if path_or_none is None:
-                problems.append(problem)
-            else:
-                found.append(open_scan(path_or_none))
-            yield PreparationReport("Preparing scans", done, len(refs), problem)
-        if not found:
-            raise ImageError(problems[0])
-        sources.append(scan_source(found, settings, device))
-    if not sources:
-        raise SettingsError(
-            "There is nothing to learn from: give a folder of scans, or phantoms a weight above 0."
-        )
-    return sources
-
-
-def _consumed(sources: Generator[PreparationReport, None, list[Source]]) -> list[Source]:
-    """What a generator returns, without what it yields."""
-    while True:
-        try:
-            next(sources)
-        except StopIteration as end:
-            found: list[Source] = end.value
-            return found
-
-
-def _data_root_of(checkpoint: Path) -> Path | None:
-    """Where the scans of a run lie."""
-    found = read_facts(checkpoint).get("data_root")
-    return Path(found) if found else None
+def _remembered(checkpoint: Path, given: Given) -> Given:
+    """Where a run finds its scans, unless another place is given now."""
+    facts = read_facts(checkpoint)
+    theirs = {name: Path(facts[name]) for name in _PLACES if facts.get(name)}
+    return Given(**{name: getattr(given, name) or theirs.get(name) for name in _PLACES})
 
 
 def _settings_of(out: Path, asked: TrainingSettings | None) -> TrainingSettings:

@@ -45,6 +45,9 @@ class SourceWeights(BaseModel):
     scans: float = Field(
         default=1.0, ge=0, description="Unlabelled scans of a data folder; counts only where one is given."
     )
+    labels: float = Field(
+        default=1.0, ge=0, description="Labelled scans; counts only where there are some (--labels)."
+    )
 
 
 class TrainingSettings(BaseModel):
@@ -76,6 +79,16 @@ class TrainingSettings(BaseModel):
     )
     validation_batches: int = Field(
         default=6, ge=1, description="Batches of held-out episodes, the same ones every time."
+    )
+    folds: int | None = Field(
+        default=None,
+        ge=2,
+        description="Folds that the patients of the labelled scans are cut into, one of which is for validation only; "
+        "where missing, a tenth of the patients is.",
+    )
+    fold: int = Field(default=1, ge=1, description="Which one, from 1.")
+    fold_seed: int = Field(
+        default=0, ge=0, description="Which patients share a fold: the seed of `evaluate --folds`."
     )
     line_levels: float = Field(
         default=0.75,
@@ -109,6 +122,12 @@ class TrainingSettings(BaseModel):
             raise ValueError(
                 "episodes and preprocessing must agree on the size of the slices and of their pixels"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> TrainingSettings:
+        if self.fold > (self.folds or 1):
+            raise ValueError(f"there is no fold {self.fold} of {self.folds or 1}")
         return self
 
     def shortened(self, steps: int) -> dict[str, int]:

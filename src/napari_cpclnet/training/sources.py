@@ -18,7 +18,8 @@ from napari_cpclnet.errors import ImageError
 from napari_cpclnet.training.settings import TrainingSettings
 
 _HELD_OUT = 0.1
-_LOWER_PART = 0.8
+LOWER_PART = 0.8
+"""What is trained on of a scan whose upper slices are held out."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Source:
     Attributes
     ----------
     name : str
-        "phantoms", "shapes" or "scans".
+        "phantoms", "shapes", "scans" or "labels".
     train, held_out : EpisodeSource
         `held_out` shows nothing that `train` shows.
     weight : float
@@ -93,8 +94,8 @@ def scan_source(scans: Sequence[ScanFile], settings: TrainingSettings, device: t
         train = ScanEpisodes([scans[i] for i in order[cut:]], episodes, device)
         held_out = ScanEpisodes([scans[i] for i in order[:cut]], judged, device)
     else:
-        train = ScanEpisodes(scans, episodes, device, (0.0, _LOWER_PART))
-        held_out = ScanEpisodes(scans, judged, device, (_LOWER_PART, 1.0))
+        train = ScanEpisodes(scans, episodes, device, (0.0, LOWER_PART))
+        held_out = ScanEpisodes(scans, judged, device, (LOWER_PART, 1.0))
     if not len(train) or not len(held_out):
         raise ImageError(
             "The scans are too few: training needs two pictures or one volume with regions all over."

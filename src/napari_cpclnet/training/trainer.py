@@ -204,7 +204,7 @@ class Trainer:
         each = {s.name: judge(self.ema, s.held_out, batches, self.device) for s in self.sources}
         if len(each) == 1:
             return next(iter(each.values()))
-        found = {key: float(np.nanmean([one[key] for one in each.values()])) for key in ("dice", "false")}
+        found = {key: _mean([one[key] for one in each.values()]) for key in ("dice", "false")}
         return found | {f"{key}_{name}": value for name, one in each.items() for key, value in one.items()}
 
     def example(self) -> Example:
@@ -243,3 +243,9 @@ class Trainer:
     @property
     def _modules(self) -> dict[str, nn.Module]:
         return {"model": self.model, "heads": self.heads, "ema": self.ema}
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Mean of what is known; nan where nothing is."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
