@@ -3,13 +3,15 @@
 ``segment``, ``evaluate`` and ``train`` work on volumes of a few voxels with a network of a few thousand weights. Each
 is killed (SIGKILL, no chance to tidy up) once or twice, at a random time or when a random number of files have come or
 gone, then called again until its end. After each kill every file under its own name must be whole; at the end all must
-be as if nothing had happened, and nothing else be left.
+be as if nothing had happened, and nothing else be left. ``window`` paints into a project that is saved by itself, is
+killed and opens it again, over and over. A table of what was lost is printed at the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import multiprocessing
 import os
 import random
@@ -31,6 +33,8 @@ from tests.evaluation.doubles import Table
 from tests.test_cli import mask, save, scan
 from tests.test_cli_train import SETTINGS
 
+from .window import Loss, kill_window
+
 CHILD = str(Path(__file__).with_name("child.py"))
 LIBRARIES = [
     "napari_cpclnet.evaluation.report",
@@ -40,6 +44,9 @@ LIBRARIES = [
     "SimpleITK",
 ]
 
+COMMANDS = ["segment", "evaluate", "train", "window"]
+# Of one project, before another is begun.
+WINDOW_KILLS = 5
 CHANGING = ("seconds", "peak_mb")
 """Columns of tables that differ from run to run."""
 
@@ -233,8 +240,18 @@ def make_phantoms(path: Path) -> Path:
     return path
 
 
-def rounds(kills: int, seed: int, names: list[str], say: Callable[[str], None]) -> Iterator[tuple[str, int]]:
-    """Kill and complete until so many kills were made; yields the command and its kills of each round."""
+@dataclass(frozen=True)
+class Round:
+    """Kills of a command until it completed: how many, whole files that were there then, what painting cost."""
+
+    name: str
+    kills: int
+    files: int = 0
+    losses: tuple[Loss, ...] = ()
+
+
+def rounds(kills: int, seed: int, names: list[str], say: Callable[[str], None]) -> Iterator[Round]:
+    """Kill and complete until each command was killed so often."""
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="cpclnet-kill-") as place:
         folder = Path(place)
@@ -249,12 +266,21 @@ def rounds(kills: int, seed: int, names: list[str], say: Callable[[str], None]) 
             whole[command.name] = content(command.out)
             changes[command.name] = len(whole[command.name])
             say(f"{command.name}: {lasts[command.name]:.1f} s, {len(whole[command.name])} files")
-        done = turn = 0
-        while done < kills:
-            command = chosen[turn % len(chosen)]
-            turn += 1
+        left = dict.fromkeys(names, kills)
+        for turn in itertools.count():
+            if "window" in names and left["window"] > 0:
+                mine = min(left["window"], WINDOW_KILLS)
+                losses = tuple(kill_window(folder, rng, saved=turn % 2 == 0, kills=mine))
+                left["window"] -= mine
+                yield Round("window", mine, losses=losses)
+            open_ones = [one for one in chosen if left[one.name] > 0]
+            if not open_ones:
+                if any(number > 0 for number in left.values()):
+                    continue
+                return
+            command = open_ones[turn % len(open_ones)]
             prepare(command, phantoms)
-            mine = 0
+            mine = files = 0
             for _ in range(rng.choice((1, 1, 2))):
                 by_time = rng.random() < 0.3
                 moment: float | int = (
@@ -262,7 +288,7 @@ def rounds(kills: int, seed: int, names: list[str], say: Callable[[str], None]) 
                 )
                 if kill(command, command.again if mine else command.first, moment):
                     mine += 1
-                    content(command.out)  # nothing is half-written
+                    files += len(content(command.out))  # nothing is half-written
             finish(command, command.again)
             found = content(command.out)
             expected = whole[command.name]
@@ -271,21 +297,37 @@ def rounds(kills: int, seed: int, names: list[str], say: Callable[[str], None]) 
                 raise AssertionError(
                     f"{command.name}: other than a whole run: {differ} {leftovers(command.out)}"
                 )
-            done += mine
-            yield command.name, mine
+            left[command.name] -= mine
+            yield Round(command.name, mine, files)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--kills", type=int, default=10, help="of each command")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--commands", nargs="+", default=["segment", "evaluate", "train"])
+    parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=COMMANDS)
     options = parser.parse_args()
-    counts: dict[str, int] = dict.fromkeys(options.commands, 0)
-    for name, kills in rounds(options.kills, options.seed, options.commands, print):
-        counts[name] += kills
-        print(f"{name} completed after {kills} kills", flush=True)
-    print(f"{sum(counts.values())} kills, all completed: {counts}")
+    done: list[Round] = []
+    for one in rounds(options.kills, options.seed, options.commands, print):
+        done.append(one)
+        print(f"{one.name} completed after {one.kills} kills", flush=True)
+    print("\n".join(table(done)))
+
+
+def table(done: list[Round]) -> list[str]:
+    """Lines of a table of what was killed, what was there then, and what was lost."""
+    lines = ["| killed | kills | whole files found after them | lost |", "|---|---|---|---|"]
+    for name in dict.fromkeys(one.name for one in done):
+        mine = [one for one in done if one.name == name]
+        files, lost = str(sum(one.files for one in mine)), "nothing that was finished"
+        if losses := [loss for one in mine for loss in one.losses]:
+            seconds = sorted(loss.seconds for loss in losses)
+            files = "every project opened again"
+            lost = (
+                f"painting of {seconds[len(seconds) // 2]:.1f} s in the median, {seconds[-1]:.1f} s at most"
+            )
+        lines.append(f"| {name} | {sum(one.kills for one in mine)} | {files} | {lost} |")
+    return lines
 
 
 if __name__ == "__main__":
