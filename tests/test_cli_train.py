@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from safetensors.torch import save_file
+from tests.training.labelled_data import write_table
 
 from napari_cpclnet import cli
 from napari_cpclnet.cli_train import TrainingJob, chosen_settings
@@ -82,6 +83,10 @@ def test_trains_and_goes_on(run: Run, out: Path) -> None:
         (["--phantoms", "--settings", "nowhere.yaml"], "nowhere.yaml"),
         (["--phantoms", "--start", "nowhere.safetensors"], "nowhere.safetensors"),
         (["--data-root", "nowhere"], "nowhere"),
+        (["--labels", "nowhere.csv"], "nowhere.csv"),
+        (["--phantoms", "--fold", "1/5"], "--fold needs --labels"),
+        (["--labels", "nowhere.csv", "--fold", "5"], "write for example 1/5"),
+        (["--labels", "nowhere.csv", "--fold", "6/5"], "write for example 1/5"),
     ],
 )
 def test_wrong_input_is_one_sentence(run: Run, tmp_path: Path, words: list[str], said: str) -> None:
@@ -136,6 +141,21 @@ def test_a_data_folder_is_the_only_source_unless_phantoms_are_asked_for(tmp_path
     path = tmp_path / "own.yaml"
     path.write_text("sources: {phantoms: 2, scans: 5}")
     assert shares(data_root=tmp_path, settings=path) == (2.0, 5.0)
+
+
+@pytest.mark.slow
+def test_labels_and_their_fold_are_learned_from_and_remembered(run: Run, out: Path) -> None:
+    table = write_table(out.parent / "data", ("a", "b", "c"))
+    words = ["--labels", table, "--fold", "2/3", "--out", out, "--settings", out.parent / "tiny.yaml"]
+    code, _, err = run(*words, "--steps", 2)
+    assert code == 0, err
+    saved = yaml.safe_load((out / "settings.yaml").read_text())
+    assert (saved["fold"], saved["folds"], saved["sources"]["phantoms"]) == (2, 3, 0.0)
+    assert (out / "folds.csv").read_text().count("validation") == 1
+    code, _, err = run("--resume", "--out", out, "--fold", "1/3", "--steps", 3)
+    assert code == 2 and "another setting 'fold'" in err
+    code, _, err = run("--resume", "--out", out, "--steps", 3)
+    assert code == 0 and "Step 3: loss" in err
 
 
 @pytest.mark.slow

@@ -38,6 +38,8 @@ class TrainingJob:
     start: str | None
     device: str
     devices: int = 1
+    labels: Path | None = None
+    fold: str | None = None
 
 
 def train(
@@ -53,6 +55,21 @@ def train(
         bool,
         typer.Option("--phantoms", help="Learn from phantoms, made on the fly; with --data-root from both."),
     ] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE|DIR",
+            help="Labelled scans to learn from: the cases table of `evaluate`, or a folder with images/CT_001.png and "
+            "masks/CT_001.png (volumes, too). A tenth of the patients is for validation only.",
+        ),
+    ] = None,
+    fold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Of the patients with labels, cut into N folds, keep fold K (from 1) for validation only.",
+        ),
+    ] = None,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of the run: weights, log, pictures, checkpoint.")
     ] = Path("outputs"),
@@ -81,13 +98,15 @@ def train(
         ),
     ] = 1,
 ) -> None:
-    """Train the network without labels, on your own scans, on phantoms, or on both.
+    """Train the network on phantoms, on your own scans without labels, on labels that you have, or on all of them.
 
     Writes models/best_model.safetensors, training_log.csv and pictures of held-out episodes. Ctrl-C stops after the
     step in work; --resume goes on to the same weights.
     """
     with user_errors():
-        job = TrainingJob(data_root, phantoms, out, resume, settings, steps, start, device, devices)
+        job = TrainingJob(
+            data_root, phantoms, out, resume, settings, steps, start, device, devices, labels, fold
+        )
         if not run_train(job):
             raise typer.Exit(INTERRUPTED)
 
@@ -111,16 +130,21 @@ def run_train(job: TrainingJob) -> bool:
     check_folder(job.out)
     check_apart(job)
     going_on = job.resume and (job.out / CHECKPOINT).is_file()
-    if not going_on and not job.phantoms and job.data_root is None:
+    if not going_on and not job.phantoms and job.data_root is None and job.labels is None:
         if job.resume:
             raise SettingsError(
-                f"{job.out}: holds no run to go on with; --phantoms or --data-root DIR begins one."
+                f"{job.out}: holds no run to go on with; --phantoms, --data-root DIR or --labels TABLE begins one."
             )
-        raise SettingsError("Give --data-root DIR to learn from scans, --phantoms, or both.")
+        raise SettingsError(
+            "Give --data-root DIR to learn from scans, --labels TABLE, --phantoms, or several."
+        )
+    if job.fold is not None and job.labels is None and not going_on:
+        raise SettingsError("--fold needs --labels: folds are those of patients whose scans have labels.")
     reports = train(
         chosen_settings(job, going_on),
         job.out,
         data_root=job.data_root,
+        labels=job.labels,
         resume=job.resume,
         device=job.device,
         devices=job.devices,
@@ -186,7 +210,7 @@ def chosen_settings(job: TrainingJob, going_on: bool) -> TrainingSettings | None
     """Settings of the file with those of the command line; None where a run goes on as it was begun.
 
     ``--steps`` keeps the proportions of the recipe: what the file does not say of the steps at the start shrinks with
-    it. Without ``--phantoms``, a data folder is the only source.
+    it. Without ``--phantoms``, scans are the only source.
 
     Raises
     ------
@@ -197,23 +221,41 @@ def chosen_settings(job: TrainingJob, going_on: bool) -> TrainingSettings | None
     from napari_cpclnet.training.settings import TrainingSettings
     from napari_cpclnet.training.settings_file import read_settings, validated
 
-    if going_on and job.settings is None and job.steps is None:
+    changes: dict[str, object] = chosen_fold(job.fold)
+    if going_on and job.settings is None and job.steps is None and not changes:
         return None
     saved = job.out / SETTINGS
     if going_on and job.settings is None and saved.is_file():
-        return validated(read_settings(saved).model_dump() | {"steps": job.steps}, "--steps")
+        longer = {} if job.steps is None else {"steps": job.steps}
+        return validated(read_settings(saved).model_dump() | longer | changes, "--steps")
     settings = read_settings(job.settings) if job.settings else TrainingSettings()
-    changes: dict[str, object] = {}
     if job.steps is not None:
         chosen = settings.model_fields_set - {"steps"}
         changes |= {name: n for name, n in settings.shortened(job.steps).items() if name not in chosen}
-    if job.data_root is not None and not job.phantoms and "sources" not in settings.model_fields_set:
-        changes["sources"] = {"phantoms": 0.0, "scans": 1.0}
+    scans = job.data_root is not None or job.labels is not None
+    if scans and not job.phantoms and "sources" not in settings.model_fields_set:
+        changes["sources"] = {"phantoms": 0.0}
     # the fields that were set stay known: weights to begin with override only what was not asked for
     given = {
         name: value for name, value in settings.model_dump().items() if name in settings.model_fields_set
     }
     return validated(given | changes, "--steps")
+
+
+def chosen_fold(asked: str | None) -> dict[str, object]:
+    """Settings that ``--fold K/N`` means; none where it was not given.
+
+    Raises
+    ------
+    SettingsError
+        If it is no fold.
+    """
+    if asked is None:
+        return {}
+    fold, _, folds = asked.partition("/")
+    if not (fold.isdecimal() and folds.isdecimal() and 1 <= int(fold) <= int(folds) and int(folds) >= 2):
+        raise SettingsError(f"--fold {asked}: is no fold; write for example 1/5 for the first of five.")
+    return {"fold": int(fold), "folds": int(folds)}
 
 
 class _Screen:

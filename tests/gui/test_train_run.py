@@ -11,7 +11,7 @@ from qtpy.QtCore import QCoreApplication, QEvent, QThreadPool
 from napari_cpclnet.errors import OutputError, WeightsError
 from napari_cpclnet.gui import training_folder, training_job
 from napari_cpclnet.gui.run_bar import RunState
-from napari_cpclnet.gui.training_box import FILE, FOLDER, NO_SCANS, OPEN, RANDOM
+from napari_cpclnet.gui.training_box import FILE, FOLDER, MASKS, NO_SCANS, OPEN, RANDOM, TABLE
 from napari_cpclnet.imaging import read_volume
 from napari_cpclnet.model import bundled_weights
 from napari_cpclnet.training import TrainingSettings
@@ -105,6 +105,38 @@ def test_sources_and_start_are_what_was_chosen(qtbot, panel, trainer, tmp_path):
     train.settings.file.edit.setText(str(tmp_path / "w.safetensors"))
     run(qtbot, panel)
     assert trainer.calls[1]["start"] == tmp_path / "w.safetensors"
+
+
+def test_labelled_scans_and_their_fold_are_what_was_chosen(qtbot, panel, trainer, tmp_path):
+    choose(panel, tmp_path / "run")
+    sources = panel.train.sources
+    assert sources.labelled.isHidden() and sources.folds.isHidden() and sources.fold.isHidden()
+    sources.phantoms.setChecked(False)
+    sources.labels.setCurrentText(TABLE)
+    assert not sources.labelled.isHidden() and not sources.folds.isHidden() and sources.fold.isHidden()
+    panel.train.bar.press()
+    assert message(panel) == "Choose the table of cases to learn from."
+    assert not trainer.calls
+    sources.labelled.edit.setText(str(tmp_path / "cases.csv"))
+    sources.folds.setValue(5)
+    assert not sources.fold.isHidden()
+    sources.fold.setValue(9)  # no more than there are
+    sources.fold.setValue(2)
+    assert sources.words() == "labelled scans without fold 2 of 5"
+    run(qtbot, panel)
+    (call,) = trainer.calls
+    assert call["labels"] == tmp_path / "cases.csv"
+    assert call["data_root"] is None
+    settings = call["settings"]
+    assert (settings.fold, settings.folds) == (2, 5)
+    assert (settings.sources.phantoms, settings.sources.scans, settings.sources.labels) == (0.0, 0.0, 1.0)
+    choose(panel, tmp_path / "other")
+    sources.labels.setCurrentText(MASKS)
+    sources.folds.setValue(1)
+    assert sources.fold.isHidden()
+    run(qtbot, panel)
+    assert trainer.calls[1]["labels"] == tmp_path / "cases.csv"
+    assert trainer.calls[1]["settings"].folds is None
 
 
 def test_open_scans_are_learned_from_where_they_lie(qtbot, viewer, panel, trainer, tmp_path):

@@ -46,7 +46,7 @@ class CPCLNetPanel(QWidget):
         self.tabs.addTab(self.segment, "Segment")
         self.tabs.setTabToolTip(0, "Label scans from a few painted slices.")
         self.tabs.addTab(self.train, "Train")
-        self.tabs.setTabToolTip(1, "Let the network learn more, in the background and without labels.")
+        self.tabs.setTabToolTip(1, "Let the network learn more, in the background, with labels or without.")
         self.tabs.addTab(self.evaluate, "Evaluate")
         self.tabs.setTabToolTip(2, "Evaluate segmentation where the ground truth is known.")
         self.help = HelpPage()

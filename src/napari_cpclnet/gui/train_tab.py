@@ -1,4 +1,4 @@
-"""Tab 'Train': let the network learn from phantoms and unlabelled scans, while the rest of napari goes on."""
+"""Tab 'Train': let the network learn from phantoms and scans, while the rest of napari goes on."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ class TrainTab(QWidget):
         column = QVBoxLayout(self.choices)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACING)
-        column.addWidget(heading("1   Learn from", "Nobody needs to paint anything for it."))
+        column.addWidget(
+            heading("1   Learn from", "Nobody needs to paint for it; labels that are there help.")
+        )
         column.addWidget(self.sources)
         self.own_sources = QLabel("What the run in the folder learned from.")
         self.own_sources.setObjectName("muted")

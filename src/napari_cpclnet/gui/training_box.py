@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from napari_cpclnet.gui.session import Session
 
 NO_SCANS, FOLDER, OPEN = "None", "A folder", "The open scans"
+NO_LABELS, TABLE, MASKS = "None", "A table of cases", "A folder of images and masks"
+TENTH = "a tenth of the patients"
+MOST_FOLDS = 20
 RANDOM, FILE = "Random initialisation", "A weights file"
 BUNDLED_WORDS = "Bundled weights"
 STEPS, VALIDATE_EVERY = 1000, 100
 
 
 class SourcesBox(QWidget):
-    """Phantoms and unlabelled scans."""
+    """Phantoms, unlabelled scans and labelled ones."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -47,6 +50,18 @@ class SourcesBox(QWidget):
         self.open = QLabel()
         self.open.setObjectName("muted")
         self.open.setWordWrap(True)
+        self.labels = _combo(
+            (NO_LABELS, TABLE, MASKS),
+            "Scans with labels to learn from: the table of cases that Evaluate takes, or folders of images and masks.",
+        )
+        self.labelled = PathEdit(
+            "table or folder", "The table, or the folder that holds both.", self._pick_labels
+        )
+        self.folds = _spin(
+            1, MOST_FOLDS, 1, "Cut the patients into so many folds, one of which is for validation only."
+        )
+        self.folds.setSpecialValueText(TENTH)
+        self.fold = _spin(1, 1, 1, "Which fold is for validation only: nothing is learned from its patients.")
         self.form = form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -54,7 +69,13 @@ class SourcesBox(QWidget):
         form.addRow("Scans", self.scans)
         form.addRow("", self.folder)
         form.addRow("", self.open)
-        self.scans.currentIndexChanged.connect(self.refresh)
+        form.addRow("Labelled scans", self.labels)
+        form.addRow("", self.labelled)
+        form.addRow("Folds", self.folds)
+        form.addRow("Held-out fold", self.fold)
+        for chosen in (self.scans, self.labels):
+            chosen.currentIndexChanged.connect(self.refresh)
+        self.folds.valueChanged.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
@@ -63,6 +84,11 @@ class SourcesBox(QWidget):
         self.open.setText(", ".join(names) or "There is no open scan that can be used.")
         show_row(self.form, self.folder, self.scans.currentText() == FOLDER)
         show_row(self.form, self.open, self.scans.currentText() == OPEN)
+        labelled = self.labels.currentText() != NO_LABELS
+        self.fold.setMaximum(self.folds.value())
+        show_row(self.form, self.labelled, labelled)
+        show_row(self.form, self.folds, labelled)
+        show_row(self.form, self.fold, labelled and self.folds.value() > 1)
 
     def chosen(self) -> Path | tuple[LayerScan, ...] | None:
         """The scans to learn from; SettingsError if something is missing."""
@@ -75,20 +101,44 @@ class SourcesBox(QWidget):
             if not (scans := self._usable()):
                 raise SettingsError("Open the scans to learn from first, or choose a folder of them.")
             return tuple(LayerScan.of(scan) for scan in scans)
-        if not self.phantoms.isChecked():
-            raise SettingsError("Choose something to learn from: phantoms, scans, or both.")
+        if not self.phantoms.isChecked() and self.labels.currentText() == NO_LABELS:
+            raise SettingsError("Choose something to learn from: phantoms, scans, or labelled scans.")
         return None
+
+    def chosen_labels(self) -> Path | None:
+        """The labelled scans to learn from; SettingsError if something is missing."""
+        kind = self.labels.currentText()
+        if kind == NO_LABELS:
+            return None
+        if self.labelled.path() is None:
+            what = "table of cases" if kind == TABLE else "folder with images and masks"
+            raise SettingsError(f"Choose the {what} to learn from.")
+        return self.labelled.path()
+
+    def chosen_fold(self) -> tuple[int, int] | None:
+        """Which fold of the patients is for validation only, and of how many."""
+        folds = self.folds.value()
+        return (self.fold.value(), folds) if self.labels.currentText() != NO_LABELS and folds > 1 else None
 
     def words(self) -> str:
         """The choice in a few words."""
         scans = {NO_SCANS: "", FOLDER: "scans of a folder", OPEN: "open scans"}[self.scans.currentText()]
-        return " and ".join(part for part in ("phantoms" * self.phantoms.isChecked(), scans) if part)
+        labels = "" if self.labels.currentText() == NO_LABELS else "labelled scans"
+        if fold := self.chosen_fold():
+            labels += f" without fold {fold[0]} of {fold[1]}"
+        return " and ".join(part for part in ("phantoms" * self.phantoms.isChecked(), scans, labels) if part)
 
     def _usable(self) -> list:
         return [scan for scan in self.session.scans() if not refusal(scan)]
 
     def _pick(self) -> str:
         return QFileDialog.getExistingDirectory(self, "Choose the folder of scans")
+
+    def _pick_labels(self) -> str:
+        if self.labels.currentText() == MASKS:
+            return QFileDialog.getExistingDirectory(self, "Choose the folder with images and masks")
+        tables = "Tables (*.csv *.yaml *.yml)"
+        return QFileDialog.getOpenFileName(self, "Choose the table of cases", "", tables)[0]
 
 
 class TrainingBox(QWidget):
@@ -171,6 +221,8 @@ class TrainingBox(QWidget):
             validate_every=self.every.value(),
             phantoms=sources.phantoms.isChecked(),
             scans=None if self.holds_run else sources.chosen(),
+            labels=None if self.holds_run else sources.chosen_labels(),
+            fold=None if self.holds_run else sources.chosen_fold(),
             start=start,
             device=session.options.device,
             foreground=session.foreground,

@@ -52,6 +52,10 @@ class TrainingJob:
         Steps of the whole run, and between validations.
     phantoms, scans
         What to learn from: phantoms; a folder of scans, open ones (they are copied into ``out``), or none.
+    labels
+        Labelled scans to learn from, too: a table of cases, or a folder with ``images`` and ``masks``.
+    fold
+        Which fold of their patients is for validation only, and of how many: (1, 5); None for a tenth of the patients.
     start
         Weights file to begin with, ``"bundled"``, or None for random weights.
     foreground
@@ -65,6 +69,8 @@ class TrainingJob:
     validate_every: int
     phantoms: bool = True
     scans: Path | tuple[LayerScan, ...] | None = None
+    labels: Path | None = None
+    fold: tuple[int, int] | None = None
     start: Path | str | None = BUNDLED
     device: str = "auto"
     foreground: set[str] = field(default_factory=set)
@@ -87,6 +93,8 @@ class TrainingJob:
             return validated(read_settings(saved).model_dump() | asked, str(saved))
         asked |= TrainingSettings().shortened(self.steps)
         asked["sources"] = {"phantoms": float(self.phantoms), "scans": float(self.scans is not None)}
+        if self.labels is not None and self.fold is not None:
+            asked["fold"], asked["folds"] = self.fold
         return validated(asked, "Train")
 
 
@@ -196,6 +204,7 @@ def _run(job: TrainingJob, train: TrainFunction) -> Generator[TrainingReport, No
         settings,
         job.out,
         data_root=data_root,
+        labels=None if going_on else job.labels,
         resume=True,
         device=job.device,
         start=None if going_on else start,
