@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from typer.testing import CliRunner
 
-from napari_cpclnet.cli import app
+from napari_cpclnet.cli.app import app
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.imaging import (
     Geometry,

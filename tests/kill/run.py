@@ -29,9 +29,9 @@ import numpy as np
 import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tests.cli.test_segment import mask, save, scan
+from tests.cli.test_train import SETTINGS
 from tests.evaluation.doubles import Table
-from tests.test_cli import mask, save, scan
-from tests.test_cli_train import SETTINGS
 
 from .window import Loss, kill_window
 

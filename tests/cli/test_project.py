@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.project.conftest import GRID, make_project, make_scan, painted
 
 from napari_cpclnet import cli
 from napari_cpclnet.imaging import read_segmentation
 from napari_cpclnet.project import QueryEntry, WeightsEntry, read_project, relative_path, write_project
-
-from .project.conftest import GRID, make_project, make_scan, painted
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import pytest
 import SimpleITK as sitk
 
 from napari_cpclnet import cli
-from napari_cpclnet.cli_evaluate import evaluation_settings, parse_baselines
-from napari_cpclnet.cli_options import repeated_options
+from napari_cpclnet.cli.evaluate import evaluation_settings, parse_baselines
+from napari_cpclnet.cli.options import repeated_options
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.evaluation import read_cases, read_results, tasks
 
@@ -194,7 +194,7 @@ def test_modalities_go_by_their_usual_names() -> None:
 
 
 def script(name: str) -> ModuleType:
-    path = Path(__file__).parents[1] / "benchmarks" / "accuracy" / f"{name}.py"
+    path = Path(__file__).parents[2] / "benchmarks" / "accuracy" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -224,7 +224,7 @@ def test_the_readme_is_written_from_a_summary(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("--baselines", "copy", "--shots", "2", "--protocol", "honest", "legacy")[0] == 0
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks" / "accuracy"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks" / "accuracy"))
     readme = tmp_path / "README.md"
     table = script("table")
     assert table.main(["--out", str(tmp_path / "out"), "--no-run", "--readme", str(readme)]) == 0

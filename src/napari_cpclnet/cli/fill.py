@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from napari_cpclnet.cli_errors import user_errors
-from napari_cpclnet.cli_masks import MaskPlace
-from napari_cpclnet.cli_options import Terminology, parse_classes, parse_slices
+from napari_cpclnet.cli.errors import user_errors
+from napari_cpclnet.cli.masks import MaskPlace
+from napari_cpclnet.cli.options import Terminology, parse_classes, parse_slices
 from napari_cpclnet.errors import OutputError
 
 
@@ -60,9 +60,9 @@ def fill(
     Outlines are interpolated from slice to slice and moved to where grey values say; painted slices stay as they are.
     """
     with user_errors():
-        from napari_cpclnet.cli_files import scan_progress
-        from napari_cpclnet.cli_outputs import keep_existing, protect
-        from napari_cpclnet.cli_segment import read_support, say_notes, sizes
+        from napari_cpclnet.cli.files import scan_progress
+        from napari_cpclnet.cli.outputs import keep_existing, protect
+        from napari_cpclnet.cli.segment import read_support, say_notes, sizes
         from napari_cpclnet.imaging import OUTPUTS, ScanRef, output_suffix, write_segmentation
         from napari_cpclnet.propagation import PropagationSettings, start_fill
 

@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from napari_cpclnet.cli_convert import convert
-from napari_cpclnet.cli_errors import INTERRUPTED, WRONG_INPUT, user_errors
-from napari_cpclnet.cli_fill import fill
-from napari_cpclnet.cli_masks import MaskPlace
-from napari_cpclnet.cli_options import (
+from napari_cpclnet.cli.convert import convert
+from napari_cpclnet.cli.errors import INTERRUPTED, WRONG_INPUT, user_errors
+from napari_cpclnet.cli.fill import fill
+from napari_cpclnet.cli.masks import MaskPlace
+from napari_cpclnet.cli.options import (
     Device,
     MultiValueCommand,
     Terminology,
@@ -26,8 +26,8 @@ from napari_cpclnet.cli_options import (
     parse_slices,
     support_pairs,
 )
-from napari_cpclnet.cli_suggest import suggest
-from napari_cpclnet.cli_train import train
+from napari_cpclnet.cli.suggest import suggest
+from napari_cpclnet.cli.train import train
 
 app = typer.Typer(
     name="napari-cpclnet",
@@ -177,8 +177,8 @@ def segment(
     Writes <query name>_labels.<format> on the query's own grid, with the label values of the support.
     """
     with user_errors():
-        from napari_cpclnet.cli_project import check_output, project_outputs
-        from napari_cpclnet.cli_segment import SegmentJob, run_segment
+        from napari_cpclnet.cli.project import check_output, project_outputs
+        from napari_cpclnet.cli.segment import SegmentJob, run_segment
 
         pairs = support_pairs(support or [])
         other_plane = plane if plane != "auto" else None
@@ -235,7 +235,7 @@ def info(
     Nothing that identifies the patient is printed.
     """
     with user_errors():
-        from napari_cpclnet.cli_info import describe
+        from napari_cpclnet.cli.info import describe
 
         for line in describe(path):
             typer.echo(line)
@@ -327,7 +327,7 @@ def evaluate(
     Writes cases.csv (a row per case, class and method), summary.json and a self-contained report.html.
     """
     with user_errors():
-        from napari_cpclnet.cli_evaluate import evaluation_settings, run_evaluation
+        from napari_cpclnet.cli.evaluate import evaluation_settings, run_evaluation
 
         settings = evaluation_settings(
             protocols=protocol,
@@ -369,7 +369,7 @@ def pseudo_labels(
     for pictures, else as .nii.gz. What was stopped goes on where it was.
     """
     with user_errors():
-        from napari_cpclnet.cli_pseudo_labels import run_pseudo_labels
+        from napari_cpclnet.cli.pseudo_labels import run_pseudo_labels
 
         if run_pseudo_labels(data_root, workers=workers, overwrite=overwrite):
             raise typer.Exit(WRONG_INPUT)
@@ -399,6 +399,6 @@ def demo(
     display. Files of an earlier demo in the same folder are replaced.
     """
     with user_errors():
-        from napari_cpclnet.cli_demo import run_demo
+        from napari_cpclnet.cli.demo import run_demo
 
         run_demo(out, device=device, seed=seed, window=window)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.imaging.dicom_series import write_scan, write_structures
 from typer.testing import CliRunner
 
-from napari_cpclnet.cli import app
+from napari_cpclnet.cli.app import app
 from napari_cpclnet.imaging import (
     Geometry,
     Segmentation,
@@ -18,8 +19,6 @@ from napari_cpclnet.imaging import (
     write_segmentation,
     write_volume,
 )
-
-from .imaging.dicom_series import write_scan, write_structures
 
 GRID = Geometry((4, 5, 6), (3.0, 1.0, 2.0), (-30.0, 12.0, 7.0))
 

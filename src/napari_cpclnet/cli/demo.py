@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_cpclnet.cli_files import scan_progress
-from napari_cpclnet.cli_outputs import check_folder, output_paths, prepare_outputs, write_results
-from napari_cpclnet.cli_segment import predict, sizes
+from napari_cpclnet.cli.files import scan_progress
+from napari_cpclnet.cli.outputs import check_folder, output_paths, prepare_outputs, write_results
+from napari_cpclnet.cli.segment import predict, sizes
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cpclnet.cli_files import file_name
+from napari_cpclnet.cli.files import file_name
 from napari_cpclnet.errors import CpclnetError, OutputError
 from napari_cpclnet.whole_file import sweep, temporary_beside
 

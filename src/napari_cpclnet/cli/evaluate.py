@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_cpclnet.cli_files import scan_progress
-from napari_cpclnet.cli_outputs import check_folder
+from napari_cpclnet.cli.files import scan_progress
+from napari_cpclnet.cli.outputs import check_folder
 from napari_cpclnet.errors import SettingsError
 
 if TYPE_CHECKING:

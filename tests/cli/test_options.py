@@ -11,8 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from napari_cpclnet import cli
-from napari_cpclnet.cli_options import (
+from napari_cpclnet.cli.app import app
+from napari_cpclnet.cli.options import (
     home_paths,
     listed_slices,
     parse_classes,
@@ -68,7 +68,7 @@ def test_classes_that_make_no_sense(text: str) -> None:
 
 def commands() -> dict[str, Callable[..., object]]:
     """What each command calls."""
-    return {command.callback.__name__: command.callback for command in cli.app.registered_commands}
+    return {command.callback.__name__: command.callback for command in app.registered_commands}
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
@@ -99,7 +99,7 @@ def test_the_home_folder_behind_an_equals_sign(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    said = CliRunner().invoke(cli.app, ["evaluate", "--cases=~/cases.csv", "--out=~/results"])
+    said = CliRunner().invoke(app, ["evaluate", "--cases=~/cases.csv", "--out=~/results"])
     assert f"{tmp_path / 'cases.csv'}: there is no such cases table" in said.stderr
 
 
@@ -108,7 +108,7 @@ def test_a_file_that_is_called_like_the_sign_of_the_home_folder_is_found(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "~").write_text("no scan")
-    assert "Error: ~: unsupported file format" in CliRunner().invoke(cli.app, ["info", "~"]).stderr
+    assert "Error: ~: unsupported file format" in CliRunner().invoke(app, ["info", "~"]).stderr
 
 
 def test_slices_in_a_sentence_are_drawn_together() -> None:
@@ -142,7 +142,7 @@ def test_a_path_longer_than_any_is_one_short_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_volume(Volume(np.zeros((2, 3, 4), np.int16), Geometry((2, 3, 4))), tmp_path / "scan.nii")
-    done = CliRunner().invoke(cli.app, words)
+    done = CliRunner().invoke(app, words)
     assert done.exit_code == 2, done.exception
     assert done.stderr.startswith("Error: ")
     assert len(done.stderr) < 800
@@ -152,7 +152,7 @@ def test_a_path_longer_than_any_is_one_short_sentence(
 @pytest.mark.parametrize("quick", [True, False])
 def test_scans_are_registered_unless_it_is_to_be_quick(monkeypatch: pytest.MonkeyPatch, quick: bool) -> None:
     jobs = []
-    monkeypatch.setattr("napari_cpclnet.cli_segment.run_segment", lambda job: jobs.append(job) or 0)
+    monkeypatch.setattr("napari_cpclnet.cli.segment.run_segment", lambda job: jobs.append(job) or 0)
     words = ["segment", "--support", "a", "m", "--query", "q", "--out", "o", *(["--quick"] if quick else [])]
-    assert CliRunner().invoke(cli.app, words).exit_code == 0
+    assert CliRunner().invoke(app, words).exit_code == 0
     assert jobs[0].quick is quick

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from napari_cpclnet.cli import app
+from napari_cpclnet.cli.app import app
 from napari_cpclnet.imaging import (
     Geometry,
     Segmentation,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from napari_cpclnet.cli_errors import user_errors
-from napari_cpclnet.cli_files import scan_progress
-from napari_cpclnet.cli_masks import MaskPlace, Place
-from napari_cpclnet.cli_options import Device, parse_classes, parse_slices, support_pairs
-from napari_cpclnet.cli_segment import predict, read_supports, say_notes
+from napari_cpclnet.cli.errors import user_errors
+from napari_cpclnet.cli.files import scan_progress
+from napari_cpclnet.cli.masks import MaskPlace, Place
+from napari_cpclnet.cli.options import Device, parse_classes, parse_slices, support_pairs
+from napari_cpclnet.cli.segment import predict, read_supports, say_notes
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Plane

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from napari_cpclnet.cli_files import Target, expand_queries, scan_progress, series_in
-from napari_cpclnet.cli_masks import Place, read_mask
-from napari_cpclnet.cli_options import listed_slices, require_labels
-from napari_cpclnet.cli_outputs import (
+from napari_cpclnet.cli.files import Target, expand_queries, scan_progress, series_in
+from napari_cpclnet.cli.masks import Place, read_mask
+from napari_cpclnet.cli.options import listed_slices, require_labels
+from napari_cpclnet.cli.outputs import (
     OutputPaths,
     check_folder,
     output_paths,
@@ -20,7 +20,7 @@ from napari_cpclnet.cli_outputs import (
     protect,
     write_results,
 )
-from napari_cpclnet.cli_project import Work, Written, project_work, remember_results, say_other_weights
+from napari_cpclnet.cli.project import Work, Written, project_work, remember_results, say_other_weights
 from napari_cpclnet.errors import CpclnetError, GeometryError, ImageError, OutputError, SupportError
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_cpclnet.cli_errors import INTERRUPTED, user_errors
-from napari_cpclnet.cli_options import Device
-from napari_cpclnet.cli_outputs import check_folder
+from napari_cpclnet.cli.errors import INTERRUPTED, user_errors
+from napari_cpclnet.cli.options import Device
+from napari_cpclnet.cli.outputs import check_folder
 from napari_cpclnet.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from tests.training.labelled_data import write_table
 
 from napari_cpclnet import cli
-from napari_cpclnet.cli_train import TrainingJob, chosen_settings
+from napari_cpclnet.cli.train import TrainingJob, chosen_settings
 from napari_cpclnet.episodes.stack import PhantomStack
 from napari_cpclnet.training import TrainingSettings
 

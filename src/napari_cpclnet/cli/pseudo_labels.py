@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from napari_cpclnet.cli_files import expand_queries, scan_progress
+from napari_cpclnet.cli.files import expand_queries, scan_progress
 
 
 def run_pseudo_labels(data_root: Path, *, workers: int, overwrite: bool) -> int:

@@ -16,19 +16,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from .test_cli import (  # noqa: F401
-    PAINTED,
-    SHAPE,
-    Case,
-    Run,
-    assert_refused,
-    case,
-    mask,
-    run,
-    save,
-    scan,
-    weights,
-)
+from .test_segment import PAINTED, SHAPE, Case, Run, assert_refused, case, mask, run, save, scan, weights  # noqa: F401
 
 
 class TestWrongInput:

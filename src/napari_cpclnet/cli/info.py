@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cpclnet.cli_errors import shown
+from napari_cpclnet.cli.errors import shown
 from napari_cpclnet.errors import CpclnetError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from napari_cpclnet.cli_files import Target, expand_queries, with_own_names
+from napari_cpclnet.cli.files import Target, expand_queries, with_own_names
 from napari_cpclnet.errors import CpclnetError, ProjectError
 
 if TYPE_CHECKING:

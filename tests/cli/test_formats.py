@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.imaging.dicom_series import write_scan
 from typer.testing import CliRunner
 
-from napari_cpclnet.cli import app
+from napari_cpclnet.cli.app import app
 from napari_cpclnet.imaging import (
     Geometry,
     Segmentation,
@@ -19,8 +20,7 @@ from napari_cpclnet.imaging import (
     write_segmentation,
 )
 
-from .imaging.dicom_series import write_scan
-from .test_cli import weights  # noqa: F401
+from .test_segment import weights  # noqa: F401
 
 GRID = Geometry((4, 40, 48), (5.0, 2.0, 2.0), (-30.0, 12.0, 7.0))
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from napari_cpclnet.cli_errors import user_errors
-from napari_cpclnet.cli_masks import MaskPlace, Place, read_mask
-from napari_cpclnet.cli_options import Terminology
+from napari_cpclnet.cli.errors import user_errors
+from napari_cpclnet.cli.masks import MaskPlace, Place, read_mask
+from napari_cpclnet.cli.options import Terminology
 from napari_cpclnet.errors import OutputError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def convert(
 
 def _check(source: Path, target: Path, others: Sequence[Path | None], *, overwrite: bool) -> None:
     """Refuse a target of an unknown format, one that is read, and one that is there already."""
-    from napari_cpclnet.cli_outputs import keep_existing, protect
+    from napari_cpclnet.cli.outputs import keep_existing, protect
     from napari_cpclnet.imaging import OUTPUTS, output_suffix
 
     if not output_suffix(target):
@@ -112,7 +112,7 @@ def _labels(
     )
 
     if like is not None and series is None and like.is_dir():
-        from napari_cpclnet.cli_files import series_in
+        from napari_cpclnet.cli.files import series_in
 
         drawn_on = referenced_series(source)
         series = drawn_on if any(one.id == drawn_on for one in series_in(like)) else None

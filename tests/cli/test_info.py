@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.imaging.dicom_world import write_place
 from typer.testing import CliRunner
 
-from napari_cpclnet.cli import app
-
-from .imaging.dicom_world import write_place
+from napari_cpclnet.cli.app import app
 
 
 def info(path: Path) -> str:
