@@ -14,8 +14,8 @@ from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 from working_day import WorkingDay, organs_of_the_sample
 
-from napari_cpclnet.gui.run_bar import RunState
-from napari_cpclnet.gui.shortcuts import NEXT_PAINTED
+from napari_cpclnet.gui.widgets.run_bar import RunState
+from napari_cpclnet.gui.widgets.shortcuts import NEXT_PAINTED
 
 SIZE = (1280, 720)
 # Of the CT, through all organs; the first is painted before one's eyes.

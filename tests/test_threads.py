@@ -48,7 +48,7 @@ def python(code, **environment):
     [
         "from napari_cpclnet import Segmenter",
         SEGMENT,
-        "import napari_cpclnet.gui.job\nfrom napari_cpclnet.model import choose_device",
+        "import napari_cpclnet.gui.jobs.segment_job\nfrom napari_cpclnet.model import choose_device",
         "import pickle\npickle.loads(b'cnapari_cpclnet.episodes.stack\\n_one\\n.')",  # as a worker process does
     ],
 )

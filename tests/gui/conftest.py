@@ -14,9 +14,9 @@ pytest.importorskip("pytestqt")
 from napari.components import ViewerModel
 from qtpy.QtCore import QCoreApplication, QEvent, QThreadPool
 
-from napari_cpclnet.gui import mask_import, run_control
 from napari_cpclnet.gui.panel import CPCLNetPanel
-from napari_cpclnet.gui.session import Session
+from napari_cpclnet.gui.segment import mask_import, run_control
+from napari_cpclnet.gui.session.session import Session
 
 
 @pytest.fixture(autouse=True, scope="session")

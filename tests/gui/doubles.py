@@ -15,8 +15,8 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QTimer
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.gui.layers import slice_axis, volume_to_layer
-from napari_cpclnet.gui.options import Options
+from napari_cpclnet.gui.layers.scan_layers import slice_axis, volume_to_layer
+from napari_cpclnet.gui.settings.options import Options
 from napari_cpclnet.imaging import Geometry, Segmentation, Volume
 
 # Imported here and not in the first run: the import of torch takes seconds.

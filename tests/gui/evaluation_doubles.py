@@ -12,9 +12,9 @@ import torch
 import napari_cpclnet.evaluation
 import napari_cpclnet.evaluation.pictures
 import napari_cpclnet.evaluation.report  # noqa: F401
-from napari_cpclnet.gui.classes import set_class_names
-from napari_cpclnet.gui.layers import copied_transform
-from napari_cpclnet.gui.run_bar import RunState
+from napari_cpclnet.gui.layers.class_names import set_class_names
+from napari_cpclnet.gui.layers.scan_layers import copied_transform
+from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.preprocessing import PreprocessingSettings
 
 from .doubles import BrightSegmenter, add_volume, make_volume

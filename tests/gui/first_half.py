@@ -20,7 +20,7 @@ from hands import Hands, register_plugin
 from qtpy.QtCore import QThreadPool, QTimer
 from working_day import WorkingDay, organs_of_the_sample
 
-from napari_cpclnet.gui.corrections import corrected_text
+from napari_cpclnet.gui.layers.corrections import corrected_text
 
 SLICES = (56, 64, 74)
 LIVER = 1

@@ -27,8 +27,8 @@ from qtpy.QtWidgets import (
 )
 
 import napari_cpclnet
+from napari_cpclnet.gui.layers.view import jump_to_slice
 from napari_cpclnet.gui.panel import CPCLNetPanel
-from napari_cpclnet.gui.view import jump_to_slice
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -114,7 +114,7 @@ class Hands:
         QTest.mouseClick(table.viewport(), LEFT, pos=table.visualItemRect(item).center())
 
     def press(self, shortcut: str) -> None:
-        """Press a key or a shortcut of `napari_cpclnet.gui.shortcuts`, such as ``Control-Alt-R``."""
+        """Press a key or a shortcut of `napari_cpclnet.gui.widgets.shortcuts`, such as ``Control-Alt-R``."""
         *modifiers, key = shortcut.split("-")
         held = Qt.KeyboardModifier.NoModifier
         for modifier in modifiers:

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.gui.doubles import add_volume, factory, make_volume
 
 from napari_cpclnet.gui.panel import CPCLNetPanel
-from napari_cpclnet.gui.run_bar import RunState
-from napari_cpclnet.gui.session import Session
+from napari_cpclnet.gui.session.session import Session
+from napari_cpclnet.gui.widgets.run_bar import RunState
 
 
 def sequence(viewer: napari.Viewer, panel: CPCLNetPanel, rng: np.random.Generator) -> list[str]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_cpclnet.gui.corrections import corrected_text
-from napari_cpclnet.gui.layers import geometry_of
+from napari_cpclnet.gui.layers.corrections import corrected_text
+from napari_cpclnet.gui.layers.scan_layers import geometry_of
 from napari_cpclnet.imaging import read_segmentation
 from napari_cpclnet.model import bundled_weights
 

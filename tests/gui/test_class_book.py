@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_cpclnet.gui.class_book import PRESETS, ClassBook, ClassInfo, default_color
+from napari_cpclnet.gui.session.class_book import PRESETS, ClassBook, ClassInfo, default_color
 from napari_cpclnet.imaging import Terminology
 
 

@@ -10,12 +10,12 @@ import pytest
 from qtpy.QtCore import QUrl
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QScrollBar, QTabBar
 
-from napari_cpclnet.gui import machine as machine_module
-from napari_cpclnet.gui import memory_use, shortcuts
-from napari_cpclnet.gui.machine import Machine, Note, Ready
-from napari_cpclnet.gui.options import Options
-from napari_cpclnet.gui.run_bar import RunState
-from napari_cpclnet.gui.shortcuts import WHAT, printed
+from napari_cpclnet.gui.jobs import device_status as machine_module
+from napari_cpclnet.gui.jobs.device_status import Machine, Note, Ready
+from napari_cpclnet.gui.settings.options import Options
+from napari_cpclnet.gui.widgets import memory_use, shortcuts
+from napari_cpclnet.gui.widgets.run_bar import RunState
+from napari_cpclnet.gui.widgets.shortcuts import WHAT, printed
 
 from .doubles import add_volume, factory, make_volume
 from .test_run import start, wait_ready

@@ -11,9 +11,9 @@ import yaml
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_cpclnet.gui import display
-from napari_cpclnet.gui.display import CT_WINDOWS, DisplayPresets, from_page, show_in_window
-from napari_cpclnet.gui.layers import volume_to_layer
+from napari_cpclnet.gui.layers.scan_layers import volume_to_layer
+from napari_cpclnet.gui.settings import display_presets as display
+from napari_cpclnet.gui.settings.display_presets import CT_WINDOWS, DisplayPresets, from_page, show_in_window
 from napari_cpclnet.imaging import Geometry, Volume
 
 MANIFEST = Path(display.__file__).parents[1] / "napari.yaml"
@@ -80,7 +80,7 @@ def test_preferences_change_what_is_opened_next(monkeypatch) -> None:
     page.ct_window, page.window_lung, page.pet_maximum, page.pet_inverted = "lung", "-500/1400", 7.0, False
     page.percentile_low, page.percentile_high = 5.0, 95.0
     monkeypatch.setattr(display, "presets", lambda: from_page(page))
-    monkeypatch.setattr("napari_cpclnet.gui.layers.presets", lambda: from_page(page))
+    monkeypatch.setattr("napari_cpclnet.gui.layers.scan_layers.presets", lambda: from_page(page))
     assert volume_to_layer(scan("CT", "HU"))[1]["contrast_limits"] == (-1200, 200)
     assert volume_to_layer(scan("PT", "SUVbw"))[1]["contrast_limits"] == (0, 7)
     assert volume_to_layer(scan("PT", "SUVbw"))[1]["colormap"] == "gray"
@@ -117,7 +117,7 @@ def test_the_window_of_open_ct_layers_is_changed_and_of_no_other() -> None:
 def test_without_a_window_every_phase_of_a_file_is_opened(tmp_path: Path) -> None:
     import SimpleITK as sitk
 
-    from napari_cpclnet.gui.reader import read
+    from napari_cpclnet.gui.contributions.reader import read
 
     path = tmp_path / "dynamic.nii.gz"
     phases = [sitk.Image(4, 5, 6, sitk.sitkInt16) + value for value in (300, 400)]

@@ -9,7 +9,7 @@ import pytest
 from qtpy.QtCore import QCoreApplication, QEvent, QThreadPool
 
 from napari_cpclnet.errors import WeightsError
-from napari_cpclnet.gui.run_bar import RunState
+from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.imaging import Segmentation, write_segmentation, write_volume
 
 from .doubles import DIRECTIONS, longest_pause, make_volume

@@ -9,13 +9,13 @@ from qtpy.QtCore import Qt
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.evaluation import BASELINE_NAMES, pictures
 from napari_cpclnet.evaluation.settings import PROTOCOLS as ALL_PROTOCOLS
-from napari_cpclnet.gui import evaluation_job
-from napari_cpclnet.gui.corrections import is_result
-from napari_cpclnet.gui.error_layer import COLOURS, compare, worst_slice
-from napari_cpclnet.gui.layers import copied_transform, same_grid
-from napari_cpclnet.gui.run_bar import RunState
-from napari_cpclnet.gui.score_table import DICE, ORGAN
-from napari_cpclnet.gui.truth_table import is_own
+from napari_cpclnet.gui.evaluate.score_table import DICE, ORGAN
+from napari_cpclnet.gui.evaluate.truth_table import is_own
+from napari_cpclnet.gui.jobs import evaluation_job
+from napari_cpclnet.gui.layers.corrections import is_result
+from napari_cpclnet.gui.layers.scan_layers import copied_transform, same_grid
+from napari_cpclnet.gui.session.error_layer import COLOURS, compare, worst_slice
+from napari_cpclnet.gui.widgets.run_bar import RunState
 
 from .doubles import DIRECTIONS, add_volume, make_volume
 from .evaluation_doubles import add_case, known, run

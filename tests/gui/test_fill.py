@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_cpclnet.gui.fill_job import VolumeKeeper, make_order, run_fill
-from napari_cpclnet.gui.fill_preview import KIND
-from napari_cpclnet.gui.maps import is_map
+from napari_cpclnet.gui.fill.fill_preview import KIND
+from napari_cpclnet.gui.jobs.fill_job import VolumeKeeper, make_order, run_fill
+from napari_cpclnet.gui.layers.overlays import is_map
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.project import locate, read_project
 from napari_cpclnet.project.headless import support_set as headless

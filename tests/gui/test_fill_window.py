@@ -9,7 +9,7 @@ import pytest
 from qtpy.QtCore import QTimer
 
 from napari_cpclnet.gui.panel import CPCLNetPanel
-from napari_cpclnet.gui.session import Session
+from napari_cpclnet.gui.session.session import Session
 from napari_cpclnet.imaging import Geometry, Volume
 
 from .doubles import add_volume

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.gui.layers import (
+from napari_cpclnet.gui.layers.scan_layers import (
     LayerScan,
     copied_transform,
     geometry_of,

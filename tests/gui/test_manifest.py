@@ -64,8 +64,8 @@ def test_writer_is_offered(manager, name, kind):
 def test_sample_data_are_scans_with_labels_on_their_grid(key):
     from napari.layers import Layer
 
-    from napari_cpclnet.gui import sample_data
-    from napari_cpclnet.gui.layers import same_grid
+    from napari_cpclnet.gui.contributions import sample_data
+    from napari_cpclnet.gui.layers.scan_layers import same_grid
 
     layers = [Layer.create(*one) for one in getattr(sample_data, key)()]
     labels = layers[-1]
@@ -75,7 +75,7 @@ def test_sample_data_are_scans_with_labels_on_their_grid(key):
 
 
 def test_the_scans_to_paint_on_come_without_labels():
-    from napari_cpclnet.gui.sample_data import ct_and_mr
+    from napari_cpclnet.gui.contributions.sample_data import ct_and_mr
 
     assert [(kwargs["name"], kind) for _, kwargs, kind in ct_and_mr()] == [
         ("phantom_mr", "image"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_cpclnet.gui.corrections import changes
-from napari_cpclnet.gui.job import Picture
-from napari_cpclnet.gui.maps import KINDS, FollowScans, find_maps, show_corrections, show_maps
-from napari_cpclnet.gui.results import ResultLayers
-from napari_cpclnet.gui.session import Session
-from napari_cpclnet.gui.view import show_scan
+from napari_cpclnet.gui.jobs.segment_job import Picture
+from napari_cpclnet.gui.layers.corrections import changes
+from napari_cpclnet.gui.layers.overlays import KINDS, FollowScans, find_maps, show_corrections, show_maps
+from napari_cpclnet.gui.layers.view import show_scan
+from napari_cpclnet.gui.session.result_layers import ResultLayers
+from napari_cpclnet.gui.session.session import Session
 
 from .doubles import DIRECTIONS, add_volume, make_volume
 from .test_results import finished

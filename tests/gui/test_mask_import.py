@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_cpclnet.gui.class_match import NEW, ClassMatch
-from napari_cpclnet.gui.mask_import import BY_VOXEL, USE
+from napari_cpclnet.gui.segment.class_match import NEW, ClassMatch
+from napari_cpclnet.gui.segment.mask_import import BY_VOXEL, USE
 from napari_cpclnet.imaging import Geometry, Segmentation, write_segmentation
 
 from .doubles import add_volume, make_volume

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_cpclnet.gui.painted import PaintedSlices
+from napari_cpclnet.gui.layers.painted_slices import PaintedSlices
 
 
 def test_lists_painted_slices_and_their_labels():

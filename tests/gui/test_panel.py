@@ -8,12 +8,12 @@ from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractItemView, QComboBox, QDoubleSpinBox
 
-from napari_cpclnet.gui.class_table import SLICES, VALUE
-from napari_cpclnet.gui.classes import class_names
-from napari_cpclnet.gui.layers import slice_axis
-from napari_cpclnet.gui.options import PostProcessing
-from napari_cpclnet.gui.options_box import CUSTOM, NONE, RECOMMENDED
-from napari_cpclnet.gui.shortcuts import (
+from napari_cpclnet.gui.layers.class_names import class_names
+from napari_cpclnet.gui.layers.scan_layers import slice_axis
+from napari_cpclnet.gui.segment.options_box import CUSTOM, NONE, RECOMMENDED
+from napari_cpclnet.gui.settings.options import PostProcessing
+from napari_cpclnet.gui.widgets.class_table import SLICES, VALUE
+from napari_cpclnet.gui.widgets.shortcuts import (
     COPY_ON,
     IMPORT_MASK,
     MARK_ABSENT,

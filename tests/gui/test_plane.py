@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_cpclnet.gui.job import Query, ScanDone, run_job, support_set
-from napari_cpclnet.gui.queries import FileScan
-from napari_cpclnet.gui.refining import use_slice
-from napari_cpclnet.gui.session import Session
+from napari_cpclnet.gui.jobs.segment_job import Query, ScanDone, run_job, support_set
+from napari_cpclnet.gui.session.queries import FileScan
+from napari_cpclnet.gui.session.reuse import use_slice
+from napari_cpclnet.gui.session.session import Session
 from napari_cpclnet.imaging import ScanRef, write_volume
 from napari_cpclnet.project import Project, locate, read_project
 from napari_cpclnet.project.headless import support_set as headless

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from npe2 import PluginManifest
 
-from napari_cpclnet.gui import preferences as module
-from napari_cpclnet.gui.class_book import PRESETS, offered
-from napari_cpclnet.gui.options import DEVICES, PRECISIONS, Options
-from napari_cpclnet.gui.preferences import Preferences, from_pages, preferences
+from napari_cpclnet.gui.session.class_book import PRESETS, offered
+from napari_cpclnet.gui.settings import preferences as module
+from napari_cpclnet.gui.settings.options import DEVICES, PRECISIONS, Options
+from napari_cpclnet.gui.settings.preferences import Preferences, from_pages, preferences
 
 from .test_manifest import MANIFEST
 

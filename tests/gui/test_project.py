@@ -11,14 +11,12 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_cpclnet.errors import ProjectError
-from napari_cpclnet.gui.autosave_clock import AutosaveClock
-from napari_cpclnet.gui.classes import class_color, class_names
-from napari_cpclnet.gui.corrections import changes, is_edited, is_result, result_note
-from napari_cpclnet.gui.kept_labels import KeptLabels
-from napari_cpclnet.gui.layers import KEY, copied_transform, geometry_of, note, same_grid
-from napari_cpclnet.gui.options import Options, PostProcessing
-from napari_cpclnet.gui.project_keeper import ProjectKeeper
-from napari_cpclnet.gui.project_places import (
+from napari_cpclnet.gui.layers.class_names import class_color, class_names
+from napari_cpclnet.gui.layers.corrections import changes, is_edited, is_result, result_note
+from napari_cpclnet.gui.layers.label_snapshot import KeptLabels
+from napari_cpclnet.gui.layers.scan_layers import KEY, copied_transform, geometry_of, note, same_grid
+from napari_cpclnet.gui.project.autosave_clock import AutosaveClock
+from napari_cpclnet.gui.project.recent import (
     drop_unsaved,
     is_unsaved,
     new_unsaved,
@@ -27,10 +25,12 @@ from napari_cpclnet.gui.project_places import (
     title,
     unsaved_work,
 )
-from napari_cpclnet.gui.project_restore import restore
-from napari_cpclnet.gui.project_snapshot import free_file, write_snapshot
-from napari_cpclnet.gui.results import earlier_result
-from napari_cpclnet.gui.session import Session
+from napari_cpclnet.gui.project.restore import restore
+from napari_cpclnet.gui.project.snapshot import free_file, write_snapshot
+from napari_cpclnet.gui.project.tracker import ProjectKeeper
+from napari_cpclnet.gui.session.result_layers import earlier_result
+from napari_cpclnet.gui.session.session import Session
+from napari_cpclnet.gui.settings.options import Options, PostProcessing
 from napari_cpclnet.imaging import ScanRef, read_volume, write_volume
 from napari_cpclnet.project import locate, open_project, read_project
 from napari_cpclnet.project.headless import support_set

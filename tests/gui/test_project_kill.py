@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from napari_cpclnet.gui.project_places import unsaved_work
+from napari_cpclnet.gui.project.recent import unsaved_work
 from napari_cpclnet.imaging import read_segmentation
 from napari_cpclnet.project import read_project
 

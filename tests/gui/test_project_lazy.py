@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_cpclnet.gui.project_keeper import ProjectKeeper
-from napari_cpclnet.gui.project_restore import restore
-from napari_cpclnet.gui.project_snapshot import write_snapshot
-from napari_cpclnet.gui.session import Session
+from napari_cpclnet.gui.project.restore import restore
+from napari_cpclnet.gui.project.snapshot import write_snapshot
+from napari_cpclnet.gui.project.tracker import ProjectKeeper
+from napari_cpclnet.gui.session.session import Session
 from napari_cpclnet.imaging import list_series, read_series
 from napari_cpclnet.project import locate, open_project, read_project
 
@@ -28,11 +28,11 @@ from pathlib import Path
 import dask.array
 import numpy as np
 from napari.components import ViewerModel
-from napari_cpclnet.gui.layers import volume_to_layer
-from napari_cpclnet.gui.project_keeper import ProjectKeeper
-from napari_cpclnet.gui.project_restore import restore
-from napari_cpclnet.gui.project_snapshot import write_snapshot
-from napari_cpclnet.gui.session import Session
+from napari_cpclnet.gui.layers.scan_layers import volume_to_layer
+from napari_cpclnet.gui.project.tracker import ProjectKeeper
+from napari_cpclnet.gui.project.restore import restore
+from napari_cpclnet.gui.project.snapshot import write_snapshot
+from napari_cpclnet.gui.session.session import Session
 from napari_cpclnet.imaging import list_series, read_series
 from napari_cpclnet.project import locate, open_project, read_project
 

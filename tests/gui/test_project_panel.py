@@ -8,10 +8,10 @@ import shutil
 import numpy as np
 import pytest
 
-from napari_cpclnet.gui.options import Options
-from napari_cpclnet.gui.project_places import recent_projects, unsaved_work
-from napari_cpclnet.gui.project_row import CANCEL, LOOK, OPEN
-from napari_cpclnet.gui.run_bar import RunState
+from napari_cpclnet.gui.project.recent import recent_projects, unsaved_work
+from napari_cpclnet.gui.segment.project_row import CANCEL, LOOK, OPEN
+from napari_cpclnet.gui.settings.options import Options
+from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.imaging import read_volume, write_volume
 from napari_cpclnet.project import absolute_path, read_project
 
@@ -59,7 +59,7 @@ def test_save_asks_for_a_folder_once(qtbot, panel, tmp_path, monkeypatch):
         asked.append(1)
         return str(tmp_path / "liver day"), ""
 
-    monkeypatch.setattr("napari_cpclnet.gui.project_row.QFileDialog.getSaveFileName", ask)
+    monkeypatch.setattr("napari_cpclnet.gui.segment.project_row.QFileDialog.getSaveFileName", ask)
     row.save_button.click()
     qtbot.waitUntil(lambda: control_of(panel).is_saved, timeout=30_000)
     assert row.name.text() == "liver day"
@@ -226,7 +226,7 @@ def test_a_missing_scan_can_be_looked_for_elsewhere(
 
     monkeypatch.setattr(row, "ask", ask)
     monkeypatch.setattr(
-        "napari_cpclnet.gui.project_row.QFileDialog.getExistingDirectory", lambda *_: str(far)
+        "napari_cpclnet.gui.segment.project_row.QFileDialog.getExistingDirectory", lambda *_: str(far)
     )
     with qtbot.waitSignal(row.opened, timeout=30_000):
         control_of(panel).open(tmp_path / "work")

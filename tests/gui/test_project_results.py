@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from napari_cpclnet.gui.corrections import changes
-from napari_cpclnet.gui.queries import QueryState, SaveTo
-from napari_cpclnet.gui.run_bar import RunState
+from napari_cpclnet.gui.layers.corrections import changes
+from napari_cpclnet.gui.session.queries import QueryState, SaveTo
+from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.imaging import ScanRef, Segmentation, read_volume, write_segmentation, write_volume
 from napari_cpclnet.project import read_project
 

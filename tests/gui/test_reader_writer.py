@@ -9,9 +9,9 @@ from napari.layers import Layer
 from PIL import Image
 
 from napari_cpclnet.errors import OutputError
-from napari_cpclnet.gui.layers import geometry_of, segmentation_to_layer
-from napari_cpclnet.gui.reader import get_reader, read
-from napari_cpclnet.gui.writer import write_image, write_labels
+from napari_cpclnet.gui.contributions.reader import get_reader, read
+from napari_cpclnet.gui.contributions.writer import write_image, write_labels
+from napari_cpclnet.gui.layers.scan_layers import geometry_of, segmentation_to_layer
 from napari_cpclnet.imaging import (
     Geometry,
     Segmentation,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_cpclnet.gui.options import Options, PostProcessing, SegmenterMaker
-from napari_cpclnet.gui.run_bar import RunState
-from napari_cpclnet.gui.sample_data import painted_ct_and_mr
-from napari_cpclnet.gui.view import show_scan
+from napari_cpclnet.gui.contributions.sample_data import painted_ct_and_mr
+from napari_cpclnet.gui.layers.view import show_scan
+from napari_cpclnet.gui.settings.options import Options, PostProcessing, SegmenterMaker
+from napari_cpclnet.gui.widgets.run_bar import RunState
 
 from .doubles import DIRECTIONS, add_volume, longest_pause, make_volume
 
@@ -202,7 +202,7 @@ def test_event_loop_turns_while_the_network_computes(qtbot, viewer, make_panel):
 @pytest.mark.timeout(600)
 def test_bundled_weights_find_the_organs_of_the_sample(qtbot, viewer, make_panel):
     from napari_cpclnet.episodes.demo import demo_scan
-    from napari_cpclnet.gui.sample_data import SEED
+    from napari_cpclnet.gui.contributions.sample_data import SEED
     from napari_cpclnet.model import bundled_weights
 
     if not bundled_weights().is_file():

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from napari_cpclnet.errors import SupportError
-from napari_cpclnet.gui.refining import result_in_view, scan_in_view, use_slice
-from napari_cpclnet.gui.results import ResultLayers
-from napari_cpclnet.gui.session import Session
-from napari_cpclnet.gui.view import jump_to_slice, show_scan
+from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan
+from napari_cpclnet.gui.session.result_layers import ResultLayers
+from napari_cpclnet.gui.session.reuse import result_in_view, scan_in_view, use_slice
+from napari_cpclnet.gui.session.session import Session
 
 from .doubles import add_volume, make_volume
 from .test_results import finished

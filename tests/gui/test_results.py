@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_cpclnet.gui.corrections import changes, is_edited, is_result
-from napari_cpclnet.gui.job import ScanDone, SliceDone
-from napari_cpclnet.gui.kept_labels import KeptLabels
-from napari_cpclnet.gui.results import ResultLayers
-from napari_cpclnet.gui.session import Session
-from napari_cpclnet.gui.supports import SupportPair
+from napari_cpclnet.gui.jobs.segment_job import ScanDone, SliceDone
+from napari_cpclnet.gui.layers.corrections import changes, is_edited, is_result
+from napari_cpclnet.gui.layers.label_snapshot import KeptLabels
+from napari_cpclnet.gui.session.result_layers import ResultLayers
+from napari_cpclnet.gui.session.session import Session
+from napari_cpclnet.gui.session.supports import SupportPair
 from napari_cpclnet.segmentation import Summary
 
 from .doubles import DIRECTIONS, add_volume, make_volume

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_cpclnet.gui.doubt_table import CLASS, DOUBT, SLICE
-from napari_cpclnet.gui.maps import KINDS
-from napari_cpclnet.gui.result_tree import ClassRow, ResultRow, ResultTree
-from napari_cpclnet.gui.run_bar import RunState
-from napari_cpclnet.gui.shortcuts import SUGGEST, USE_SLICE
-from napari_cpclnet.gui.view import slice_in_view
+from napari_cpclnet.gui.layers.overlays import KINDS
+from napari_cpclnet.gui.layers.view import slice_in_view
+from napari_cpclnet.gui.segment.result_tree import ClassRow, ResultRow, ResultTree
+from napari_cpclnet.gui.segment.uncertain_slices import CLASS, DOUBT, SLICE
+from napari_cpclnet.gui.widgets.run_bar import RunState
+from napari_cpclnet.gui.widgets.shortcuts import SUGGEST, USE_SLICE
 
 from .doubles import add_volume, factory, make_volume
 from .test_run import start, wait_ready
@@ -155,7 +155,7 @@ def test_several_classes_have_a_picture_each_as_far_as_memory_allows(qtbot, view
     panel.segment.results.boxes["probability"].setChecked(False)
     assert not any(viewer.layers[name].visible for name in names)
     panel.segment.results.boxes["probability"].setChecked(True)
-    monkeypatch.setattr("napari_cpclnet.gui.job.MOST_BYTES", 2 * liver.data.size - 1)
+    monkeypatch.setattr("napari_cpclnet.gui.jobs.segment_job.MOST_BYTES", 2 * liver.data.size - 1)
     again(qtbot, panel)
     names = {one.name for one in viewer.layers if "probability" in one.name}
     assert names == {"mr – probability", "pet – probability"}

@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import QCoreApplication, QEvent, QThreadPool
 
 from napari_cpclnet.errors import WeightsError
-from napari_cpclnet.gui.run_bar import RunState
+from napari_cpclnet.gui.widgets.run_bar import RunState
 
 from .doubles import DIRECTIONS, add_volume, factory, longest_pause, make_volume
 

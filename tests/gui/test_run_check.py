@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_cpclnet.gui.layers import copied_transform, note
-from napari_cpclnet.gui.run_bar import RunState
-from napari_cpclnet.gui.run_check import plan, questions
-from napari_cpclnet.gui.view import show_scan
+from napari_cpclnet.gui.layers.scan_layers import copied_transform, note
+from napari_cpclnet.gui.layers.view import show_scan
+from napari_cpclnet.gui.session.run_check import plan, questions
+from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.imaging import ScanRef, write_volume
 
 from .doubles import add_volume, factory, make_volume

@@ -10,10 +10,16 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialogButtonBox
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.gui import reader
-from napari_cpclnet.gui.preferences import Preferences
-from napari_cpclnet.gui.series_choice import choice_without_asking, first_choice, headline, rows, usable
-from napari_cpclnet.gui.series_picker import SeriesPicker
+from napari_cpclnet.gui.contributions import reader
+from napari_cpclnet.gui.contributions.series_choice import (
+    choice_without_asking,
+    first_choice,
+    headline,
+    rows,
+    usable,
+)
+from napari_cpclnet.gui.contributions.series_picker import SeriesPicker
+from napari_cpclnet.gui.settings.preferences import Preferences
 from napari_cpclnet.imaging import survey
 
 from ..imaging.dicom_world import UPRIGHT, write_place  # noqa: TID252

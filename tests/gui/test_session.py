@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.class_book import preset_of
-from napari_cpclnet.gui.classes import class_names
-from napari_cpclnet.gui.layers import copied_transform, same_grid
-from napari_cpclnet.gui.options import Options
-from napari_cpclnet.gui.session import Session
+from napari_cpclnet.gui.layers.class_names import class_names
+from napari_cpclnet.gui.layers.scan_layers import copied_transform, same_grid
+from napari_cpclnet.gui.session.class_book import preset_of
+from napari_cpclnet.gui.session.session import Session
+from napari_cpclnet.gui.settings.options import Options
 
 from .doubles import DIRECTIONS, add_volume, make_volume
 

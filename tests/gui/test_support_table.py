@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_cpclnet.gui.class_book import PRESETS
-from napari_cpclnet.gui.layers import LayerScan, copied_transform
-from napari_cpclnet.gui.thumbnails import SIZE, ThumbnailMaker, ThumbnailOrder
-from napari_cpclnet.gui.view import show_scan
+from napari_cpclnet.gui.layers.scan_layers import LayerScan, copied_transform
+from napari_cpclnet.gui.layers.view import show_scan
+from napari_cpclnet.gui.segment.thumbnails import SIZE, ThumbnailMaker, ThumbnailOrder
+from napari_cpclnet.gui.session.class_book import PRESETS
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 
 from .doubles import DIRECTIONS, add_volume, factory, make_volume

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from napari_cpclnet.errors import SupportError
-from napari_cpclnet.gui.classes import class_names
-from napari_cpclnet.gui.layers import copied_transform, segmentation_of, volume_to_layer
-from napari_cpclnet.gui.options import Options
-from napari_cpclnet.gui.session import Session
-from napari_cpclnet.gui.supports import SupportPair
+from napari_cpclnet.gui.layers.class_names import class_names
+from napari_cpclnet.gui.layers.scan_layers import copied_transform, segmentation_of, volume_to_layer
+from napari_cpclnet.gui.session.session import Session
+from napari_cpclnet.gui.session.supports import SupportPair
+from napari_cpclnet.gui.settings.options import Options
 from napari_cpclnet.imaging import Segmentation, write_segmentation
 
 from .doubles import DIRECTIONS, add_volume, make_volume

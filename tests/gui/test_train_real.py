@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from napari_cpclnet.gui.options import Options, SegmenterMaker
-from napari_cpclnet.gui.run_bar import RunState
-from napari_cpclnet.gui.training_box import RANDOM
-from napari_cpclnet.gui.training_folder import look_into
+from napari_cpclnet.gui.jobs.training_folder import look_into
+from napari_cpclnet.gui.settings.options import Options, SegmenterMaker
+from napari_cpclnet.gui.train.training_box import RANDOM
+from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.model import CPCLNet, CPCLNetSettings, load_weights, save_weights
 from napari_cpclnet.preprocessing import PreprocessingSettings
 from napari_cpclnet.segmentation import Segmenter
@@ -109,8 +109,8 @@ sys.path.insert(0, sys.argv[2])
 import napari
 from qtpy.QtCore import QThreadPool, QTimer
 from napari_cpclnet.gui.panel import CPCLNetPanel
-from napari_cpclnet.gui.session import Session
-from napari_cpclnet.gui.training_box import RANDOM
+from napari_cpclnet.gui.session.session import Session
+from napari_cpclnet.gui.train.training_box import RANDOM
 from training_doubles import choose, train_tiny
 
 viewer = napari.Viewer(show=True)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from napari_cpclnet.errors import SupportError
-from napari_cpclnet.gui.corrections import changes
-from napari_cpclnet.gui.layers import slice_axis
-from napari_cpclnet.gui.refining import unlock_corrections
-from napari_cpclnet.gui.results import ResultLayers
-from napari_cpclnet.gui.view import jump_to_slice, show_scan
+from napari_cpclnet.gui.layers.corrections import changes
+from napari_cpclnet.gui.layers.scan_layers import slice_axis
+from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan
+from napari_cpclnet.gui.session.result_layers import ResultLayers
+from napari_cpclnet.gui.session.reuse import unlock_corrections
 
 from .doubles import DIRECTIONS
 from .test_results import finished, make_job

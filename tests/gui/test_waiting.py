@@ -9,8 +9,8 @@ import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton
 
-from napari_cpclnet.gui import waiting
-from napari_cpclnet.gui.waiting import GivenUpError, wait_for
+from napari_cpclnet.gui.contributions import waiting
+from napari_cpclnet.gui.contributions.waiting import GivenUpError, wait_for
 
 from .doubles import longest_pause
 
@@ -77,7 +77,7 @@ def test_the_user_sees_what_takes_so_long_and_may_give_up(qtbot, window):
 
 
 def test_giving_up_opens_nothing(monkeypatch, tmp_path):
-    from napari_cpclnet.gui import reader
+    from napari_cpclnet.gui.contributions import reader
 
     def give_up(*_):
         raise GivenUpError

@@ -12,8 +12,8 @@ from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QApplication
 
 from napari_cpclnet.gui.panel import CPCLNetPanel
-from napari_cpclnet.gui.run_bar import RunState
-from napari_cpclnet.gui.session import Session
+from napari_cpclnet.gui.session.session import Session
+from napari_cpclnet.gui.widgets.run_bar import RunState
 
 from .doubles import DIRECTIONS, add_volume, factory, make_volume
 from .test_manifest import MANIFEST

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from napari_cpclnet.gui.run_bar import RunState
+from napari_cpclnet.gui.widgets.run_bar import RunState
 
 # Imported here and not in the first run: that takes seconds.
 from napari_cpclnet.training import EpochReport, PreparationReport, StepReport

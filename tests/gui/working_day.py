@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_cpclnet.gui.corrections import is_result
-from napari_cpclnet.gui.run_bar import RunState
-from napari_cpclnet.gui.shortcuts import RUN, SAVE_PROJECT, SUGGEST, USE_SLICE
+from napari_cpclnet.gui.layers.corrections import is_result
+from napari_cpclnet.gui.widgets.run_bar import RunState
+from napari_cpclnet.gui.widgets.shortcuts import RUN, SAVE_PROJECT, SUGGEST, USE_SLICE
 
 PAINT_KEY, FILL_KEY, PAN_KEY = "2", "4", "6"
 BRUSH = 3
@@ -20,10 +20,10 @@ SMALLEST = 12
 
 
 def organs_of_the_sample() -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels (z, y, x) of the CT of `napari_cpclnet.gui.sample_data.ct_and_mr`, and their names from label 1 on."""
+    """Labels (z, y, x) of the CT of `napari_cpclnet.gui.contributions.sample_data.ct_and_mr`, and their names from label 1 on."""
     from napari_cpclnet.episodes.demo import DEMO_CLASSES
     from napari_cpclnet.episodes.phantom import make_phantom
-    from napari_cpclnet.gui.sample_data import SEED
+    from napari_cpclnet.gui.contributions.sample_data import SEED
 
     phantom = make_phantom(np.random.default_rng([SEED, 0]))
     masks = [phantom.mask(name) for name in DEMO_CLASSES]

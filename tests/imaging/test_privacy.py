@@ -163,10 +163,10 @@ def test_errors_do_not_say_who_the_patient_is(tmp_path: Path, harm) -> None:
 def test_a_project_does_not_say_who_the_patient_is(scan: Path, tmp_path: Path) -> None:
     from napari.components import ViewerModel
 
-    from napari_cpclnet.gui.layers import volume_to_layer
-    from napari_cpclnet.gui.project_keeper import ProjectKeeper
-    from napari_cpclnet.gui.project_snapshot import write_snapshot
-    from napari_cpclnet.gui.session import Session
+    from napari_cpclnet.gui.layers.scan_layers import volume_to_layer
+    from napari_cpclnet.gui.project.snapshot import write_snapshot
+    from napari_cpclnet.gui.project.tracker import ProjectKeeper
+    from napari_cpclnet.gui.session.session import Session
 
     viewer = ViewerModel()
     data, options, _ = volume_to_layer(read_volume(scan))

@@ -47,7 +47,7 @@ def fill_demo(viewer: ViewerModel, scans: DemoScans, results: Sequence[Segmentat
     """Put the demo's scans and labels into a viewer, the first labelled scan in front."""
     from napari.layers import Layer
 
-    from napari_cpclnet.gui.layers import segmentation_to_layer, volume_to_layer
+    from napari_cpclnet.gui.layers.scan_layers import segmentation_to_layer, volume_to_layer
 
     pairs = [(scans.support.volume, scans.painted)]
     pairs += [(query.volume, result) for query, result in zip(scans.queries, results, strict=True)]

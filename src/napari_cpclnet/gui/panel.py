@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from napari_cpclnet.gui.connections import Connections, when_destroyed
-from napari_cpclnet.gui.evaluate_tab import EvaluateTab
-from napari_cpclnet.gui.help_page import HelpPage
-from napari_cpclnet.gui.segment_tab import SegmentTab
-from napari_cpclnet.gui.session import Session
-from napari_cpclnet.gui.style import style_sheet
-from napari_cpclnet.gui.train_tab import TrainTab
+from napari_cpclnet.gui.evaluate.tab import EvaluateTab
+from napari_cpclnet.gui.help.help_page import HelpPage
+from napari_cpclnet.gui.segment.tab import SegmentTab
+from napari_cpclnet.gui.session.session import Session
+from napari_cpclnet.gui.train.tab import TrainTab
+from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
+from napari_cpclnet.gui.widgets.style import style_sheet
 
 if TYPE_CHECKING:
     import napari

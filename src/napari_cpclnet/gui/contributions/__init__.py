@@ -1,0 +1,1 @@
+"""What the manifest names: reader, writers, sample data, CT windows."""

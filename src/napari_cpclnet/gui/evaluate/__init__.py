@@ -1,0 +1,1 @@
+"""Tab 'Evaluate': how good the network is on scans whose truth is known."""

@@ -1,0 +1,1 @@
+"""Tab 'Help': what to do first, the shortcuts, the words."""

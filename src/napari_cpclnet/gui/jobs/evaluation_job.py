@@ -1,0 +1,228 @@
+"""One evaluation, frozen: which scans have truth and how they are run against each other; and its reports. No Qt."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari_cpclnet.errors import CpclnetError, SettingsError
+from napari_cpclnet.gui.jobs.device_status import Ready, describe
+from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage, sentence
+from napari_cpclnet.gui.settings.options import Options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from napari.layers import Image
+
+    from napari_cpclnet.evaluation import Case, CaseResult, EvaluationSettings, Task
+    from napari_cpclnet.gui.layers.scan_layers import LayerScan
+    from napari_cpclnet.gui.settings.options import SegmenterFactory
+    from napari_cpclnet.segmentation import SliceResult
+
+# Said again here because the evaluation room imports torch, and the panel must open at once.
+PROTOCOLS: dict[str, tuple[str, ...]] = {
+    "Across patients (recommended)": ("honest",),
+    "As published": ("legacy",),
+    "Across patients and as published": ("honest", "legacy"),
+    "Same volume": ("same-volume",),
+}
+BASELINES = {
+    "copy": "Copy the nearest painted mask.",
+    "prototype": "One masked-average prototype on the same encoder.",
+    "knn": "Nearest neighbours on the same encoder.",
+    "intensity": "Intensity window and largest piece.",
+    "registration": "Affine and B-spline label transfer; slow.",
+    "interpolation": "Same scan only: painted outlines interpolated between slices.",
+    "fill": "Same scan only: fill between slices.",
+}
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):  # noqa: N818 - no error
+    """Raised within a case when the run is cancelled."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPair:
+    """An open scan with its truth, (z, y, x), copied when the run began. ``layer`` is for the GUI thread only."""
+
+    layer: Image
+    scan: LayerScan
+    truth: np.ndarray
+    truth_name: str
+    names: dict[int, str]
+    patient: str
+
+
+@dataclass(eq=False)
+class EvaluationJob:
+    """Everything of one evaluation.
+
+    Parameters
+    ----------
+    source
+        Open scans with truth, or the path of a cases table.
+    out
+        Folder of the results; with None a temporary one that goes with this object. A folder that holds the same
+        evaluation is gone on with.
+    tasks, facts, slices
+        Filled by the worker: tasks by key, facts for the report, and (done, total) slices of the task in work.
+    """
+
+    source: tuple[LayerPair, ...] | Path
+    protocols: tuple[str, ...] = ("honest",)
+    shots: tuple[int, ...] = (5,)
+    supports: int = 1
+    baselines: tuple[str, ...] = ()
+    options: Options = field(default_factory=Options)
+    out: Path | None = None
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    slices: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        if self.out is None:
+            try:
+                self.out = Path(tempfile.mkdtemp(prefix="cpclnet_evaluation_"))
+            except OSError as error:
+                raise SettingsError(f"No temporary folder can be made ({error.strerror}).") from error
+            weakref.finalize(self, shutil.rmtree, self.out, ignore_errors=True)
+
+    def settings(self) -> EvaluationSettings:
+        """The same for the evaluation room (imports torch)."""
+        from napari_cpclnet.evaluation import EvaluationSettings
+
+        return EvaluationSettings(
+            protocols=self.protocols,
+            shots=self.shots,
+            supports=self.supports,
+            baselines=self.baselines,
+            plane=self.options.plane,
+            device=self.options.device,
+            precision=self.options.precision,
+            keep_predictions=True,  # a click on a row shows one
+        )
+
+    def check(self) -> None:
+        """Raise `Stopped` if the run is cancelled."""
+        if self.cancelled.is_set():
+            raise Stopped
+
+    def watch(self, result: SliceResult) -> None:
+        """Look at the flag after each slice, and note how far the task is."""
+        self.slices = (result.done, result.total)
+        self.check()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The number of tasks is known."""
+
+    total: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Results of a finished task, or of those that were finished before."""
+
+    results: tuple[CaseResult, ...]
+    done: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All tasks are done and the report is written."""
+
+    seconds: float
+
+
+EvaluationReport = Stage | Ready | Planned | Rows | Finished | ScanFailed | Cancelled
+
+
+def run_evaluation(
+    job: EvaluationJob, make_segmenter: SegmenterFactory
+) -> Generator[EvaluationReport, None, None]:
+    """Run all tasks. Consumed in a worker thread; never raises: a user error becomes its sentence."""
+    try:
+        yield from _run(job, make_segmenter)
+    except Stopped:
+        yield Cancelled()
+    except Exception as error:  # noqa: BLE001 - the panel must hear of everything
+        yield ScanFailed(None, sentence(error))
+
+
+def _run(job: EvaluationJob, make_segmenter: SegmenterFactory) -> Iterator[EvaluationReport]:
+    started = time.perf_counter()
+    yield Stage("Loading the network…")
+    segmenter: Any = make_segmenter(job.options)
+    from napari_cpclnet.evaluation import evaluate, read_results, run_facts, tasks
+
+    yield Ready(*describe(segmenter, job.options))
+    yield Stage("Reading the cases…")
+    cases, settings = _cases(job), job.settings()
+    # A click needs the task of a row, also of one that an earlier run finished.
+    job.tasks = {task.key: task for task in _checked(job, tasks(cases, settings))}
+    weights = str(segmenter.model.metadata.get("hash", "unknown"))
+    job.facts = run_facts(cases, settings, segmenter.device, [weights])
+    yield Planned(len(job.tasks))
+    table = job.out / "cases.csv"
+    earlier = read_results(table) if table.exists() else ()
+    done = len({row.key for row in earlier})
+    with closing(evaluate(cases, settings, segmenter, job.out, resume=True, watch=job.watch)) as reports:
+        for report in reports:
+            if earlier:  # not before the folder was found to hold the same evaluation
+                yield Rows(earlier, done)
+                earlier = ()
+            job.slices = (0, 0)
+            yield Rows(report.results, report.done)
+            job.check()
+    if earlier:
+        yield Rows(earlier, done)
+    yield Finished(time.perf_counter() - started)
+
+
+def _cases(job: EvaluationJob) -> tuple[Case, ...]:
+    from napari_cpclnet.evaluation import check_labels, read_cases
+
+    if not isinstance(job.source, Path):
+        from napari_cpclnet.gui.jobs.layer_case import layer_case
+
+        return tuple(layer_case(pair) for pair in _checked(job, job.source))
+    cases = read_cases(job.source)
+    check_labels(_checked(job, cases))
+    return cases
+
+
+def _checked(job: EvaluationJob, items: Iterable[T]) -> Iterator[T]:
+    """The items, as long as nobody cancels."""
+    for item in items:
+        job.check()
+        yield item
+    job.check()
+
+
+def export_report(job: EvaluationJob, path: Path) -> None:
+    """Write the report of what is finished so far to a file of the user's choice."""
+    from napari_cpclnet.evaluation import write_outputs
+    from napari_cpclnet.evaluation.results import write_bytes
+
+    if not job.facts:
+        raise CpclnetError("There are no results to report yet: press Run first.")
+    write_bytes(path, write_outputs(job.out, job.facts).read_bytes())
+
+
+def export_table(rows: Iterable[CaseResult], path: Path) -> None:
+    """Write results as CSV, with the columns of ``cases.csv``."""
+    from napari_cpclnet.evaluation.results import to_csv, write_text
+
+    write_text(path, to_csv(tuple(rows)))

@@ -1,0 +1,342 @@
+"""One run, frozen: what to learn from and which scans to label; and the reports it yields. No Qt."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from napari_cpclnet.errors import CpclnetError
+from napari_cpclnet.gui.jobs.device_status import Machine, Note, Ready
+from napari_cpclnet.gui.layers.label_snapshot import KeptLabels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.layers import Image, Labels
+
+    from napari_cpclnet.gui.jobs.suggestion_job import SuggestionJob
+    from napari_cpclnet.gui.layers.scan_layers import LayerScan
+    from napari_cpclnet.gui.session.class_book import Color
+    from napari_cpclnet.gui.session.queries import FileScan
+    from napari_cpclnet.gui.settings.options import Options, SegmenterFactory, SegmenterLike
+    from napari_cpclnet.imaging import Plane, Segmentation, Volume
+    from napari_cpclnet.segmentation import Corrections, Summary, SupportSet
+
+logger = logging.getLogger(__name__)
+
+MOST_BYTES = 1 << 30
+"""The probabilities of all classes of a scan take no more; where they would, those of the likeliest class are shown."""
+
+
+@dataclass(frozen=True, eq=False)
+class SupportPart:
+    """What is painted on one scan.
+
+    ``labels`` (z, y, x) is a copy of the painted slices, ``slices``, which are the only ones that are used;
+    ``absent`` are slices without any of the classes. All are counted in ``plane``.
+    """
+
+    scan: LayerScan
+    labels: np.ndarray
+    slices: tuple[int, ...]
+    absent: tuple[int, ...] = ()
+    plane: str = "axial"
+
+
+@dataclass(frozen=True, eq=False)
+class Locked:
+    """Corrected voxels of an earlier result, which stay: where (mask), and what they are; both (z, y, x)."""
+
+    mask: np.ndarray
+    labels: np.ndarray
+
+    def corrections(self) -> Corrections:
+        """The same for the segmentation core (imports torch: call it in a worker)."""
+        from napari_cpclnet.segmentation import Corrections
+
+        return Corrections(self.mask, self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A scan to label, open or in a file.
+
+    ``layer`` is only for the GUI thread and None for a file, ``scan`` for the worker; ``part``: the number of the
+    support part on the same scan, if there is one; ``save_to``: the file to write the result to, if it is to be saved;
+    ``result``: the layer of an earlier result, for the GUI thread, and ``locked``: what was corrected on it.
+    """
+
+    scan: LayerScan | FileScan
+    layer: Image | None = None
+    axis: int = 0
+    start_slice: int | None = None
+    part: int | None = None
+    save_to: Path | None = None
+    result: Labels | None = None
+    locked: Locked | None = None
+
+    @property
+    def source(self) -> Image | LayerScan | FileScan:
+        """What the user ticked: a layer or a file."""
+        return self.scan if self.layer is None else self.layer
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Everything of one run.
+
+    ``terms``: what to look up in the terminology for classes whose name is not what they are called there.
+    ``maps``: the kinds of pictures to make beside the labels (`maps.KINDS`); ``cancelled`` and ``skipped`` (numbers of
+    queries) may be set from any thread and are looked at after each slice.
+    """
+
+    supports: tuple[SupportPart, ...]
+    classes: dict[int, str]
+    queries: tuple[Query, ...]
+    options: Options
+    colors: dict[int, Color] = field(default_factory=dict)
+    terms: dict[int, str] = field(default_factory=dict)
+    maps: tuple[str, ...] = ()
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    skipped: set[int] = field(default_factory=set)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Smallest unsigned type of the label values, those of corrected voxels, too; that of the result layers."""
+        corrected = [int(q.locked.labels.max(initial=0)) for q in self.queries if q.locked is not None]
+        return np.min_scalar_type(max([*self.classes, *corrected]))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is being done while there are no slices to count."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ScanBegun:
+    """It is the turn of query number ``query``."""
+
+    query: int
+
+
+@dataclass(frozen=True, eq=False)
+class SliceDone:
+    """Labels (h, w) of one slice of query number ``query``, in array order of the two other axes."""
+
+    query: int
+    index: int
+    labels: np.ndarray
+    done: int
+    total: int
+    look: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture beside a result, (z, y, x), 0 to 255: its kind (of `maps.KINDS`) and the class it is of, if of one."""
+
+    kind: str
+    array: np.ndarray
+    value: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ScanDone:
+    """Final labels (z, y, x) of query number ``query``, a packed copy, what there is to say of them, and seconds.
+
+    ``voxel_ml``: volume of a voxel, or None where the scan has no physical size; ``maps``: pictures of the kinds that
+    were asked for; ``saved``: the file (or folder of pictures) they were written to, if any; ``axis``: array axis along
+    which its slices are counted.
+    """
+
+    query: int
+    labels: np.ndarray
+    written: KeptLabels
+    summary: Summary
+    seconds: float
+    voxel_ml: float | None = None
+    maps: tuple[Picture, ...] = ()
+    saved: Path | None = None
+    axis: int = 0
+
+
+@dataclass(frozen=True)
+class ScanFailed:
+    """A query that could not be labelled, and why in one sentence; ``query=None``: the whole run."""
+
+    query: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The run stopped because it was asked to; finished slices stay."""
+
+
+Report = Stage | Ready | Note | ScanBegun | SliceDone | ScanDone | ScanFailed | Cancelled
+
+
+def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, None, None]:
+    """Label all queries one after another; a failed one is reported and the rest go on.
+
+    Consumed in a worker thread. Never raises: a user error becomes its sentence, a bug is logged with its
+    traceback.
+    """
+    try:
+        yield Stage("Loading the network…")
+        segmenter = make_segmenter(job.options)
+        machine = Machine(segmenter, job.options)
+        yield from machine.news()
+        if job.cancelled.is_set():
+            yield Cancelled()
+            return
+        yield Stage("Learning from the painted slices…")
+        volumes = [part.scan.volume() for part in job.supports]
+        painted = support_set(job, volumes)
+        if job.options.adapt:
+            for step, total in _adapt(segmenter, painted, job.options.adapt):
+                if job.cancelled.is_set():
+                    yield Cancelled()
+                    return
+                yield Stage(f"Fine-tuning on the support, step {step} of {total}…")
+        segmenter.set_support(painted)
+        yield from machine.news()
+    except Exception as error:  # noqa: BLE001 - the panel must hear of everything
+        yield ScanFailed(None, sentence(error))
+        return
+    for number, query in enumerate(job.queries):
+        if number in job.skipped:
+            continue
+        if job.cancelled.is_set():
+            yield Cancelled()
+            return
+        yield ScanBegun(number)
+        yield Stage(f"Reading {query.scan.name}…")
+        try:
+            volume = query.scan.volume() if query.part is None else volumes[query.part]
+            axis = query.axis if query.layer is not None else _axis(job, painted, volume)
+            yield from machine.beside(_label(job, number, volume, segmenter, axis))
+        except Exception as error:  # noqa: BLE001
+            yield ScanFailed(number, sentence(error))
+    if job.cancelled.is_set():
+        yield Cancelled()
+
+
+def _adapt(segmenter: Any, support: Any, steps: int) -> Iterator[tuple[int, int]]:
+    from napari_cpclnet.training.adaptation import AdaptationSettings, adapt
+
+    for report in adapt(segmenter, support, AdaptationSettings(steps=steps)):
+        yield report.step, report.total
+
+
+def _label(
+    job: Job, number: int, volume: Volume, segmenter: SegmenterLike, axis: int
+) -> Generator[Report, None, None]:
+    started = time.perf_counter()
+    query = job.queries[number]
+    locked = None if query.locked is None else query.locked.corrections()
+    asked = query.layer is not None and "probability" in job.maps and len(job.classes) > 1
+    each = asked and len(job.classes) * volume.array.size <= MOST_BYTES
+    if asked and not each:
+        yield Note(
+            "Many classes on a large scan: Probability shows the likeliest class alone, to spare memory."
+        )
+    predicted = segmenter.predict(
+        volume, start_slice=query.start_slice, locked=locked, keep_probabilities=each
+    )
+    with closing(predicted) as slices:  # type: ignore[type-var]
+        for result in slices:
+            if job.cancelled.is_set() or number in job.skipped:
+                return
+            labels = np.asarray(result.labels)
+            yield SliceDone(number, result.index, labels, result.done, result.total, result.look)
+    if job.cancelled.is_set() or number in job.skipped:
+        return
+    yield Stage(f"Finishing {volume.name}…")
+    final = segmenter.result()
+    whole = np.ascontiguousarray(final.labels, dtype=job.dtype)
+    saved, failed = None, ""
+    try:
+        saved = _save(job, query, final)
+    except (CpclnetError, OSError) as error:  # the labels are there all the same
+        failed = sentence(error)
+    yield ScanDone(
+        number,
+        whole,
+        KeptLabels.of(whole),
+        segmenter.summary(),
+        time.perf_counter() - started,
+        volume.geometry.voxel_ml if volume.calibrated else None,
+        () if query.layer is None else tuple(_pictures(job, segmenter, each_class=each)),
+        saved,
+        axis,
+    )
+    if failed:
+        yield ScanFailed(number, failed)
+
+
+def _axis(job: Job, support: SupportSet, volume: Volume) -> int:
+    """Array axis along which a scan in a file is sliced."""
+    from napari_cpclnet.imaging import plane_axis
+
+    plane = support.plane_of(volume) if job.options.plane == "auto" else cast("Plane", job.options.plane)
+    return plane_axis(volume.geometry, plane)
+
+
+def _pictures(job: Job, segmenter: SegmenterLike, *, each_class: bool) -> Iterator[Picture]:
+    for kind in job.maps:
+        if kind == "uncertainty":
+            yield Picture(kind, segmenter.result_uncertainty())
+        elif not each_class:
+            yield Picture(kind, segmenter.result_probability())
+        else:
+            found = segmenter.result_probabilities()
+            yield from (Picture(kind, one, v) for v, one in zip(sorted(job.classes), found, strict=True))
+
+
+def support_set(job: Job | SuggestionJob, volumes: list[Volume]) -> SupportSet:
+    """What was painted, for the segmentation core; ``volumes``: those of the job's support parts."""
+    from napari_cpclnet.segmentation import SupportSet
+
+    support = SupportSet(classes=job.classes)
+    for part, volume in zip(job.supports, volumes, strict=True):
+        plane = cast("Plane", part.plane)
+        support.add(volume, part.labels, slices=part.slices, plane=plane, absent=part.absent)
+    return support
+
+
+def _save(job: Job, query: Query, final: Segmentation) -> Path | None:
+    if query.save_to is None:
+        return None
+    from napari_cpclnet.imaging import write_segmentation
+
+    query.save_to.parent.mkdir(parents=True, exist_ok=True)
+    colors = {value: color for value, color in job.colors.items() if value in job.classes}
+    named = final.replaced(classes=job.classes, colors=colors, terms=job.terms, name=query.scan.name)
+    return write_segmentation(named, query.save_to, source=query.scan.series)
+
+
+def checksum(labels: np.ndarray) -> int:
+    """Short fingerprint of an array, to see later whether anyone changed it."""
+    return zlib.crc32(np.ascontiguousarray(labels))
+
+
+def sentence(error: Exception) -> str:
+    """What to tell the user of an error."""
+    if isinstance(error, CpclnetError):
+        return str(error)
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return "There is not enough memory for this: close other programs or choose the CPU under Options."
+    logger.error("a run failed", exc_info=error)
+    what = f"{type(error).__name__}: {error}"
+    return f"Something went wrong inside CPCLNet ({what}); please report it with the log."

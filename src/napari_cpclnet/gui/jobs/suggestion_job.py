@@ -1,0 +1,139 @@
+"""Which slice of a scan to paint next: asked in another thread. No Qt."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cpclnet.errors import SupportError
+from napari_cpclnet.gui.jobs.device_status import Ready, describe
+from napari_cpclnet.gui.jobs.segment_job import (
+    Cancelled,
+    ScanFailed,
+    Stage,
+    SupportPart,
+    sentence,
+    support_set,
+)
+from napari_cpclnet.gui.layers.scan_layers import LayerScan, slice_axis
+from napari_cpclnet.gui.session.job_making import support_parts
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_cpclnet.gui.session.session import Session
+    from napari_cpclnet.gui.settings.options import Options, SegmenterFactory
+
+
+@dataclass(frozen=True, eq=False)
+class SuggestionJob:
+    """A scan, what is painted so far (``classes``: of that), and the classes that are ``wanted``.
+
+    ``layer``: for the GUI thread; ``part``: the number of the support part on the same scan, if there is one.
+    """
+
+    scan: LayerScan
+    layer: Image
+    axis: int
+    part: int | None
+    supports: tuple[SupportPart, ...]
+    classes: dict[int, str]
+    wanted: dict[int, str]
+    options: Options
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Slices of the scan that were looked through, and slices in all."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """The slice to paint, and why in one sentence."""
+
+    index: int
+    reason: str
+
+
+SuggestionReport = Stage | Ready | Looked | Suggested | ScanFailed | Cancelled
+
+
+def make_suggestion_job(session: Session, scan: Image) -> SuggestionJob:
+    """Freeze what is painted.
+
+    Raises
+    ------
+    SupportError
+        If it is not known what is wanted: nothing is painted and no class is named.
+    """
+    used = [entry for entry in session.entries() if entry.ticked]
+    values = sorted({value for entry in used for value in entry.values})
+    session.book.ensure(values)
+    if not len(session.book):
+        raise SupportError("Name the classes you want, or paint one, before asking for a slice.")
+    parts = support_parts(used, np.min_scalar_type(values[-1])) if values else []
+    scans = [painted for painted, _ in parts]
+    layer_scan = LayerScan.of(scan)
+    return SuggestionJob(
+        layer_scan,
+        scan,
+        slice_axis(layer_scan.geometry, session.plane_for(scan, used)),
+        scans.index(scan) if scan in scans else None,
+        tuple(part for _, part in parts),
+        {value: session.book.name(value) for value in values},
+        session.book.names(),
+        session.options,
+    )
+
+
+def run_suggestion(
+    job: SuggestionJob, make_segmenter: SegmenterFactory
+) -> Generator[SuggestionReport, None, None]:
+    """Suggest a slice; the scan is labelled first if that was not the last thing done.
+
+    Consumed in a worker thread. Never raises.
+    """
+    try:
+        yield Stage("Loading the network…")
+        segmenter: Any = make_segmenter(job.options)
+        yield Ready(*describe(segmenter, job.options))
+        volumes = [part.scan.volume() for part in job.supports]
+        volume = job.scan.volume() if job.part is None else volumes[job.part]
+        if not job.supports:
+            segmenter.clear_support()
+        else:
+            yield Stage("Learning from the painted slices…")
+            segmenter.set_support(support_set(job, volumes))
+            if not segmenter.has_run(volume):
+                with closing(segmenter.predict(volume)) as slices:
+                    for result in slices:
+                        if job.cancelled.is_set():
+                            yield Cancelled()
+                            return
+                        yield Looked(result.done, result.total)
+        if job.cancelled.is_set():
+            yield Cancelled()
+            return
+        yield Stage("Choosing a slice…")
+        yield suggested(segmenter, volume, job.wanted)
+    except Exception as error:  # noqa: BLE001 - the panel must hear of everything
+        yield ScanFailed(None, sentence(error))
+
+
+def suggested(segmenter: Any, volume: Any, wanted: dict[int, str]) -> Suggested:
+    """The best suggestion; SupportError if no slice is left."""
+    from napari_cpclnet.segmentation import suggest
+
+    found = suggest(segmenter, volume, classes=wanted, count=1)
+    if not found:
+        raise SupportError(f"'{volume.name}' has no other slice that shows anything.")
+    return Suggested(found[0].index, found[0].reason)

@@ -1,0 +1,1 @@
+"""Scans, labels and results as napari's layers, and their undo. No Qt."""

@@ -1,0 +1,215 @@
+"""Put an opened project into a viewer and its session. No Qt."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cpclnet.gui.layers.class_names import set_class_colors, set_class_names
+from napari_cpclnet.gui.layers.corrections import result_note
+from napari_cpclnet.gui.layers.label_snapshot import KeptLabels, KeptVoxels
+from napari_cpclnet.gui.layers.painted_slices import PAINTED
+from napari_cpclnet.gui.layers.scan_layers import KEY, copied_transform, labels_array, volume_to_layer
+from napari_cpclnet.gui.layers.view import show_scan
+from napari_cpclnet.gui.project.tracker import ProjectKeeper, unopened
+from napari_cpclnet.gui.session.class_book import ClassInfo
+from napari_cpclnet.gui.session.queries import SAVE_SUFFIXES, QueryState, SaveTo
+from napari_cpclnet.gui.session.result_book import ScanResult
+from napari_cpclnet.gui.session.result_layers import SUFFIX
+from napari_cpclnet.gui.session.supports import SupportPair
+from napari_cpclnet.gui.settings.options import Options, PostProcessing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.layers import Image, Labels
+
+    from napari_cpclnet.gui.session.queries import QuerySource
+    from napari_cpclnet.gui.session.session import Session
+    from napari_cpclnet.project import Opened, OpenedMask, OpenedScan, Project, QueryEntry, SupportEntry
+
+
+def restore(session: Session, keeper: ProjectKeeper, opened: Opened, *, own: bool) -> None:
+    """Add the layers of a project, and set classes, ticks and options to what they were.
+
+    Parameters
+    ----------
+    session, keeper
+        Of the viewer; other layers stay in it and become part of the project.
+    opened
+        What was read.
+    own
+        False for unsaved work.
+    """
+    from napari_cpclnet.imaging import ScanRef
+    from napari_cpclnet.project import SupportEntry, absolute_path, relative_path
+
+    project, folder = opened.project, opened.folder
+    session.options = options_of(session, opened)
+    session.book.replace({one.value: ClassInfo(one.name, one.color, one.code) for one in project.classes})
+    layers: dict[str, Image] = {}
+    entries: dict[Image, Any] = {}
+    files: dict[Labels, str] = {}
+    for scan in opened.scans:
+        entry = scan.found.scan
+        with session.arranged():
+            layer = _add_scan(session, scan)
+        layers[entry.id] = layer
+        if scan.found.state != "changed":  # a changed one is looked at anew
+            path = relative_path(scan.found.path, folder)
+            entries[layer] = entry.model_copy(update={"path": path})
+        for mask in opened.masks_of(entry.id):
+            labels = _add_labels(session, layer, mask)
+            if isinstance(mask.entry, SupportEntry):
+                files[labels] = mask.entry.mask
+                _mark(session, SupportPair(layer, labels), mask.entry)
+            else:
+                if mask.entry.result:
+                    files[labels] = mask.entry.result
+                _put_result(session, layer, labels, mask.entry)
+    for query in project.queries:
+        if query.scan in layers:
+            on = any(one.ticked for one in project.queries if one.scan == query.scan)
+            session.tick_query(layers[query.scan], on)
+        elif query.path is not None:
+            path = absolute_path(query.path, folder)
+            for file in session.queries.add_files([ScanRef(path, query.series, query.name or path.name)]):
+                session.tick_query(file, query.ticked)
+                _put_result(session, file, None, query)
+                if query.saved is not None:
+                    saved = absolute_path(query.saved, folder)
+                    session.queries.set_status(file, QueryState.DONE, saved=saved)
+    session.queries.save_to, session.queries.outside = _save_to(opened, own=own)
+    keeper.opened(
+        folder,
+        own=own,
+        ids={layer: scan_id for scan_id, layer in layers.items()},
+        scans=entries,
+        files=files,
+        kept=unopened(project, set(layers), set(files.values())),
+    )
+    _look(session, project, layers, files)
+
+
+def options_of(session: Session, opened: Opened) -> Options:
+    """Options of the project; where it is computed stays as this machine has it."""
+    from napari_cpclnet.project import absolute_path
+
+    project = opened.project
+    post, weights = project.settings.postprocessing, project.weights.path
+    known = (
+        {} if post is None else {k: v for k, v in post.items() if k in PostProcessing.__dataclass_fields__}
+    )
+    return Options(
+        plane=project.settings.plane,
+        device=session.options.device,
+        precision=session.options.precision,
+        postprocessing=None if post is None else PostProcessing(**known),
+        weights=None if weights is None else absolute_path(weights, opened.folder),
+        adapt=project.settings.adapt,
+        align=project.settings.align,
+    )
+
+
+def _save_to(opened: Opened, *, own: bool) -> tuple[SaveTo, Path | None]:
+    """Where the project's results are saved, and where it wants them if that is outside its folder.
+
+    Who sent the project may have named any folder, so that nothing is saved outside before the user agrees; what was
+    not saved yet comes from this user. A format that only the command line writes is no choice here.
+    """
+    from napari_cpclnet.project import RESULTS, absolute_path, is_inside
+
+    settings = opened.project.settings
+    suffix = f".{settings.output_format}"
+    suffix = suffix if suffix in SAVE_SUFFIXES else SaveTo().suffix
+    folder = None if settings.output is None else absolute_path(settings.output, opened.folder)
+    if folder is None or not own or is_inside(folder, opened.folder):
+        return SaveTo(folder, suffix), None
+    return SaveTo(opened.folder / RESULTS, suffix), folder
+
+
+def _put_result(session: Session, source: QuerySource, layer: Labels | None, entry: QueryEntry) -> None:
+    """What the table of results said of a scan."""
+    found = entry.summary
+    if found is not None:
+        session.results.put(ScanResult(source, layer, found.axis, found, found.voxel_ml))
+
+
+def _add_scan(session: Session, scan: OpenedScan) -> Image:
+    data, kwargs, _ = volume_to_layer(scan.volume)
+    return session.viewer.add_image(data, **{**kwargs, "name": scan.volume.name})
+
+
+def _add_labels(session: Session, scan: Image, mask: OpenedMask) -> Labels:
+    from napari_cpclnet.project import SupportEntry
+
+    labels, entry = mask.labels, mask.entry
+    name = labels.name
+    noted: dict[str, Any] = {"geometry": labels.geometry, "calibrated": True}
+    looks: dict[str, Any] = {}
+    if isinstance(entry, SupportEntry):
+        noted[PAINTED] = True
+    else:
+        noted |= {**_result_note(labels.labels, entry), "of": str(scan.unique_id)}
+        looks["opacity"] = 0.6
+        name = entry.name or scan.name + SUFFIX
+    layer = session.viewer.add_labels(
+        labels.labels.reshape(scan.data.shape),
+        name=name,
+        metadata={KEY: noted},
+        **looks,
+        **copied_transform(scan),
+    )
+    set_class_names(layer, labels.classes)
+    if labels.colors:
+        set_class_colors(layer, labels.colors)
+    return layer
+
+
+def _result_note(labels: np.ndarray, entry: QueryEntry) -> dict[str, Any]:
+    written = KeptLabels.of(labels)
+    if entry.corrected is not None:
+        with suppress(ValueError):
+            return result_note(written, KeptVoxels.from_text(entry.corrected, labels.shape))
+    elif entry.checksum in (None, written.checksum):
+        return result_note(written)
+    # What was corrected is not known, so that the next run leaves this layer alone.
+    return {**result_note(None), "checksum": entry.checksum}
+
+
+def _mark(session: Session, pair: SupportPair, entry: SupportEntry) -> None:
+    used = entry.taken and session.options.plane in ("auto", entry.plane)
+    if used:
+        session.activate(pair)
+        session.slice_along(pair, pair.axis(entry.plane))
+    session.restore_absent(pair, {**entry.absent_elsewhere, entry.plane: entry.absent})
+    slices = np.moveaxis(labels_array(pair.labels), pair.axis(entry.plane), 0)
+    for index in entry.accepted:
+        if 0 <= index < len(slices):
+            session.accepted.add(pair.labels, entry.plane, index, slices[index])
+    if not used:
+        return
+    entries = session.entries(pair)
+    if entry.slices is None:  # all: also those that are only crossed by strokes
+        session.tick([one for one in entries if not one.ticked], True)
+    else:
+        wanted = {*entry.slices, *entry.absent}
+        session.tick([one for one in entries if one.index in wanted], True)
+        session.tick([one for one in entries if one.index not in wanted], False)
+
+
+def _look(session: Session, project: Project, layers: dict[str, Image], files: dict[Labels, str]) -> None:
+    """Show the first painted scan with what was painted on it, or the first scan."""
+    by_file = {file: labels for labels, file in files.items()}
+    for entry in project.supports:
+        if entry.taken and entry.mask in by_file and entry.scan in layers:
+            pair = SupportPair(layers[entry.scan], by_file[entry.mask])
+            session.activate(pair)
+            show_scan(session.viewer, pair.scan, only=pair.labels)
+            session.viewer.layers.selection.active = pair.labels
+            return
+    session.forget_removed()
+    if layers:
+        show_scan(session.viewer, next(iter(layers.values())))

@@ -1,0 +1,1 @@
+"""Tab 'Segment': paint a few slices of one scan, tick the scans to label, run."""

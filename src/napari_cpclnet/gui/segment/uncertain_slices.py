@@ -1,0 +1,138 @@
+"""List of doubtful slices: the network is unsure there, and a look is worth it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+
+from napari_cpclnet.gui.layers.view import OWN_COUNT
+from napari_cpclnet.gui.session.class_book import Color
+from napari_cpclnet.gui.widgets.class_table import ROW_HEIGHT, swatch
+from napari_cpclnet.gui.widgets.fit_rows import fit_rows
+
+SLICE, CLASS, DOUBT, SCAN = range(4)
+ROLE = Qt.ItemDataRole.UserRole
+# Worst first; nobody works off more.
+MOST = 200
+
+
+@dataclass(frozen=True, eq=False)
+class DoubtRow:
+    """One class on one slice of a scan; ``key`` tells whose, ``score`` is the doubtful share, 0 to 1."""
+
+    key: Any
+    scan: str
+    index: int
+    name: str
+    color: Color
+    score: float
+
+
+# Letters.
+LONG = 6
+
+
+class DoubtTable(QTableWidget):
+    """Emits `picked(key, index)` at a click; sorted by the column whose head was clicked."""
+
+    picked = Signal(object, int)
+
+    def __init__(self) -> None:
+        super().__init__(0, 4)
+        self.setHorizontalHeaderLabels(["Slice", "Class", "Uncertainty", "Scan"])
+        self.horizontalHeaderItem(SLICE).setToolTip(OWN_COUNT)
+        self.setToolTip(
+            "Slices on which much of a class may be wrong, the worst first; painted slices never are.\n"
+            "Click a row to go there, a column's head to sort."
+        )
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setMinimumSectionSize(30)
+        for column in (CLASS, SCAN):
+            self.horizontalHeaderItem(column).setTextAlignment(
+                Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+            )
+        for column in (SLICE, DOUBT):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        for column in (CLASS, SCAN):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        self.setSortingEnabled(True)
+        self.sortItems(DOUBT, Qt.SortOrder.DescendingOrder)
+        self.currentCellChanged.connect(self._on_current)
+        self.cellClicked.connect(lambda row, _column: self._pick(row))
+
+    def show_rows(self, rows: Sequence[DoubtRow]) -> None:
+        """Replace everything; the scan's name only where there are several. The order stays as it was chosen."""
+        rows = sorted(rows, key=lambda row: -row.score)[:MOST]
+        self.blockSignals(True)
+        self.setSortingEnabled(False)
+        self.setRowCount(len(rows))
+        short = told_apart({row.scan for row in rows})
+        for number, row in enumerate(rows):
+            self.setItem(number, SLICE, _number(row.index, str(row.index)))
+            self.item(number, SLICE).setToolTip(f"Slice {row.index} of {row.scan}. {OWN_COUNT}")
+            name = QTableWidgetItem(swatch(row.color), row.name)
+            name.setToolTip(row.name)
+            self.setItem(number, CLASS, name)
+            self.setItem(number, DOUBT, _number(row.score, f"{100 * row.score:.0f} %"))
+            scan = QTableWidgetItem(short[row.scan])
+            scan.setToolTip(row.scan)
+            self.setItem(number, SCAN, scan)
+            self.item(number, SLICE).setData(ROLE, row)
+        self.setSortingEnabled(True)
+        self.clearSelection()
+        self.setCurrentCell(-1, -1)
+        self.blockSignals(False)
+        self.setColumnHidden(SCAN, len({row.scan for row in rows}) < 2)
+        fit_rows(self, self.rowCount(), least=1, most=5)
+
+    def row_of(self, number: int) -> DoubtRow:
+        """What row ``number`` shows, as it is sorted now."""
+        return self.item(number, SLICE).data(ROLE)
+
+    def _on_current(self, row: int, _column: int, before: int, _before: int) -> None:
+        if row != before and self.hasFocus():  # by the arrow keys
+            self._pick(row)
+
+    def _pick(self, row: int) -> None:
+        if 0 <= row < self.rowCount():
+            found = self.row_of(row)
+            self.picked.emit(found.key, found.index)
+
+
+def told_apart(names: Collection[str]) -> dict[str, str]:
+    """Names without a long beginning that they share, which would be all that is seen of them in a narrow column."""
+    columns = zip(*names, strict=False)
+    shared = (
+        len(list(itertools.takewhile(lambda letters: len({*letters}) == 1, columns))) if len(names) > 1 else 0
+    )
+    return {name: name if shared < LONG else f"…{name[shared - 2 :]}" for name in names}
+
+
+class _Number(QTableWidgetItem):
+    """Sorted by its number, not by its text."""
+
+    value = 0.0
+
+    def __lt__(self, other: Any) -> bool:
+        return self.value < other.value
+
+
+def _number(value: float, text: str) -> QTableWidgetItem:
+    item = _Number(text)
+    item.value = value
+    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    return item

@@ -1,0 +1,106 @@
+"""Copies of the chosen slices and scans, for a run in another thread. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from napari_cpclnet.errors import OutputError
+from napari_cpclnet.gui.jobs.segment_job import Locked, Query, SupportPart
+from napari_cpclnet.gui.layers.corrections import changes
+from napari_cpclnet.gui.layers.scan_layers import LayerScan, geometry_of, labels_array, slice_axis
+from napari_cpclnet.gui.layers.view import slice_in_view
+from napari_cpclnet.gui.session.queries import FileScan, QueryBook, QuerySource
+from napari_cpclnet.gui.session.result_layers import earlier_result
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+
+    from napari_cpclnet.gui.session.supports import SupportEntry
+    from napari_cpclnet.imaging import Geometry, Plane
+
+
+def support_parts(entries: Sequence[SupportEntry], dtype: np.dtype) -> list[tuple[Image, SupportPart]]:
+    """One part for each scan; where several layers are painted on one scan, their labels are laid together.
+
+    Only the slices of ``entries`` are copied, as painting may go on meanwhile; the rest stays untouched memory. Of
+    two layers painted at one place, that of the earlier entry counts. Layers painted in two planes are two parts.
+    """
+    by_scan: dict[tuple[Image, str], list[SupportEntry]] = {}
+    for entry in entries:
+        by_scan.setdefault((entry.pair.scan, entry.plane), []).append(entry)
+    parts = []
+    for (scan, plane), listed in by_scan.items():
+        layer_scan = LayerScan.of(scan)
+        axis = slice_axis(layer_scan.geometry, plane)
+        labels = np.zeros(layer_scan.geometry.shape, dtype)
+        slices = np.moveaxis(labels, axis, 0)
+        for entry in listed:
+            painted = np.moveaxis(labels_array(entry.pair.labels), axis, 0)[entry.index]
+            free = slices[entry.index] == 0
+            slices[entry.index][free] = painted[free]
+        painted_on = {entry.index for entry in listed if entry.values}
+        absent = {entry.index for entry in listed if entry.absent} - painted_on
+        part = SupportPart(layer_scan, labels, tuple(sorted(painted_on)), tuple(sorted(absent)), plane)
+        parts.append((scan, part))
+    return parts
+
+
+def make_queries(
+    sources: Sequence[QuerySource],
+    painted: list[Image],
+    viewer: ViewerModel,
+    plane_for: Callable[[Image], str],
+    book: QueryBook,
+    keep: Collection[Labels] = (),
+) -> tuple[Query, ...]:
+    """Queries of the ticked scans, ``painted`` being the scans of the support parts.
+
+    ``plane_for`` says in which plane a scan is labelled.
+    Earlier results but those in ``keep`` are filled again, and their corrected voxels are locked.
+
+    Raises
+    ------
+    OutputError
+        If scans in files have no folder for their results.
+    """
+    if book.save_to.folder is None and any(isinstance(source, FileScan) for source in sources):
+        raise OutputError("Choose a folder for the results: scans in files are not opened.")
+    paths = book.paths(source.name for source in sources)
+    queries = []
+    for source, path in zip(sources, paths, strict=True):
+        if isinstance(source, FileScan):
+            queries.append(Query(source, save_to=path))
+            continue
+        scan = LayerScan.of(source)
+        axis = slice_axis(scan.geometry, plane_for(source))
+        part = painted.index(source) if source in painted else None
+        result = earlier_result(viewer, source, keep)
+        locked = None if result is None else locked_voxels(result)
+        start = slice_in_view(viewer, source, axis)
+        queries.append(Query(scan, source, axis, start, part, path, result, locked))
+    return tuple(queries)
+
+
+def answering_plane(geometry: Geometry, used: Iterable[SupportEntry]) -> str:
+    """The plane in which a scan is labelled from painted slices, as the Segmenter chooses it."""
+    from napari_cpclnet.imaging import Sliced, plane_like
+
+    return plane_like(
+        geometry, [Sliced(geometry_of(one.pair.scan), cast("Plane", one.plane)) for one in used]
+    )
+
+
+def locked_voxels(result: Labels) -> Locked | None:
+    """Copy of what was corrected on a result; None if nothing was."""
+    found, labels = changes(result), labels_array(result)
+    if not found:
+        return None
+    mask = found.mask(labels.shape)
+    copied = np.where(mask, labels, 0)
+    if copied.dtype.kind != "u":
+        copied = copied.astype(np.min_scalar_type(max(int(copied.max(initial=0)), 0)))
+    return Locked(mask, copied)

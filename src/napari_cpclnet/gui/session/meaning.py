@@ -1,0 +1,71 @@
+"""Modality and unit of a scan: what is known, and what the user says instead. No Qt."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image
+
+from napari_cpclnet.gui.layers.scan_layers import KEY, LayerScan, note, refusal
+from napari_cpclnet.gui.settings.display_presets import presets
+
+if TYPE_CHECKING:
+    from napari_cpclnet.gui.session.queries import QueryBook, QuerySource
+    from napari_cpclnet.imaging import Modality
+
+Meaning = tuple["Modality", str]
+
+MEANINGS: dict[Meaning, str] = {
+    ("CT", "HU"): "CT in HU",
+    ("CT", "HU8"): "CT stored in 8 bits",
+    ("PT", "SUVbw"): "PET in SUV",
+    ("PT", ""): "PET in another unit",
+    ("MR", ""): "MR",
+    ("other", ""): "Other",
+}
+_NAMES = {"PT": "PET", "other": ""}
+_UNITS = {"SUVbw": "SUV", "HU8": "8 bits"}
+
+
+def words(meaning: Meaning | None) -> str:
+    """Short words for a modality and its unit, ``PET, SUV``; empty where nothing is known."""
+    if meaning is None:
+        return ""
+    modality, unit = meaning
+    parts = (_NAMES.get(modality, modality), _UNITS.get(unit, unit))
+    return ", ".join(part for part in parts if part)
+
+
+def meaning_of(book: QueryBook, source: QuerySource) -> Meaning | None:
+    """Modality and unit of a scan; None for a file that was not read, and of which nobody said anything."""
+    if not isinstance(source, Image):
+        return book.meaning(source)
+    noted = note(source)
+    if "modality" in noted:
+        return noted["modality"], noted.get("unit", "")
+    if refusal(source) or not isinstance(source.data, np.ndarray) or not source.data.size:
+        return None
+    if "napari_cpclnet.imaging" not in sys.modules:
+        return None  # the panel opens at once; this is known as soon as anything was read or painted
+    found = LayerScan.of(source).meaning()
+    set_note(source, found)  # the values do not change, and looking takes time
+    return found
+
+
+def say_meaning(book: QueryBook, source: QuerySource, meaning: Meaning) -> None:
+    """Take a scan for what the user says it is, and show an open one so."""
+    if not isinstance(source, Image):
+        book.say_meaning(source, meaning)
+        return
+    set_note(source, meaning)
+    preset = presets()
+    source.contrast_limits = preset.limits(source.data, meaning[1])
+    source.colormap = preset.colormap(meaning[0])
+
+
+def set_note(layer: Image, meaning: Meaning) -> None:
+    """Note modality and unit on a layer."""
+    noted = {**note(layer), "modality": meaning[0], "unit": meaning[1]}
+    layer.metadata = {**layer.metadata, KEY: noted}

@@ -1,0 +1,182 @@
+"""What a session does with painted slices: which there are, which are used, and every change a step of undo. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from napari_cpclnet.gui.layers.editing import copy_class, erase_slice, set_slice
+from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array, slice_axis
+from napari_cpclnet.gui.session.job_making import answering_plane
+from napari_cpclnet.gui.session.supports import Said, SupportEntry, SupportPair
+
+if TYPE_CHECKING:
+    import numpy as np
+    from napari.layers import Image, Labels
+
+
+class SliceActions:
+    """The part of a `Session` that deals with its supports."""
+
+    @property
+    def supports(self) -> list[SupportPair]:
+        """Scans with labels on their voxels, results left out, top of the layer list first."""
+        return self._supports.pairs(self.active)
+
+    def is_taken(self, pair: SupportPair) -> bool:
+        """Whether the slices of a pair are used unless unticked: it was painted on, imported or chosen here."""
+        return self._supports.is_taken(pair.labels)
+
+    def painted_scans(self) -> set[Image]:
+        """The active scan and all whose labels are used."""
+        scans = {pair.scan for pair in self.supports if self.is_taken(pair)}
+        return scans if self.support_scan is None else {*scans, self.support_scan}
+
+    def entries(
+        self, pair: SupportPair | None = None, *, look: Collection[Labels] | None = None
+    ) -> list[SupportEntry]:
+        """Rows of the support table, of one pair or of all.
+
+        ``look``: the layers that may have changed since the last time, as looking takes time; by default all.
+        """
+        self.steps.sync()
+        return [
+            entry
+            for one in (self.supports if pair is None else [pair])
+            for entry in self._supports.entries(
+                one, self.options.plane, look=look is None or one.labels in look
+            )
+        ]
+
+    def note_stroke(self, pair: SupportPair) -> Image | None:
+        """Somebody painted on a pair by hand: the scan that was in sight instead of the pair's own, if one was."""
+        shown = next((scan for scan in self.scans() if scan.visible), None)
+        if pair.scan.visible or shown is None:
+            return None
+        self._supports.note_blind(pair, shown)
+        return shown
+
+    def painted_blindly(self) -> list[tuple[SupportPair, Image]]:
+        """Pairs that were painted on while their scan was hidden, and the scan that was in sight."""
+        found = [(pair, self._supports.blind(pair.labels)) for pair in self.supports]
+        return [(pair, shown) for pair, shown in found if shown is not None and shown in self.viewer.layers]
+
+    def forget_blindness(self, pair: SupportPair) -> None:
+        """The user has said what to do with that paint."""
+        self._supports.forget_blindness(pair.labels)
+
+    def looker(self, pairs: Collection[SupportPair]) -> Callable[[], None]:
+        """Function that looks through big layers: slow, to be called in a worker; then `entries` knows without look."""
+        plane = self.options.plane
+
+        def look() -> None:
+            for pair in pairs:
+                self._supports.painted(pair, plane)
+
+        return look
+
+    def slice_axis(self) -> int:
+        """Array axis of the active scan along which painted slices are counted."""
+        if self.support_scan is None:
+            return 0
+        pair = self.active
+        plane = self.options.plane if pair is None else self.plane_of(pair)
+        return slice_axis(geometry_of(self.support_scan), plane)
+
+    def plane_of(self, pair: SupportPair) -> str:
+        """The plane in which slices of a pair are counted; never ``auto``."""
+        return self._supports.plane(pair, self.options.plane)
+
+    def plane_for(self, scan: Image, used: Iterable[SupportEntry] | None = None) -> str:
+        """The plane in which a scan is labelled from painted slices, by default the ticked ones; never ``auto``."""
+        if self.options.plane != "auto":
+            return self.options.plane
+        if used is None:
+            used = [entry for entry in self.entries(look=()) if entry.ticked]
+        return answering_plane(geometry_of(scan), used)
+
+    def slice_along(self, pair: SupportPair, axis: int) -> None:
+        """Count the slices of a pair along this axis until it is painted along another."""
+        self._supports.slice_along(pair, axis)
+
+    def painted_slices(self) -> dict[int, tuple[int, ...]]:
+        """Label values on every painted slice of the active pair."""
+        pair = self.active
+        return {} if pair is None else self._supports.painted(pair, self.options.plane)
+
+    def tick(self, entries: SupportEntry | Iterable[SupportEntry], on: bool) -> None:
+        """Learn from slices, or not."""
+        self._supports.tick([entries] if isinstance(entries, SupportEntry) else entries, on)
+        self.changed.emit()
+
+    def mark_absent(self, pair: SupportPair, index: int, on: bool) -> None:
+        """Say that none of the classes is on a slice, or take it back, in one step of undo.
+
+        Raises
+        ------
+        SupportError
+            If the slice is painted or does not exist.
+        """
+        plane = self.plane_of(pair)
+        if on == self._supports.said(pair.labels, plane, index)[0]:
+            return
+        if on:
+            self._supports.check_free(pair, plane, index)
+        with self._saying(pair.labels, plane, index, (on, True if on else None)):
+            pass
+        self.changed.emit()
+
+    def absent_elsewhere(self, pair: SupportPair) -> dict[str, tuple[int, ...]]:
+        """Slices that were marked absent in other planes than the one in use."""
+        marks = self._supports.absent(pair.labels)
+        return {plane: slices for plane, slices in marks.items() if plane != self.plane_of(pair)}
+
+    def restore_absent(self, pair: SupportPair, marks: Mapping[str, Iterable[int]]) -> None:
+        """Mark slices of any plane absent as they were once; those that are painted or do not exist are left out."""
+        for plane, slices in marks.items():
+            self._supports.restore_absent(pair, plane, slices)
+        self.changed.emit()
+
+    def remove(self, entry: SupportEntry) -> None:
+        """Take a slice off the table: erase its paint, or its mark *absent*; Ctrl+Z brings it back as it was."""
+        labels = entry.pair.labels
+        with self._saying(labels, entry.plane, entry.index, (False, None)):
+            erase_slice(labels, entry.pair.axis(entry.plane), entry.index)
+        self.changed.emit()
+
+    def replace_slice(self, pair: SupportPair, axis: int, index: int, labels: np.ndarray) -> None:
+        """Paint a slice (h, w) along an array axis as a whole and learn from it; an empty one is marked absent.
+
+        One step of undo.
+        """
+        from napari_cpclnet.imaging.planes import axis_plane
+
+        plane = self.plane_of(pair)
+        if pair.axis(plane) != axis:
+            plane = axis_plane(geometry_of(pair.scan), axis)
+        with self._saying(pair.labels, plane, index, (not labels.any(), True)):
+            set_slice(pair.labels, axis, index, labels)
+        self.changed.emit()
+
+    @contextmanager
+    def _saying(self, labels: Labels, plane: str, index: int, said: Said) -> Iterator[None]:
+        """Say something of a slice, in one step of undo with what is painted inside."""
+        supports, before = self._supports, self._supports.said(labels, plane, index)
+
+        def undo() -> None:
+            supports.say(labels, plane, index, before)
+
+        def redo() -> None:
+            supports.say(labels, plane, index, said)
+
+        with self.steps.one_step(labels, undo, redo):
+            redo()
+            yield
+
+    def copy_to(self, index: int, to: int) -> bool:
+        """Copy the selected class from one slice of the active pair to another; False if nothing came of it."""
+        pair = self.active
+        if pair is None or not 0 <= to < labels_array(pair.labels).shape[self.slice_axis()]:
+            return False
+        return copy_class(pair.labels, self.slice_axis(), index, to, int(pair.labels.selected_label))

@@ -1,0 +1,1 @@
+"""What the user can set: options of a run, and napari's preferences page. No Qt."""

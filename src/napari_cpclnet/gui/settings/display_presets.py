@@ -1,0 +1,163 @@
+"""How a scan is shown when it is opened: window and colours by modality, as set on napari's preferences page.
+
+The defaults are those of reading rooms; they stand once more in the manifest, which draws the page from them, and a
+test keeps the two alike.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cpclnet.gui.settings.preferences import page
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+# Level and width in HU.
+CT_WINDOWS = {
+    "soft tissue": (40.0, 400.0),
+    "liver": (60.0, 160.0),
+    "lung": (-600.0, 1500.0),
+    "bone": (400.0, 1800.0),
+    "brain": (40.0, 80.0),
+}
+# CT stored in 8 bits: 0 and 255 are these values.
+HU8_RANGE = (-125.0, 275.0)
+
+
+@dataclass(frozen=True)
+class DisplayPresets:
+    """Windows and colours by modality.
+
+    Parameters
+    ----------
+    ct_window
+        Name of the window in which a CT opens.
+    ct_windows
+        Level and width in HU by name.
+    pet_maximum
+        SUV shown as black (or as white, if it is not inverted).
+    pet_inverted
+        Show PET dark on white.
+    percentiles
+        Percentiles shown as black and white where the unit says nothing, as in MR.
+    """
+
+    ct_window: str = "soft tissue"
+    ct_windows: dict[str, tuple[float, float]] = field(default_factory=lambda: dict(CT_WINDOWS))
+    pet_maximum: float = 10.0
+    pet_inverted: bool = True
+    percentiles: tuple[float, float] = (1.0, 99.0)
+
+    def limits(self, array: Any, unit: str) -> tuple[float, float]:
+        """Values shown as the two ends of the grey scale, of an array (z, y, x) in a unit."""
+        if unit == "SUVbw":
+            return 0.0, self.pet_maximum
+        if unit == "HU8":
+            return 0.0, 255.0  # its window was chosen when it was stored
+        if unit == "HU":
+            return ct_limits(self.ct_windows.get(self.ct_window, CT_WINDOWS["soft tissue"]), unit)
+        steps = tuple(slice(None, None, max(1, n // 64)) for n in array.shape)
+        low, high = np.percentile(np.asarray(array[steps], dtype=np.float32), self.percentiles)
+        return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+
+    def colormap(self, modality: str) -> str:
+        """Name of napari's colormap for a modality."""
+        return "gray_r" if modality == "PT" and self.pet_inverted else "gray"
+
+
+def ct_limits(window: tuple[float, float], unit: str) -> tuple[float, float]:
+    """Values at the ends of a window of a level and a width in HU, in HU or as stored in 8 bits."""
+    level, width = window
+    low, high = level - width / 2, level + width / 2
+    if unit == "HU8":
+        bottom, top = HU8_RANGE
+        return (low - bottom) * 255 / (top - bottom), (high - bottom) * 255 / (top - bottom)
+    return low, high
+
+
+def presets() -> DisplayPresets:
+    """What is set on the preferences page; the defaults where napari is too old to have one."""
+    return from_page(page("display"))
+
+
+def from_page(values: Any) -> DisplayPresets:
+    """Presets from the values of the preferences page; a value that makes no sense counts as not set."""
+    usual = DisplayPresets()
+    windows = {
+        name: _window(getattr(values, f"window_{name.replace(' ', '_')}", "")) or window
+        for name, window in CT_WINDOWS.items()
+    }
+    low = float(getattr(values, "percentile_low", usual.percentiles[0]))
+    high = float(getattr(values, "percentile_high", usual.percentiles[1]))
+    maximum = float(getattr(values, "pet_maximum", usual.pet_maximum))
+    return DisplayPresets(
+        ct_window=str(getattr(values, "ct_window", usual.ct_window)),
+        ct_windows=windows,
+        pet_maximum=maximum if maximum > 0 else usual.pet_maximum,
+        pet_inverted=bool(getattr(values, "pet_inverted", usual.pet_inverted)),
+        percentiles=(low, high) if 0 <= low < high <= 100 else usual.percentiles,
+    )
+
+
+def show_in_window(viewer: Viewer, name: str) -> int:
+    """Show the selected CT layers (all, if none is selected) in one of the windows; how many were changed."""
+    from napari.layers import Image
+    from napari.utils.notifications import show_info
+
+    selected = [layer for layer in viewer.layers.selection if _is_ct(layer)]
+    layers: list[Image] = selected or [layer for layer in viewer.layers if _is_ct(layer)]
+    for layer in layers:
+        assert isinstance(layer, Image)
+        layer.contrast_limits = ct_limits(presets().ct_windows[name], _unit(layer))
+    if not layers:
+        show_info("No CT layer is open whose values are Hounsfield units.")
+    return len(layers)
+
+
+def soft_tissue(viewer: Viewer) -> None:
+    """Show CT in the soft tissue window."""
+    show_in_window(viewer, "soft tissue")
+
+
+def liver(viewer: Viewer) -> None:
+    """Show CT in the liver window."""
+    show_in_window(viewer, "liver")
+
+
+def lung(viewer: Viewer) -> None:
+    """Show CT in the lung window."""
+    show_in_window(viewer, "lung")
+
+
+def bone(viewer: Viewer) -> None:
+    """Show CT in the bone window."""
+    show_in_window(viewer, "bone")
+
+
+def brain(viewer: Viewer) -> None:
+    """Show CT in the brain window."""
+    show_in_window(viewer, "brain")
+
+
+def _window(text: str) -> tuple[float, float] | None:
+    """Level and width from text like ``-600 / 1500``."""
+    match = re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*", str(text))
+    if match is None or float(match[2]) <= 0:
+        return None
+    return float(match[1]), float(match[2])
+
+
+def _unit(layer: Any) -> str:
+    from napari_cpclnet.gui.layers.scan_layers import note
+
+    return str(note(layer).get("unit", ""))
+
+
+def _is_ct(layer: Any) -> bool:
+    return getattr(layer, "contrast_limits", None) is not None and _unit(layer) in ("HU", "HU8")

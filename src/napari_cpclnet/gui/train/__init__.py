@@ -1,0 +1,1 @@
+"""Tab 'Train': let the network learn from phantoms and unlabelled scans."""

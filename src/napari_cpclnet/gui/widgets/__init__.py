@@ -1,0 +1,1 @@
+"""Widgets that several tabs use, and the worker that runs jobs in a thread."""
