@@ -11,9 +11,10 @@ import yaml
 from napari.components import ViewerModel
 from napari.layers import Image
 
+from napari_cpclnet.gui.contributions.ct_windows import show_in_window
 from napari_cpclnet.gui.layers.scan_layers import volume_to_layer
 from napari_cpclnet.gui.settings import display_presets as display
-from napari_cpclnet.gui.settings.display_presets import CT_WINDOWS, DisplayPresets, from_page, show_in_window
+from napari_cpclnet.gui.settings.display_presets import CT_WINDOWS, DisplayPresets, from_page
 from napari_cpclnet.imaging import Geometry, Volume
 
 MANIFEST = Path(display.__file__).parents[1] / "napari.yaml"

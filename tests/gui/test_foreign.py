@@ -7,8 +7,8 @@ import pytest
 
 from napari_cpclnet.errors import GeometryError
 from napari_cpclnet.gui.layers.scan_layers import copied_transform, geometry_of, refusal
+from napari_cpclnet.gui.layers.support_slices import SupportPair
 from napari_cpclnet.gui.session.session import Session
-from napari_cpclnet.gui.session.supports import SupportPair
 
 AFFINE = np.array([[-1.5, 0, 0, 20], [0, 2, 0, -30], [0, 0, 4, -5], [0, 0, 0, 1.0]])
 SHAPE = (20, 24, 8)  # x, y, z

@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_cpclnet.gui.jobs.segment_job import Picture
 from napari_cpclnet.gui.layers.corrections import changes
-from napari_cpclnet.gui.layers.overlays import KINDS, FollowScans, find_maps, show_corrections, show_maps
+from napari_cpclnet.gui.layers.overlays import (
+    KINDS,
+    FollowScans,
+    Picture,
+    find_maps,
+    show_corrections,
+    show_maps,
+)
 from napari_cpclnet.gui.layers.view import show_scan
 from napari_cpclnet.gui.session.result_layers import ResultLayers
 from napari_cpclnet.gui.session.session import Session

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_cpclnet.gui.jobs.segment_job import Query, ScanDone, run_job, support_set
-from napari_cpclnet.gui.session.queries import FileScan
+from napari_cpclnet.gui.layers.scan_layers import FileScan
 from napari_cpclnet.gui.session.reuse import use_slice
 from napari_cpclnet.gui.session.session import Session
 from napari_cpclnet.imaging import ScanRef, write_volume

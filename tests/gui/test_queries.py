@@ -10,9 +10,9 @@ from qtpy.QtCore import Qt
 
 from napari_cpclnet.errors import OutputError
 from napari_cpclnet.gui.layers.corrections import is_result
-from napari_cpclnet.gui.layers.scan_layers import volume_to_layer
+from napari_cpclnet.gui.layers.scan_layers import FileScan, volume_to_layer
 from napari_cpclnet.gui.segment.uncertain_slices import told_apart
-from napari_cpclnet.gui.session.queries import FileScan, QueryBook, QueryState, SaveTo
+from napari_cpclnet.gui.session.queries import QueryBook, QueryState, SaveTo
 from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.imaging import (
     OUTPUTS,

@@ -11,9 +11,9 @@ from napari.layers import Labels
 from napari_cpclnet.gui.jobs.segment_job import ScanDone, SliceDone
 from napari_cpclnet.gui.layers.corrections import changes, is_edited, is_result
 from napari_cpclnet.gui.layers.label_snapshot import KeptLabels
+from napari_cpclnet.gui.layers.support_slices import SupportPair
 from napari_cpclnet.gui.session.result_layers import ResultLayers
 from napari_cpclnet.gui.session.session import Session
-from napari_cpclnet.gui.session.supports import SupportPair
 from napari_cpclnet.segmentation import Summary
 
 from .doubles import DIRECTIONS, add_volume, make_volume

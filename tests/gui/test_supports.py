@@ -8,8 +8,8 @@ import pytest
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.gui.layers.class_names import class_names
 from napari_cpclnet.gui.layers.scan_layers import copied_transform, segmentation_of, volume_to_layer
+from napari_cpclnet.gui.layers.support_slices import SupportPair
 from napari_cpclnet.gui.session.session import Session
-from napari_cpclnet.gui.session.supports import SupportPair
 from napari_cpclnet.gui.settings.options import Options
 from napari_cpclnet.imaging import Segmentation, write_segmentation
 

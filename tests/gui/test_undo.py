@@ -9,9 +9,9 @@ import pytest
 
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.gui.layers.scan_layers import copied_transform
+from napari_cpclnet.gui.layers.support_slices import SupportPair
 from napari_cpclnet.gui.session.class_book import ClassInfo
 from napari_cpclnet.gui.session.session import Session
-from napari_cpclnet.gui.session.supports import SupportPair
 from napari_cpclnet.gui.settings.options import Options
 from napari_cpclnet.imaging import Segmentation
 

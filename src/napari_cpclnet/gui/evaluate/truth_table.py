@@ -11,7 +11,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.jobs.evaluation_job import LayerPair
+from napari_cpclnet.gui.jobs.layer_pair import LayerPair
 from napari_cpclnet.gui.layers.class_names import class_names
 from napari_cpclnet.gui.layers.corrections import is_result
 from napari_cpclnet.gui.layers.overlays import is_map

@@ -19,11 +19,8 @@ from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage, se
 from napari_cpclnet.gui.settings.options import Options
 
 if TYPE_CHECKING:
-    import numpy as np
-    from napari.layers import Image
-
     from napari_cpclnet.evaluation import Case, CaseResult, EvaluationSettings, Task
-    from napari_cpclnet.gui.layers.scan_layers import LayerScan
+    from napari_cpclnet.gui.jobs.layer_pair import LayerPair
     from napari_cpclnet.gui.settings.options import SegmenterFactory
     from napari_cpclnet.segmentation import SliceResult
 
@@ -49,18 +46,6 @@ T = TypeVar("T")
 
 class Stopped(Exception):  # noqa: N818 - no error
     """Raised within a case when the run is cancelled."""
-
-
-@dataclass(frozen=True, eq=False)
-class LayerPair:
-    """An open scan with its truth, (z, y, x), copied when the run began. ``layer`` is for the GUI thread only."""
-
-    layer: Image
-    scan: LayerScan
-    truth: np.ndarray
-    truth_name: str
-    names: dict[int, str]
-    patient: str
 
 
 @dataclass(eq=False)

@@ -13,12 +13,12 @@ import numpy as np
 
 from napari_cpclnet.gui.jobs.segment_job import sentence
 from napari_cpclnet.gui.layers.scan_layers import LayerScan, labels_array
-from napari_cpclnet.gui.session.supports import SupportEntry
+from napari_cpclnet.gui.layers.support_slices import SupportEntry
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_cpclnet.gui.session.supports import SupportPair
+    from napari_cpclnet.gui.layers.support_slices import SupportPair
     from napari_cpclnet.imaging import Volume
 
 COARSE_VOXELS = 80_000

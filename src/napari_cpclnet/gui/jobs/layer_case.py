@@ -15,7 +15,7 @@ from napari_cpclnet.gui.layers.painted_slices import label_values
 from napari_cpclnet.imaging import Segmentation, Volume
 
 if TYPE_CHECKING:
-    from napari_cpclnet.gui.jobs.evaluation_job import LayerPair
+    from napari_cpclnet.gui.jobs.layer_pair import LayerPair
 
 
 @dataclass(frozen=True, kw_only=True)

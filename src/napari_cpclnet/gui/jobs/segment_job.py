@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -16,16 +16,15 @@ import numpy as np
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.jobs.device_status import Machine, Note, Ready
 from napari_cpclnet.gui.layers.label_snapshot import KeptLabels
+from napari_cpclnet.gui.layers.overlays import Picture
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.layers import Image, Labels
 
-    from napari_cpclnet.gui.jobs.suggestion_job import SuggestionJob
-    from napari_cpclnet.gui.layers.scan_layers import LayerScan
-    from napari_cpclnet.gui.session.class_book import Color
-    from napari_cpclnet.gui.session.queries import FileScan
+    from napari_cpclnet.gui.layers.class_names import Color
+    from napari_cpclnet.gui.layers.scan_layers import FileScan, LayerScan
     from napari_cpclnet.gui.settings.options import Options, SegmenterFactory, SegmenterLike
     from napari_cpclnet.imaging import Plane, Segmentation, Volume
     from napari_cpclnet.segmentation import Corrections, Summary, SupportSet
@@ -142,15 +141,6 @@ class SliceDone:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """A picture beside a result, (z, y, x), 0 to 255: its kind (of `maps.KINDS`) and the class it is of, if of one."""
-
-    kind: str
-    array: np.ndarray
-    value: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
 class ScanDone:
     """Final labels (z, y, x) of query number ``query``, a packed copy, what there is to say of them, and seconds.
 
@@ -202,7 +192,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
             return
         yield Stage("Learning from the painted slices…")
         volumes = [part.scan.volume() for part in job.supports]
-        painted = support_set(job, volumes)
+        painted = support_set(job.supports, job.classes, volumes)
         if job.options.adapt:
             for step, total in _adapt(segmenter, painted, job.options.adapt):
                 if job.cancelled.is_set():
@@ -304,12 +294,14 @@ def _pictures(job: Job, segmenter: SegmenterLike, *, each_class: bool) -> Iterat
             yield from (Picture(kind, one, v) for v, one in zip(sorted(job.classes), found, strict=True))
 
 
-def support_set(job: Job | SuggestionJob, volumes: list[Volume]) -> SupportSet:
-    """What was painted, for the segmentation core; ``volumes``: those of the job's support parts."""
+def support_set(
+    supports: Sequence[SupportPart], classes: dict[int, str], volumes: list[Volume]
+) -> SupportSet:
+    """What was painted, for the segmentation core; ``volumes``: those of the support parts."""
     from napari_cpclnet.segmentation import SupportSet
 
-    support = SupportSet(classes=job.classes)
-    for part, volume in zip(job.supports, volumes, strict=True):
+    support = SupportSet(classes=classes)
+    for part, volume in zip(supports, volumes, strict=True):
         plane = cast("Plane", part.plane)
         support.add(volume, part.labels, slices=part.slices, plane=plane, absent=part.absent)
     return support

@@ -8,8 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.gui.jobs.device_status import Ready, describe
 from napari_cpclnet.gui.jobs.segment_job import (
@@ -20,13 +18,11 @@ from napari_cpclnet.gui.jobs.segment_job import (
     sentence,
     support_set,
 )
-from napari_cpclnet.gui.layers.scan_layers import LayerScan, slice_axis
-from napari_cpclnet.gui.session.job_making import support_parts
+from napari_cpclnet.gui.layers.scan_layers import LayerScan
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from napari_cpclnet.gui.session.session import Session
     from napari_cpclnet.gui.settings.options import Options, SegmenterFactory
 
 
@@ -67,34 +63,6 @@ class Suggested:
 SuggestionReport = Stage | Ready | Looked | Suggested | ScanFailed | Cancelled
 
 
-def make_suggestion_job(session: Session, scan: Image) -> SuggestionJob:
-    """Freeze what is painted.
-
-    Raises
-    ------
-    SupportError
-        If it is not known what is wanted: nothing is painted and no class is named.
-    """
-    used = [entry for entry in session.entries() if entry.ticked]
-    values = sorted({value for entry in used for value in entry.values})
-    session.book.ensure(values)
-    if not len(session.book):
-        raise SupportError("Name the classes you want, or paint one, before asking for a slice.")
-    parts = support_parts(used, np.min_scalar_type(values[-1])) if values else []
-    scans = [painted for painted, _ in parts]
-    layer_scan = LayerScan.of(scan)
-    return SuggestionJob(
-        layer_scan,
-        scan,
-        slice_axis(layer_scan.geometry, session.plane_for(scan, used)),
-        scans.index(scan) if scan in scans else None,
-        tuple(part for _, part in parts),
-        {value: session.book.name(value) for value in values},
-        session.book.names(),
-        session.options,
-    )
-
-
 def run_suggestion(
     job: SuggestionJob, make_segmenter: SegmenterFactory
 ) -> Generator[SuggestionReport, None, None]:
@@ -112,7 +80,7 @@ def run_suggestion(
             segmenter.clear_support()
         else:
             yield Stage("Learning from the painted slices…")
-            segmenter.set_support(support_set(job, volumes))
+            segmenter.set_support(support_set(job.supports, job.classes, volumes))
             if not segmenter.has_run(volume):
                 with closing(segmenter.predict(volume)) as slices:
                     for result in slices:

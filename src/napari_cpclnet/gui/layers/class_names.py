@@ -10,12 +10,16 @@ import numpy as np
 
 from napari_cpclnet.gui.layers.scan_layers import KEY, class_features, label_colormap, note
 from napari_cpclnet.gui.layers.undoing import history_kept
-from napari_cpclnet.gui.session.class_book import default_name
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_cpclnet.gui.session.class_book import Color
+Color = tuple[int, int, int]
+
+
+def default_name(value: int) -> str:
+    """Name of a label value that nobody named."""
+    return f"label {value}"
 
 
 def class_names(labels: Labels) -> dict[int, str]:

@@ -26,15 +26,23 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_cpclnet.gui.jobs.segment_job import Picture
+    from napari_cpclnet.gui.layers.class_names import Color
     from napari_cpclnet.gui.layers.corrections import Changes
-    from napari_cpclnet.gui.session.class_book import Color
 
 PROBABILITY, UNCERTAINTY, CORRECTIONS = "probability", "uncertainty", "corrections"
 KINDS = (PROBABILITY, UNCERTAINTY)
 COLORMAPS = {PROBABILITY: "viridis", UNCERTAINTY: "inferno"}
 LABELLED, ERASED = 1, 2
 CORRECTED = {LABELLED: (1.0, 1.0, 1.0, 1.0), ERASED: (1.0, 0.2, 0.8, 1.0)}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture beside a result, (z, y, x), 0 to 255: its kind (of `KINDS`) and the class it is of, if of one."""
+
+    kind: str
+    array: np.ndarray
+    value: int | None = None
 
 
 @dataclass(frozen=True)

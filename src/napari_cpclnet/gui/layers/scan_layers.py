@@ -329,3 +329,32 @@ def _has_scale(layer: Layer) -> bool:
 def _corners(shape: tuple[int, ...]) -> np.ndarray:
     corners = itertools.product(*((0, max(n - 1, 1)) for n in shape))
     return np.array([(*corner, 1.0) for corner in corners], dtype=float)
+
+
+@dataclass(frozen=True)
+class FileScan:
+    """A scan in a file or folder, read when its turn comes; ``meaning``: modality and unit, if the user said them."""
+
+    ref: ScanRef
+    meaning: tuple[Modality, str] | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """Shown to the user."""
+        return self.ref.name
+
+    @property
+    def series(self) -> ScanRef | None:
+        """The DICOM series it is, or None."""
+        from napari_cpclnet.imaging import is_dicom_path
+
+        return self.ref if self.ref.series is not None or is_dicom_path(self.ref.path) else None
+
+    def volume(self) -> Volume:
+        """Read it."""
+        from napari_cpclnet.imaging import read_volume
+
+        volume = read_volume(self.ref.path, series=self.ref.series)
+        if self.meaning is None:
+            return volume
+        return volume.replaced(modality=self.meaning[0], unit=self.meaning[1])

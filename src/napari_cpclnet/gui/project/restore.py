@@ -12,13 +12,13 @@ from napari_cpclnet.gui.layers.corrections import result_note
 from napari_cpclnet.gui.layers.label_snapshot import KeptLabels, KeptVoxels
 from napari_cpclnet.gui.layers.painted_slices import PAINTED
 from napari_cpclnet.gui.layers.scan_layers import KEY, copied_transform, labels_array, volume_to_layer
+from napari_cpclnet.gui.layers.support_slices import SupportPair
 from napari_cpclnet.gui.layers.view import show_scan
 from napari_cpclnet.gui.project.tracker import ProjectKeeper, unopened
 from napari_cpclnet.gui.session.class_book import ClassInfo
 from napari_cpclnet.gui.session.queries import SAVE_SUFFIXES, QueryState, SaveTo
 from napari_cpclnet.gui.session.result_book import ScanResult
 from napari_cpclnet.gui.session.result_layers import SUFFIX
-from napari_cpclnet.gui.session.supports import SupportPair
 from napari_cpclnet.gui.settings.options import Options, PostProcessing
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from napari_cpclnet.gui.project.snapshot import (
 if TYPE_CHECKING:
     from napari.layers import Layer
 
+    from napari_cpclnet.gui.layers.support_slices import SupportPair
     from napari_cpclnet.gui.session.session import Session
-    from napari_cpclnet.gui.session.supports import SupportPair
     from napari_cpclnet.project import Project, ScanEntry
 
 MASKS, RESULTS = "masks", "results"

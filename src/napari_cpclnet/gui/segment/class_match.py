@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_cpclnet.gui.layers.class_names import default_name
 from napari_cpclnet.gui.layers.painted_slices import label_values
-from napari_cpclnet.gui.session.class_book import default_name
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Segmentation

@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from napari_cpclnet.gui.widgets.style import SPACING
 
 if TYPE_CHECKING:
+    from napari_cpclnet.gui.layers.support_slices import SupportEntry
     from napari_cpclnet.gui.session.session import Session
-    from napari_cpclnet.gui.session.supports import SupportEntry
 
 
 class CrossedNote(QWidget):

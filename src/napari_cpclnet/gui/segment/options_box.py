@@ -16,10 +16,9 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_cpclnet.gui.settings.options import DEVICES, PLANES, PRECISIONS, SEARCHES, Options, PostProcessing
-from napari_cpclnet.gui.widgets.path_edit import PathEdit
+from napari_cpclnet.gui.widgets.path_edit import WEIGHTS, PathEdit
 from napari_cpclnet.gui.widgets.style import SPACING
 
-WEIGHTS = "Weights (*.safetensors)"
 RECOMMENDED, NONE, CUSTOM = "Recommended", "None", "Choose…"
 
 

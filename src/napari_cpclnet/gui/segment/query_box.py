@@ -12,12 +12,12 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushBut
 
 from napari_cpclnet.errors import CpclnetError, ImageError
 from napari_cpclnet.gui.contributions.reader import is_dicom_name
-from napari_cpclnet.gui.layers.scan_layers import note, refusal
+from napari_cpclnet.gui.layers.scan_layers import FileScan, note, refusal
 from napari_cpclnet.gui.layers.view import fit, show_scan
 from napari_cpclnet.gui.segment.query_list import QueryList, QueryRow
 from napari_cpclnet.gui.session.meaning import meaning_of, say_meaning
 from napari_cpclnet.gui.session.open_result import add_opened, read_result
-from napari_cpclnet.gui.session.queries import RESULT, SAVE_SUFFIXES, FileScan, SaveTo
+from napari_cpclnet.gui.session.queries import RESULT, SAVE_SUFFIXES, SaveTo
 from napari_cpclnet.gui.widgets.path_edit import PathEdit
 from napari_cpclnet.gui.widgets.style import SPACING
 from napari_cpclnet.gui.widgets.worker import BackgroundCall

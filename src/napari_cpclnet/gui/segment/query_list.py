@@ -17,8 +17,9 @@ from qtpy.QtWidgets import (
     QStyleOptionViewItem,
 )
 
+from napari_cpclnet.gui.layers.scan_layers import FileScan
 from napari_cpclnet.gui.session.meaning import MEANINGS, Meaning, words
-from napari_cpclnet.gui.session.queries import FileScan, QuerySource, QueryState, QueryStatus
+from napari_cpclnet.gui.session.queries import QuerySource, QueryState, QueryStatus
 from napari_cpclnet.gui.widgets.fit_rows import fit_rows
 
 ROLE = Qt.ItemDataRole.UserRole

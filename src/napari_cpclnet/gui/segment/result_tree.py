@@ -10,7 +10,7 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import QHeaderView, QStyledItemDelegate, QTreeWidget, QTreeWidgetItem
 
-from napari_cpclnet.gui.session.class_book import Color
+from napari_cpclnet.gui.layers.class_names import Color
 from napari_cpclnet.gui.widgets.class_table import swatch
 
 NAME, VOLUME, SURE = range(3)

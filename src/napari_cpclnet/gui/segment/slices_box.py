@@ -20,8 +20,8 @@ from napari_cpclnet.gui.widgets.style import SPACING
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
+    from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
     from napari_cpclnet.gui.session.session import Session
-    from napari_cpclnet.gui.session.supports import SupportEntry, SupportPair
 
 MODALITIES = {"PT": "PET", "other": ""}
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from napari_cpclnet.errors import CpclnetError
+from napari_cpclnet.errors import CpclnetError, SupportError
 from napari_cpclnet.gui.jobs.device_status import Ready
 from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage
-from napari_cpclnet.gui.jobs.suggestion_job import (
-    Looked,
-    Suggested,
-    SuggestionJob,
-    make_suggestion_job,
-    run_suggestion,
-)
+from napari_cpclnet.gui.jobs.suggestion_job import Looked, Suggested, SuggestionJob, run_suggestion
+from napari_cpclnet.gui.layers.scan_layers import LayerScan, slice_axis
 from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan, slice_words
+from napari_cpclnet.gui.session.job_making import support_parts
 from napari_cpclnet.gui.session.reuse import scan_in_view
 from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.gui.widgets.worker import JobRunner
@@ -100,3 +98,31 @@ class SuggestControl(QObject):
         text, error = self._said
         self.bar.show_message(text, error=error)
         self.finished.emit()
+
+
+def make_suggestion_job(session: Session, scan: Image) -> SuggestionJob:
+    """Freeze what is painted.
+
+    Raises
+    ------
+    SupportError
+        If it is not known what is wanted: nothing is painted and no class is named.
+    """
+    used = [entry for entry in session.entries() if entry.ticked]
+    values = sorted({value for entry in used for value in entry.values})
+    session.book.ensure(values)
+    if not len(session.book):
+        raise SupportError("Name the classes you want, or paint one, before asking for a slice.")
+    parts = support_parts(used, np.min_scalar_type(values[-1])) if values else []
+    scans = [painted for painted, _ in parts]
+    layer_scan = LayerScan.of(scan)
+    return SuggestionJob(
+        layer_scan,
+        scan,
+        slice_axis(layer_scan.geometry, session.plane_for(scan, used)),
+        scans.index(scan) if scan in scans else None,
+        tuple(part for _, part in parts),
+        {value: session.book.name(value) for value in values},
+        session.book.names(),
+        session.options,
+    )

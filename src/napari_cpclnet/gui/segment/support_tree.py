@@ -18,9 +18,9 @@ from qtpy.QtWidgets import (
     QTreeWidgetItem,
 )
 
+from napari_cpclnet.gui.layers.class_names import Color
+from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
 from napari_cpclnet.gui.layers.view import OWN_COUNT
-from napari_cpclnet.gui.session.class_book import Color
-from napari_cpclnet.gui.session.supports import SupportEntry, SupportPair
 
 GROUP_HEIGHT, SLICE_HEIGHT, PICTURE = 28, 56, 52
 # A dot in a class's colour, and the room behind it.

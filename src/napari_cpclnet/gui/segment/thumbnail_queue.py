@@ -14,8 +14,8 @@ from napari_cpclnet.gui.segment.thumbnails import ThumbnailMaker, ThumbnailOrder
 from napari_cpclnet.gui.widgets.worker import BackgroundCall
 
 if TYPE_CHECKING:
+    from napari_cpclnet.gui.layers.support_slices import SupportEntry
     from napari_cpclnet.gui.session.session import Session
-    from napari_cpclnet.gui.session.supports import SupportEntry
 
 BATCH = 8
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_cpclnet.gui.layers.class_names import Color
 from napari_cpclnet.gui.layers.scan_layers import LayerScan
-from napari_cpclnet.gui.session.class_book import Color
 
 if TYPE_CHECKING:
     from pathlib import Path

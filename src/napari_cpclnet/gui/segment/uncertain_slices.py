@@ -10,8 +10,8 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from napari_cpclnet.gui.layers.class_names import Color
 from napari_cpclnet.gui.layers.view import OWN_COUNT
-from napari_cpclnet.gui.session.class_book import Color
 from napari_cpclnet.gui.widgets.class_table import ROW_HEIGHT, swatch
 from napari_cpclnet.gui.widgets.fit_rows import fit_rows
 

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 from napari.layers import Labels
 
 from napari_cpclnet.errors import SupportError
-from napari_cpclnet.gui.layers.class_names import class_color, class_name, set_class_colors, set_class_names
+from napari_cpclnet.gui.layers.class_names import (
+    class_color,
+    class_name,
+    default_name,
+    set_class_colors,
+    set_class_names,
+)
 from napari_cpclnet.gui.layers.corrections import is_result
-from napari_cpclnet.gui.session.class_book import default_name
 
 if TYPE_CHECKING:
-    from napari_cpclnet.gui.session.class_book import Color
-    from napari_cpclnet.gui.session.supports import SupportEntry, SupportPair
+    from napari_cpclnet.gui.layers.class_names import Color
+    from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
 
 
 class ClassActions:

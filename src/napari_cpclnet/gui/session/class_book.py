@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-Color = tuple[int, int, int]
+from napari_cpclnet.gui.layers.class_names import Color, default_name
 
 # Told apart on grey, by people who see red and green alike, too.
 PALETTE: tuple[Color, ...] = (
@@ -80,11 +80,6 @@ PRESETS: tuple[ClassInfo, ...] = tuple(
 ALIKE = 60
 
 _DEFAULT_NAME = re.compile(r"label \d+$")
-
-
-def default_name(value: int) -> str:
-    """Name of a label value that nobody named."""
-    return f"label {value}"
 
 
 def default_color(value: int) -> Color:

@@ -10,16 +10,16 @@ import numpy as np
 from napari_cpclnet.errors import OutputError
 from napari_cpclnet.gui.jobs.segment_job import Locked, Query, SupportPart
 from napari_cpclnet.gui.layers.corrections import changes
-from napari_cpclnet.gui.layers.scan_layers import LayerScan, geometry_of, labels_array, slice_axis
+from napari_cpclnet.gui.layers.scan_layers import FileScan, LayerScan, geometry_of, labels_array, slice_axis
 from napari_cpclnet.gui.layers.view import slice_in_view
-from napari_cpclnet.gui.session.queries import FileScan, QueryBook, QuerySource
+from napari_cpclnet.gui.session.queries import QueryBook, QuerySource
 from napari_cpclnet.gui.session.result_layers import earlier_result
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from napari_cpclnet.gui.session.supports import SupportEntry
+    from napari_cpclnet.gui.layers.support_slices import SupportEntry
     from napari_cpclnet.imaging import Geometry, Plane
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_cpclnet.gui.session.queries import FileScan
+    from napari_cpclnet.gui.layers.scan_layers import FileScan
     from napari_cpclnet.gui.session.session import Session
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 
-from napari_cpclnet.gui.layers.scan_layers import refusal
+from napari_cpclnet.gui.layers.scan_layers import FileScan, refusal
 
 if TYPE_CHECKING:
-    from napari_cpclnet.imaging import Modality, ScanRef, Volume
+    from napari_cpclnet.imaging import Modality, ScanRef
 
 SAVE_SUFFIXES = {
     ".nii.gz": "NIfTI (.nii.gz)",
@@ -24,35 +24,6 @@ SAVE_SUFFIXES = {
 }
 # Between the name of a scan and the suffix of its result.
 RESULT = "_labels"
-
-
-@dataclass(frozen=True)
-class FileScan:
-    """A scan in a file or folder, read when its turn comes; ``meaning``: modality and unit, if the user said them."""
-
-    ref: ScanRef
-    meaning: tuple[Modality, str] | None = field(default=None, compare=False)
-
-    @property
-    def name(self) -> str:
-        """Shown to the user."""
-        return self.ref.name
-
-    @property
-    def series(self) -> ScanRef | None:
-        """The DICOM series it is, or None."""
-        from napari_cpclnet.imaging import is_dicom_path
-
-        return self.ref if self.ref.series is not None or is_dicom_path(self.ref.path) else None
-
-    def volume(self) -> Volume:
-        """Read it."""
-        from napari_cpclnet.imaging import read_volume
-
-        volume = read_volume(self.ref.path, series=self.ref.series)
-        if self.meaning is None:
-            return volume
-        return volume.replaced(modality=self.meaning[0], unit=self.meaning[1])
 
 
 class QueryState(Enum):

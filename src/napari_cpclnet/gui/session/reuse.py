@@ -18,9 +18,9 @@ from napari_cpclnet.gui.layers.scan_layers import (
     same_grid,
     slice_axis,
 )
+from napari_cpclnet.gui.layers.support_slices import SupportPair
 from napari_cpclnet.gui.layers.undoing import history_kept
 from napari_cpclnet.gui.layers.view import slice_in_view, slice_words
-from napari_cpclnet.gui.session.supports import SupportPair
 
 if TYPE_CHECKING:
     from napari.layers import Image

@@ -14,8 +14,8 @@ from napari_cpclnet.gui.session.meaning import meaning_of, words
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_cpclnet.gui.layers.support_slices import SupportEntry
     from napari_cpclnet.gui.session.session import Session
-    from napari_cpclnet.gui.session.supports import SupportEntry
 
 # Of the usual area of a class on the other slices; less is a slip of the brush.
 SMALL = 0.01

@@ -36,6 +36,7 @@ from napari_cpclnet.gui.layers.scan_layers import (
     refusal,
     same_grid,
 )
+from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
 from napari_cpclnet.gui.layers.undoing import UndoSteps
 from napari_cpclnet.gui.session.class_actions import ClassActions
 from napari_cpclnet.gui.session.class_book import ClassBook, ClassInfo
@@ -43,7 +44,7 @@ from napari_cpclnet.gui.session.job_making import make_queries, support_parts
 from napari_cpclnet.gui.session.queries import QueryBook, QuerySource
 from napari_cpclnet.gui.session.result_book import ResultBook
 from napari_cpclnet.gui.session.slice_actions import SliceActions
-from napari_cpclnet.gui.session.supports import SupportEntry, SupportPair, Supports
+from napari_cpclnet.gui.session.supports import Supports
 from napari_cpclnet.gui.settings.options import SegmenterFactory, SegmenterMaker
 from napari_cpclnet.gui.settings.preferences import preferences
 

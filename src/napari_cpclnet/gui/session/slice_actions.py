@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from napari_cpclnet.gui.layers.editing import copy_class, erase_slice, set_slice
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array, slice_axis
+from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
 from napari_cpclnet.gui.session.job_making import answering_plane
-from napari_cpclnet.gui.session.supports import Said, SupportEntry, SupportPair
+from napari_cpclnet.gui.session.supports import Said
 
 if TYPE_CHECKING:
     import numpy as np

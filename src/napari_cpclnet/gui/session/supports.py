@@ -12,47 +12,12 @@ from napari_cpclnet.errors import SupportError
 from napari_cpclnet.gui.layers.corrections import is_result
 from napari_cpclnet.gui.layers.overlays import is_map
 from napari_cpclnet.gui.layers.painted_slices import PaintedSlices
-from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array, refusal, same_grid, slice_axis
+from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array, refusal, same_grid
+from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
-
-
-@dataclass(frozen=True)
-class SupportPair:
-    """A scan and the labels painted on its voxels."""
-
-    scan: Image
-    labels: Labels
-
-    def axis(self, plane: str) -> int:
-        """Array axis that is sliced in a plane."""
-        return slice_axis(geometry_of(self.scan), plane)
-
-
-@dataclass(frozen=True)
-class SupportEntry:
-    """One slice of a pair, painted or marked as free of the classes.
-
-    ``index`` counts along the array axis of ``plane``; ``values`` are the label values on it; ``ticked``: whether a
-    run learns from it; ``stamp``: another number whenever the paint is another; ``crossed``: only strokes of another
-    view are on it, so that it is not complete unless the user says so.
-    """
-
-    pair: SupportPair
-    index: int
-    plane: str
-    values: tuple[int, ...]
-    ticked: bool
-    absent: bool
-    stamp: int = 0
-    crossed: bool = False
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """What tells the slices of one pair apart."""
-        return self.plane, self.index
 
 
 @dataclass

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from napari_cpclnet.gui.settings.preferences import page
-
-if TYPE_CHECKING:
-    from napari.layers import Image
-    from napari.viewer import Viewer
 
 # Level and width in HU.
 CT_WINDOWS = {
@@ -105,59 +101,9 @@ def from_page(values: Any) -> DisplayPresets:
     )
 
 
-def show_in_window(viewer: Viewer, name: str) -> int:
-    """Show the selected CT layers (all, if none is selected) in one of the windows; how many were changed."""
-    from napari.layers import Image
-    from napari.utils.notifications import show_info
-
-    selected = [layer for layer in viewer.layers.selection if _is_ct(layer)]
-    layers: list[Image] = selected or [layer for layer in viewer.layers if _is_ct(layer)]
-    for layer in layers:
-        assert isinstance(layer, Image)
-        layer.contrast_limits = ct_limits(presets().ct_windows[name], _unit(layer))
-    if not layers:
-        show_info("No CT layer is open whose values are Hounsfield units.")
-    return len(layers)
-
-
-def soft_tissue(viewer: Viewer) -> None:
-    """Show CT in the soft tissue window."""
-    show_in_window(viewer, "soft tissue")
-
-
-def liver(viewer: Viewer) -> None:
-    """Show CT in the liver window."""
-    show_in_window(viewer, "liver")
-
-
-def lung(viewer: Viewer) -> None:
-    """Show CT in the lung window."""
-    show_in_window(viewer, "lung")
-
-
-def bone(viewer: Viewer) -> None:
-    """Show CT in the bone window."""
-    show_in_window(viewer, "bone")
-
-
-def brain(viewer: Viewer) -> None:
-    """Show CT in the brain window."""
-    show_in_window(viewer, "brain")
-
-
 def _window(text: str) -> tuple[float, float] | None:
     """Level and width from text like ``-600 / 1500``."""
     match = re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*", str(text))
     if match is None or float(match[2]) <= 0:
         return None
     return float(match[1]), float(match[2])
-
-
-def _unit(layer: Any) -> str:
-    from napari_cpclnet.gui.layers.scan_layers import note
-
-    return str(note(layer).get("unit", ""))
-
-
-def _is_ct(layer: Any) -> bool:
-    return getattr(layer, "contrast_limits", None) is not None and _unit(layer) in ("HU", "HU8")

@@ -11,8 +11,7 @@ from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.gui.jobs.training_folder import TrainingFolder, look_into
 from napari_cpclnet.gui.jobs.training_job import BUNDLED, TrainingJob
 from napari_cpclnet.gui.layers.scan_layers import LayerScan, refusal
-from napari_cpclnet.gui.segment.options_box import WEIGHTS
-from napari_cpclnet.gui.widgets.path_edit import PathEdit
+from napari_cpclnet.gui.widgets.path_edit import WEIGHTS, PathEdit
 
 if TYPE_CHECKING:
     from pathlib import Path

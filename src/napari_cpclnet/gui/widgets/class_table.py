@@ -9,7 +9,7 @@ from qtpy.QtCore import QPoint, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableWidget, QTableWidgetItem
 
-from napari_cpclnet.gui.session.class_book import Color
+from napari_cpclnet.gui.layers.class_names import Color
 from napari_cpclnet.gui.widgets.fit_rows import fit_rows
 
 VALUE, NAME, CODE, SLICES = range(4)

@@ -8,6 +8,9 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QWidget
 
+WEIGHTS = "Weights (*.safetensors)"
+"""Filter of file dialogs."""
+
 
 class PathEdit(QWidget):
     """Emits `changed` with every change of the text; ``pick`` asks the user and returns a path or nothing."""
