@@ -17,9 +17,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from napari_cpclnet._version import __version__
 from napari_cpclnet.threads import sleep_while_waiting
-
-__version__ = "0.1.0"
 
 sleep_while_waiting()  # has to come before torch is loaded, and everything of ours comes after this
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.imaging.dicom_series import write_scan
+from tests.imaging.dicom.dicom_series import write_scan
 from typer.testing import CliRunner
 
 from napari_cpclnet.cli.app import app

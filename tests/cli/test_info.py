@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.imaging.dicom_world import write_place
+from tests.imaging.dicom.dicom_world import write_place
 from typer.testing import CliRunner
 
 from napari_cpclnet.cli.app import app

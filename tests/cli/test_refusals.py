@@ -182,7 +182,7 @@ class TestOutputs:
         assert (case.out / "other_labels.nii.gz").is_symlink()
 
     def test_a_folder_of_pictures_that_is_read_is_not_replaced(self, case: Case, run: Run) -> None:
-        from napari_cpclnet.imaging.picture_writing import save_pictures
+        from napari_cpclnet.imaging.formats.picture_writing import save_pictures
 
         case.query = save_pictures(scan(5) % 255, case.folder / "slices_labels.png")
         other = save(case.folder / "slices.nii.gz", scan(7))

@@ -14,11 +14,11 @@ import numpy as np
 import SimpleITK as sitk
 import tifffile
 from PIL import Image
+from tests.imaging.dicom.dicom_series import write_scan, write_structures
 
 from napari_cpclnet.imaging import Segmentation, read_volume, write_segmentation
 from napari_cpclnet.segmentation import SupportSet
 
-from ..imaging.dicom_series import write_scan, write_structures  # noqa: TID252  tests are no installed package
 from .targets import GRID
 
 # Larger ones make a fuzzer slow without showing it anything new.

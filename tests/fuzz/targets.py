@@ -121,7 +121,7 @@ class Targets:
 
     def _slices(self) -> list[bytes]:
         if not self._series:
-            from ..imaging.dicom_series import write_scan  # noqa: TID252  tests are no installed package
+            from tests.imaging.dicom.dicom_series import write_scan
 
             with tempfile.TemporaryDirectory() as name:
                 write_scan(Path(name), Geometry((6, 8, 9), (3.0, 2.0, 2.0)))

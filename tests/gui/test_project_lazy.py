@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from tests.imaging.dicom.test_lazy import MEGABYTE, write_many
 
 from napari_cpclnet.gui.project.restore import restore
 from napari_cpclnet.gui.project.snapshot import write_snapshot
@@ -17,7 +18,6 @@ from napari_cpclnet.gui.session.session import Session
 from napari_cpclnet.imaging import list_series, read_series
 from napari_cpclnet.project import locate, open_project, read_project
 
-from ..imaging.test_dicom_lazy import MEGABYTE, write_many  # noqa: TID252
 from .doubles import add_volume
 
 pytest.importorskip("dask.array")

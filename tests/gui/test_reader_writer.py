@@ -7,6 +7,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 from PIL import Image
+from tests.imaging.dicom.dicom_series import write_scan
 
 from napari_cpclnet.errors import OutputError
 from napari_cpclnet.gui.contributions.reader import get_reader, read
@@ -25,7 +26,6 @@ from napari_cpclnet.imaging import (
     write_volume,
 )
 
-from ..imaging.dicom_series import write_scan  # noqa: TID252
 from .doubles import DIRECTIONS, make_volume
 
 

@@ -8,6 +8,7 @@ from napari.utils.notifications import notification_manager
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialogButtonBox
+from tests.imaging.dicom.dicom_world import UPRIGHT, write_place
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.gui.contributions import reader
@@ -22,7 +23,6 @@ from napari_cpclnet.gui.contributions.series_picker import SeriesPicker
 from napari_cpclnet.gui.settings.preferences import Preferences
 from napari_cpclnet.imaging import survey
 
-from ..imaging.dicom_world import UPRIGHT, write_place  # noqa: TID252
 from .test_manifest import MANIFEST
 
 CORONAL = (1, 0, 0, 0, 0, -1)

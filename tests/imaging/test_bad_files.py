@@ -14,14 +14,8 @@ import SimpleITK as sitk
 from PIL import Image
 
 from napari_cpclnet.errors import GeometryError, ImageError
-from napari_cpclnet.imaging import (
-    Geometry,
-    find_scans,
-    limits,
-    looks_like_labels,
-    read_segmentation,
-    read_volume,
-)
+from napari_cpclnet.imaging import Geometry, find_scans, looks_like_labels, read_segmentation, read_volume
+from napari_cpclnet.imaging.formats import size_checks as limits
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 

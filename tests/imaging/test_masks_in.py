@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.imaging.dicom.dicom_series import write_structures
 
 from napari_cpclnet.errors import GeometryError, ImageError
 from napari_cpclnet.imaging import (
@@ -21,9 +22,8 @@ from napari_cpclnet.imaging import (
     referenced_series,
     write_segmentation,
 )
-from napari_cpclnet.imaging.placing import merge, place
+from napari_cpclnet.imaging.label_resampling import merge, place
 
-from .dicom_series import write_structures
 from .test_round_trip import grids
 
 SCAN = Geometry((8, 10, 12), (4.0, 2.0, 2.0), (100.0, -20.0, 30.0))

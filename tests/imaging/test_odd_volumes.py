@@ -21,7 +21,7 @@ from napari_cpclnet.imaging import (
     write_segmentation,
     write_volume,
 )
-from napari_cpclnet.imaging.shear import shear_of
+from napari_cpclnet.imaging.deskew import shear_of
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 NHDR = "NRRD0004\ntype: short\ndimension: 3\nendian: little\nencoding: raw\n"

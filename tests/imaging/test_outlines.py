@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.imaging.dicom.dicom_series import write_structures
 
 from napari_cpclnet.imaging import Geometry, read_segmentation
 from napari_cpclnet.imaging.outlines import MOSTLY_INSIDE, Filled, Region
-
-from .dicom_series import write_structures
 
 GRID = Geometry((6, 64, 64), (2.0, 1.0, 1.0), (0.0, 0.0, 0.0))
 HEIGHTS = (2.0, 4.0, 6.0)

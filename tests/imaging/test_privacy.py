@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from tests.imaging.dicom.dicom_series import write_scan
 from typer.testing import CliRunner
 
 from napari_cpclnet.cli.app import app
@@ -23,8 +24,6 @@ from napari_cpclnet.imaging import (
     write_segmentation,
     write_volume,
 )
-
-from .dicom_series import write_scan
 
 GRID = Geometry((4, 5, 6), (3.0, 1.0, 2.0), (-30.0, 12.0, 7.0))
 IDENTITY = {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.imaging.dicom.dicom_series import write_scan
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging import Geometry, list_series, read_volume
@@ -21,8 +22,6 @@ from napari_cpclnet.project import (
     read_project,
     write_project,
 )
-
-from ..imaging.dicom_series import write_scan  # noqa: TID252
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from napari_cpclnet import __version__
+        from napari_cpclnet._version import __version__
 
         typer.echo(f"napari-cpclnet {__version__}")
         raise typer.Exit

@@ -72,7 +72,7 @@ def _versions() -> dict[str, str]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:  # the package itself, where it runs from its sources
-            from napari_cpclnet import __version__
+            from napari_cpclnet._version import __version__
 
             found[name] = __version__
     return found

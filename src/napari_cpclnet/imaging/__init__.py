@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from napari_cpclnet.imaging.dicom import read_series, unit_and_notes
-from napari_cpclnet.imaging.dicom_labels import dicom_label_kind, is_dicom_path, referenced_series
-from napari_cpclnet.imaging.dicom_series import Listing, SeriesInfo, list_series, survey
+from napari_cpclnet.imaging.dicom.labels import dicom_label_kind, is_dicom_path, referenced_series
+from napari_cpclnet.imaging.dicom.reading import read_series, unit_and_notes
+from napari_cpclnet.imaging.dicom.series import Listing, SeriesInfo, list_series, survey
+from napari_cpclnet.imaging.formats.picture_writing import replace_pictures
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.labels import holds_segments, looks_like_labels, read_segmentation
 from napari_cpclnet.imaging.modality import detect_modality
 from napari_cpclnet.imaging.paint import painted_axis, painted_plane, painted_slices
 from napari_cpclnet.imaging.phases import list_phases
-from napari_cpclnet.imaging.picture_writing import replace_pictures
 from napari_cpclnet.imaging.planes import Plane, Sliced, plane_axis, plane_like
 from napari_cpclnet.imaging.reading import read_volume
 from napari_cpclnet.imaging.scans import ScanRef, find_scans, seed_pairs

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.decoding import READY
-from napari_cpclnet.imaging.dicom_codecs import decode_frame
-from napari_cpclnet.imaging.limits import limit_memory
-from napari_cpclnet.imaging.pictures import decode_picture
+from napari_cpclnet.imaging.dicom.codecs import decode_frame
+from napari_cpclnet.imaging.formats.pictures import decode_picture
+from napari_cpclnet.imaging.formats.size_checks import limit_memory
 
 TASKS: dict[str, Callable[..., NDArray[Any]]] = {"frame": decode_frame, "picture": decode_picture}
 # Without work for so long it ends, and its memory is free.

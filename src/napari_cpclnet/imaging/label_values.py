@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging.itk_files import READERS, volume_suffix
-from napari_cpclnet.imaging.nifti_header import read_nifti_header
+from napari_cpclnet.imaging.formats.itk import READERS, volume_suffix
+from napari_cpclnet.imaging.formats.nifti_header import read_nifti_header
 from napari_cpclnet.imaging.reading import finite
 
 # What arithmetic in floats leaves of a whole number, at most.

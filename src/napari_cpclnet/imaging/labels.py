@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from napari_cpclnet.errors import GeometryError, ImageError
-from napari_cpclnet.imaging.dicom_headers import is_dicom
-from napari_cpclnet.imaging.dicom_labels import dicom_label_kind
-from napari_cpclnet.imaging.dicom_seg import read_dicom_seg
+from napari_cpclnet.imaging.deskew import SHEAR, shear_of, straighten
+from napari_cpclnet.imaging.dicom.headers import is_dicom
+from napari_cpclnet.imaging.dicom.labels import dicom_label_kind
+from napari_cpclnet.imaging.dicom.rtstruct import read_rtstruct
+from napari_cpclnet.imaging.dicom.seg_reading import read_dicom_seg
+from napari_cpclnet.imaging.formats.itk import READERS, read_itk, volume_suffix
+from napari_cpclnet.imaging.formats.pictures import is_picture, read_picture, read_stack
+from napari_cpclnet.imaging.formats.seg_nrrd import read_segments
+from napari_cpclnet.imaging.formats.size_checks import check_file
 from napari_cpclnet.imaging.geometry import Geometry
-from napari_cpclnet.imaging.itk_files import READERS, read_itk, volume_suffix
+from napari_cpclnet.imaging.label_resampling import place
 from napari_cpclnet.imaging.label_values import WIDEST_STEP, stored_step, tolerance, whole_numbers
-from napari_cpclnet.imaging.limits import check_file
-from napari_cpclnet.imaging.pictures import is_picture, read_picture, read_stack
-from napari_cpclnet.imaging.placing import place
 from napari_cpclnet.imaging.reading import pictures_in, plain_name, unknown_kind
-from napari_cpclnet.imaging.rtstruct import read_rtstruct
-from napari_cpclnet.imaging.shear import SHEAR, shear_of, straighten
-from napari_cpclnet.imaging.slicer import read_segments
 from napari_cpclnet.imaging.volume import Segmentation, Volume
 
 # A mask of another program may be rounded to a few digits; a fiftieth of a voxel moves no label.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_cpclnet.imaging.dicom_series import Listing, SeriesInfo
-from napari_cpclnet.imaging.itk_files import phases_in, volume_suffix
+from napari_cpclnet.imaging.dicom.series import Listing, SeriesInfo
+from napari_cpclnet.imaging.formats.itk import phases_in, volume_suffix
 from napari_cpclnet.imaging.reading import plain_name, read_volume
 
 

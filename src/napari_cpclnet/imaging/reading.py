@@ -11,14 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import GeometryError, ImageError
-from napari_cpclnet.imaging.dicom import read_dicom_file, read_dicom_folder
-from napari_cpclnet.imaging.dicom_headers import is_dicom
+from napari_cpclnet.imaging.deskew import SHEAR, shear_of, straighten
+from napari_cpclnet.imaging.dicom.headers import is_dicom
+from napari_cpclnet.imaging.dicom.reading import read_dicom_file, read_dicom_folder
+from napari_cpclnet.imaging.formats.itk import READERS, RawImage, open_image, read_itk, volume_suffix
+from napari_cpclnet.imaging.formats.pictures import (
+    PICTURES,
+    is_picture,
+    natural_key,
+    read_picture,
+    read_stack,
+)
+from napari_cpclnet.imaging.formats.size_checks import check_file
 from napari_cpclnet.imaging.geometry import Geometry
-from napari_cpclnet.imaging.itk_files import READERS, RawImage, open_image, read_itk, volume_suffix
-from napari_cpclnet.imaging.limits import check_file
 from napari_cpclnet.imaging.modality import detect_modality, name_hint, unit_note, unit_of
-from napari_cpclnet.imaging.pictures import PICTURES, is_picture, natural_key, read_picture, read_stack
-from napari_cpclnet.imaging.shear import SHEAR, shear_of, straighten
 from napari_cpclnet.imaging.volume import MODALITIES, Modality, Volume
 from napari_cpclnet.imaging.walking import check_open, entries
 

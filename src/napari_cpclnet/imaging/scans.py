@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging.dicom_series import SeriesInfo, survey
-from napari_cpclnet.imaging.itk_files import volume_suffix
-from napari_cpclnet.imaging.limits import check_file
+from napari_cpclnet.imaging.dicom.series import SeriesInfo, survey
+from napari_cpclnet.imaging.formats.itk import volume_suffix
+from napari_cpclnet.imaging.formats.pictures import is_picture, natural_key
+from napari_cpclnet.imaging.formats.size_checks import check_file
 from napari_cpclnet.imaging.modality import name_hint
-from napari_cpclnet.imaging.pictures import is_picture, natural_key
 from napari_cpclnet.imaging.reading import is_label_name, pictures_in, plain_name
 from napari_cpclnet.imaging.walking import check_open, entries, is_first_visit
 

@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import ImageError, OutputError
-from napari_cpclnet.imaging.dicom_seg_writing import save_dicom_seg
+from napari_cpclnet.imaging.dicom.seg_writing import save_dicom_seg
+from napari_cpclnet.imaging.formats.itk import last_line, quiet
+from napari_cpclnet.imaging.formats.nifti_header import read_nifti_header, unpacked
+from napari_cpclnet.imaging.formats.picture_writing import save_pictures
+from napari_cpclnet.imaging.formats.seg_nrrd import header_fields
+from napari_cpclnet.imaging.formats.voxel_writing import save_metaimage, save_nrrd
 from napari_cpclnet.imaging.geometry import Geometry
-from napari_cpclnet.imaging.itk_files import last_line, quiet
-from napari_cpclnet.imaging.nifti_header import read_nifti_header, unpacked
-from napari_cpclnet.imaging.picture_writing import save_pictures
 from napari_cpclnet.imaging.scans import ScanRef
-from napari_cpclnet.imaging.slicer import header_fields
 from napari_cpclnet.imaging.terminology import Terminology
 from napari_cpclnet.imaging.volume import Segmentation, Volume
-from napari_cpclnet.imaging.voxel_writing import save_metaimage, save_nrrd
 from napari_cpclnet.whole_file import sweep, temporary_beside
 
 DICOM, PICTURE = ".dcm", ".png"

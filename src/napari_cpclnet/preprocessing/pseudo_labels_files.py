@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.imaging import Segmentation, Volume, write_segmentation
-from napari_cpclnet.imaging.pictures import is_picture
+from napari_cpclnet.imaging.formats.pictures import is_picture
 from napari_cpclnet.imaging.reading import plain_name
 from napari_cpclnet.preprocessing.pseudo_labels import RegionMap
 from napari_cpclnet.preprocessing.pseudo_labels_settings import METHODS, MOST_SCALES

@@ -279,7 +279,7 @@ class _Run:
             # no nan in JSON
             "validation": {k: round(v, 4) for k, v in report.validation.items() if not math.isnan(v)},
             "versions": {
-                "napari-cpclnet": napari_cpclnet.__version__,
+                "napari-cpclnet": __version__,
                 "torch": torch.__version__,
                 "python": platform.python_version(),
             },

@@ -92,7 +92,7 @@ def write_snapshot(snapshot: Snapshot) -> Written:
     CpclnetError
         If something cannot be written, or another program has changed the project since it was read.
     """
-    from napari_cpclnet import __version__
+    from napari_cpclnet._version import __version__
     from napari_cpclnet.project import Project, relative_path, write_project
 
     folder = snapshot.folder

@@ -1,0 +1,1 @@
+"""Everything about DICOM: series, frames, geometry, values, segmentations and structure sets."""

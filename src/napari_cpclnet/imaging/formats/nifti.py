@@ -1,0 +1,176 @@
+"""NIfTI files, version 1 and 2, in one pass and one phase at a time.
+
+Read here rather than by SimpleITK, which fills truncated files with zeros, sets NaN to zero, prefers the qform, and
+knows neither NIfTI-2 nor phases.
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cpclnet.errors import GeometryError, ImageError
+from napari_cpclnet.imaging.deskew import SHEAR, shear_of
+from napari_cpclnet.imaging.formats.nifti_header import NiftiHeader, read_nifti_header, unpacked
+from napari_cpclnet.imaging.geometry import Geometry
+
+# World axes of NIfTI are right, anterior, superior: the first two point against ours.
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+UNITS_TO_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
+BLOCK = 1 << 22
+
+
+def nifti_phases(path: Path) -> int:
+    """Number of phases (or other volumes) in a NIfTI file."""
+    return read_nifti_header(path).sizes[3]
+
+
+def read_nifti(path: Path, phase: int = 0) -> tuple[NDArray[Any], Geometry, tuple[str, ...]]:
+    """Read one phase of a NIfTI file.
+
+    Parameters
+    ----------
+    path
+        ``.nii``, ``.nii.gz``, or the ``.hdr`` of a pair.
+    phase
+        Which of `nifti_phases`.
+
+    Returns
+    -------
+    tuple
+        Array (z, y, x) of the stored type, or of floats if it was rescaled; geometry, which may be sheared; notes.
+
+    Raises
+    ------
+    ImageError
+        If it is no NIfTI file, is truncated or damaged.
+    """
+    header = read_nifti_header(path)
+    geometry, notes = _placement(header)
+    stored = _values(header, phase)
+    array = stored.reshape(geometry.shape)
+    if (header.slope, header.inter) == (1.0, 0.0):
+        return array.astype(array.dtype.newbyteorder("="), copy=False), geometry, notes
+    # 24 bits of a float32 hold every 16-bit integer; wider ones need more.
+    narrow = array.dtype.itemsize <= 2 or array.dtype.newbyteorder("=") == np.float32
+    kind = np.dtype(np.float32 if narrow else np.float64)
+    with np.errstate(over="ignore"):  # infinite values are refused by whoever asked for a scan
+        scaled = np.multiply(array, kind.type(header.slope), dtype=kind)
+        return np.add(scaled, kind.type(header.inter), dtype=kind), geometry, notes
+
+
+def _values(header: NiftiHeader, phase: int) -> NDArray[Any]:
+    with unpacked(header.data) as stream:
+        _skip(header, stream, header.offset + phase * header.phase_bytes)
+        values = bytearray(header.phase_bytes)
+        view, done = memoryview(values), 0
+        while done < len(values):
+            block = stream.read(min(BLOCK, len(values) - done))
+            if not block:
+                raise _truncated(header)
+            view[done : done + len(block)] = block
+            done += len(block)
+        if phase == header.sizes[3] - 1:
+            stream.read(1)  # at its end, gzip compares the checksum
+    return np.frombuffer(values, header.dtype)
+
+
+def _skip(header: NiftiHeader, stream: BinaryIO | gzip.GzipFile, count: int) -> None:
+    if not isinstance(stream, gzip.GzipFile):
+        stream.seek(count)
+        return
+    while count > 0:
+        block = stream.read(min(BLOCK, count))
+        if not block:
+            raise _truncated(header)
+        count -= len(block)
+
+
+def _truncated(header: NiftiHeader) -> ImageError:
+    return ImageError(
+        f"{header.data}: is truncated: it ends before all voxels are there; copy or export it again."
+    )
+
+
+def _placement(header: NiftiHeader) -> tuple[Geometry, tuple[str, ...]]:
+    """Geometry by the sform, else the qform, else the voxel sizes; a sheared sform only if there is no qform."""
+    by_sform, sform_damage = _tried(header, "sform") if header.sform > 0 else (None, None)
+    by_qform, qform_damage = _tried(header, "qform") if header.qform > 0 else (None, None)
+    if by_sform is None and (damage := sform_damage or qform_damage):
+        if by_qform is None:
+            raise damage
+        return by_qform, ("Placed by the qform of the file, because its sform is damaged.",)
+    if by_sform is not None and shear_of(by_sform) > SHEAR and by_qform is not None:
+        return by_qform, ("Placed by the qform of the file, because its sform is sheared.",)
+    if by_sform is not None:
+        differs = by_qform is not None and not by_sform.isclose(by_qform)
+        note = "Placed by the sform of the file, which differs from its qform."
+        return by_sform, (note,) if differs else ()
+    if by_qform is not None:
+        return by_qform, ()
+    note = "The file does not say how the scan lies in the patient; its axes are taken as they come."
+    affine = np.diag([*_spacing(header), 1.0])
+    return _from_lps(header, affine, "voxel size"), (note,)
+
+
+def _tried(header: NiftiHeader, name: str) -> tuple[Geometry | None, ImageError | None]:
+    """Geometry by the sform or the qform, or what is wrong with it."""
+    try:
+        return _from_ras(header, (_sform if name == "sform" else _qform)(header), name), None
+    except ImageError as error:
+        return None, error
+
+
+def _from_ras(header: NiftiHeader, affine: NDArray[np.float64], name: str) -> Geometry:
+    return _from_lps(header, RAS_TO_LPS @ affine, name)
+
+
+def _from_lps(header: NiftiHeader, affine: NDArray[np.float64], name: str) -> Geometry:
+    if not np.all(np.isfinite(affine)):
+        raise ImageError(f"{header.path}: its {name} contains NaN; export it again.")
+    affine[:3] *= UNITS_TO_MM.get(header.units, 1.0)
+    x, y, z, _ = header.sizes
+    swap = [2, 1, 0, 3]
+    try:
+        return Geometry.from_affine((z, y, x), affine[np.ix_(swap, swap)])
+    except GeometryError as error:
+        raise ImageError(f"{header.path}: its {name} is damaged: {error}") from error
+
+
+def _spacing(header: NiftiHeader) -> list[float]:
+    return [abs(size) or 1.0 for size in header.pixdim[1:4]]
+
+
+def _sform(header: NiftiHeader) -> NDArray[np.float64]:
+    affine = np.eye(4)
+    affine[:3] = np.reshape(header.srow, (3, 4))
+    return affine
+
+
+def _qform(header: NiftiHeader) -> NDArray[np.float64]:
+    """Matrix of the quaternion, as nifti1.h computes it."""
+    b, c, d, *origin = header.quatern
+    rest = 1.0 - (b * b + c * c + d * d)
+    if rest < 1e-7:  # a half turn, up to rounding
+        length = np.sqrt(b * b + c * c + d * d) or 1.0
+        a, b, c, d = 0.0, b / length, c / length, d / length
+    else:
+        a = np.sqrt(rest)
+    rotation = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    spacing = np.array(_spacing(header))
+    if header.pixdim[0] < 0:
+        spacing[2] = -spacing[2]
+    affine = np.eye(4)
+    affine[:3, :3] = rotation * spacing
+    affine[:3, 3] = origin
+    return affine
