@@ -17,7 +17,7 @@ from napari_cpclnet.gui.settings import display_presets as display
 from napari_cpclnet.gui.settings.display_presets import CT_WINDOWS, DisplayPresets, from_page
 from napari_cpclnet.imaging import Geometry, Volume
 
-MANIFEST = Path(display.__file__).parents[1] / "napari.yaml"
+MANIFEST = Path(display.__file__).parents[2] / "napari.yaml"
 
 
 def page_of_manifest() -> SimpleNamespace:

@@ -216,7 +216,7 @@ def _weights_hash(path: Path | None) -> str:
     from napari_cpclnet.errors import ImageError
     from napari_cpclnet.project import fingerprint
 
-    bundled = Path(__file__).parents[1] / "weights" / "cpclnet.safetensors"
+    bundled = Path(__file__).parents[2] / "weights" / "cpclnet.safetensors"
     try:
         return fingerprint(path or bundled).sha256[:12]
     except ImageError:
