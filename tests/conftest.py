@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from napari_cpclnet.episodes.stack import PhantomStack
+    from napari_cpclnet.episodes.phantom_dataset import PhantomStack
 
 
 def pytest_configure() -> None:
@@ -34,8 +34,8 @@ def phantom_stack() -> PhantomStack:
     import numpy as np
     import torch
 
-    from napari_cpclnet.episodes.phantom import PhantomSettings, make_phantom
-    from napari_cpclnet.episodes.stack import PhantomStack
+    from napari_cpclnet.episodes.phantom_dataset import PhantomStack
+    from napari_cpclnet.phantoms.phantom import PhantomSettings, make_phantom
 
     coarse = PhantomSettings(shape=(52, 64, 72), spacing=(8.0, 6.0, 6.0))
     made = [make_phantom(np.random.default_rng((3, i)), coarse) for i in range(4)]

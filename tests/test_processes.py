@@ -16,7 +16,7 @@ import os, sys
 from pathlib import Path
 with open(sys.argv[1], "a") as file:
     file.write("begun\\n")
-from napari_cpclnet.episodes.stack import make_stack
+from napari_cpclnet.episodes.phantom_dataset import make_stack
 print(len(make_stack(2, 0, Path(sys.argv[2]), workers=2).labels))
 """
 

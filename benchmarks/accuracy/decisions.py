@@ -24,9 +24,9 @@ from ct_to_mr import choose_slices, dice
 from numpy.typing import NDArray
 
 from napari_cpclnet.episodes.appearance import random_look, render
-from napari_cpclnet.episodes.phantom import Phantom, make_phantom
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import CPCLNet, load_weights
+from napari_cpclnet.phantoms.phantom import Phantom, make_phantom
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.segmentation import (
     PostprocessingSettings,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_cpclnet.episodes.phantom import make_phantom
+from napari_cpclnet.phantoms.phantom import make_phantom
 from napari_cpclnet.segmentation.organ_levels import LEVELS, TABLE
 
 ORGANS = {

@@ -23,9 +23,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from napari_cpclnet.episodes.demo import demo_scans
 from napari_cpclnet.imaging import write_segmentation, write_volume
 from napari_cpclnet.model import load_weights
+from napari_cpclnet.phantoms.demo import demo_scans
 from napari_cpclnet.threads import usable_cores
 
 WAYS = {"spinning": "active", "as shipped": None}

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_cpclnet.episodes.scan_files import open_scan, prepare_scans
-from napari_cpclnet.episodes.source import EpisodeBatch, EpisodeSource
-from napari_cpclnet.episodes.stack import make_stack
+from napari_cpclnet.episodes.episode import EpisodeBatch, EpisodeSource
+from napari_cpclnet.episodes.phantom_dataset import make_stack
+from napari_cpclnet.episodes.prepared_scans import open_scan, prepare_scans
 from napari_cpclnet.imaging import find_scans
 from napari_cpclnet.model import choose_device
 from napari_cpclnet.training import Trainer, TrainingSettings, read_settings

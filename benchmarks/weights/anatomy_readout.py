@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_cpclnet.episodes.phantom import make_phantom, make_thorax
-from napari_cpclnet.episodes.render import render_phantom
 from napari_cpclnet.model import CPCLNet, bundled_weights, load_weights
+from napari_cpclnet.phantoms.phantom import make_phantom, make_thorax
+from napari_cpclnet.phantoms.render import render_phantom
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.registration.anatomy import cells_affine
 from napari_cpclnet.registration.readout import BUNDLED, Readout, described, encoder_hash

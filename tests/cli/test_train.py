@@ -16,7 +16,7 @@ from tests.training.labelled_data import write_table
 
 from napari_cpclnet import cli
 from napari_cpclnet.cli.train import TrainingJob, chosen_settings
-from napari_cpclnet.episodes.stack import PhantomStack
+from napari_cpclnet.episodes.phantom_dataset import PhantomStack
 from napari_cpclnet.training import TrainingSettings
 
 Run = Callable[..., tuple[int, str, str]]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 from napari_cpclnet.episodes.appearance import COUNT, PET, Look, random_look, render, same_scanner
 from napari_cpclnet.episodes.appearance_pet import pet_values
-from napari_cpclnet.episodes.appearance_table import CONTENTS
+from napari_cpclnet.phantoms.structures import STRUCTURES
+from napari_cpclnet.phantoms.tissue_table import CONTENTS
 
 FAULTLESS = Look(
     values=np.linspace(0, 1, COUNT, dtype=np.float32),

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 from napari_cpclnet.episodes.masses import CORE, MASS, Mass, Masses, random_mass, random_masses
-from napari_cpclnet.episodes.sampling import EpisodeSettings, PhantomEpisodes
-from napari_cpclnet.episodes.stack import PhantomStack
+from napari_cpclnet.episodes.phantom_dataset import PhantomStack
+from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings, PhantomEpisodes
+from napari_cpclnet.phantoms.structures import STRUCTURES
 
 SPACING = (4.0, 3.0, 3.0)
 

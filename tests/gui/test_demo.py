@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_cpclnet.episodes.demo import DemoScan, DemoScans
 from napari_cpclnet.gui.demo import fill_demo, why_no_window
 from napari_cpclnet.gui.layers.scan_layers import geometry_of
 from napari_cpclnet.imaging import Geometry, Modality, Segmentation, Volume
+from napari_cpclnet.phantoms.demo import DemoScan, DemoScans
 
 
 def small(name: str, modality: Modality, n_slices: int) -> DemoScan:

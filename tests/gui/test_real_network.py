@@ -201,9 +201,9 @@ def test_event_loop_turns_while_the_network_computes(qtbot, viewer, make_panel):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_bundled_weights_find_the_organs_of_the_sample(qtbot, viewer, make_panel):
-    from napari_cpclnet.episodes.demo import demo_scan
     from napari_cpclnet.gui.contributions.sample_data import SEED
     from napari_cpclnet.model import bundled_weights
+    from napari_cpclnet.phantoms.demo import demo_scan
 
     if not bundled_weights().is_file():
         pytest.skip("no weights are bundled in this checkout")

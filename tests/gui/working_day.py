@@ -21,9 +21,9 @@ SMALLEST = 12
 
 def organs_of_the_sample() -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels (z, y, x) of the CT of `sample_data.ct_and_mr`, and their names from label 1 on."""
-    from napari_cpclnet.episodes.demo import DEMO_CLASSES
-    from napari_cpclnet.episodes.phantom import make_phantom
     from napari_cpclnet.gui.contributions.sample_data import SEED
+    from napari_cpclnet.phantoms.demo import DEMO_CLASSES
+    from napari_cpclnet.phantoms.phantom import make_phantom
 
     phantom = make_phantom(np.random.default_rng([SEED, 0]))
     masks = [phantom.mask(name) for name in DEMO_CLASSES]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_cpclnet.episodes.phantom import Phantom
-from napari_cpclnet.episodes.render import render_phantom
 from napari_cpclnet.imaging import Geometry, Volume
+from napari_cpclnet.phantoms.phantom import Phantom
+from napari_cpclnet.phantoms.render import render_phantom
 
 Floats = NDArray[np.float64]
 Map = Callable[[Floats], Floats]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_cpclnet.episodes.phantom import Phantom, PhantomSettings, make_phantom
+from napari_cpclnet.phantoms.phantom import Phantom, PhantomSettings, make_phantom
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,11 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from napari_cpclnet.episodes.phantom import Phantom
-from napari_cpclnet.episodes.render import render_phantom
 from napari_cpclnet.errors import WeightsError
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import CPCLNet, load_weights
+from napari_cpclnet.phantoms.phantom import Phantom
+from napari_cpclnet.phantoms.render import render_phantom
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.registration import RegistrationSettings, register
 from napari_cpclnet.registration.anatomy import (

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from napari_cpclnet.episodes.phantom import Phantom
 from napari_cpclnet.imaging import Geometry, Volume
+from napari_cpclnet.phantoms.phantom import Phantom
 from napari_cpclnet.registration import (
     Registrar,
     RegistrationProgress,

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import ndimage
 
-from napari_cpclnet.episodes.phantom import Phantom, make_phantom
-from napari_cpclnet.episodes.render import render_phantom
 from napari_cpclnet.imaging import Volume
 from napari_cpclnet.model.prior_weights import bundled_prior_weights, load_prior_decoder
+from napari_cpclnet.phantoms.phantom import Phantom, make_phantom
+from napari_cpclnet.phantoms.render import render_phantom
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors, painted_reference
 
 ORGANS = ("liver", "spleen", "right kidney", "left kidney", "aorta", "stomach")

@@ -225,8 +225,8 @@ def test_areas_are_compared_in_millimetres(segmenter, scan, grey_model, monkeypa
 @pytest.mark.slow
 def test_the_bundled_network_is_asked_for_a_slice_that_shows_the_organ_that_is_missing():
     """A phantom whose kidneys are painted on a slice below the spleen."""
-    from napari_cpclnet.episodes.demo import demo_scan
     from napari_cpclnet.model import load_weights
+    from napari_cpclnet.phantoms.demo import demo_scan
 
     volume, truth = demo_scan("MR", [0, 1], every=2)
     value = {name: v for v, name in truth.classes.items()}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
-from napari_cpclnet.episodes.stack import PhantomStack
+from napari_cpclnet.episodes.phantom_dataset import PhantomStack
 from napari_cpclnet.training import TrainingSettings
 
 TINY: dict[str, Any] = {

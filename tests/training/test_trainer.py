@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_cpclnet.episodes.stack import PhantomStack
+from napari_cpclnet.episodes.phantom_dataset import PhantomStack
 from napari_cpclnet.errors import DeviceError, WeightsError
 from napari_cpclnet.model import Descriptors, Features, load_weights, save_weights
 from napari_cpclnet.model.cpclnet import Answer

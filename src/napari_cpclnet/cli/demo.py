@@ -33,9 +33,9 @@ def run_demo(out: Path, *, device: str = "auto", seed: int = 0, window: bool | N
     CpclnetError
         If the device does not exist or the folder cannot be written.
     """
-    from napari_cpclnet.episodes.demo import demo_scans, spread_slices
     from napari_cpclnet.imaging import write_segmentation, write_volume
     from napari_cpclnet.model import choose_device, load_weights
+    from napari_cpclnet.phantoms.demo import demo_scans, spread_slices
     from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SupportSet
 
     chosen = choose_device(device)

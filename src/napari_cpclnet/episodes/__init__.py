@@ -1,1 +1,1 @@
-"""Where training episodes and the demo come from: phantoms, their appearance, and the sampling of slices."""
+"""What the network is trained on: phantoms and scans with random appearance, and slices drawn from them as episodes."""

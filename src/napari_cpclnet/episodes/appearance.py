@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_cpclnet.episodes.anatomy_table import STRUCTURES
 from napari_cpclnet.episodes.appearance_pet import pet_values
-from napari_cpclnet.episodes.appearance_table import (
+from napari_cpclnet.phantoms.render import TISSUES
+from napari_cpclnet.phantoms.structures import STRUCTURES
+from napari_cpclnet.phantoms.tissue_table import (
     BLOOD,
     CONTENTS,
     ENHANCING,
@@ -27,7 +28,6 @@ from napari_cpclnet.episodes.appearance_table import (
     T1,
     TIED,
 )
-from napari_cpclnet.episodes.render import TISSUES
 
 COUNT = len(STRUCTURES)
 _INDEX = STRUCTURES

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.episodes.anatomy_table import STRUCTURES
-from napari_cpclnet.episodes.appearance_table import BLOOD
-from napari_cpclnet.episodes.render import TISSUES
+from napari_cpclnet.phantoms.render import TISSUES
+from napari_cpclnet.phantoms.structures import STRUCTURES
+from napari_cpclnet.phantoms.tissue_table import BLOOD
 
 _SUV = np.array([TISSUES[s].suv if s in TISSUES else 0.0 for s in STRUCTURES])
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_cpclnet.episodes.anatomy_table import STRUCTURES
+from napari_cpclnet.phantoms.structures import STRUCTURES
 
 MASS = STRUCTURES["mass"]
 CORE = STRUCTURES["mass core"]

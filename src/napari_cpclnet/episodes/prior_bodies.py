@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_cpclnet.episodes.phantom import (
+from napari_cpclnet.episodes.phantom_dataset import part_of
+from napari_cpclnet.episodes.prior_classes import Body
+from napari_cpclnet.episodes.shape_episodes import random_pair
+from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.phantoms.phantom import (
     Phantom,
     PhantomSettings,
     make_head,
@@ -18,10 +22,6 @@ from napari_cpclnet.episodes.phantom import (
     make_phantom,
     make_thorax,
 )
-from napari_cpclnet.episodes.prior_classes import Body
-from napari_cpclnet.episodes.shapes import random_pair
-from napari_cpclnet.episodes.stack import part_of
-from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.whole_file import whole_file
 
 _MAKERS: dict[str, Callable[[np.random.Generator, PhantomSettings], Phantom]] = {

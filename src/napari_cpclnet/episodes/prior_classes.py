@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from napari_cpclnet.episodes.anatomy_table import STRUCTURES
+from napari_cpclnet.episodes.classes import FREQUENCY, NAMES, membership
 from napari_cpclnet.episodes.masses import CORE, MASS, random_masses
-from napari_cpclnet.episodes.targets import FREQUENCY, NAMES, membership
+from napari_cpclnet.phantoms.structures import STRUCTURES
 
 Mask = NDArray[np.bool_]
 Box = tuple[slice, slice, slice]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_cpclnet.episodes.demo import DemoScans
     from napari_cpclnet.imaging import Segmentation
+    from napari_cpclnet.phantoms.demo import DemoScans
 
 _PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from napari_cpclnet.episodes.restyle import random_style, restyle, similar_style
+from napari_cpclnet.episodes.style import random_style, restyle, similar_style
 from napari_cpclnet.episodes.warp import random_grid
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.model import CPCLNet, Descriptors

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_cpclnet.episodes.anatomy_table import STRUCTURES
-from napari_cpclnet.episodes.source import EpisodeBatch
+from napari_cpclnet.episodes.episode import EpisodeBatch
 from napari_cpclnet.model import CPCLNet, Descriptors, Features
 from napari_cpclnet.model.crpd import shrink_masks
 from napari_cpclnet.model.losses import consistency_loss, segmentation_loss, spread_loss
+from napari_cpclnet.phantoms.structures import STRUCTURES
 from napari_cpclnet.training.settings import LossWeights
 
 

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_cpclnet.episodes.phantom import PhantomSettings
 from napari_cpclnet.episodes.prior_bodies import making_bodies, random_shapes
 from napari_cpclnet.episodes.prior_classes import KINDS, Body
 from napari_cpclnet.episodes.prior_episodes import ERRORS, PriorEpisode, PriorEpisodes
@@ -27,6 +26,7 @@ from napari_cpclnet.model.prior_inputs import (
     reference_maps,
 )
 from napari_cpclnet.model.prior_weights import save_prior_decoder
+from napari_cpclnet.phantoms.phantom import PhantomSettings
 from napari_cpclnet.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_cpclnet.training.prior_settings import PriorTrainingSettings
 from napari_cpclnet.whole_file import whole_file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from napari_cpclnet.episodes.sampling import EpisodeSettings
+from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings
 from napari_cpclnet.model.device import Precision
 from napari_cpclnet.model.settings import CPCLNetSettings
 from napari_cpclnet.preprocessing import PreprocessingSettings

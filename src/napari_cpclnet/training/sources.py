@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from napari_cpclnet.episodes.sampling import EpisodeSettings, PhantomEpisodes
-from napari_cpclnet.episodes.scan_files import ScanFile
-from napari_cpclnet.episodes.scans import ScanEpisodes
-from napari_cpclnet.episodes.shapes import ShapeEpisodes
-from napari_cpclnet.episodes.source import EpisodeSource
-from napari_cpclnet.episodes.stack import PhantomStack
+from napari_cpclnet.episodes.episode import EpisodeSource
+from napari_cpclnet.episodes.phantom_dataset import PhantomStack
+from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings, PhantomEpisodes
+from napari_cpclnet.episodes.prepared_scans import ScanFile
+from napari_cpclnet.episodes.scan_episodes import ScanEpisodes
+from napari_cpclnet.episodes.shape_episodes import ShapeEpisodes
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.training.settings import TrainingSettings
 

@@ -18,7 +18,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from napari_cpclnet.episodes.source import EpisodeBatch
+from napari_cpclnet.episodes.episode import EpisodeBatch
 from napari_cpclnet.model import CPCLNet
 from napari_cpclnet.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_cpclnet.training.fabric import make_fabric

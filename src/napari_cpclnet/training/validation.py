@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_cpclnet.episodes.source import EpisodeSource
+from napari_cpclnet.episodes.episode import EpisodeSource
 from napari_cpclnet.model import CPCLNet
 
 _FALSE_PIXELS = 20

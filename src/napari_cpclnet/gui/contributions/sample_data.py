@@ -10,42 +10,42 @@ import numpy as np
 from napari_cpclnet.gui.layers.scan_layers import LayerData, segmentation_to_layer, volume_to_layer
 
 if TYPE_CHECKING:
-    from napari_cpclnet.episodes.demo import DemoScan
+    from napari_cpclnet.phantoms.demo import DemoScan
 
 SEED = 0
 
 
 def ct_phantom() -> list[LayerData]:
     """CT phantom of an abdomen, in HU, and its labels."""
-    from napari_cpclnet.episodes.demo import demo_scan
+    from napari_cpclnet.phantoms.demo import demo_scan
 
     return _layers(demo_scan("CT", [SEED, 0]))
 
 
 def mr_phantom() -> list[LayerData]:
     """MR phantom of another abdomen, in thick slices, and its labels."""
-    from napari_cpclnet.episodes.demo import demo_scan
+    from napari_cpclnet.phantoms.demo import demo_scan
 
     return _layers(demo_scan("MR", [SEED, 1], every=2))
 
 
 def pet_phantom() -> list[LayerData]:
     """PET phantom of a third abdomen, in SUV, and its labels."""
-    from napari_cpclnet.episodes.demo import demo_scan
+    from napari_cpclnet.phantoms.demo import demo_scan
 
     return _layers(demo_scan("PT", [SEED, 2]))
 
 
 def ct_and_mr() -> list[LayerData]:
     """CT phantom to paint on, and an MR phantom to label."""
-    from napari_cpclnet.episodes.demo import demo_scan
+    from napari_cpclnet.phantoms.demo import demo_scan
 
     return [_mr_to_label(), volume_to_layer(demo_scan("CT", [SEED, 0]).volume)]
 
 
 def painted_ct_and_mr() -> list[LayerData]:
     """CT phantom with five painted slices, and an MR phantom to label: press Run in the panel."""
-    from napari_cpclnet.episodes.demo import demo_scan, spread_slices
+    from napari_cpclnet.phantoms.demo import demo_scan, spread_slices
 
     support = demo_scan("CT", [SEED, 0])
     labels = np.zeros_like(support.truth.labels)
@@ -57,7 +57,7 @@ def painted_ct_and_mr() -> list[LayerData]:
 
 def _mr_to_label() -> LayerData:
     """MR phantom, hidden at first: its body and that of the CT lie in the same place of the room."""
-    from napari_cpclnet.episodes.demo import demo_scan
+    from napari_cpclnet.phantoms.demo import demo_scan
 
     data, kwargs, kind = volume_to_layer(demo_scan("MR", [SEED, 1], every=2).volume)
     return data, {**kwargs, "visible": False}, kind
