@@ -63,7 +63,7 @@ def test_scans_are_labelled_in_the_plane_of_the_paint(session, viewer):
     square(session.support_labels, 2, 4, 10)
     job = session_job(session)
     query = next(one for one in job.queries if one.source is other)
-    support = support_set(job, [part.scan.volume() for part in job.supports])
+    support = support_set(job.supports, job.classes, [part.scan.volume() for part in job.supports])
     assert support.plane_of(other_volume := query.scan.volume()) == "sagittal"
     assert query.axis == other_volume.geometry.anatomical_axes[2][0]
 
