@@ -49,7 +49,8 @@ def python(code, **environment):
         "from napari_cpclnet import Segmenter",
         SEGMENT,
         "import napari_cpclnet.gui.jobs.segment_job\nfrom napari_cpclnet.model import choose_device",
-        "import pickle\npickle.loads(b'cnapari_cpclnet.episodes.stack\\n_one\\n.')",  # as a worker process does
+        # As a worker process does.
+        "import pickle\npickle.loads(b'cnapari_cpclnet.episodes.phantom_dataset\\n_one\\n.')",
     ],
 )
 def test_threads_are_told_to_sleep_before_torch_is_loaded(start):

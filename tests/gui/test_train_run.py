@@ -9,7 +9,7 @@ import pytest
 from qtpy.QtCore import QCoreApplication, QEvent, QThreadPool
 
 from napari_cpclnet.errors import OutputError, WeightsError
-from napari_cpclnet.gui import training_folder, training_job
+from napari_cpclnet.gui.jobs import training_folder, training_job
 from napari_cpclnet.gui.train.training_box import FILE, FOLDER, MASKS, NO_SCANS, OPEN, RANDOM, TABLE
 from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.imaging import read_volume

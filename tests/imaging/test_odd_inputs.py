@@ -93,7 +93,7 @@ def names_of_tests() -> set[str]:
     for path in HERE.parent.rglob("test_*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         module = path.relative_to(HERE.parent).as_posix()
-        known |= {f"{module}::{node.name}" for node in tree.body if isinstance(node, ast.FunctionDef)}
+        known |= {f"{module}::{node.name}" for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     return known
 
 

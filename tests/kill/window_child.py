@@ -13,11 +13,11 @@ from typing import TextIO
 
 import numpy as np
 from napari.components import ViewerModel
-from napari_cpclnet.gui.project_places import unsaved_work
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_cpclnet.gui.panel import CPCLNetPanel
+from napari_cpclnet.gui.project.recent import unsaved_work
 
 SHAPE, SLICE = (60, 128, 128), 20
 STROKES_PER_SECOND, BURST, PAUSE_SECONDS = 20, 30, 2.5

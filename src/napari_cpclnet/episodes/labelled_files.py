@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from napari_cpclnet.bounded import load_json
-from napari_cpclnet.episodes.scan_files import SMALLEST, file_name, nearest, prepared
+from napari_cpclnet.episodes.prepared_scans import SMALLEST, file_name, nearest, prepared
 from napari_cpclnet.errors import CpclnetError, ImageError, SettingsError
 from napari_cpclnet.imaging import Segmentation, Volume, read_segmentation, read_volume
 from napari_cpclnet.imaging.cases import Case

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-import napari_cpclnet
+from napari_cpclnet._version import __version__
 from napari_cpclnet.errors import OutputError, SettingsError, WeightsError
 from napari_cpclnet.folder_lock import only_here
 from napari_cpclnet.model import CPCLNet, choose_device, load_weights, save_weights
