@@ -193,6 +193,7 @@ class _Worker:
                 answer = json.loads(self._read(int.from_bytes(self._read(4), "big")))
                 self.took = answer["took"]
                 if "refused" in answer:
+                    self.took = time.monotonic() - began
                     raise ImageError(answer["refused"].replace(request["path"], str(path)))
                 dtype, shape = np.dtype(answer["dtype"]), tuple(answer["shape"])
                 values = self._read(math.prod(shape) * dtype.itemsize)
