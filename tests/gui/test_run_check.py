@@ -109,7 +109,7 @@ def test_the_plan_names_supports_slices_classes_and_queries(qtbot, panel, viewer
     paint_ct(panel, viewer, 2, 4)
     panel.session.rename_class(1, "liver")
     lines = panel.segment.plan
-    qtbot.waitUntil(lambda: lines.learns.text() == "Learns liver from ct (MR): 2 slices", timeout=3000)
+    qtbot.waitUntil(lambda: lines.learns.text() == "Learns from ct (MR), 2 slices: liver", timeout=3000)
     assert lines.labels.text() == "Labels mr (MR)"
     assert "    ct (MR): axial 2, 4" in lines.toolTip()
     panel.session.tick(panel.session.entries()[0], False)

@@ -63,8 +63,9 @@ def plan(session: Session) -> Plan:
             "Untick slices and scans above to leave them out; a right click on a scan sets its modality.",
         ]
     )
-    learns = "; ".join(f"{scan}: {count}" for scan, count in slices.items())
-    return Plan(f"Learns {classes} from {learns}", f"Labels {'; '.join(names)}", details)
+    # What does not fit into the panel is cut off: the classes, which stand in their table, too.
+    learns = "; ".join(f"{scan}, {count}" for scan, count in slices.items())
+    return Plan(f"Learns from {learns}: {classes}", f"Labels {'; '.join(names)}", details)
 
 
 def questions(session: Session) -> list[Question]:
