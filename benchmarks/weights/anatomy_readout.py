@@ -26,6 +26,8 @@ from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.registration.anatomy import cells_affine
 from napari_cpclnet.registration.readout import BUNDLED, Readout, described, encoder_hash
 
+PHANTOMS = 10
+SEED = 4242
 SLICES_MM = 8.0
 CELLS = 500
 """Cells of a structure that a phantom gives at most."""
@@ -37,7 +39,7 @@ MODALITIES = ("CT", "MR", "CT", "MR", "PT")
 
 def cells_of(network: CPCLNet, number: int) -> tuple[Tensor, Tensor]:
     """Features (n, C) and labels (n,) of cells of one phantom."""
-    rng = np.random.default_rng((4242, number))
+    rng = np.random.default_rng((SEED, number))
     phantom = (make_thorax if number % 4 == 3 else make_phantom)(rng)
     volume = render_phantom(phantom, MODALITIES[number % len(MODALITIES)], rng)
     settings = PreprocessingSettings.model_validate(network.metadata["preprocessing"])
@@ -93,18 +95,23 @@ def fit(features: Tensor, labels: Tensor, encoder: str) -> Readout:
     return Readout(structures.to(torch.uint8), weight.detach(), bias.detach(), encoder)
 
 
+def make_readout(weights: Path, out: Path, phantoms: int) -> None:
+    """Fit the read-out of a network's encoder on so many phantoms, and write it."""
+    network = load_weights(weights)
+    parts = [cells_of(network, number) for number in range(phantoms)]
+    features, labels = (torch.cat(part) for part in zip(*parts, strict=True))
+    fit(features, labels, encoder_hash(network)).save(out)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--weights", type=Path, default=bundled_weights())
     parser.add_argument("--out", type=Path, default=bundled_weights().with_name(BUNDLED))
-    parser.add_argument("--phantoms", type=int, default=10)
+    parser.add_argument("--phantoms", type=int, default=PHANTOMS)
     options = parser.parse_args(arguments)
-    network = load_weights(options.weights)
-    parts = [cells_of(network, number) for number in range(options.phantoms)]
-    features, labels = (torch.cat(part) for part in zip(*parts, strict=True))
-    fit(features, labels, encoder_hash(network)).save(options.out)
+    make_readout(options.weights, options.out, options.phantoms)
     print(f"Written: {options.out}")
     return 0
 

@@ -26,7 +26,7 @@ from napari_cpclnet.training.prior_training import (
 SETTINGS = PriorTrainingSettings(
     phantoms=3,
     held_out=1,
-    shapes=1,
+    shapes=3,
     steps=4,
     episodes=2,
     validate_every=2,
@@ -40,7 +40,7 @@ SETTINGS = PriorTrainingSettings(
 
 @pytest.fixture(autouse=True)
 def _often_saved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prior_training, "_SAVE_EVERY", 1)
+    monkeypatch.setattr(prior_training, "_SAVE_EVERY", 2)
 
 
 @pytest.mark.slow
@@ -56,12 +56,13 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     for report in running:
         if isinstance(report, PriorStep) and report.step == 3:
             break
-    running.close()  # after step 3, of which the checkpoint knows nothing yet
+    running.close()
     assert (tmp_path / "parts" / CHECKPOINT).is_file()
     rest = [
         r for r in train_prior_decoder(SETTINGS, tmp_path / "parts", resume=True) if isinstance(r, PriorStep)
     ]
-    assert [s.step for s in rest] == [3, 4]
+    assert [s.step for s in rest] == [4]  # closing wrote the checkpoint of step 3
+    assert [s.loss for s in rest] == [s.loss for s in steps[3:]]
     one, two = (load_prior_decoder(tmp_path / name / WEIGHTS).state_dict() for name in ("whole", "parts"))
     for name, value in one.items():
         torch.testing.assert_close(value, two[name], msg=name)

@@ -89,17 +89,15 @@ class PriorTrainer:
         self.rng = np.random.default_rng(settings.seed)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.step = 0
-        shapes = [random_shapes(self.rng, self.generator) for _ in range(settings.shapes)]
-        self.episodes = PriorEpisodes(bodies[: -settings.held_out], shapes, settings.sampling)
+        self.episodes = PriorEpisodes(bodies[: -settings.held_out], self._shapes(), settings.sampling)
         self._held_out = bodies[-settings.held_out :]
         self._validation: list[PriorEpisode] = []
 
     def train_step(self) -> PriorStep:
         """Draw episodes and learn from them."""
         s = self.settings
-        if self.episodes.shapes:  # a new anatomy each time
-            at = self.step % len(self.episodes.shapes)
-            self.episodes.shapes[at] = random_shapes(self.rng, self.generator)
+        if s.shapes:  # a new anatomy each time
+            self.episodes.shapes[self.step % s.shapes] = self._shape(self.step + s.shapes)
         drawn = self.episodes.batch(self.rng, self.generator, s.episodes)
         for group in self.optimiser.param_groups:
             group["lr"] = s.learning_rate * self._rate()
@@ -121,6 +119,18 @@ class PriorTrainer:
         before = float(np.mean([dice(one.distance > 0, one.truth) for one in drawn]))
         after = float(np.mean([dice(z > 0, one.truth) for z, one in zip(logits, drawn, strict=True)]))
         return PriorStep(self.step, s.steps, float(loss.detach()), before, after)
+
+    def _shapes(self) -> list[Body]:
+        """Those that the steps until now have left: the last ones that were made, each in its place."""
+        count = self.settings.shapes
+        made = {number % count: number for number in range(self.step, self.step + count)}
+        return [self._shape(made[place]) for place in range(count)]
+
+    def _shape(self, number: int) -> Body:
+        """A nameless anatomy that depends on the seed and its number alone, so that no checkpoint needs to hold it."""
+        seeds = np.random.SeedSequence([self.settings.seed, number])
+        generator = torch.Generator().manual_seed(int(seeds.generate_state(1)[0]))
+        return random_shapes(np.random.default_rng(seeds), generator)
 
     def _rate(self) -> float:
         s = self.settings
@@ -167,12 +177,16 @@ class PriorTrainer:
         """Go on from where :meth:`save` was."""
         facts = load_checkpoint(path, self._modules(), self.optimiser, self.rng, self.generator)
         self.step = int(facts["step"])
+        self.episodes.shapes[:] = self._shapes()
 
 
 def train_prior_decoder(
     settings: PriorTrainingSettings, folder: Path, resume: bool = False, start: Path | None = None
 ) -> Iterator[PhantomMade | PriorStep | PriorValidation]:
-    """Train in a folder; closing the iterator stops the run, which `resume` takes up again.
+    """Train in a folder; closing the iterator stops the run after the step in work, from where `resume` goes on.
+
+    A run that was killed goes on from its last checkpoint; either way it ends in the weights of a run that was never
+    stopped, on a CPU with the same number of threads.
 
     Parameters
     ----------
@@ -202,19 +216,26 @@ def train_prior_decoder(
         trainer.load(checkpoint)
     table: dict[str, Any] = {}
     while trainer.step < settings.steps:
-        yield trainer.train_step()
+        report = trainer.train_step()
         last = trainer.step == settings.steps
+        judged = None
         if last or trainer.step % settings.validate_every == 0:
-            report = trainer.validate()
-            table = report.table
-            _append(folder / "validation.jsonl", {"step": report.step, **table})
-            yield report
+            judged = trainer.validate()
+            table = judged.table
+            _append(folder / "validation.jsonl", {"step": judged.step, **table})
         if last or trainer.step % _SAVE_EVERY == 0:
-            trainer.save(checkpoint)
             facts = {"settings": settings.model_dump(), "step": trainer.step, "validation": table}
             if start is not None:
                 facts["start"] = start.name
             save_prior_decoder(trainer.average, folder / WEIGHTS, facts)
+            trainer.save(checkpoint)  # last, so that what a kill cuts off is done again
+        try:
+            yield report
+            if judged is not None:
+                yield judged
+        except GeneratorExit:
+            trainer.save(checkpoint)
+            raise
 
 
 def answer(model: PriorDecoder, episodes: list[PriorEpisode], logits: list[Tensor] | None) -> list[Tensor]:
