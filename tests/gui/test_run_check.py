@@ -113,7 +113,7 @@ def test_the_plan_names_supports_slices_classes_and_queries(qtbot, panel, viewer
     assert lines.labels.text() == "Labels mr (MR)"
     assert "    ct (MR): axial 2, 4" in lines.toolTip()
     panel.session.tick(panel.session.entries()[0], False)
-    qtbot.waitUntil(lambda: lines.learns.text().endswith("1 slice"), timeout=3000)
+    qtbot.waitUntil(lambda: lines.learns.text() == "Learns from ct (MR), 1 slice: liver", timeout=3000)
     panel.session.tick_query(viewer.layers["mr"], False)
     qtbot.waitUntil(lambda: lines.labels.text() == "Labels no scan is ticked", timeout=3000)
 
