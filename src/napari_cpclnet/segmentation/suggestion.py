@@ -186,7 +186,7 @@ def _reason(e: Evidence, parts: Array, index: int) -> str:
         return f"The {name} seems to get lost here between painted slices that show it."
     if e.doubt[index, c] > HIDDEN * extent:
         return f"The network is unsure about the {name} here."
-    return f"{name} here is far from any annotated slice."
+    return f"The {name} here is far from any annotated slice."
 
 
 def _list(names: Sequence[str]) -> str:
