@@ -24,6 +24,8 @@ _SCALES = (0.7, 1.4)
 _FEWEST_SLABS_MM = 30.0
 _FEWEST_VOXELS = 4
 _SAME_AXES_DEG = 3.0
+_STRETCHED, _OFF_CENTRE = 0.3, 0.2
+"""What a start costs more by the mean logarithm of its scales, and by its shift in half diagonals of a scan."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,22 +121,44 @@ def tissue_mask(scan: ReducedScan) -> NDArray[np.bool_]:
     return np.asarray(pieces == sizes.argmax())
 
 
-def starts(query: ReducedScan, support: ReducedScan) -> Iterator[Start]:
-    """Affine starts that need nothing but the scans, the likeliest first."""
-    frames = [("", np.eye(3), np.eye(3))]
-    own = own_axes(query.geometry), own_axes(support.geometry)
+def frames(query: Geometry, support: Geometry) -> list[tuple[str, Floats, Floats]]:
+    """Axes (3, 3) of the query and of the support that may be brought together, with words for them."""
+    found = [("", np.eye(3), np.eye(3))]
+    own = own_axes(query), own_axes(support)
     turn = np.degrees(np.arccos(np.clip((np.trace(own[1] @ own[0].T) - 1) / 2, -1, 1)))
     if turn > _SAME_AXES_DEG:
-        frames.append((" in their own axes", *own))
-    for suffix, query_axes, support_axes in frames:
+        found.append((" in their own axes", *own))
+    return found
+
+
+def middles(query: Geometry, support: Geometry, query_axes: Floats, support_axes: Floats) -> Floats:
+    """Affine (4, 4) that brings the middles of two scans together along axes."""
+    return about(_middle(query), _middle(support), np.ones(3), query_axes, support_axes)
+
+
+def starts(query: ReducedScan, support: ReducedScan) -> Iterator[Start]:
+    """Affine starts that need nothing but the scans, the likeliest first."""
+    for suffix, query_axes, support_axes in frames(query.geometry, support.geometry):
         yield Start(
-            about(_middle(query.geometry), _middle(support.geometry), np.ones(3), query_axes, support_axes),
+            middles(query.geometry, support.geometry, query_axes, support_axes),
             f"middles of the scans{suffix}",
         )
         yield Start(
             by_bodies(Body.of(query, query_axes), Body.of(support, support_axes), query_axes, support_axes),
             f"boxes of the bodies{suffix}",
         )
+
+
+def improbability(start: Start, query: Geometry, support: Geometry) -> float:
+    """Factor of a start's cost, 1 where middle lies over middle at the same size.
+
+    Scans are centred on what they were made for, people differ little in size, and what is squeezed is smoother and so
+    fits more easily.
+    """
+    scales = np.linalg.norm(start.affine[:3, :3], axis=0)
+    middle = start.affine[:3, :3] @ _middle(query) + start.affine[:3, 3]
+    off_centre = np.linalg.norm(middle - _middle(support)) / max(map(_half_diagonal, (query, support)))
+    return float(1 + _STRETCHED * np.abs(np.log(scales)).mean() + _OFF_CENTRE * off_centre)
 
 
 def by_bodies(
@@ -182,3 +206,8 @@ def by_bodies(
 
 def _middle(geometry: Geometry) -> Floats:
     return np.asarray(geometry.index_to_world([(np.array(geometry.shape) - 1) / 2])[0])
+
+
+def _half_diagonal(geometry: Geometry) -> float:
+    """In mm."""
+    return float(np.linalg.norm(np.array(geometry.shape) * geometry.spacing)) / 2

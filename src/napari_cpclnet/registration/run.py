@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_cpclnet.model.device import choose_device
-from napari_cpclnet.registration.affine import Start, starts
+from napari_cpclnet.registration.affine import Start, improbability, starts
 from napari_cpclnet.registration.anatomy import Anatomy, anatomical_starts, common_features
 from napari_cpclnet.registration.descent import descending, differences
 from napari_cpclnet.registration.features import mind_ssc, pooled, scaled_pair
@@ -22,6 +22,7 @@ from napari_cpclnet.registration.images import DARKEST, ReducedScan, index_point
 from napari_cpclnet.registration.lattice import Lattice
 from napari_cpclnet.registration.search import composed, searching, searching_twice
 from napari_cpclnet.registration.settings import RegistrationSettings
+from napari_cpclnet.registration.shifts import shifted_starts
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
@@ -113,6 +114,9 @@ class Registration:
         seen = yield from _reported(self._seen(), "Naming structures", 0.1, 0.3)
         if seen is None:
             tried = list(starts(query, support))
+            for start in shifted_starts(query, support, self.lattice, self.settings.shifts):
+                tried.append(start)
+                yield RegistrationProgress("Searching", 0.3)
         else:
             tried = list(anatomical_starts(query, support, *seen))
             one, two = common_features(*seen, _CHANNELS, self.generator)
@@ -179,6 +183,8 @@ class Registration:
         wide = F.interpolate(2 * forward[None], size=shape, mode="trilinear", align_corners=False)[0]
         difference = yield from differences(one, two, wide)
         cost = float(difference[where].mean()) if where.any() else float(difference.mean())
+        if self.anatomy is None:
+            cost *= improbability(start, self.query.geometry, self.support.geometry)
         return _Found(start, cost, (where, there_too), one, two, forward, backward)
 
     def _descended(self, found: _Found) -> Generator[None, None, Field]:

@@ -31,6 +31,13 @@ class RegistrationSettings(BaseModel):
         le=50_000_000,
         description="Grid points that no body may exceed: the step of a very large one is longer than its limit.",
     )
+    shifts: int = Field(
+        default=2,
+        ge=0,
+        le=20,
+        description="How many of all shifts of the whole scan to try besides laying middle over middle, where MIND "
+        "decides alone (0 to 20).",
+    )
     reach: int = Field(
         default=4,
         ge=1,
