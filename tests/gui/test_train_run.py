@@ -308,6 +308,7 @@ def test_training_waits_while_scans_are_labelled(qtbot, viewer, make_panel, tmp_
     wait_step(qtbot, trainer, 5)
     panel.segment.bar.press()
     qtbot.waitUntil(lambda: "waiting for Segment" in panel.train.bar.status.text(), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(make.made), timeout=30_000)
     make.made[0].seconds = 0.02
     steps = []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,11 @@ Foreground = Callable[[Sequence["Features"]], Tensor]
 
 BELIEVED = (-3.0, 4.5)
 """Lowest and highest logit of the network that count: what it sees is there, what it does not see may be there."""
+
+_FEWEST_TO_SPAN = 3
+_GOES_ON = (0.3, 0.8)
+"""Area that the network sees beyond the outermost painted slices, as a share of the area painted there: up to the first
+it counts as the end of the structure, from the second as its middle."""
 
 
 def slice_probabilities(
@@ -66,18 +71,51 @@ def found_again(
 ) -> list[float]:
     """For each class the Dice of the network's answer on the very slices that were painted.
 
-    A class that the network does not find there it will not find in another patient either.
+    A class that the network does not find there it will not find in another patient either. And one that it also sees
+    well beyond the paint is another structure than what was painted: the whole liver, when its upper half was meant.
     """
     values = np.array(list(support.classes))[:, None, None]
+
+    def answer(one: SupportSlice, index: int) -> NDArray[np.bool_]:
+        scan = scan_of(one)
+        (features,) = scan.features([index])
+        if features is None:
+            return np.zeros((len(values), *one.labels2d.shape), bool)
+        with torch.inference_mode():
+            return np.asarray(scan.grid.to_native(foreground([features]))[0].cpu().numpy() > threshold)
+
     overlap, size = (np.zeros(len(values)) for _ in range(2))
     for one in support.slices:
-        scan = scan_of(one)
-        (features,) = scan.features([one.index])
-        truth = one.labels2d[None] == values
-        answer = np.zeros_like(truth)
-        if features is not None:
-            with torch.inference_mode():
-                answer = scan.grid.to_native(foreground([features]))[0].cpu().numpy() > threshold
-        overlap += 2 * np.count_nonzero(answer & truth, (1, 2))
-        size += np.count_nonzero(answer, (1, 2)) + np.count_nonzero(truth, (1, 2))
-    return [float(one) for one in overlap / np.maximum(size, 1)]
+        truth, found = one.labels2d[None] == values, answer(one, one.index)
+        overlap += 2 * np.count_nonzero(found & truth, (1, 2))
+        size += np.count_nonzero(found, (1, 2)) + np.count_nonzero(truth, (1, 2))
+    again = overlap / np.maximum(size, 1)
+    for place, value in enumerate(support.classes):
+        for end, index in beyond_paint(support, value, scan_of):
+            beyond = np.count_nonzero(answer(end, index)[place]) / np.count_nonzero(end.labels2d == value)
+            nothing, all_of_it = _GOES_ON
+            again[place] *= 1 - np.clip((beyond - nothing) / (all_of_it - nothing), 0, 1)
+    return [float(one) for one in again]
+
+
+def beyond_paint(
+    support: SupportSet, value: int, scan_of: Callable[[SupportSlice], EncodedScan]
+) -> Iterator[tuple[SupportSlice, int]]:
+    """Outermost painted slices of a class, each with a slice as far beyond it as painted slices are apart.
+
+    Whoever leaves slices out between the painted ones goes through the whole structure, so that it is not there. Scans
+    with fewer than three painted slices of a class, or with slices that follow each other, say nothing about its ends.
+    """
+    stacks: dict[tuple[int, int], list[SupportSlice]] = {}
+    for one in support.slices:
+        if (one.labels2d == value).any():
+            stacks.setdefault((id(one.volume), one.axis), []).append(one)
+    for stack in stacks.values():
+        stack.sort(key=lambda one: one.index)
+        gaps = np.diff([one.index for one in stack])
+        if len(stack) < _FEWEST_TO_SPAN or np.median(gaps) < 2:
+            continue
+        gap = int(np.ceil(np.median(gaps)))
+        for end, index in ((stack[0], stack[0].index - gap), (stack[-1], stack[-1].index + gap)):
+            if 0 <= index < scan_of(end).grid.n_slices:
+                yield end, index
