@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_cpclnet.episodes.phantom import Phantom
 from napari_cpclnet.imaging import Geometry, Volume
+from napari_cpclnet.phantoms.phantom import Phantom
 from napari_cpclnet.registration import RegistrationSettings, register
 from napari_cpclnet.registration.affine import Start, improbability
 from napari_cpclnet.registration.shifts import masked_costs
