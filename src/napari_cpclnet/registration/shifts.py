@@ -88,17 +88,19 @@ def masked_costs(query: Tensor, support: Tensor, in_query: Tensor, in_support: T
     costs = torch.fft.irfftn(total, s=shape) / count.clamp(min=1.0)
     costs[count < _LEAST_OVERLAP * count.max()] = torch.inf
     # the transform counts negative shifts from the end
-    return costs.roll([n - 1 for n in here], dims=(0, 1, 2))
+    return torch.roll(costs, [n - 1 for n in here], dims=(0, 1, 2))
 
 
 def _transform(values: Tensor, shape: list[int]) -> Tensor:
-    return torch.fft.rfftn(values, s=shape)
+    transform: Tensor = torch.fft.rfftn(values, s=shape)
+    return transform
 
 
 def _minima(costs: Tensor, step: float, most: int) -> list[Floats]:
     """Places of the lowest costs, far from each other."""
     axes = [torch.arange(n, device=costs.device) for n in costs.shape]
-    left, found = costs.clone(), []
+    left = costs.clone()
+    found: list[Floats] = []
     while len(found) < most and torch.isfinite(left).any():
         place = np.array(np.unravel_index(int(left.argmin()), tuple(left.shape)))
         found.append(place.astype(float))
