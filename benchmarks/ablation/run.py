@@ -28,10 +28,10 @@ sys.path.insert(0, str(HERE.parent / "accuracy"))
 
 from ct_to_mr import DEFAULT_DATA, all_pairs, run_pair  # noqa: E402
 
+from napari_cpclnet.files.atomic import whole_file  # noqa: E402
 from napari_cpclnet.model import CPCLNet, load_weights, save_weights  # noqa: E402
 from napari_cpclnet.segmentation import Segmenter  # noqa: E402
 from napari_cpclnet.training import EpochReport, TrainingSettings, train  # noqa: E402
-from napari_cpclnet.whole_file import whole_file  # noqa: E402
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},

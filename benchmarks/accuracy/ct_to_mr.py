@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.evaluation.baselines import make_baseline
+from napari_cpclnet.evaluation.baselines.registry import make_baseline
 from napari_cpclnet.imaging import Modality, Segmentation, Volume, read_segmentation, read_volume
 from napari_cpclnet.model import CPCLNet, load_weights
 from napari_cpclnet.preprocessing import plane_axis

@@ -225,7 +225,7 @@ class TestOutputs:
         assert len(case.written()) == 3
 
     def test_temporary_files_of_a_killed_run_go(self, case: Case, run: Run) -> None:
-        from napari_cpclnet.whole_file import temporary_beside
+        from napari_cpclnet.files.atomic import temporary_beside
 
         gone = subprocess.Popen([sys.executable, "-c", ""])
         gone.wait()

@@ -10,8 +10,7 @@ import torch
 
 # Imported here and not in the first run: that takes seconds.
 import napari_cpclnet.evaluation
-import napari_cpclnet.evaluation.pictures
-import napari_cpclnet.evaluation.report  # noqa: F401
+import napari_cpclnet.evaluation.report.page  # noqa: F401
 from napari_cpclnet.gui.layers.class_names import set_class_names
 from napari_cpclnet.gui.layers.scan_layers import copied_transform
 from napari_cpclnet.gui.widgets.run_bar import RunState

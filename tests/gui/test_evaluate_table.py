@@ -7,7 +7,8 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.evaluation import BASELINE_NAMES, pictures
+from napari_cpclnet.evaluation import BASELINE_NAMES
+from napari_cpclnet.evaluation.report import pictures
 from napari_cpclnet.evaluation.settings import PROTOCOLS as ALL_PROTOCOLS
 from napari_cpclnet.gui.evaluate.score_table import DICE, ORGAN
 from napari_cpclnet.gui.evaluate.truth_table import is_own

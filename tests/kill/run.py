@@ -37,8 +37,8 @@ from .window import Loss, kill_window
 
 CHILD = str(Path(__file__).with_name("child.py"))
 LIBRARIES = [
-    "napari_cpclnet.evaluation.report",
-    "napari_cpclnet.evaluation.pictures",
+    "napari_cpclnet.evaluation.report.page",
+    "napari_cpclnet.evaluation.report.pictures",
     "napari_cpclnet.training.run",
     "napari_cpclnet.cli",
     "SimpleITK",

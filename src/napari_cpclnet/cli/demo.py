@@ -111,8 +111,8 @@ def write_picture(path: Path, volume: Volume, segmentation: Segmentation, slices
     import numpy as np
     from PIL import Image
 
+    from napari_cpclnet.files.atomic import whole_file
     from napari_cpclnet.preprocessing import PreprocessingSettings, intensity_range, normalise
-    from napari_cpclnet.whole_file import whole_file
 
     value_range = intensity_range(volume, PreprocessingSettings())
     _, row_mm, column_mm = volume.geometry.spacing

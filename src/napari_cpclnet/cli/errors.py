@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import typer
 
-from napari_cpclnet.bounded import shown as cut
 from napari_cpclnet.errors import CpclnetError
+from napari_cpclnet.files.bounded import shown as cut
 
 WRONG_INPUT = 2
 INTERRUPTED = 130

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cpclnet.cli.files import file_name
 from napari_cpclnet.errors import CpclnetError, OutputError
-from napari_cpclnet.whole_file import sweep, temporary_beside
+from napari_cpclnet.files.atomic import sweep, temporary_beside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from napari_cpclnet.bounded import load_json
 from napari_cpclnet.episodes.prepared_scans import SMALLEST, file_name, nearest, prepared
 from napari_cpclnet.errors import CpclnetError, ImageError, SettingsError
+from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.imaging import Segmentation, Volume, read_segmentation, read_volume
 from napari_cpclnet.imaging.cases import Case
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
-from napari_cpclnet.whole_file import whole_file
 
 MOST_CLASSES = 255
 

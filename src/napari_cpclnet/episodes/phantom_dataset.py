@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.files.atomic import whole_file
 from napari_cpclnet.phantoms.phantom import (
     Phantom,
     PhantomSettings,
@@ -25,7 +26,6 @@ from napari_cpclnet.phantoms.phantom import (
     make_thorax,
 )
 from napari_cpclnet.threads import usable_cores
-from napari_cpclnet.whole_file import whole_file
 from napari_cpclnet.worker_process import fresh_context, work_beside_others
 
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from napari_cpclnet.bounded import load_json
 from napari_cpclnet.errors import CpclnetError, SettingsError
+from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.imaging import ScanRef, Volume, read_segmentation, read_volume
 from napari_cpclnet.preprocessing import (
     ModelGrid,
@@ -24,10 +25,9 @@ from napari_cpclnet.preprocessing import (
     PseudoLabelSettings,
     find_pseudo_labels,
 )
-from napari_cpclnet.preprocessing.pseudo_labels import region_maps
-from napari_cpclnet.preprocessing.pseudo_labels_run import volume_labels
+from napari_cpclnet.preprocessing.pseudo_labels.regions import region_maps
+from napari_cpclnet.preprocessing.pseudo_labels.run import volume_labels
 from napari_cpclnet.threads import usable_cores
-from napari_cpclnet.whole_file import whole_file
 from napari_cpclnet.worker_process import fresh_context, work_beside_others
 
 Item = TypeVar("Item")

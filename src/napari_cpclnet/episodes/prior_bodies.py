@@ -13,6 +13,7 @@ from napari_cpclnet.episodes.phantom_dataset import part_of
 from napari_cpclnet.episodes.prior_classes import Body
 from napari_cpclnet.episodes.shape_episodes import random_pair
 from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.files.atomic import whole_file
 from napari_cpclnet.phantoms.phantom import (
     Phantom,
     PhantomSettings,
@@ -22,7 +23,6 @@ from napari_cpclnet.phantoms.phantom import (
     make_phantom,
     make_thorax,
 )
-from napari_cpclnet.whole_file import whole_file
 
 _MAKERS: dict[str, Callable[[np.random.Generator, PhantomSettings], Phantom]] = {
     "trunk": make_phantom,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from napari_cpclnet.evaluation.baselines import BASELINE_NAMES, BaselineName, make_baseline
+from napari_cpclnet.evaluation.baselines.registry import BASELINE_NAMES, BaselineName, make_baseline
 from napari_cpclnet.evaluation.metrics import Scores, score
-from napari_cpclnet.evaluation.outputs import run_facts, write_outputs
 from napari_cpclnet.evaluation.predictors import NetworkPredictor, Predictor
 from napari_cpclnet.evaluation.protocols import Task, tasks
+from napari_cpclnet.evaluation.report.outputs import run_facts, write_outputs
 from napari_cpclnet.evaluation.results import CaseResult, append_results, read_results
 from napari_cpclnet.evaluation.run import (
     CaseReport,

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_cpclnet.bounded import load_json, read_text
 from napari_cpclnet.errors import OutputError, SettingsError
 from napari_cpclnet.evaluation.results import (
     CaseResult,
@@ -17,6 +16,7 @@ from napari_cpclnet.evaluation.results import (
     write_bytes,
     write_text,
 )
+from napari_cpclnet.files.bounded import load_json, read_text
 
 RESULTS = "cases.csv"
 SUMMARY = "summary.json"

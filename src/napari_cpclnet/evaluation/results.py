@@ -9,10 +9,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from napari_cpclnet.bounded import read_text, shown
-from napari_cpclnet.csv_cells import cell, text_of
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.whole_file import whole_file
+from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.bounded import read_text, shown
+from napari_cpclnet.files.csv_cells import cell, text_of
 
 
 @dataclass(frozen=True)

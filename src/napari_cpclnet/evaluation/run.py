@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import SettingsError, WeightsError
-from napari_cpclnet.evaluation.answers import Answer, neutral, predict_legacy, predict_task
-from napari_cpclnet.evaluation.baselines import OF_THE_SAME_SCAN, make_baseline
+from napari_cpclnet.evaluation.baselines.registry import OF_THE_SAME_SCAN, make_baseline
 from napari_cpclnet.evaluation.folder import PREDICTIONS, RunFolder, check_apart, make_folder
 from napari_cpclnet.evaluation.metrics import Mask, score
-from napari_cpclnet.evaluation.outputs import run_facts, write_outputs
+from napari_cpclnet.evaluation.predictions import Answer, neutral, predict_legacy, predict_task
 from napari_cpclnet.evaluation.predictors import NetworkPredictor, Predictor
 from napari_cpclnet.evaluation.protocols import (
     Task,
@@ -25,9 +24,10 @@ from napari_cpclnet.evaluation.protocols import (
     slab,
     tasks,
 )
+from napari_cpclnet.evaluation.report.outputs import run_facts, write_outputs
 from napari_cpclnet.evaluation.results import CaseResult
 from napari_cpclnet.evaluation.settings import EvaluationSettings
-from napari_cpclnet.folder_lock import only_here
+from napari_cpclnet.files.folder_lock import only_here
 from napari_cpclnet.imaging import Plane, Segmentation, Volume, plane_axis, write_segmentation
 from napari_cpclnet.imaging.cases import Case
 from napari_cpclnet.model import choose_device, load_weights, weights_hash
@@ -257,7 +257,7 @@ def _run_task(
 
 
 def _picture(query: Volume, truth: Mask, predicted: Mask, plane: Plane) -> bytes:
-    from napari_cpclnet.evaluation.pictures import overlay  # matplotlib takes a second to import
+    from napari_cpclnet.evaluation.report.pictures import overlay  # matplotlib takes a second to import
 
     return overlay(query, truth, predicted, plane=plane)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from napari_cpclnet.evaluation.baselines import BASELINE_NAMES, BaselineName
+from napari_cpclnet.evaluation.baselines.registry import BASELINE_NAMES, BaselineName
 from napari_cpclnet.imaging import Modality, Plane
 from napari_cpclnet.model import Precision
 

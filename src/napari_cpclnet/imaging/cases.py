@@ -18,12 +18,12 @@ from typing import Any, Literal, cast
 import numpy as np
 import yaml
 
-from napari_cpclnet.bounded import read_text, shown
 from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.files.bounded import read_text, shown
+from napari_cpclnet.files.yaml_text import NotYamlError, load_yaml
 from napari_cpclnet.imaging.labels import read_segmentation
 from napari_cpclnet.imaging.reading import read_volume
 from napari_cpclnet.imaging.volume import MODALITIES, Modality, Segmentation, Volume
-from napari_cpclnet.yaml_text import NotYamlError, load_yaml
 
 COLUMNS = ("patient", "modality", "image", "label", "classes")
 OPTIONAL_COLUMNS = ("side",)

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from napari_cpclnet.bounded import read_text, shown
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.yaml_text import NotYamlError, load_yaml
+from napari_cpclnet.files.bounded import read_text, shown
+from napari_cpclnet.files.yaml_text import NotYamlError, load_yaml
 
 BUNDLED = Path(__file__).with_name("terminology.yaml")
 

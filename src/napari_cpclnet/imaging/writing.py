@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import ImageError, OutputError
+from napari_cpclnet.files.atomic import sweep, temporary_beside
 from napari_cpclnet.imaging.dicom.seg_writing import save_dicom_seg
 from napari_cpclnet.imaging.formats.itk import last_line, quiet
 from napari_cpclnet.imaging.formats.nifti_header import read_nifti_header, unpacked
@@ -23,7 +24,6 @@ from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.scans import ScanRef
 from napari_cpclnet.imaging.terminology import Terminology
 from napari_cpclnet.imaging.volume import Segmentation, Volume
-from napari_cpclnet.whole_file import sweep, temporary_beside
 
 DICOM, PICTURE = ".dcm", ".png"
 OUTPUTS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", DICOM, PICTURE)

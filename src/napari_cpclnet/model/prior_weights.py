@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from napari_cpclnet.bounded import load_json
 from napari_cpclnet.errors import WeightsError
+from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.model.prior_decoder import PriorDecoder, PriorDecoderSettings
 from napari_cpclnet.model.weights import weights_hash
-from napari_cpclnet.whole_file import whole_file
 
 PRIOR_FORMAT = "cpclnet-prior-decoder-1"
 BUNDLED_PRIOR = "prior_decoder.safetensors"

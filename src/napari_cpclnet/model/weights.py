@@ -16,12 +16,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from napari_cpclnet.bounded import load_json
 from napari_cpclnet.errors import WeightsError
+from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.model.cpclnet import CPCLNet
 from napari_cpclnet.model.settings import CPCLNetSettings
 from napari_cpclnet.preprocessing import PreprocessingSettings
-from napari_cpclnet.whole_file import whole_file
 
 FORMAT = "cpclnet-1"
 BUNDLED = "cpclnet.safetensors"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from napari_cpclnet.imaging.planes import Plane, plane_axis
 from napari_cpclnet.preprocessing.grid import ModelGrid
 from napari_cpclnet.preprocessing.intensity import intensity_range, normalise
-from napari_cpclnet.preprocessing.pseudo_labels import RegionMap, body_mask, pseudo_labels
-from napari_cpclnet.preprocessing.pseudo_labels_files import find_pseudo_labels
-from napari_cpclnet.preprocessing.pseudo_labels_run import PseudoLabelReport, make_pseudo_labels
-from napari_cpclnet.preprocessing.pseudo_labels_settings import PseudoLabelSettings
+from napari_cpclnet.preprocessing.pseudo_labels.files import find_pseudo_labels
+from napari_cpclnet.preprocessing.pseudo_labels.regions import RegionMap, body_mask, picture_regions
+from napari_cpclnet.preprocessing.pseudo_labels.run import PseudoLabelReport, make_pseudo_labels
+from napari_cpclnet.preprocessing.pseudo_labels.settings import PseudoLabelSettings
 from napari_cpclnet.preprocessing.settings import PreprocessingSettings
 
 __all__ = [
@@ -23,6 +23,6 @@ __all__ = [
     "intensity_range",
     "make_pseudo_labels",
     "normalise",
+    "picture_regions",
     "plane_axis",
-    "pseudo_labels",
 ]

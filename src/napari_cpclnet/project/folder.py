@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from napari_cpclnet.bounded import BoundsError, load_json, read_text, shown
 from napari_cpclnet.errors import ProjectError
+from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.bounded import BoundsError, load_json, read_text, shown
 from napari_cpclnet.project.migration import migrated
 from napari_cpclnet.project.schema import Project
-from napari_cpclnet.whole_file import whole_file
 
 PROJECT_FILE, MASKS, RESULTS, SCANS = "project.json", "masks", "results", "scans"
 

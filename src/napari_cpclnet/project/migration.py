@@ -20,8 +20,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_cpclnet.bounded import shown
 from napari_cpclnet.errors import ProjectError
+from napari_cpclnet.files.bounded import shown
 from napari_cpclnet.project.schema import FORMAT, SCHEMA_VERSION
 
 Content = dict[str, Any]

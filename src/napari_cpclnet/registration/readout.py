@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_cpclnet.errors import WeightsError
-from napari_cpclnet.whole_file import whole_file
+from napari_cpclnet.files.atomic import whole_file
 
 if TYPE_CHECKING:
     from napari_cpclnet.model import CPCLNet, Features

@@ -12,11 +12,11 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from napari_cpclnet.bounded import load_json
 from napari_cpclnet.errors import CpclnetError, SupportError
+from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.segmentation.support import SupportSet
-from napari_cpclnet.whole_file import whole_file
 
 FORMAT = "cpclnet-support-1"
 

@@ -13,10 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from napari_cpclnet.bounded import load_json
 from napari_cpclnet.errors import WeightsError
+from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.model.weights import check_values
-from napari_cpclnet.whole_file import whole_file
 
 
 def save_checkpoint(

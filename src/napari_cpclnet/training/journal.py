@@ -8,10 +8,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from napari_cpclnet.bounded import read_text, shown
 from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.bounded import read_text, shown
 from napari_cpclnet.training.trainer import StepReport
-from napari_cpclnet.whole_file import whole_file
 
 LOG_EVERY = 50
 """Steps that one row of the log sums up."""

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import torch
 
-from napari_cpclnet.bounded import read_text
-from napari_cpclnet.csv_cells import cell
 from napari_cpclnet.episodes.labelled_files import LabelledFile
 from napari_cpclnet.episodes.labelled_scans import LabelledEpisodes
 from napari_cpclnet.errors import ImageError, SettingsError
+from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.bounded import read_text
+from napari_cpclnet.files.csv_cells import cell
 from napari_cpclnet.imaging.cases import Case
 from napari_cpclnet.imaging.labelled import held_out_fold
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.training.sources import LOWER_PART, Source, judged_by
-from napari_cpclnet.whole_file import whole_file
 
 FOLDS = "folds.csv"
 _USUAL_FOLDS = 10

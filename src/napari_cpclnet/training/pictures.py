@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from napari_cpclnet.files.atomic import whole_file
 from napari_cpclnet.training.validation import Example
-from napari_cpclnet.whole_file import whole_file
 
 COLOURS = np.array([(230, 97, 1), (94, 60, 153), (27, 158, 119), (231, 41, 138), (102, 166, 30)], np.float32)
 """Of the classes, in their order; more classes begin again."""

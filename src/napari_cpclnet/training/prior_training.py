@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from napari_cpclnet.episodes.prior_bodies import making_bodies, random_shapes
 from napari_cpclnet.episodes.prior_classes import KINDS, Body
 from napari_cpclnet.episodes.prior_episodes import ERRORS, PriorEpisode, PriorEpisodes
+from napari_cpclnet.files.atomic import whole_file
 from napari_cpclnet.model.prior_decoder import PriorDecoder
 from napari_cpclnet.model.prior_inputs import (
     decoder_facts,
@@ -29,7 +30,6 @@ from napari_cpclnet.model.prior_weights import save_prior_decoder
 from napari_cpclnet.phantoms.phantom import PhantomSettings
 from napari_cpclnet.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_cpclnet.training.prior_settings import PriorTrainingSettings
-from napari_cpclnet.whole_file import whole_file
 
 WEIGHTS = "prior_decoder.safetensors"
 CHECKPOINT = "checkpoint.safetensors"

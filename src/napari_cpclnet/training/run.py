@@ -27,7 +27,7 @@ from lightning_fabric import Fabric
 
 from napari_cpclnet._version import __version__
 from napari_cpclnet.errors import OutputError, SettingsError, WeightsError
-from napari_cpclnet.folder_lock import only_here
+from napari_cpclnet.files.folder_lock import only_here
 from napari_cpclnet.model import CPCLNet, choose_device, load_weights, save_weights
 from napari_cpclnet.training.checkpoint import read_facts
 from napari_cpclnet.training.fabric import make_fabric

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from napari_cpclnet.bounded import BoundsError, read_text, shown
 from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.bounded import BoundsError, read_text, shown
+from napari_cpclnet.files.yaml_text import NotYamlError, load_yaml
 from napari_cpclnet.training.settings import TrainingSettings
-from napari_cpclnet.whole_file import whole_file
-from napari_cpclnet.yaml_text import NotYamlError, load_yaml
 
 _WIDTH = 100
 

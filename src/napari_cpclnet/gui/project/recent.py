@@ -10,9 +10,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from napari_cpclnet.bounded import load_json, read_text
 from napari_cpclnet.errors import OutputError
-from napari_cpclnet.whole_file import whole_file
+from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.bounded import load_json, read_text
 
 MOST_RECENT = 10
 MOST_UNSAVED = 10

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import OutputError
-from napari_cpclnet.whole_file import sweep, temporary_beside
+from napari_cpclnet.files.atomic import sweep, temporary_beside
 
 
 def pictures_path(path: Path, n_slices: int) -> Path:

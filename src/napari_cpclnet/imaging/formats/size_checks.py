@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from napari_cpclnet.bounded import shown
 from napari_cpclnet.errors import ImageError
+from napari_cpclnet.files.bounded import shown
 
 # Deflate (gzip, zlib) cannot pack better than 1032 to 1.
 DEFLATE_RATIO = 1032

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from napari_cpclnet.errors import OutputError
-from napari_cpclnet.folder_lock import only_here
+from napari_cpclnet.files.folder_lock import only_here
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from napari_cpclnet.folder_lock import only_here
+from napari_cpclnet.files.folder_lock import only_here
 with only_here(Path(sys.argv[1]), "a test"):
     print("held", flush=True)
     time.sleep(120)

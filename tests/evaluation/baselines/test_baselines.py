@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_cpclnet.errors import SupportError
-from napari_cpclnet.evaluation import baseline_features, baseline_registration
-from napari_cpclnet.evaluation.baseline_copy import CopyPredictor
-from napari_cpclnet.evaluation.baseline_intensity import IntensityPredictor
-from napari_cpclnet.evaluation.baseline_registration import RegistrationPredictor
-from napari_cpclnet.evaluation.baselines import BASELINE_NAMES, DESCRIPTIONS, make_baseline
-from napari_cpclnet.evaluation.painted_scans import painted_scans
+from napari_cpclnet.evaluation.baselines import features as baseline_features
+from napari_cpclnet.evaluation.baselines import registration as baseline_registration
+from napari_cpclnet.evaluation.baselines.annotated_slices import painted_scans
+from napari_cpclnet.evaluation.baselines.intensity_window import IntensityPredictor
+from napari_cpclnet.evaluation.baselines.nearest_mask import CopyPredictor
+from napari_cpclnet.evaluation.baselines.registration import RegistrationPredictor
+from napari_cpclnet.evaluation.baselines.registry import BASELINE_NAMES, DESCRIPTIONS, make_baseline
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import Features
 from napari_cpclnet.preprocessing import PreprocessingSettings

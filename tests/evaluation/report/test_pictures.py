@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_cpclnet.evaluation.pictures import (
+from napari_cpclnet.evaluation.report.pictures import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
     FILL,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.evaluation.painted_scans import keep_painted, painted_scans
+from napari_cpclnet.evaluation.baselines.annotated_slices import keep_painted, painted_scans
 from napari_cpclnet.imaging import Volume
 from napari_cpclnet.propagation import Propagation
 from napari_cpclnet.propagation.shape import signed_distance

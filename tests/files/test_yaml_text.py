@@ -7,7 +7,7 @@ import time
 import pytest
 import yaml
 
-from napari_cpclnet.yaml_text import NotYamlError, load_yaml
+from napari_cpclnet.files.yaml_text import NotYamlError, load_yaml
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cpclnet.files.atomic import whole_file
 from napari_cpclnet.imaging import Segmentation, Volume, write_segmentation
 from napari_cpclnet.imaging.formats.pictures import is_picture
 from napari_cpclnet.imaging.reading import plain_name
-from napari_cpclnet.preprocessing.pseudo_labels import RegionMap
-from napari_cpclnet.preprocessing.pseudo_labels_settings import METHODS, MOST_SCALES
-from napari_cpclnet.whole_file import whole_file
+from napari_cpclnet.preprocessing.pseudo_labels.regions import RegionMap
+from napari_cpclnet.preprocessing.pseudo_labels.settings import METHODS, MOST_SCALES
 
 FOREGROUND, BACKGROUND = "foreground", "background"
 PICTURE, VOLUME = ".png", ".nii.gz"

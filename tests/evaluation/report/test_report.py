@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from napari_cpclnet.errors import OutputError
-from napari_cpclnet.evaluation.report import report_html, write_report
+from napari_cpclnet.evaluation.report.page import report_html, write_report
 from napari_cpclnet.evaluation.results import CaseResult
 from napari_cpclnet.evaluation.summary import summarise
 

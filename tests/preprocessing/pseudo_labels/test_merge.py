@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage import measure
 
-from napari_cpclnet.preprocessing.pseudo_labels_merge import merge_regions, neighbour_pairs, renumbered
+from napari_cpclnet.preprocessing.pseudo_labels.merge import merge_regions, neighbour_pairs, renumbered
 
 LIMITS = {"distance": 0.1, "texture_weight": 1.0, "reference_area": 8.0, "minimum_area": 0.0}
 

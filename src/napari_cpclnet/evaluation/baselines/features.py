@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_cpclnet.evaluation.painted_scans import keep_painted, painted_scans
+from napari_cpclnet.evaluation.baselines.annotated_slices import keep_painted, painted_scans
 from napari_cpclnet.imaging import Volume
 from napari_cpclnet.preprocessing import ModelGrid
 from napari_cpclnet.segmentation import (

@@ -20,7 +20,14 @@ from napari_cpclnet.imaging import ScanRef, read_volume
 from napari_cpclnet.preprocessing.body import tissue_threshold
 from napari_cpclnet.preprocessing.grid import ModelGrid
 from napari_cpclnet.preprocessing.intensity import normalise
-from napari_cpclnet.preprocessing.pseudo_labels import (
+from napari_cpclnet.preprocessing.pseudo_labels.files import (
+    BACKGROUND,
+    FOREGROUND,
+    base_path,
+    existing,
+    write_labels,
+)
+from napari_cpclnet.preprocessing.pseudo_labels.regions import (
     RegionLinker,
     RegionMap,
     Spacing,
@@ -28,14 +35,7 @@ from napari_cpclnet.preprocessing.pseudo_labels import (
     find_regions,
     region_maps,
 )
-from napari_cpclnet.preprocessing.pseudo_labels_files import (
-    BACKGROUND,
-    FOREGROUND,
-    base_path,
-    existing,
-    write_labels,
-)
-from napari_cpclnet.preprocessing.pseudo_labels_settings import PseudoLabelSettings
+from napari_cpclnet.preprocessing.pseudo_labels.settings import PseudoLabelSettings
 from napari_cpclnet.preprocessing.settings import PreprocessingSettings
 from napari_cpclnet.threads import usable_cores
 from napari_cpclnet.worker_process import fresh_context, work_beside_others
@@ -243,7 +243,7 @@ def volume_labels(
     -------
     ndarray (z, y, x) of uint16
         Regions that go on through slices keep their number, see
-        :class:`~napari_cpclnet.preprocessing.pseudo_labels.RegionLinker`; masks are 0 and 1.
+        :class:`~napari_cpclnet.preprocessing.pseudo_labels.regions.RegionLinker`; masks are 0 and 1.
     """
     threshold = tissue_threshold(volume)
     preprocessing = PreprocessingSettings()

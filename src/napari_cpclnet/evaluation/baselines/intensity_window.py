@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.evaluation.painted_scans import keep_painted, painted_scans
+from napari_cpclnet.evaluation.baselines.annotated_slices import keep_painted, painted_scans
 from napari_cpclnet.imaging import Volume
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings, intensity_range, normalise
 from napari_cpclnet.segmentation import Painted, PostprocessingSettings, SupportSet, postprocess

@@ -9,10 +9,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from napari_cpclnet.evaluation.baselines import DESCRIPTIONS
-from napari_cpclnet.evaluation.report_figures import SERIES, box_figure, gap_figure, matrix_figure
-from napari_cpclnet.evaluation.report_style import STYLE
-from napari_cpclnet.evaluation.report_tables import (
+from napari_cpclnet.evaluation.baselines.registry import DESCRIPTIONS
+from napari_cpclnet.evaluation.report.figures import SERIES, box_figure, gap_figure, matrix_figure
+from napari_cpclnet.evaluation.report.style import STYLE
+from napari_cpclnet.evaluation.report.tables import (
     Condition,
     Groups,
     absent_table,

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from scipy import ndimage
 from skimage import measure
 
-from napari_cpclnet.preprocessing import PseudoLabelSettings, RegionMap, body_mask, pseudo_labels
-from napari_cpclnet.preprocessing.pseudo_labels import LINKED_SLICES, MOST_REGIONS, RegionLinker
+from napari_cpclnet.preprocessing import PseudoLabelSettings, RegionMap, body_mask, picture_regions
+from napari_cpclnet.preprocessing.pseudo_labels.regions import LINKED_SLICES, MOST_REGIONS, RegionLinker
 
 # centre (row, column), radius and grey value of organs in a trunk of 0.4, all in mm
 ORGANS = ((60, 60, 22, 0.75), (60, 130, 30, 0.6), (130, 95, 25, 0.15))
@@ -45,7 +45,7 @@ def best_dice(organ: np.ndarray, regions: np.ndarray) -> float:
 @pytest.fixture(scope="module")
 def cut() -> tuple[np.ndarray, np.ndarray, dict[RegionMap, np.ndarray]]:
     picture, labels = trunk()
-    return picture, labels, pseudo_labels(picture, spacing=(1.5, 1.5))
+    return picture, labels, picture_regions(picture, spacing=(1.5, 1.5))
 
 
 def test_there_is_one_map_per_method_and_scale(cut):
@@ -87,7 +87,7 @@ def test_regions_are_neither_too_small_nor_too_large(cut):
 
 def test_coarser_scales_have_fewer_regions():
     blobs = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(128, 128)), 6)
-    maps = pseudo_labels(
+    maps = picture_regions(
         (blobs - blobs.min()) / np.ptp(blobs), spacing=(1.5, 1.5), body=np.ones(blobs.shape, bool)
     )
     for method in ("slic", "felzenszwalb"):
@@ -97,14 +97,14 @@ def test_coarser_scales_have_fewer_regions():
 
 def test_organs_are_found_whatever_the_size_of_the_pixels():
     fine, labels = trunk(0.75)
-    for which, regions in pseudo_labels(fine, spacing=(0.75, 0.75)).items():
+    for which, regions in picture_regions(fine, spacing=(0.75, 0.75)).items():
         for number in (2, 3, 4):
             assert best_dice(labels == number, regions) > 0.85, (which, number)
 
 
 def test_the_same_picture_gives_the_same_regions(cut):
     picture, _, maps = cut
-    again = pseudo_labels(picture.copy(), spacing=(1.5, 1.5))
+    again = picture_regions(picture.copy(), spacing=(1.5, 1.5))
     for which in maps:
         np.testing.assert_array_equal(again[which], maps[which])
 
@@ -115,14 +115,14 @@ def test_what_lies_along_the_border_of_the_picture_is_dropped_and_what_only_reac
     picture[40:80, :10] = 0.9  # 40 of 100 pixels of its outline are border
     picture[:40, 55:65] = 0.9  # 10 of 100
     chosen = PseudoLabelSettings(methods=(method,), scales_mm=(25,), smoothing_mm=0, working_mm=1)
-    (regions,) = pseudo_labels(picture, chosen, body=np.ones(picture.shape, bool)).values()
+    (regions,) = picture_regions(picture, chosen, body=np.ones(picture.shape, bool)).values()
     assert np.count_nonzero(regions[40:80, :10]) < 20
     assert best_dice(picture * (np.arange(120) > 20) > 0.5, regions) > 0.9
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5])
 def test_a_flat_picture_has_no_regions(value):
-    for regions in pseudo_labels(np.full((60, 50), value, np.float32)).values():
+    for regions in picture_regions(np.full((60, 50), value, np.float32)).values():
         assert not regions.any()
         assert regions.shape == (60, 50)
 
@@ -130,7 +130,7 @@ def test_a_flat_picture_has_no_regions(value):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 200)])
 def test_odd_shapes_are_no_problem(shape):
     picture = np.random.default_rng(0).uniform(size=shape)
-    for regions in pseudo_labels(picture, body=np.ones(shape, bool)).values():
+    for regions in picture_regions(picture, body=np.ones(shape, bool)).values():
         assert regions.shape == shape
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from napari_cpclnet.evaluation.meter import Meter
 from napari_cpclnet.evaluation.metrics import Mask
 from napari_cpclnet.evaluation.predictors import Predictor
 from napari_cpclnet.evaluation.protocols import Task, legacy_parts, same_direction, slab
+from napari_cpclnet.evaluation.resources import Meter
 from napari_cpclnet.imaging import Volume, plane_axis
 from napari_cpclnet.segmentation import SupportSet
 

@@ -23,8 +23,8 @@ from napari_cpclnet.imaging import (
     write_volume,
 )
 from napari_cpclnet.preprocessing import PseudoLabelSettings, find_pseudo_labels, make_pseudo_labels
-from napari_cpclnet.preprocessing.pseudo_labels import RegionMap
-from napari_cpclnet.preprocessing.pseudo_labels_run import volume_labels
+from napari_cpclnet.preprocessing.pseudo_labels.regions import RegionMap
+from napari_cpclnet.preprocessing.pseudo_labels.run import volume_labels
 
 QUICK = PseudoLabelSettings(methods=("felzenszwalb",), scales_mm=(25.0,))
 NAMES = ["background_mask", "foreground_mask", "regions-felzenszwalb-1_label"]

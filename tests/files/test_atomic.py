@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from napari_cpclnet.errors import OutputError
-from napari_cpclnet.whole_file import temporary_beside, whole_file
+from napari_cpclnet.files.atomic import temporary_beside, whole_file
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from napari_cpclnet.whole_file import whole_file
+from napari_cpclnet.files.atomic import whole_file
 with whole_file(Path(sys.argv[1]), "a test") as temporary:
     temporary.write_text("half")
     temporary.with_name(".of-a-library").write_text("half")

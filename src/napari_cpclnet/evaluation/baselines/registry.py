@@ -49,25 +49,25 @@ def make_baseline(name: BaselineName, segmenter: Segmenter) -> Predictor:
         come out as painted.
     """
     if name == "copy":
-        from napari_cpclnet.evaluation.baseline_copy import CopyPredictor
+        from napari_cpclnet.evaluation.baselines.nearest_mask import CopyPredictor
 
         return CopyPredictor(segmenter.preprocessing)
     if name == "prototype":
-        from napari_cpclnet.evaluation.baseline_features import PrototypePredictor
+        from napari_cpclnet.evaluation.baselines.features import PrototypePredictor
 
         return PrototypePredictor(segmenter)
     if name == "knn":
-        from napari_cpclnet.evaluation.baseline_features import NeighbourPredictor
+        from napari_cpclnet.evaluation.baselines.features import NeighbourPredictor
 
         return NeighbourPredictor(segmenter)
     if name == "intensity":
-        from napari_cpclnet.evaluation.baseline_intensity import IntensityPredictor
+        from napari_cpclnet.evaluation.baselines.intensity_window import IntensityPredictor
 
         return IntensityPredictor(segmenter.preprocessing)
     if name in OF_THE_SAME_SCAN:
-        from napari_cpclnet.evaluation.baseline_interpolation import FillPredictor, InterpolationPredictor
+        from napari_cpclnet.evaluation.baselines.interpolation import FillPredictor, InterpolationPredictor
 
         return InterpolationPredictor() if name == "interpolation" else FillPredictor()
-    from napari_cpclnet.evaluation.baseline_registration import RegistrationPredictor
+    from napari_cpclnet.evaluation.baselines.registration import RegistrationPredictor
 
     return RegistrationPredictor(segmenter.preprocessing)

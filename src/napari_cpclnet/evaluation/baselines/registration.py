@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from napari_cpclnet.evaluation.painted_scans import keep_painted, painted_scans
+from napari_cpclnet.evaluation.baselines.annotated_slices import keep_painted, painted_scans
 from napari_cpclnet.imaging import Volume
 from napari_cpclnet.preprocessing import PreprocessingSettings, intensity_range, normalise
 from napari_cpclnet.preprocessing.body import body_box

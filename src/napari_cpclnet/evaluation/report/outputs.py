@@ -52,7 +52,7 @@ def write_outputs(out: Path, facts: dict[str, Any]) -> Path:
     CpclnetError
         If the results cannot be read or the files not be written.
     """
-    from napari_cpclnet.evaluation.report import write_report  # matplotlib takes a second to import
+    from napari_cpclnet.evaluation.report.page import write_report  # matplotlib takes a second to import
 
     results, pictures = read_folder(out)
     summary = summarise(results, seed=int(facts["settings"]["seed"]))

@@ -14,8 +14,8 @@ from scipy import ndimage
 from skimage import measure, segmentation
 
 from napari_cpclnet.preprocessing.intensity import background_threshold
-from napari_cpclnet.preprocessing.pseudo_labels_merge import merge_regions, renumbered
-from napari_cpclnet.preprocessing.pseudo_labels_settings import METHODS, Method, PseudoLabelSettings
+from napari_cpclnet.preprocessing.pseudo_labels.merge import merge_regions, renumbered
+from napari_cpclnet.preprocessing.pseudo_labels.settings import METHODS, Method, PseudoLabelSettings
 
 Mask = NDArray[np.bool_]
 Regions = NDArray[np.uint16]
@@ -51,7 +51,7 @@ def region_maps(settings: PseudoLabelSettings) -> tuple[RegionMap, ...]:
     return tuple(RegionMap(m, s) for m in METHODS if m in settings.methods for s in scales)
 
 
-def pseudo_labels(
+def picture_regions(
     image: NDArray[Any],
     settings: PseudoLabelSettings | None = None,
     *,
@@ -124,7 +124,7 @@ def body_mask(image: NDArray[Any], threshold: float, *, spacing: Spacing = (1.0,
 def find_regions(
     image: NDArray[Any], which: RegionMap, settings: PseudoLabelSettings, *, spacing: Spacing, body: Mask
 ) -> Regions:
-    """One entry of :func:`pseudo_labels`."""
+    """One entry of :func:`picture_regions`."""
     empty = np.zeros(image.shape, np.uint16)
     blocks = [max(1, int(settings.working_mm / s + 1e-6)) for s in spacing]
     sides = (spacing[0] * blocks[0], spacing[1] * blocks[1])

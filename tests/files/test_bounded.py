@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_cpclnet.bounded import BoundsError, load_json, read_text, shown
+from napari_cpclnet.files.bounded import BoundsError, load_json, read_text, shown
 
 
 @pytest.mark.parametrize("depth", [65, 900, 100_000])

@@ -1,0 +1,1 @@
+"""Simple methods that the network has to beat, one per module."""

@@ -1,0 +1,1 @@
+"""Regions of scans that nobody annotated, as classes to train on."""
