@@ -30,6 +30,7 @@ import numpy as np
 import torch
 
 import napari_cpclnet
+from napari_cpclnet.files.atomic import whole_file
 from napari_cpclnet.model import load_weights
 from napari_cpclnet.model.weights import BUNDLED, weights_hash
 from napari_cpclnet.registration.readout import BUNDLED as READOUT
@@ -38,7 +39,6 @@ from napari_cpclnet.training import EpochReport, TrainingSettings, train
 from napari_cpclnet.training.prior_settings import PriorTrainingSettings
 from napari_cpclnet.training.prior_training import WEIGHTS as DECODER
 from napari_cpclnet.training.prior_training import PriorValidation, train_prior_decoder
-from napari_cpclnet.whole_file import whole_file
 
 
 @dataclass(frozen=True)
