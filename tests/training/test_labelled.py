@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_cpclnet.episodes.labelled_files import LabelledFile, open_labelled, prepare_labelled
-from napari_cpclnet.episodes.labelled_scans import LabelledEpisodes
+from napari_cpclnet.episodes.labelled_episodes import LabelledEpisodes
+from napari_cpclnet.episodes.prepared_labels import LabelledFile, open_labelled, prepare_labelled
 from napari_cpclnet.errors import CpclnetError, ImageError, SettingsError
 from napari_cpclnet.imaging import find_scans
 from napari_cpclnet.imaging.labelled import labelled_cases, patient_of

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from napari_cpclnet.episodes.labelled_files import LabelledFile
-from napari_cpclnet.episodes.labelled_scans import LabelledEpisodes
+from napari_cpclnet.episodes.labelled_episodes import LabelledEpisodes
+from napari_cpclnet.episodes.prepared_labels import LabelledFile
 from napari_cpclnet.errors import ImageError, SettingsError
 from napari_cpclnet.files.atomic import whole_file
 from napari_cpclnet.files.bounded import read_text

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from napari_cpclnet.episodes.labelled_files import LabelledFile, open_labelled, prepare_labelled
 from napari_cpclnet.episodes.phantom_dataset import making_stack, read_stack
+from napari_cpclnet.episodes.prepared_labels import LabelledFile, open_labelled, prepare_labelled
 from napari_cpclnet.episodes.prepared_scans import ScanFile, open_scan, prepare_scans
 from napari_cpclnet.errors import ImageError, SettingsError
 from napari_cpclnet.imaging import find_scans

@@ -13,9 +13,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 from napari_cpclnet.episodes.episode import EpisodeBatch
-from napari_cpclnet.episodes.labelled_files import LabelledFile
 from napari_cpclnet.episodes.mask_corruption import roughened
 from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings
+from napari_cpclnet.episodes.prepared_labels import LabelledFile
 from napari_cpclnet.episodes.prepared_scans import SMALLEST
 from napari_cpclnet.episodes.style import Style, random_style, restyle, similar_style
 from napari_cpclnet.episodes.warp import random_grid
