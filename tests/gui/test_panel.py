@@ -13,6 +13,7 @@ from napari_cpclnet.gui.layers.scan_layers import slice_axis
 from napari_cpclnet.gui.segment.options_box import CUSTOM, NONE, RECOMMENDED
 from napari_cpclnet.gui.settings.options import PostProcessing
 from napari_cpclnet.gui.widgets.class_table import SLICES, VALUE
+from napari_cpclnet.gui.widgets.column_scroll import ColumnScroll
 from napari_cpclnet.gui.widgets.shortcuts import (
     COPY_ON,
     IMPORT_MASK,
@@ -266,3 +267,9 @@ def test_options_reach_the_session(panel):
 def test_panel_fits_a_small_screen(panel):
     assert panel.minimumSizeHint().height() <= 560
     assert panel.minimumSizeHint().width() <= 360
+
+
+def test_nothing_is_cut_off_at_the_side_of_a_tab(panel):
+    for tab in (panel.segment, panel.train, panel.evaluate):
+        (scroll,) = tab.findChildren(ColumnScroll)
+        assert scroll.widget().minimumSizeHint().width() < scroll.minimumSizeHint().width() <= 360

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QRadioButton,
     QSpinBox,
@@ -99,10 +100,12 @@ class EvaluationBox(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Protocol", self.protocol)
+        form.addRow(self.protocol)  # below a heading that says what it is
         form.addRow("Support slices", self.shots)
         form.addRow("Support scans per query", self.supports)
-        form.addRow("Baselines", boxes)
+        # Beside their label two columns of them are wider than the panel.
+        form.addRow(QLabel("Baselines"))
+        form.addRow(boxes)
         form.addRow("Folder", self.out)
 
     def job(self, source: SourceBox, session: Session) -> EvaluationJob:

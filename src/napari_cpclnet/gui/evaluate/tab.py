@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -21,6 +18,7 @@ from napari_cpclnet.gui.evaluate.evaluate_control import EvaluateControl
 from napari_cpclnet.gui.evaluate.evaluation_box import EvaluationBox, SourceBox
 from napari_cpclnet.gui.evaluate.score_table import ScoreTable
 from napari_cpclnet.gui.session.error_layer import COLOURS
+from napari_cpclnet.gui.widgets.column_scroll import ColumnScroll
 from napari_cpclnet.gui.widgets.heading import heading
 from napari_cpclnet.gui.widgets.run_bar import RunBar, RunWords
 from napari_cpclnet.gui.widgets.style import MARGIN, SPACING
@@ -80,11 +78,7 @@ class EvaluateTab(QWidget):
         )
         column.addWidget(self.settings)
         column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
+        scroll = ColumnScroll(content)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)

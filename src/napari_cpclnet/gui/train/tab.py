@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.train.train_control import TrainControl
 from napari_cpclnet.gui.train.training_box import SourcesBox, TrainingBox
 from napari_cpclnet.gui.train.training_progress import TrainingProgress
+from napari_cpclnet.gui.widgets.column_scroll import ColumnScroll
 from napari_cpclnet.gui.widgets.heading import heading
 from napari_cpclnet.gui.widgets.run_bar import RunBar, RunState, RunWords
 from napari_cpclnet.gui.widgets.style import MARGIN, SPACING
@@ -90,11 +91,7 @@ class TrainTab(QWidget):
         whole.addWidget(self.summary)
         whole.addWidget(self.results)
         whole.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
+        scroll = ColumnScroll(content)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
