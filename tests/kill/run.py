@@ -1,10 +1,10 @@
 """Kill commands at random moments and see that the next call completes: ``python -m tests.kill.run --kills 30``.
 
 ``segment``, ``evaluate`` and ``train`` work on volumes of a few voxels with a network of a few thousand weights. Each
-is killed (SIGKILL, no chance to tidy up) once or twice, at a random time or when a random number of files have come or
-gone, then called again until its end. After each kill every file under its own name must be whole; at the end all must
-be as if nothing had happened, and nothing else be left. ``window`` paints into a project that is saved by itself, is
-killed and opens it again, over and over. A table of what was lost is printed at the end.
+is killed (SIGKILL, no chance to tidy up) one to three times, at a random time or when a random number of files have
+come or gone, then called again until its end. After each kill every file under its own name must be whole; at the end
+all must be as if nothing had happened, and nothing else be left. ``window`` paints into a project that is saved by
+itself, is killed and opens it again, over and over. A table of what was lost is printed at the end.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def rounds(kills: int, seed: int, names: list[str], say: Callable[[str], None]) 
             command = open_ones[turn % len(open_ones)]
             prepare(command, phantoms)
             mine = files = 0
-            for _ in range(rng.choice((1, 1, 2))):
+            for _ in range(rng.randint(1, 3)):
                 by_time = rng.random() < 0.3
                 moment: float | int = (
                     rng.uniform(0, lasts[command.name]) if by_time else rng.randint(1, changes[command.name])
@@ -308,9 +308,12 @@ def main() -> None:
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=COMMANDS)
     options = parser.parse_args()
     done: list[Round] = []
-    for one in rounds(options.kills, options.seed, options.commands, print):
-        done.append(one)
-        print(f"{one.name} completed after {one.kills} kills", flush=True)
+    try:
+        for one in rounds(options.kills, options.seed, options.commands, print):
+            done.append(one)
+            print(f"{one.name} completed after {one.kills} kills", flush=True)
+    except KeyboardInterrupt:
+        print("Interrupted; until then:")
     print("\n".join(table(done)))
 
 
