@@ -14,11 +14,13 @@ import torch
 from napari_cpclnet.episodes.labelled_episodes import LabelledEpisodes
 from napari_cpclnet.episodes.prepared_labels import LabelledFile, open_labelled, prepare_labelled
 from napari_cpclnet.errors import CpclnetError, ImageError, SettingsError
+from napari_cpclnet.evaluation import EvaluationSettings, patient_folds
 from napari_cpclnet.imaging import find_scans
 from napari_cpclnet.imaging.labelled import labelled_cases, patient_of
 from napari_cpclnet.model import load_weights
 from napari_cpclnet.preprocessing import PseudoLabelSettings, make_pseudo_labels
 from napari_cpclnet.training import PreparationReport, StepReport, TrainingSettings, train
+from napari_cpclnet.training.labelled import split
 
 from .labelled_data import write_layout, write_table
 
@@ -132,34 +134,45 @@ def test_what_a_table_does_not_name_is_not_known_to_be_absent(tmp_path: Path, ti
         assert "stone" not in names or support[0][0] == query[0][0]
 
 
+def test_folds_part_patients_as_those_of_an_evaluation_do(tmp_path: Path, tiny: Tiny) -> None:
+    cases = labelled_cases(write_table(tmp_path, ("a", "b", "c", "c", "d")))
+    judged = []
+    for number, (rest, out) in enumerate(patient_folds(cases, 3, EvaluationSettings().seed), 1):
+        parts = split(cases, tiny(folds=3, fold=number))
+        assert (parts.train, parts.held_out, parts.fold) == (rest, out, f"{number}/3")
+        assert not {c.patient for c in parts.train} & {c.patient for c in parts.held_out}
+        judged += parts.held_out
+    assert sorted(c.image for c in judged) == sorted(c.image for c in cases)
+    few = split(cases, tiny())  # without folds a tenth of the patients, and at least one
+    assert len({c.patient for c in few.held_out}) == 1 and not few.fold
+    with pytest.raises(ValueError, match="no fold 4 of 3"):
+        tiny(folds=3, fold=4)
+
+
 @pytest.mark.slow
 def test_a_fold_is_learned_from_by_nothing_and_is_named(tmp_path: Path, tiny: Tiny) -> None:
-    table = write_table(tmp_path / "data", ("a", "b", "c", "c", "d"))
-    held_out = []
-    for fold in (1, 2):
-        out = tmp_path / f"run{fold}"
-        settings = tiny(sources=LABELS | {"scans": 1.0}, folds=2, fold=fold, steps=2)
-        reports = list(train(settings, out, labels=table, data_root=tmp_path / "data", device="cpu"))
-        steps = [r for r in reports if isinstance(r, StepReport)]
-        assert [r.step for r in steps] == [1, 2]
-        assert {"dice_labels", "dice_scans"} <= set(steps[-1].validation)
-        parts = folds_of(out)
-        assert parts["training"] | parts["validation"] == {"a", "b", "c", "d"}
-        assert not parts["training"] & parts["validation"]
-        held_out.append(parts["validation"])
-        metadata = load_weights(out / "models" / "last_model.safetensors").metadata
-        assert metadata["fold"] == f"{fold}/2"
-        assert any(f"(fold {fold}/2) for validation only" in words for words in metadata["sources"])
-        assert "'a'" not in str(metadata)  # patients are named in the folder of the run, not in the weights
-        with (out / "training_log.csv").open(newline="") as file:
-            row = list(csv.DictReader(file))[-1]
-        assert row["fold"] == f"{fold}/2" and row["validation_dice_labels"]
-        # neither the truths nor the held-out scans serve as unlabelled ones
-        scans = [r for r in reports if isinstance(r, PreparationReport) and r.what == "Preparing scans"]
-        with (out / "folds.csv").open(newline="") as file:
-            kept = sum(row["part"] == "validation" for row in csv.DictReader(file))
-        assert scans[-1].total == 5 - kept
-    assert held_out[0] | held_out[1] == {"a", "b", "c", "d"} and not held_out[0] & held_out[1]
+    table, out = write_table(tmp_path / "data", ("a", "b", "c", "c")), tmp_path / "run"
+    settings = tiny(sources=LABELS | {"scans": 1.0}, folds=2, fold=2, steps=2)
+    reports = list(train(settings, out, labels=table, data_root=tmp_path / "data", device="cpu"))
+    steps = [r for r in reports if isinstance(r, StepReport)]
+    assert [r.step for r in steps] == [1, 2]
+    assert {"dice_labels", "dice_scans"} <= set(steps[-1].validation)
+    parts = folds_of(out)
+    assert parts["training"] | parts["validation"] == {"a", "b", "c"}
+    assert not parts["training"] & parts["validation"]
+    metadata = load_weights(out / "models" / "last_model.safetensors").metadata
+    assert metadata["fold"] == "2/2"
+    assert any("(fold 2/2) for validation only" in words for words in metadata["sources"])
+    # patients and their files are named in the folder of the run, not in the weights
+    assert not any(name in str(metadata["sources"]) for name in ("scan0", str(tmp_path), "'a'"))
+    with (out / "training_log.csv").open(newline="") as file:
+        row = list(csv.DictReader(file))[-1]
+    assert row["fold"] == "2/2" and row["validation_dice_labels"]
+    # a scan that is held out is no unlabelled one either
+    scans = [r for r in reports if isinstance(r, PreparationReport) and r.what == "Preparing scans"]
+    with (out / "folds.csv").open(newline="") as file:
+        kept = sum(row["part"] == "validation" for row in csv.DictReader(file))
+    assert kept and scans[-1].total == 4 - kept
 
 
 @pytest.mark.slow
