@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_cpclnet.phantoms.phantom import make_phantom
-from napari_cpclnet.segmentation.organ_levels import LEVELS, TABLE
+from napari_cpclnet.segmentation.organ_atlas import LEVELS, TABLE
 
 ORGANS = {
     "adrenal gland": ("left adrenal", "right adrenal"),

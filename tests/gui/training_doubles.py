@@ -18,7 +18,7 @@ from napari_cpclnet.gui.widgets.run_bar import RunState
 # Imported here and not in the first run: that takes seconds.
 from napari_cpclnet.training import EpochReport, PreparationReport, StepReport
 from napari_cpclnet.training.checkpoint import read_facts
-from napari_cpclnet.training.journal import COLUMNS
+from napari_cpclnet.training.training_log import COLUMNS
 
 
 class FakeTrainer:

@@ -8,7 +8,7 @@ from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.segmentation import Painted, PostprocessingSettings, postprocess
 from napari_cpclnet.segmentation.postprocessing import close_gaps, fill_holes, keep_pieces
-from napari_cpclnet.segmentation.refinement import refine_slice
+from napari_cpclnet.segmentation.random_walker import refine_slice
 
 NOTHING = PostprocessingSettings(largest_component=False, fill_holes=False)
 SPACING = (5.0, 1.0, 2.0)

@@ -7,7 +7,7 @@ import torch
 from napari_cpclnet.errors import DeviceError, SettingsError, SupportError
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import CPCLNet, CPCLNetSettings
-from napari_cpclnet.model.levels import LevelLine
+from napari_cpclnet.model.body_level import LevelLine
 from napari_cpclnet.segmentation import (
     PostprocessingSettings,
     SegmentationSettings,
@@ -15,7 +15,7 @@ from napari_cpclnet.segmentation import (
     SupportSet,
 )
 from napari_cpclnet.segmentation.memory import slices_at_once
-from napari_cpclnet.segmentation.run import chunks, decide, outwards, uncertainty
+from napari_cpclnet.segmentation.prediction import chunks, decide, outwards, uncertainty
 
 RAW = PostprocessingSettings(largest_component=False, fill_holes=False)
 CPU = SegmentationSettings(device="cpu", second_look=False, align=False, postprocessing=RAW)
@@ -349,7 +349,7 @@ def test_levels_come_from_the_line_of_the_scan_not_from_single_slices(
 ):
     """The network is sure of nothing here; the line says 0.2 at the first slice and 5 mm more at each next."""
     line = LevelLine(0.2, 1 / 200)
-    monkeypatch.setattr("napari_cpclnet.segmentation.encoded.scan_line", lambda *_: line)
+    monkeypatch.setattr("napari_cpclnet.segmentation.feature_cache.scan_line", lambda *_: line)
     volume, labels = scan(seed=5)
     support = SupportSet(organs)
     support.add(volume, labels, slices=[4, 7])
@@ -391,7 +391,7 @@ def test_a_scan_of_other_content_is_encoded_anew(segmenter, grey_model, scan):
 
 def test_features_are_kept_only_while_there_is_room(segmenter, grey_model, scan, monkeypatch):
     size = 4 * 96 * 96
-    monkeypatch.setattr("napari_cpclnet.segmentation.encoded.ROOM", 5 * size)
+    monkeypatch.setattr("napari_cpclnet.segmentation.feature_cache.ROOM", 5 * size)
     query, _ = scan(seed=3)
     first, _ = run(segmenter, query)
     grey_model.encoded.clear()

@@ -10,7 +10,7 @@ import pytest
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SupportSet, suggest
-from napari_cpclnet.segmentation.organ_levels import LEVELS, usual_places
+from napari_cpclnet.segmentation.organ_atlas import LEVELS, usual_places
 from napari_cpclnet.segmentation.suggestion import rank
 from napari_cpclnet.segmentation.suggestion_evidence import Evidence, gather
 

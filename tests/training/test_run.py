@@ -27,7 +27,7 @@ from napari_cpclnet.training import (
     train,
     write_settings,
 )
-from napari_cpclnet.training.journal import Journal
+from napari_cpclnet.training.training_log import Journal
 from napari_cpclnet.training.run import FINE_TUNING_RATE
 
 Folder = Callable[[str], Path]

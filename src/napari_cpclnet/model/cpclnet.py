@@ -14,7 +14,7 @@ from napari_cpclnet.model.cmda import CMDA, LatentStatistics
 from napari_cpclnet.model.crpd import BOUNDARY_IN, FOREGROUND, Prototypes, describe, shrink_masks
 from napari_cpclnet.model.decoder import Decoder, summarise
 from napari_cpclnet.model.encoder import PFE, Features
-from napari_cpclnet.model.likeness import Likeness, likeness_maps, look_like
+from napari_cpclnet.model.appearance import Likeness, likeness_maps, look_like
 from napari_cpclnet.model.ramp import RAMP
 from napari_cpclnet.model.settings import CPCLNetSettings
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from napari_cpclnet.model.crpd import BOUNDARY_IN, FOREGROUND
 from napari_cpclnet.model.layers import Residual, group_norm, resize_like
-from napari_cpclnet.model.likeness import MAPS
+from napari_cpclnet.model.appearance import MAPS
 
 LEVEL_MAPS = 3
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_cpclnet.model.layers import Residual, resize_like
-from napari_cpclnet.model.likeness import cues
+from napari_cpclnet.model.appearance import cues
 from napari_cpclnet.model.settings import CPCLNetSettings
 
 IMAGE_CHANNELS = 3

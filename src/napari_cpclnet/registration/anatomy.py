@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_cpclnet.model.levels import positions_mm, scan_line
+from napari_cpclnet.model.body_level import positions_mm, scan_line
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.preprocessing.body import body_box
 from napari_cpclnet.registration.affine import Body, Floats, Start, about, by_bodies

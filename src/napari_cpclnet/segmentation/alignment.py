@@ -22,7 +22,7 @@ from napari_cpclnet.imaging.volume import fingerprint
 from napari_cpclnet.propagation import Propagation
 from napari_cpclnet.registration import Field, RegistrationSettings, registering
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
-from napari_cpclnet.segmentation.run import outwards
+from napari_cpclnet.segmentation.prediction import outwards
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
     from napari_cpclnet.model import CPCLNet
     from napari_cpclnet.model.prior_decoder import PriorDecoder
-    from napari_cpclnet.segmentation.run import Run, SliceResult
+    from napari_cpclnet.segmentation.prediction import Run, SliceResult
     from napari_cpclnet.segmentation.support import SupportSet
 
 Box = tuple[slice, slice, slice]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.propagation import ClassScores, PropagationSettings, propagating
-from napari_cpclnet.segmentation.run import Run, SliceResult, chunks, outwards
+from napari_cpclnet.segmentation.prediction import Run, SliceResult, chunks, outwards
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume

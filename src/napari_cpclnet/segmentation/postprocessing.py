@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_cpclnet.preprocessing import ModelGrid
-from napari_cpclnet.segmentation.painted import Painted
-from napari_cpclnet.segmentation.refinement import refine_slice
+from napari_cpclnet.segmentation.fixed_labels import Painted
+from napari_cpclnet.segmentation.random_walker import refine_slice
 from napari_cpclnet.segmentation.settings import PostprocessingSettings
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from napari_cpclnet.model import Features
-    from napari_cpclnet.segmentation.encoded import EncodedScan
-    from napari_cpclnet.segmentation.run import Run
+    from napari_cpclnet.segmentation.feature_cache import EncodedScan
+    from napari_cpclnet.segmentation.prediction import Run
     from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
 Foreground = Callable[[Sequence["Features"]], Tensor]

@@ -20,7 +20,7 @@ from napari_cpclnet.model import choose_device, choose_precision
 from napari_cpclnet.model.prior_weights import load_prior_decoder
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.segmentation.alignment import Alignment, JoinedClass, can_align, stream_joined
-from napari_cpclnet.segmentation.encoded import (
+from napari_cpclnet.segmentation.feature_cache import (
     EncodedScan,
     EncodedSlices,
     encoded_support,
@@ -28,10 +28,10 @@ from napari_cpclnet.segmentation.encoded import (
 )
 from napari_cpclnet.segmentation.memory import MemoryGuard, moved, slices_at_once
 from napari_cpclnet.segmentation.own_scan import Recognise, stream_own_scan
-from napari_cpclnet.segmentation.painted import Corrections, Painted
+from napari_cpclnet.segmentation.fixed_labels import Corrections, Painted
 from napari_cpclnet.segmentation.recognition import found_again, network_logits, slice_probabilities
-from napari_cpclnet.segmentation.run import Run, SliceResult, chunks, outwards, uncertainty
-from napari_cpclnet.segmentation.second_look import own_supports
+from napari_cpclnet.segmentation.prediction import Run, SliceResult, chunks, outwards, uncertainty
+from napari_cpclnet.segmentation.self_support import own_supports
 from napari_cpclnet.segmentation.settings import SegmentationSettings
 from napari_cpclnet.segmentation.summary import Summary, summarise_run
 from napari_cpclnet.segmentation.support import SupportSet, SupportSlice

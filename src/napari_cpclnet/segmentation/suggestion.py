@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.segmentation.organ_levels import usual_places
+from napari_cpclnet.segmentation.organ_atlas import usual_places
 from napari_cpclnet.segmentation.suggestion_evidence import Evidence, gather
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import SupportError
-from napari_cpclnet.model.levels import positions_mm
+from napari_cpclnet.model.body_level import positions_mm
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume

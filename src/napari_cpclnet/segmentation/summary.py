@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.segmentation.run import CERTAIN
+from napari_cpclnet.segmentation.prediction import CERTAIN
 
 if TYPE_CHECKING:
-    from napari_cpclnet.segmentation.run import Run
+    from napari_cpclnet.segmentation.prediction import Run
 
 DOUBT = 0.25
 """Share of a class on a slice that is probably wrong from which the slice is doubtful. On phantoms two in three of

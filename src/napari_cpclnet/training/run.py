@@ -31,7 +31,7 @@ from napari_cpclnet.files.folder_lock import only_here
 from napari_cpclnet.model import CPCLNet, choose_device, load_weights, save_weights
 from napari_cpclnet.training.checkpoint import read_facts
 from napari_cpclnet.training.fabric import make_fabric
-from napari_cpclnet.training.journal import Journal, Pace
+from napari_cpclnet.training.training_log import Journal, Pace
 from napari_cpclnet.training.pictures import write_picture
 from napari_cpclnet.training.preparation import (
     PICTURES,

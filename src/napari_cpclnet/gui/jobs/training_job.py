@@ -228,7 +228,7 @@ class _View:
 
     def __init__(self, job: TrainingJob, settings: TrainingSettings, going_on: bool) -> None:
         from napari_cpclnet.training.checkpoint import read_facts
-        from napari_cpclnet.training.journal import Pace
+        from napari_cpclnet.training.training_log import Pace
 
         if going_on:
             anatomy_steps = int(read_facts(job.checkpoint).get("anatomy_steps", 0))

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
-from napari_cpclnet.segmentation import encoded
-from napari_cpclnet.segmentation.encoded import EncodedScan
-from napari_cpclnet.segmentation.rereading import misread, tones
+from napari_cpclnet.segmentation import feature_cache as encoded
+from napari_cpclnet.segmentation.feature_cache import EncodedScan
+from napari_cpclnet.segmentation.tta import misread, tones
 
 from .conftest import Grey
 

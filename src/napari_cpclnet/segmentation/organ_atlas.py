@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.imaging.terminology import Terminology
 
-TABLE = Path(__file__).with_name("organ_levels.yaml")
+TABLE = Path(__file__).with_name("organ_atlas.yaml")
 
 LEVELS: NDArray[np.float64] = np.linspace(-0.5, 1.4, 20)
 """Levels of the table's columns: 0 is the iliac crest, 1 the dome of the liver."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_cpclnet.model import CPCLNet
-from napari_cpclnet.model.likeness import BINS, CUES, MAPS, Likeness, cues, likeness_maps, look_like
+from napari_cpclnet.model.appearance import BINS, CUES, MAPS, Likeness, cues, likeness_maps, look_like
 
 MakeNetwork = Callable[..., CPCLNet]
 OWN = torch.ones(1, dtype=torch.bool)

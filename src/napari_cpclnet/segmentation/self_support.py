@@ -22,7 +22,7 @@ from napari_cpclnet.segmentation.summary import seems_absent
 from napari_cpclnet.segmentation.support import SupportSet
 
 if TYPE_CHECKING:
-    from napari_cpclnet.segmentation.run import Run
+    from napari_cpclnet.segmentation.prediction import Run
 
 CLEAREST = 3
 """Slices that describe a class anew."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_cpclnet.imaging import Geometry, Volume
-from napari_cpclnet.model.levels import (
+from napari_cpclnet.model.body_level import (
     FEWEST,
     LOOSE,
     TIGHT,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.segmentation.painted import Painted
+from napari_cpclnet.segmentation.fixed_labels import Painted
 from napari_cpclnet.segmentation.postprocessing import postprocess
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_cpclnet.imaging import Volume
     from napari_cpclnet.preprocessing import ModelGrid
-    from napari_cpclnet.segmentation.encoded import EncodedScan
+    from napari_cpclnet.segmentation.feature_cache import EncodedScan
     from napari_cpclnet.segmentation.settings import PostprocessingSettings
     from napari_cpclnet.segmentation.support import SupportSet
 

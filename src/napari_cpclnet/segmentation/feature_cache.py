@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from napari_cpclnet.model.levels import LevelLine, positions_mm, scan_line, too_short
+from napari_cpclnet.model.body_level import LevelLine, positions_mm, scan_line, too_short
 from napari_cpclnet.segmentation.memory import moved
-from napari_cpclnet.segmentation.rereading import TONES, misread, tones
+from napari_cpclnet.segmentation.tta import TONES, misread, tones
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume

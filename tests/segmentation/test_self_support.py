@@ -11,7 +11,7 @@ from torch import Tensor
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import CPCLNet, CPCLNetSettings
 from napari_cpclnet.segmentation import PostprocessingSettings, SegmentationSettings, Segmenter, SupportSet
-from napari_cpclnet.segmentation.second_look import CLEAREST, clearest_slices
+from napari_cpclnet.segmentation.self_support import CLEAREST, clearest_slices
 
 from .conftest import NearestGrey
 
