@@ -20,8 +20,8 @@ from napari_cpclnet.model import load_weights
 from napari_cpclnet.preprocessing import ModelGrid
 from napari_cpclnet.propagation import ClassScores, PropagationSettings, propagating
 from napari_cpclnet.segmentation import Painted, SegmentationSettings, Segmenter, SupportSet
-from napari_cpclnet.segmentation.recognition import network_logits, slice_probabilities
 from napari_cpclnet.segmentation.prediction import Run
+from napari_cpclnet.segmentation.recognition import network_logits, slice_probabilities
 
 SHARES = (0.0, 0.1, 0.2, 0.35, 0.5)
 

@@ -17,7 +17,6 @@ from PIL import Image
 from tests.imaging.dicom.dicom_series import write_scan, write_structures
 
 from napari_cpclnet.imaging import Segmentation, read_volume, write_segmentation
-from napari_cpclnet.segmentation import SupportSet
 
 from .targets import GRID
 
@@ -190,15 +189,6 @@ def _settings(folder: Path) -> Iterator[bytes]:
     write_settings(TrainingSettings(), folder / "settings.yaml")
     yield (folder / "settings.yaml").read_bytes()
     yield b"steps: 2000\n"
-
-
-def _support(folder: Path) -> Iterator[bytes]:
-    write_scan(folder / "scan", GRID)
-    volume = read_volume(folder / "scan")
-    support = SupportSet()
-    support.add(volume, _labels())
-    support.save(folder / "support.safetensors")
-    yield (folder / "support.safetensors").read_bytes()
 
 
 def _project(folder: Path) -> Iterator[bytes]:

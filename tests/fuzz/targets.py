@@ -73,7 +73,6 @@ class Targets:
             "terminology": self.terminology,
             "cases": self.cases,
             "settings": self.settings,
-            "support": self.support,
             "project": self.project,
         }
 
@@ -160,12 +159,6 @@ class Targets:
 
         path = self._file("settings.yaml", data)
         one_sentence(lambda: read_settings(path), lines=None)
-
-    def support(self, data: bytes) -> None:
-        from napari_cpclnet.segmentation import SupportSet
-
-        path = self._file("support.safetensors", data)
-        one_sentence(lambda: SupportSet.load(path))
 
     def project(self, data: bytes) -> None:
         from napari_cpclnet.project.folder import read_project

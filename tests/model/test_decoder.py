@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
+from napari_cpclnet.model.appearance import MAPS
 from napari_cpclnet.model.crpd import BACKGROUND, BOUNDARY_IN, FOREGROUND, RING
 from napari_cpclnet.model.decoder import Decoder, summarise, summary_channels
-from napari_cpclnet.model.appearance import MAPS
 from napari_cpclnet.model.ramp import EMPTY
 
 ROLES = torch.tensor([FOREGROUND] * 4 + [BOUNDARY_IN] + [RING] * 2 + [BACKGROUND] * 2 + [RING, BACKGROUND])

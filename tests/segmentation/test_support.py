@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
-from napari_cpclnet.errors import OutputError, SupportError
+from napari_cpclnet.errors import SupportError
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.segmentation import SupportSet
 
@@ -157,76 +153,6 @@ def test_empty_labels_say_what_to_do(scan, organs):
     volume, labels = scan()
     with pytest.raises(SupportError, match="paint one or mark one"):
         SupportSet(organs).add(volume, np.zeros_like(labels))
-
-
-@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float32, np.float64, np.int32, ">i2"])
-def test_a_set_comes_back_from_disk_as_it_was(scan, organs, tmp_path, dtype):
-    ct, ct_labels = scan()
-    ct = ct.replaced(array=np.clip(ct.array, 0, 255).astype(dtype))
-    mr, mr_labels = scan("MR")
-    support = SupportSet(organs)
-    support.add(ct, ct_labels, slices=[4, 6], absent=[0])
-    support.add(mr, mr_labels, slices=[30], plane="coronal")
-    path = tmp_path / "support.safetensors"
-    support.save(path)
-    back = SupportSet.load(path)
-    assert back.content_hash() == support.content_hash()
-    assert back.classes == support.classes
-    for one, two in zip(support.slices, back.slices, strict=True):
-        assert (one.index, one.plane) == (two.index, two.plane)
-        np.testing.assert_array_equal(one.labels2d, two.labels2d)
-        np.testing.assert_array_equal(one.volume.array, two.volume.array)
-        assert one.volume.geometry == two.volume.geometry
-    assert len({id(s.volume) for s in back.slices}) == 2
-    assert [p.name for p in tmp_path.iterdir()] == ["support.safetensors"]
-
-
-def test_file_names_of_scans_are_not_written(scan, organs, tmp_path):
-    volume, labels = scan()
-    support = SupportSet(organs)
-    support.add(volume.replaced(source=tmp_path / "Patient_Doe.nii.gz"), labels)
-    support.save(tmp_path / "s.safetensors")
-    assert b"Doe" not in (tmp_path / "s.safetensors").read_bytes()
-
-
-def test_damaged_missing_and_foreign_files_are_named(scan, organs, tmp_path):
-    volume, labels = scan()
-    support = SupportSet(organs)
-    support.add(volume, labels, slices=[5])
-    path = tmp_path / "s.safetensors"
-    support.save(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(SupportError, match=r"s\.safetensors.*damaged"):
-        SupportSet.load(path)
-    altered = bytearray(whole)
-    altered[-1] ^= 1
-    path.write_bytes(bytes(altered))
-    with pytest.raises(SupportError, match=r"hash|damaged"):
-        SupportSet.load(path)
-    path.write_bytes(whole)
-    with safe_open(path, framework="np") as file:
-        facts = dict(file.metadata())
-        tensors = {key: file.get_tensor(key) for key in file.keys()}
-    description = json.loads(facts["support"])
-    del description["hash"]
-    save_file(tensors, path, {**facts, "support": json.dumps(description)})
-    with pytest.raises(SupportError, match="damaged"):
-        SupportSet.load(path)
-    save_file({"a": np.zeros(2)}, path, {"other": json.dumps({})})
-    with pytest.raises(SupportError, match="no support set"):
-        SupportSet.load(path)
-    with pytest.raises(SupportError, match="There is no support set"):
-        SupportSet.load(tmp_path / "nothing.safetensors")
-
-
-def test_a_folder_that_cannot_be_written_is_an_output_error(scan, organs, tmp_path):
-    volume, labels = scan()
-    support = SupportSet(organs)
-    support.add(volume, labels, slices=[5])
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError):
-        support.save(tmp_path / "file" / "s.safetensors")
 
 
 def test_the_painted_slices_of_a_scan_are_found_by_content(scan, organs):

@@ -27,8 +27,8 @@ from napari_cpclnet.training import (
     train,
     write_settings,
 )
-from napari_cpclnet.training.training_log import Journal
 from napari_cpclnet.training.run import FINE_TUNING_RATE
+from napari_cpclnet.training.training_log import Journal
 
 Folder = Callable[[str], Path]
 Tiny = Callable[..., TrainingSettings]

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_cpclnet.model.appearance import Likeness, likeness_maps, look_like
 from napari_cpclnet.model.cmda import CMDA, LatentStatistics
 from napari_cpclnet.model.crpd import BOUNDARY_IN, FOREGROUND, Prototypes, describe, shrink_masks
 from napari_cpclnet.model.decoder import Decoder, summarise
 from napari_cpclnet.model.encoder import PFE, Features
-from napari_cpclnet.model.appearance import Likeness, likeness_maps, look_like
 from napari_cpclnet.model.ramp import RAMP
 from napari_cpclnet.model.settings import CPCLNetSettings
 

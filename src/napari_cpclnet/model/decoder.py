@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_cpclnet.model.appearance import MAPS
 from napari_cpclnet.model.crpd import BOUNDARY_IN, FOREGROUND
 from napari_cpclnet.model.layers import Residual, group_norm, resize_like
-from napari_cpclnet.model.appearance import MAPS
 
 LEVEL_MAPS = 3
 

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_cpclnet.model.layers import Residual, resize_like
 from napari_cpclnet.model.appearance import cues
+from napari_cpclnet.model.layers import Residual, resize_like
 from napari_cpclnet.model.settings import CPCLNetSettings
 
 IMAGE_CHANNELS = 3

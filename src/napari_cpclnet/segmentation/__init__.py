@@ -5,6 +5,7 @@ from __future__ import annotations
 from napari_cpclnet.segmentation.feature_cache import EncodedSlices
 from napari_cpclnet.segmentation.fixed_labels import Corrections, Painted
 from napari_cpclnet.segmentation.postprocessing import postprocess
+from napari_cpclnet.segmentation.prediction import SliceResult
 from napari_cpclnet.segmentation.prior_decoding import (
     DecodedPrior,
     DecodingProgress,
@@ -13,7 +14,6 @@ from napari_cpclnet.segmentation.prior_decoding import (
     painted_reference,
 )
 from napari_cpclnet.segmentation.prior_trust import TriedPrior, trying_priors
-from napari_cpclnet.segmentation.prediction import SliceResult
 from napari_cpclnet.segmentation.segmenter import Segmenter
 from napari_cpclnet.segmentation.settings import PostprocessingSettings, SegmentationSettings
 from napari_cpclnet.segmentation.suggestion import SliceSuggestion, suggest

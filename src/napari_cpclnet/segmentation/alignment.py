@@ -21,8 +21,8 @@ from scipy import ndimage
 from napari_cpclnet.imaging.volume import fingerprint
 from napari_cpclnet.propagation import Propagation
 from napari_cpclnet.registration import Field, RegistrationSettings, registering
-from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
 from napari_cpclnet.segmentation.prediction import outwards
+from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
 
 if TYPE_CHECKING:
     import torch

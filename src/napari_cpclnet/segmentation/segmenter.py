@@ -26,11 +26,11 @@ from napari_cpclnet.segmentation.feature_cache import (
     encoded_support,
     parameters_hash,
 )
+from napari_cpclnet.segmentation.fixed_labels import Corrections, Painted
 from napari_cpclnet.segmentation.memory import MemoryGuard, moved, slices_at_once
 from napari_cpclnet.segmentation.own_scan import Recognise, stream_own_scan
-from napari_cpclnet.segmentation.fixed_labels import Corrections, Painted
-from napari_cpclnet.segmentation.recognition import found_again, network_logits, slice_probabilities
 from napari_cpclnet.segmentation.prediction import Run, SliceResult, chunks, outwards, uncertainty
+from napari_cpclnet.segmentation.recognition import found_again, network_logits, slice_probabilities
 from napari_cpclnet.segmentation.self_support import own_supports
 from napari_cpclnet.segmentation.settings import SegmentationSettings
 from napari_cpclnet.segmentation.summary import Summary, summarise_run

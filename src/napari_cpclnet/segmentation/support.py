@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -209,31 +208,6 @@ class SupportSet:
     def painted_on(self, volume: Volume) -> tuple[SupportSlice, ...]:
         """The slices that were painted on this very scan: same grid and identical values on the slice."""
         return tuple(s for s in self._slices if s.volume is volume or _same_slice(s, volume))
-
-    def save(self, path: Path) -> None:
-        """Write everything, scans included, into one ``.safetensors`` file.
-
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
-        """
-        from napari_cpclnet.segmentation.support_file import write_support
-
-        write_support(self, Path(path))
-
-    @classmethod
-    def load(cls, path: Path) -> SupportSet:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        SupportError
-            If the file is missing, damaged, or no support set.
-        """
-        from napari_cpclnet.segmentation.support_file import read_support
-
-        return read_support(Path(path))
 
     def _learn_classes(self, labels: NDArray[Any]) -> None:
         values = np.unique(labels)

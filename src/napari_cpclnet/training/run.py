@@ -31,7 +31,6 @@ from napari_cpclnet.files.folder_lock import only_here
 from napari_cpclnet.model import CPCLNet, choose_device, load_weights, save_weights
 from napari_cpclnet.training.checkpoint import read_facts
 from napari_cpclnet.training.fabric import make_fabric
-from napari_cpclnet.training.training_log import Journal, Pace
 from napari_cpclnet.training.pictures import write_picture
 from napari_cpclnet.training.preparation import (
     PICTURES,
@@ -43,6 +42,7 @@ from napari_cpclnet.training.preparation import (
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.training.settings_file import read_settings, validated, write_settings
 from napari_cpclnet.training.trainer import StepReport, Trainer
+from napari_cpclnet.training.training_log import Journal, Pace
 
 CHECKPOINT = "checkpoint.safetensors"
 SETTINGS = "settings.yaml"
