@@ -167,7 +167,9 @@ def test_a_fold_is_learned_from_by_nothing_and_is_named(tmp_path: Path, tiny: Ti
     assert not any(name in str(metadata["sources"]) for name in ("scan0", str(tmp_path), "'a'"))
     with (out / "training_log.csv").open(newline="") as file:
         row = list(csv.DictReader(file))[-1]
-    assert row["fold"] == "2/2" and row["validation_dice_labels"]
+    assert row["fold"] == "2/2" and float(row["validation_dice"]) == round(
+        steps[-1].validation["dice_labels"], 4
+    )
     # a scan that is held out is no unlabelled one either
     scans = [r for r in reports if isinstance(r, PreparationReport) and r.what == "Preparing scans"]
     with (out / "folds.csv").open(newline="") as file:

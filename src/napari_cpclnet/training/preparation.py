@@ -78,12 +78,13 @@ def prepare_sources(
         raise SettingsError(
             "Folds are those of patients with labels: give labelled scans, or leave the fold out."
         )
-    held_out: frozenset[Path] = frozenset()
+    labelled, held_out = None, frozenset[Path]()
     if given.labels is not None and settings.sources.labels > 0:
         labelled, held_out = yield from _labelled(settings, out, given.labels, device, going_on)
-        sources.append(labelled)
     if given.data_root is not None and settings.sources.scans > 0:
         sources.append((yield from _scans(settings, out, given.data_root, held_out, device)))
+    if labelled is not None:
+        sources.append(labelled)  # the last one is shown in pictures
     if not sources:
         raise SettingsError(
             "There is nothing to learn from: give a folder of scans, labelled scans, or phantoms a weight above 0."

@@ -27,6 +27,9 @@ from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.training.sources import Source
 from napari_cpclnet.training.validation import Example, example, judge
 
+_LABELS = "labels"
+"""Source that judges where it is there: organs of patients, where others show phantoms, shapes or regions."""
+
 
 @dataclass(frozen=True)
 class StepReport:
@@ -42,8 +45,9 @@ class StepReport:
         Mean soft Dice of the batch's queries that show their class; nan while the encoder alone learns.
     validation : dict of str to float
         ``dice`` (per class and episode, all slices pooled) and ``false`` (share of slices without the class in which
-        more than 20 pixels are marked) of the averaged weights on held-out data, with several sources also for each of
-        them (``dice_scans``); empty between validations.
+        more than 20 pixels are marked) of the averaged weights on held-out data: of labelled scans where there are
+        some, else the mean over the sources; with several sources also for each of them (``dice_scans``). Empty between
+        validations.
     """
 
     step: int
@@ -199,12 +203,16 @@ class Trainer:
             old.lerp_(new[name], 1 - decay)
 
     def validate(self) -> dict[str, float]:
-        """Judge the averaged weights on held-out episodes, five support slices each."""
+        """Judge the averaged weights on held-out episodes, five support slices each.
+
+        Where there are labelled scans they alone say how good the weights are, else all sources do.
+        """
         batches = self.settings.validation_batches
         each = {s.name: judge(self.ema, s.held_out, batches, self.device) for s in self.sources}
         if len(each) == 1:
             return next(iter(each.values()))
-        found = {key: _mean([one[key] for one in each.values()]) for key in ("dice", "false")}
+        asked = [each[_LABELS]] if _LABELS in each else list(each.values())
+        found = {key: _mean([one[key] for one in asked]) for key in ("dice", "false")}
         return found | {f"{key}_{name}": value for name, one in each.items() for key, value in one.items()}
 
     def example(self) -> Example:

@@ -24,7 +24,6 @@ COLUMNS = (
     "dice",
     "validation_dice",
     "validation_false",
-    "validation_dice_labels",
     "fold",
 )
 
