@@ -190,6 +190,16 @@ def test_where_a_class_seems_absent_it_is_said(qtbot):
     assert "does not seem to show spleen" in tree.topLevelItem(0).child(0).toolTip(0)
 
 
+def test_by_what_a_class_was_found_is_said(qtbot):
+    tree = ResultTree()
+    qtbot.addWidget(tree)
+    row = ClassRow("half a liver", (1, 2, 3), "9.0", 0.9, False, "alignment", True)
+    tree.show_results([ResultRow("ct", "ct", "", [row])])
+    tip = tree.topLevelItem(0).child(0).toolTip(0)
+    assert "Found by alignment with the support." in tip
+    assert "paint it to its ends" in tip
+
+
 def test_shortcuts_are_bound_and_the_slice_in_view_becomes_support(viewer, panel):
     keys = {str(key) for key in viewer.keymap}
     assert {USE_SLICE.replace("Control", "Ctrl").replace("-", "+")} <= keys

@@ -131,7 +131,7 @@ def test_a_network_that_recognises_nothing_is_not_asked(support) -> None:
         lambda features: segmenter._foreground(features, segmenter._descriptors),
         0.6,
     )
-    assert len(again) == 1 and again[0] < 0.5
+    assert len(again.again) == 1 and again.again[0] < 0.5
     assert isinstance(Alignment(load_prior_decoder()), Alignment)
 
 

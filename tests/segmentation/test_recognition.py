@@ -9,21 +9,26 @@ import pytest
 import torch
 
 from napari_cpclnet import Geometry, SupportSet, Volume
-from napari_cpclnet.segmentation.recognition import found_again
+from napari_cpclnet.segmentation.recognition import Recognised, found_again
 
 SHAPE = (30, 16, 16)
 
 
-def again(painted: np.ndarray, seen: np.ndarray, slices: tuple[int, ...]) -> float:
-    """Trust in a network that sees `seen`, whatever is painted."""
+def recognised(painted: np.ndarray, seen: np.ndarray, slices: tuple[int, ...]) -> Recognised:
+    """What is to be said of a network that sees `seen`, whatever is painted."""
     support = SupportSet({1: "structure"})
     volume = Volume(np.zeros(SHAPE, np.float32), Geometry(SHAPE))
     support.add(volume, painted.astype(np.uint8), slices=slices)
     grid = SimpleNamespace(n_slices=SHAPE[0], to_native=lambda maps: maps)
     scan = SimpleNamespace(grid=grid, features=lambda indices: [seen[i] for i in indices])
-    (found,) = found_again(
+    return found_again(
         support, lambda _: scan, lambda features: torch.from_numpy(np.stack(features)[:, None]).float(), 0.5
     )
+
+
+def again(painted: np.ndarray, seen: np.ndarray, slices: tuple[int, ...]) -> float:
+    """How far it is believed."""
+    (found,) = recognised(painted, seen, slices).again
     return found
 
 
@@ -44,7 +49,9 @@ def test_a_network_that_finds_the_paint_and_nothing_beyond_is_believed() -> None
 
 @pytest.mark.parametrize("slices", [(6, 8, 10, 12), (6, 10, 13)])
 def test_a_network_that_sees_the_whole_of_what_was_painted_in_half_is_not(slices: tuple[int, ...]) -> None:
-    assert again(structure(5, 14), structure(5, 25), slices) == 0
+    found = recognised(structure(5, 14), structure(5, 25), slices)
+    assert (found.again, found.goes_on) == ([0], [True])
+    assert recognised(structure(5, 14), structure(5, 14), slices).goes_on == [False]
 
 
 def test_slices_that_follow_each_other_say_nothing_about_the_ends() -> None:

@@ -55,14 +55,6 @@ class SegmentJob:
     quick: bool = False
 
 
-_MEANS = {
-    "network": "the network",
-    "alignment": "alignment with the support",
-    "both": "the network and alignment with the support",
-    "none": "nothing",
-}
-
-
 class PaintedFiles(Protocol):
     """Painted scans and their masks, as parsed."""
 
@@ -303,7 +295,7 @@ def _label_one(
 ) -> Written:
     """Label one scan and write its files; says the line that belongs to it."""
     from napari_cpclnet.imaging import ScanRef, plane_axis, read_volume
-    from napari_cpclnet.project import SummaryEntry
+    from napari_cpclnet.project import FOUND_BY, SummaryEntry
 
     prepare_outputs(paths, overwrite=job.overwrite)
     started = time.perf_counter()
@@ -330,7 +322,10 @@ def _label_one(
             advice = "is probably not found: paint a slice of this scan, or look whether it is absent"
             typer.echo(f"Note on {target.name}: {one.name} {advice}.", err=True)
         elif one.means:
-            typer.echo(f"Note on {target.name}: {one.name} was found by {_MEANS[one.means]}.", err=True)
+            typer.echo(f"Note on {target.name}: {one.name} was found by {FOUND_BY[one.means]}.", err=True)
+        if one.goes_on:
+            advice = "was taken to end at its outermost painted slices: paint it to its ends if it goes on"
+            typer.echo(f"Note on {target.name}: {one.name} {advice}.", err=True)
     voxel_ml = volume.geometry.voxel_ml if volume.calibrated else None
     axis = plane_axis(volume.geometry, segmenter.plane_of(volume))
     return Written(written, SummaryEntry.of(summary, axis, voxel_ml))

@@ -19,6 +19,7 @@ from napari_cpclnet.project.folder import (
 from napari_cpclnet.project.locating import Found, locate
 from napari_cpclnet.project.opening import Opened, OpenedMask, OpenedScan, open_project
 from napari_cpclnet.project.schema import (
+    FOUND_BY,
     SCHEMA_VERSION,
     ClassEntry,
     Project,
@@ -31,6 +32,7 @@ from napari_cpclnet.project.schema import (
 )
 
 __all__ = [
+    "FOUND_BY",
     "MASKS",
     "PROJECT_FILE",
     "RESULTS",

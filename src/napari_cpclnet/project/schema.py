@@ -113,6 +113,15 @@ class SupportEntry(Entry):
     )
 
 
+FOUND_BY = {
+    "network": "the network",
+    "alignment": "alignment with the support",
+    "both": "the network and alignment with the support",
+    "none": "nothing",
+}
+"""By what a class was found, in words."""
+
+
 class ClassSummaryEntry(Entry):
     """One class of a result."""
 
@@ -120,6 +129,12 @@ class ClassSummaryEntry(Entry):
     ml: Amount = Field(description="Volume with corrections; voxels where the scan has no physical size.")
     confidence: Share = Field(description="Mean probability inside the answer; 0 if there is none.")
     seems_absent: bool = False
+    means: Literal["", "network", "alignment", "both", "none"] = Field(
+        default="", description="By what it was found in a scan that was aligned with the support."
+    )
+    goes_on: bool = Field(
+        default=False, description="The network sees it go on beyond the outermost painted slices."
+    )
 
 
 class DoubtfulSliceEntry(Entry):
@@ -156,6 +171,8 @@ class SummaryEntry(Entry):
                         "ml": max(volumes[one.value], 0.0),
                         "confidence": min(max(one.confidence, 0.0), 1.0),
                         "seems_absent": one.seems_absent,
+                        "means": one.means,
+                        "goes_on": one.goes_on,
                     }
                     for one in summary.classes
                 ],

@@ -95,6 +95,8 @@ class Run:
     """Foreground probabilities (C, H, W) of slices on the network's pixels, if they are wanted later."""
     means: tuple[str, ...] = ()
     """By what each class was found, once that is known: network, alignment, both or none."""
+    goes_on: tuple[bool, ...] = ()
+    """Whether the network sees each class go on beyond its outermost painted slices, once that is known."""
     several: frozenset[int] = frozenset()
     """Label values of classes that are of several pieces: not the largest alone is kept of them."""
     _look: int = field(init=False, default=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,22 @@ _FEWEST_TO_SPAN = 3
 _GOES_ON = (0.3, 0.8)
 """Area that the network sees beyond the outermost painted slices, as a share of the area painted there: up to the first
 it counts as the end of the structure, from the second as its middle."""
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """How well the network recognises the painted classes, in their order.
+
+    Parameters
+    ----------
+    again : list of float
+        How far to believe it: Dice on the painted slices, less where it sees the class go on beyond them.
+    goes_on : list of bool
+        Whether it sees the class go on beyond its outermost painted slices.
+    """
+
+    again: list[float]
+    goes_on: list[bool]
 
 
 def slice_probabilities(
@@ -68,8 +85,8 @@ def found_again(
     scan_of: Callable[[SupportSlice], EncodedScan],
     foreground: Foreground,
     threshold: float,
-) -> list[float]:
-    """For each class the Dice of the network's answer on the very slices that were painted.
+) -> Recognised:
+    """Ask the network for the very slices that were painted, and for what lies beyond them.
 
     A class that the network does not find there it will not find in another patient either. And one that it also sees
     well beyond the paint is another structure than what was painted: the whole liver, when its upper half was meant.
@@ -89,13 +106,14 @@ def found_again(
         truth, found = one.labels2d[None] == values, answer(one, one.index)
         overlap += 2 * np.count_nonzero(found & truth, (1, 2))
         size += np.count_nonzero(found, (1, 2)) + np.count_nonzero(truth, (1, 2))
-    again = overlap / np.maximum(size, 1)
+    again, goes_on = overlap / np.maximum(size, 1), [False] * len(values)
     for place, value in enumerate(support.classes):
         for end, index in beyond_paint(support, value, scan_of):
             beyond = np.count_nonzero(answer(end, index)[place]) / np.count_nonzero(end.labels2d == value)
             nothing, all_of_it = _GOES_ON
+            goes_on[place] |= bool(again[place] >= nothing and beyond > nothing)
             again[place] *= 1 - np.clip((beyond - nothing) / (all_of_it - nothing), 0, 1)
-    return [float(one) for one in again]
+    return Recognised([float(one) for one in again], goes_on)
 
 
 def beyond_paint(

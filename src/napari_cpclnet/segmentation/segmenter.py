@@ -316,18 +316,19 @@ class Segmenter:
         """What was painted on other scans, carried over and joined with what the network found."""
         if self._alignment is None:
             self._alignment = Alignment(load_prior_decoder())
-        again = found_again(
+        recognised = found_again(
             run.support,
             lambda one: self.scan(one.volume, one.plane),
             lambda features: self._foreground(features, descriptors),
             run.threshold,
         )
+        run.goes_on = tuple(recognised.goes_on)
         return self._alignment.joining(
             run.volume,
             run.grid.axis,
             run.support,
             self.model,
-            again,
+            recognised.again,
             partial(network_logits, run),
             self.device,
         )

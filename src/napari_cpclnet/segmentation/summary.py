@@ -42,6 +42,9 @@ class ClassSummary:
     means : str
         By what it was found in a scan that was aligned with the support: "network", "alignment", "both" or "none";
         empty in others.
+    goes_on : bool
+        Whether the network sees it go on in the support beyond its outermost painted slices, which were taken for its
+        ends.
     """
 
     value: int
@@ -50,6 +53,7 @@ class ClassSummary:
     confidence: float
     seems_absent: bool
     means: str = ""
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,9 @@ def summarise_run(run: Run, labels: NDArray[Any]) -> Summary:
         count = int(counts[value])
         confidence = float(sums[value]) / CERTAIN / count if count else 0.0
         means = run.means[c] if run.means else ""
-        classes.append(
-            ClassSummary(value, name, count * unit, confidence, seems_absent(run, c, count), means)
-        )
+        goes_on = bool(run.goes_on) and run.goes_on[c]
+        absent = seems_absent(run, c, count)
+        classes.append(ClassSummary(value, name, count * unit, confidence, absent, means, goes_on))
     return Summary(tuple(classes), doubtful_slices(run))
 
 

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QHeaderView, QStyledItemDelegate, QTreeWidget, QTreeW
 
 from napari_cpclnet.gui.layers.class_names import Color
 from napari_cpclnet.gui.widgets.class_table import swatch
+from napari_cpclnet.project.schema import FOUND_BY
 
 NAME, VOLUME, SURE = range(3)
 ROW_HEIGHT, MOST_ROWS = 24, 9
@@ -29,6 +30,8 @@ class ClassRow:
     volume: str
     confidence: float | None
     seems_absent: bool
+    means: str = ""
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +132,12 @@ def _class_item(row: ClassRow) -> QTreeWidgetItem:
     if row.seems_absent:
         item.setForeground(SURE, QBrush(WARNING))
         tip = f"{tip}.\nThis scan does not seem to show {row.name}: look before you trust it."
+    if row.means:
+        tip = f"{tip}.\nFound by {FOUND_BY[row.means]}."
+    if row.goes_on:
+        tip = (
+            f"{tip}\nIt was taken to end at its outermost painted slices: paint it to its ends if it goes on."
+        )
     for column in (NAME, VOLUME, SURE):
         item.setToolTip(column, tip)
     return item

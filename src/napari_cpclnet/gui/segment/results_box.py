@@ -178,6 +178,8 @@ class ResultsBox(QWidget):
                 f"{result.volume(one):.{digits}f}{unit}",
                 one.confidence if one.ml else None,
                 one.seems_absent,
+                one.means,
+                one.goes_on,
             )
             for one in result.summary.classes
         ]
