@@ -24,9 +24,12 @@ BELIEVED = (-3.0, 4.5)
 """Lowest and highest logit of the network that count: what it sees is there, what it does not see may be there."""
 
 _FEWEST_TO_SPAN = 3
-_GOES_ON = (0.3, 0.8)
-"""Area that the network sees beyond the outermost painted slices, as a share of the area painted there: up to the first
-it counts as the end of the structure, from the second as its middle."""
+_BEYOND = (1.0, 1.5, 2.0)
+"""Where to look beyond the outermost painted slices, in distances of painted slices."""
+
+_GOES_ON = (0.3, 0.5)
+"""Dice of what the network sees there with what is painted on the outermost slice, the lowest of the three: up to the
+first the structure ends, from the second on it goes on."""
 
 
 @dataclass(frozen=True)
@@ -108,21 +111,23 @@ def found_again(
         size += np.count_nonzero(found, (1, 2)) + np.count_nonzero(truth, (1, 2))
     again, goes_on = overlap / np.maximum(size, 1), [False] * len(values)
     for place, value in enumerate(support.classes):
-        for end, index in beyond_paint(support, value, scan_of):
-            beyond = np.count_nonzero(answer(end, index)[place]) / np.count_nonzero(end.labels2d == value)
-            nothing, all_of_it = _GOES_ON
-            goes_on[place] |= bool(again[place] >= nothing and beyond > nothing)
-            again[place] *= 1 - np.clip((beyond - nothing) / (all_of_it - nothing), 0, 1)
+        for end, indices in beyond_paint(support, value, scan_of):
+            painted = end.labels2d == value
+            alike = min(_dice(answer(end, index)[place], painted) for index in indices)
+            ends, continues = _GOES_ON
+            goes_on[place] |= bool(again[place] > 0 and alike > ends)
+            again[place] *= 1 - np.clip((alike - ends) / (continues - ends), 0, 1)
     return Recognised([float(one) for one in again], goes_on)
 
 
 def beyond_paint(
     support: SupportSet, value: int, scan_of: Callable[[SupportSlice], EncodedScan]
-) -> Iterator[tuple[SupportSlice, int]]:
-    """Outermost painted slices of a class, each with a slice as far beyond it as painted slices are apart.
+) -> Iterator[tuple[SupportSlice, list[int]]]:
+    """Outermost painted slices of a class, each with slices once to twice as far beyond as painted slices are apart.
 
     Whoever leaves slices out between the painted ones goes through the whole structure, so that it is not there. Scans
-    with fewer than three painted slices of a class, or with slices that follow each other, say nothing about its ends.
+    with fewer than three painted slices of a class, or with slices that follow each other, say nothing about its ends;
+    nor do ends of the scan itself.
     """
     stacks: dict[tuple[int, int], list[SupportSlice]] = {}
     for one in support.slices:
@@ -133,7 +138,11 @@ def beyond_paint(
         gaps = np.diff([one.index for one in stack])
         if len(stack) < _FEWEST_TO_SPAN or np.median(gaps) < 2:
             continue
-        gap = int(np.ceil(np.median(gaps)))
-        for end, index in ((stack[0], stack[0].index - gap), (stack[-1], stack[-1].index + gap)):
-            if 0 <= index < scan_of(end).grid.n_slices:
-                yield end, index
+        for end, direction in ((stack[0], -1), (stack[-1], 1)):
+            indices = [end.index + direction * round(times * float(np.median(gaps))) for times in _BEYOND]
+            if 0 <= min(indices) and max(indices) < scan_of(end).grid.n_slices:
+                yield end, indices
+
+
+def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    return 2 * np.count_nonzero(one & other) / max(np.count_nonzero(one) + np.count_nonzero(other), 1)
