@@ -140,9 +140,10 @@ def beyond_paint(
             continue
         for end, direction in ((stack[0], -1), (stack[-1], 1)):
             indices = [end.index + direction * round(times * float(np.median(gaps))) for times in _BEYOND]
-            if 0 <= min(indices) and max(indices) < scan_of(end).grid.n_slices:
+            if min(indices) >= 0 and max(indices) < scan_of(end).grid.n_slices:
                 yield end, indices
 
 
 def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    return 2 * np.count_nonzero(one & other) / max(np.count_nonzero(one) + np.count_nonzero(other), 1)
+    both, sizes = (one & other).sum(), one.sum() + other.sum()
+    return float(2 * both / max(int(sizes), 1))
