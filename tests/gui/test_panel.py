@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.utils.shortcuts import default_shortcuts
@@ -11,7 +13,7 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractItemView, QComboBox, QDoubl
 from napari_cpclnet.gui.layers.class_names import class_names
 from napari_cpclnet.gui.layers.scan_layers import slice_axis
 from napari_cpclnet.gui.segment.options_box import CUSTOM, NONE, RECOMMENDED
-from napari_cpclnet.gui.settings.options import PostProcessing
+from napari_cpclnet.gui.settings.options import NO_POST_PROCESSING
 from napari_cpclnet.gui.widgets.class_table import SLICES, VALUE
 from napari_cpclnet.gui.widgets.column_scroll import ColumnScroll
 from napari_cpclnet.gui.widgets.shortcuts import (
@@ -251,11 +253,13 @@ def test_options_reach_the_session(panel):
     options.device.setCurrentIndex(options.device.findData("cpu"))
     options.post.setCurrentIndex(options.post.findData(NONE))
     assert (panel.session.options.plane, panel.session.options.device) == ("coronal", "cpu")
-    assert panel.session.options.postprocessing == PostProcessing()
+    assert panel.session.options.postprocessing == NO_POST_PROCESSING
     options.post.setCurrentIndex(options.post.findData(CUSTOM))
     options.holes.setChecked(True)
     options.closing.setValue(3.0)
-    assert panel.session.options.postprocessing == PostProcessing(fill_holes=True, closing_mm=3.0)
+    assert panel.session.options.postprocessing == replace(
+        NO_POST_PROCESSING, fill_holes=True, closing_mm=3.0
+    )
     settings = panel.session.options.settings()
     assert settings.plane == "coronal"
     assert settings.postprocessing.fill_holes

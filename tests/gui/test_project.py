@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from napari_cpclnet.errors import ProjectError
 from napari_cpclnet.gui.layers.class_names import class_color, class_names
 from napari_cpclnet.gui.layers.corrections import changes, is_edited, is_result, result_note
-from napari_cpclnet.gui.layers.label_snapshot import KeptLabels
+from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot
 from napari_cpclnet.gui.layers.scan_layers import KEY, copied_transform, geometry_of, note, same_grid
 from napari_cpclnet.gui.project.autosave_clock import AutosaveClock
 from napari_cpclnet.gui.project.recent import (
@@ -27,13 +27,14 @@ from napari_cpclnet.gui.project.recent import (
 )
 from napari_cpclnet.gui.project.restore import restore
 from napari_cpclnet.gui.project.snapshot import free_file, write_snapshot
-from napari_cpclnet.gui.project.tracker import ProjectKeeper
+from napari_cpclnet.gui.project.tracker import ProjectTracker
 from napari_cpclnet.gui.session.result_layers import earlier_result
 from napari_cpclnet.gui.session.session import Session
 from napari_cpclnet.gui.settings.options import Options, PostProcessing
 from napari_cpclnet.imaging import ScanRef, read_volume, write_volume
-from napari_cpclnet.project import locate, open_project, read_project
+from napari_cpclnet.project import locate, open_project, read_project, write_project
 from napari_cpclnet.project.headless import support_set
+from napari_cpclnet.segmentation import PostprocessingSettings
 
 from .doubles import DIRECTIONS, add_volume, make_volume
 
@@ -62,7 +63,7 @@ def work(viewer, tmp_path, direction=DIRECTIONS["straight"]):
 
 
 def save(session, folder, keeper=None):
-    keeper = keeper or ProjectKeeper(session)
+    keeper = keeper or ProjectTracker(session)
     keeper.keep_in(folder, own=True)
     keeper.done(write_snapshot(keeper.snapshot()))
     return keeper
@@ -70,7 +71,7 @@ def save(session, folder, keeper=None):
 
 def reopened(folder):
     session = Session(ViewerModel())
-    keeper = ProjectKeeper(session)
+    keeper = ProjectTracker(session)
     project = read_project(folder)
     restore(session, keeper, open_project(project, folder, locate(project, folder)), own=True)
     return session, keeper
@@ -84,7 +85,7 @@ def add_result(viewer, scan, name="mr – CPCLNet"):
     data = np.zeros(scan.data.shape, np.uint8)
     data[3:5, 6:12, 6:12] = 1
     metadata = {
-        KEY: {"geometry": geometry_of(scan), "classes": {1: "liver"}, **result_note(KeptLabels.of(data))}
+        KEY: {"geometry": geometry_of(scan), "classes": {1: "liver"}, **result_note(LabelSnapshot.of(data))}
     }
     return viewer.add_labels(data, name=name, metadata=metadata, **copied_transform(scan))
 
@@ -161,6 +162,25 @@ def test_ticks_options_and_files_to_label_come_back(viewer, tmp_path):
         tmp_path / "scans" / "ct.nii.gz",
         "from a file",
         False,
+    )
+
+
+def test_post_processing_of_the_window_is_that_of_the_command_line():
+    assert vars(PostProcessing()) == PostprocessingSettings().model_dump()
+
+
+def test_what_a_project_leaves_out_of_post_processing_is_as_on_the_command_line(viewer, tmp_path):
+    folder = tmp_path / "work"
+    save(work(viewer, tmp_path), folder)
+    project = read_project(folder)
+    wanted = {"closing_mm": 2.0, "refine": True, "refine_band_mm": 5.0}
+    settings = project.settings.model_copy(update={"postprocessing": wanted})
+    write_project(folder, project.model_copy(update={"settings": settings}))
+    after, _ = reopened(folder)
+    assert after.options.settings().postprocessing == PostprocessingSettings(**wanted)
+    save(after, folder)
+    assert PostprocessingSettings(**read_project(folder).settings.postprocessing) == PostprocessingSettings(
+        **wanted
     )
 
 
@@ -267,7 +287,7 @@ def test_only_masks_that_changed_are_written(viewer, tmp_path):
 
 def test_later_painting_does_not_reach_a_snapshot(viewer, tmp_path):
     session = work(viewer, tmp_path)
-    keeper = ProjectKeeper(session)
+    keeper = ProjectTracker(session)
     keeper.keep_in(tmp_path / "work", own=True)
     snapshot = keeper.snapshot()
     session.support_labels.data[...] = 0
@@ -314,7 +334,7 @@ def test_a_project_another_program_changed_is_not_overwritten(viewer, tmp_path):
 
 def test_only_work_of_ones_own_is_worth_keeping(viewer, tmp_path):
     session = Session(viewer)
-    keeper = ProjectKeeper(session)
+    keeper = ProjectTracker(session)
     add_volume(viewer, make_volume("ct"))
     session.forget_removed()
     result = add_result(viewer, viewer.layers["ct"], "ct – CPCLNet")

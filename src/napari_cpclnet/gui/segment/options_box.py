@@ -15,7 +15,15 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_cpclnet.gui.settings.options import DEVICES, PLANES, PRECISIONS, SEARCHES, Options, PostProcessing
+from napari_cpclnet.gui.settings.options import (
+    DEVICES,
+    NO_POST_PROCESSING,
+    PLANES,
+    PRECISIONS,
+    SEARCHES,
+    Options,
+    PostProcessing,
+)
 from napari_cpclnet.gui.widgets.path_edit import WEIGHTS, PathEdit
 from napari_cpclnet.gui.widgets.style import SPACING
 
@@ -73,6 +81,7 @@ class OptionsBox(QCollapsible):
         self._fill_custom()
         form.addRow(self._custom)
         self._custom.hide()
+        self._band = PostProcessing.refine_band_mm  # no widget: as a project has it
         self.setContent(content)
         content.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.layout().setContentsMargins(0, 0, 0, 0)
@@ -87,13 +96,14 @@ class OptionsBox(QCollapsible):
         """Options as they are set now."""
         post = {
             RECOMMENDED: None,
-            NONE: PostProcessing(),
+            NONE: NO_POST_PROCESSING,
             CUSTOM: PostProcessing(
                 largest_component=self.largest.isChecked(),
                 fill_holes=self.holes.isChecked(),
                 minimum_ml=self.minimum.value(),
                 closing_mm=self.closing.value(),
                 refine=self.refine.isChecked(),
+                refine_band_mm=self._band,
             ),
         }[self.post.currentData()]
         return Options(
@@ -109,7 +119,7 @@ class OptionsBox(QCollapsible):
     def set_options(self, options: Options) -> None:
         """Show options as if they were chosen."""
         post = options.postprocessing
-        kind = RECOMMENDED if post is None else NONE if post == PostProcessing() else CUSTOM
+        kind = RECOMMENDED if post is None else NONE if post == NO_POST_PROCESSING else CUSTOM
         with QSignalBlocker(self):
             for combo, value in (
                 (self.search, "thorough" if options.align else "quick"),
@@ -127,6 +137,7 @@ class OptionsBox(QCollapsible):
                 self.minimum.setValue(post.minimum_ml)
                 self.closing.setValue(post.closing_mm)
                 self.refine.setChecked(post.refine)
+                self._band = post.refine_band_mm
         self._on_change()
 
     def _pick(self) -> str:

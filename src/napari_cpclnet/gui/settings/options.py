@@ -49,13 +49,21 @@ PRECISIONS = {
 
 @dataclass(frozen=True)
 class PostProcessing:
-    """What is done to a finished label map when the user wants something else than the recommended."""
+    """What is done to a finished label map when the user wants something else than the recommended.
 
-    largest_component: bool = False
+    Fields and defaults are those of `segmentation.PostprocessingSettings`, whose import takes seconds: what a project
+    file leaves out is the same in the window and on the command line. A test keeps the two alike.
+    """
+
+    largest_component: bool = True
     fill_holes: bool = False
     minimum_ml: float = 0.0
     closing_mm: float = 0.0
     refine: bool = False
+    refine_band_mm: float = 3.0
+
+
+NO_POST_PROCESSING = PostProcessing(largest_component=False)
 
 
 @dataclass(frozen=True)
