@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from napari_cpclnet.episodes.phantom_dataset import PhantomStack
+    from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
 
 
 def pytest_configure() -> None:
@@ -29,12 +29,12 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def phantom_stack() -> PhantomStack:
+def phantom_stack() -> PhantomDataset:
     """Four coarse phantoms (8 x 6 x 6 mm), made once."""
     import numpy as np
     import torch
 
-    from napari_cpclnet.episodes.phantom_dataset import PhantomStack
+    from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
     from napari_cpclnet.phantoms.phantom import PhantomSettings, make_phantom
 
     coarse = PhantomSettings(shape=(52, 64, 72), spacing=(8.0, 6.0, 6.0))
@@ -42,4 +42,4 @@ def phantom_stack() -> PhantomStack:
     labels, levels = (
         torch.from_numpy(np.stack(x)) for x in ([m.labels for m in made], [m.level for m in made])
     )
-    return PhantomStack(labels, levels, torch.zeros(4, dtype=torch.int64), coarse.spacing)
+    return PhantomDataset(labels, levels, torch.zeros(4, dtype=torch.int64), coarse.spacing)

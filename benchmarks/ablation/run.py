@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE.parent / "accuracy"))
 
 from ct_to_mr import DEFAULT_DATA, all_pairs, run_pair  # noqa: E402
 
-from napari_cpclnet.files.atomic import whole_file  # noqa: E402
+from napari_cpclnet.files.atomic import atomic_write  # noqa: E402
 from napari_cpclnet.model import CPCLNet, load_weights, save_weights  # noqa: E402
 from napari_cpclnet.segmentation import Segmenter  # noqa: E402
 from napari_cpclnet.training import EpochReport, TrainingSettings, train  # noqa: E402
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cells = " | ".join(f"{value:.3f}" for value in found.values())
         lines.append(f"| {variant} | {phantom:.3f} | {cells} | {np.mean(list(found.values())):.3f} |")
         print(lines[-1], flush=True)
-        with whole_file(options.readme, "the table") as temporary:
+        with atomic_write(options.readme, "the table") as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return 0
 

@@ -23,7 +23,7 @@ import torch
 from ct_to_mr import choose_slices, dice
 from numpy.typing import NDArray
 
-from napari_cpclnet.episodes.appearance import random_look, render
+from napari_cpclnet.episodes.appearance import render, sample_appearance
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import CPCLNet, load_weights
 from napari_cpclnet.phantoms.phantom import Phantom, make_phantom
@@ -82,7 +82,7 @@ def scan(number: int, modality: str) -> tuple[Volume, Labels]:
         # every other slice, of the upper abdomen
         upper = slice(int(0.3 * len(labels)), int(0.9 * len(labels)), 2)
         structures, labels, spacing = structures[upper], labels[upper], (2 * spacing[0], *spacing[1:])
-    look = replace(random_look(rng, KINDS[modality]), gain=0.0, view=(2.0, 2.0))
+    look = replace(sample_appearance(rng, KINDS[modality]), gain=0.0, view=(2.0, 2.0))
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     planes = torch.from_numpy(structures)[None, :, None]
     array = render(planes, [look], generator)[0, :, 0].numpy()

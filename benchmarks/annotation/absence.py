@@ -59,7 +59,7 @@ def measure(pairs: int) -> tuple[list[tuple[bool, bool, float]], list[tuple[floa
         for volume, truth in parts(*scan(800 + number, "MR")):
             run = segmenter.run_of(volume)
             found = segmenter.result().labels
-            doubt, expected = run.first_look
+            doubt, expected = run.first_pass
             for c, value in enumerate(ORGANS):
                 if value not in shown:
                     continue

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 import napari_cpclnet
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.model import load_weights
 from napari_cpclnet.model.weights import BUNDLED, weights_hash
 from napari_cpclnet.registration.readout import BUNDLED as READOUT
@@ -159,7 +159,7 @@ def put_together(last: str, files: dict[str, Path], work: Work) -> Path:
     """Copy the files that ship to one folder, and write what they were made by beside them."""
     folder = work.out / "weights"
     for name, path in files.items():
-        with whole_file(folder / name, "the weights") as temporary:
+        with atomic_write(folder / name, "the weights") as temporary:
             temporary.write_bytes(path.read_bytes())
     stages, name = [], last
     while name:
@@ -189,7 +189,7 @@ def put_together(last: str, files: dict[str, Path], work: Work) -> Path:
             "python": platform.python_version(),
         },
     }
-    with whole_file(folder / "recipe.json", "the recipe") as temporary:
+    with atomic_write(folder / "recipe.json", "the recipe") as temporary:
         temporary.write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
     return folder
 

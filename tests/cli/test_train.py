@@ -16,7 +16,7 @@ from tests.training.labelled_data import write_table
 
 from napari_cpclnet import cli
 from napari_cpclnet.cli.train import TrainingJob, chosen_settings
-from napari_cpclnet.episodes.phantom_dataset import PhantomStack
+from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
 from napari_cpclnet.training import TrainingSettings
 
 Run = Callable[..., tuple[int, str, str]]
@@ -46,7 +46,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def out(tmp_path: Path, phantom_stack: PhantomStack) -> Path:
+def out(tmp_path: Path, phantom_stack: PhantomDataset) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     arrays = {name: getattr(phantom_stack, name) for name in ("labels", "levels", "parts")}

@@ -8,12 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from napari_cpclnet.episodes.appearance import COUNT, PET, Look, random_look, render, same_scanner
+from napari_cpclnet.episodes.appearance import (
+    COUNT,
+    PET,
+    ScannerAppearance,
+    render,
+    same_scanner,
+    sample_appearance,
+)
 from napari_cpclnet.episodes.appearance_pet import pet_values
 from napari_cpclnet.phantoms.structures import STRUCTURES
 from napari_cpclnet.phantoms.tissue_table import CONTENTS
 
-FAULTLESS = Look(
+FAULTLESS = ScannerAppearance(
     values=np.linspace(0, 1, COUNT, dtype=np.float32),
     textures=np.zeros(COUNT, np.float32),
     strands=np.zeros(COUNT, np.float32),
@@ -28,7 +35,7 @@ FAULTLESS = Look(
 )
 
 
-def plain(values: np.ndarray | None = None, **changes: float) -> Look:
+def plain(values: np.ndarray | None = None, **changes: float) -> ScannerAppearance:
     """A scanner without any fault."""
     return replace(FAULTLESS, values=FAULTLESS.values if values is None else values, **changes)
 
@@ -39,7 +46,9 @@ def labels(sides: int = 1, slices: int = 2, size: int = 32) -> torch.Tensor:
     return blocks.repeat_interleave(size // 4, 3).repeat_interleave(size // 4, 4)
 
 
-def shoot(look: Look | list[Look], slices: torch.Tensor | None = None, seed: int = 0) -> torch.Tensor:
+def shoot(
+    look: ScannerAppearance | list[ScannerAppearance], slices: torch.Tensor | None = None, seed: int = 0
+) -> torch.Tensor:
     looks = look if isinstance(look, list) else [look]
     slices = labels(len(looks)) if slices is None else slices
     return render(slices, looks, torch.Generator().manual_seed(seed))
@@ -108,7 +117,7 @@ def test_texture_is_drawn_on_the_structures_that_have_one() -> None:
 
 
 def test_the_same_generators_give_the_same_scanner_and_picture() -> None:
-    one, two, other = (random_look(np.random.default_rng(s)) for s in (7, 7, 8))
+    one, two, other = (sample_appearance(np.random.default_rng(s)) for s in (7, 7, 8))
     np.testing.assert_array_equal(one.values, two.values)
     assert not np.array_equal(one.values, other.values)
     assert torch.equal(shoot(one, seed=1), shoot(two, seed=1))
@@ -119,7 +128,7 @@ def test_every_random_scanner_gives_a_usable_picture() -> None:
     rng = np.random.default_rng(0)
     contrasts = []
     for _ in range(80):
-        look = random_look(rng)
+        look = sample_appearance(rng)
         assert look.values.shape == look.textures.shape == (COUNT,)
         assert look.values.dtype == look.textures.dtype == np.float32
         assert np.isfinite(look.values).all() and (look.textures >= 0).all()
@@ -134,22 +143,22 @@ def test_both_kidneys_look_alike_in_most_scanners() -> None:
     """Side must be told from the place, not from the brightness."""
     rng = np.random.default_rng(0)
     left, right = STRUCTURES["left kidney cortex"], STRUCTURES["right kidney cortex"]
-    gaps = [abs(float(v[left] - v[right])) for v in (random_look(rng).values for _ in range(100))]
+    gaps = [abs(float(v[left] - v[right])) for v in (sample_appearance(rng).values for _ in range(100))]
     assert np.mean(np.array(gaps) < 0.1) > 0.75
 
 
 def test_the_liver_is_brighter_here_and_darker_there_than_the_spleen() -> None:
     rng = np.random.default_rng(0)
     liver, spleen = STRUCTURES["liver"], STRUCTURES["spleen"]
-    brighter = [bool(v[liver] > v[spleen]) for v in (random_look(rng).values for _ in range(100))]
+    brighter = [bool(v[liver] > v[spleen]) for v in (sample_appearance(rng).values for _ in range(100))]
     assert 0.2 < np.mean(brighter) < 0.8
 
 
 def test_another_patient_in_the_same_scanner_looks_similar_but_not_equal() -> None:
     rng = np.random.default_rng(0)
     for _ in range(10):
-        look = random_look(rng)
-        near, far = same_scanner(look, rng), random_look(rng)
+        look = sample_appearance(rng)
+        near, far = same_scanner(look, rng), sample_appearance(rng)
         gap, usual = (float(np.abs(k.values - look.values).mean()) for k in (near, far))
         assert 0 < gap < 0.06 < usual
         assert near.blur == look.blur and near.values.dtype == np.float32
@@ -193,7 +202,7 @@ def test_tumours_in_pet_are_mostly_but_not_always_hotter_than_the_liver_and_thei
 
 def test_nothing_fades_from_slice_to_slice_in_pet() -> None:
     rng = np.random.default_rng(0)
-    looks = [random_look(rng, PET) for _ in range(20)]
+    looks = [sample_appearance(rng, PET) for _ in range(20)]
     assert all(k.gain == 0 and k.bias < 0.1 and not k.strands.any() for k in looks)
 
 
@@ -202,12 +211,12 @@ def test_gut_is_at_times_as_bright_as_an_organ() -> None:
     organs = [STRUCTURES[n] for n in ("liver", "spleen", "right kidney cortex", "right kidney medulla")]
     gut = [STRUCTURES[n] for n in CONTENTS]
 
-    def agree(look: Look) -> bool:
+    def agree(look: ScannerAppearance) -> bool:
         apart = np.abs(look.values[gut][:, None] - look.values[organs])
         return bool((apart < 0.06).sum(0).max() >= 3)
 
     rng = np.random.default_rng(0)
-    looks = [random_look(rng, 3) for _ in range(600)]
+    looks = [sample_appearance(rng, 3) for _ in range(600)]
     share = np.mean([agree(look) for look in looks])
     # the same looks, with the organs of one and the gut of the next
     mixed = [replace(one, values=one.values.copy()) for one in looks]

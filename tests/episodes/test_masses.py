@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_cpclnet.episodes.masses import CORE, MASS, Mass, Masses, random_mass, random_masses
-from napari_cpclnet.episodes.phantom_dataset import PhantomStack
+from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
 from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings, PhantomEpisodes
 from napari_cpclnet.phantoms.structures import STRUCTURES
 
@@ -129,7 +129,7 @@ def test_masses_begin_in_soft_tissue_or_not_at_all() -> None:
     assert any(m.core for m in masses) and not all(m.core for m in masses)
 
 
-def test_episodes_ask_for_masses_and_show_them_on_both_sides(phantom_stack: PhantomStack) -> None:
+def test_episodes_ask_for_masses_and_show_them_on_both_sides(phantom_stack: PhantomDataset) -> None:
     settings = EpisodeSettings.model_validate(
         {"size": 64, "masses": 1.0, "own_scan": 0.0, "shots": (3,), "shot_weights": (1.0,)}
     )
@@ -151,7 +151,7 @@ def test_episodes_ask_for_masses_and_show_them_on_both_sides(phantom_stack: Phan
     assert asked >= 6 and both >= 3
 
 
-def test_without_masses_none_is_shown(phantom_stack: PhantomStack) -> None:
+def test_without_masses_none_is_shown(phantom_stack: PhantomDataset) -> None:
     settings = EpisodeSettings.model_validate({"size": 64, "masses": 0.0})
     source = PhantomEpisodes(
         phantom_stack.labels, phantom_stack.levels, phantom_stack.parts, phantom_stack.spacing, settings

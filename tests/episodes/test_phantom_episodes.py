@@ -12,16 +12,16 @@ from torch import Tensor
 
 from napari_cpclnet.episodes import appearance
 from napari_cpclnet.episodes import phantom_episodes as sampling
-from napari_cpclnet.episodes.appearance import PET, Look
+from napari_cpclnet.episodes.appearance import PET, ScannerAppearance
 from napari_cpclnet.episodes.classes import FREQUENCY, NAMES, membership
-from napari_cpclnet.episodes.mask_corruption import roughened
+from napari_cpclnet.episodes.mask_corruption import corrupt_masks
 from napari_cpclnet.episodes.masses import Mass, Masses
-from napari_cpclnet.episodes.phantom_dataset import PhantomStack
+from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
 from napari_cpclnet.episodes.phantom_episodes import EpisodeBatch, EpisodeSettings, PhantomEpisodes, Side
 from napari_cpclnet.phantoms.structures import STRUCTURES
 
 
-def episodes(stack: PhantomStack, **changes: object) -> PhantomEpisodes:
+def episodes(stack: PhantomDataset, **changes: object) -> PhantomEpisodes:
     settings = EpisodeSettings.model_validate({"size": 64, **changes})
     return PhantomEpisodes(stack.labels, stack.levels, stack.parts, stack.spacing, settings)
 
@@ -31,7 +31,7 @@ def draw(source: PhantomEpisodes, seed: int) -> EpisodeBatch:
 
 
 @pytest.fixture(scope="module")
-def source(phantom_stack: PhantomStack) -> PhantomEpisodes:
+def source(phantom_stack: PhantomDataset) -> PhantomEpisodes:
     return episodes(phantom_stack)
 
 
@@ -68,7 +68,7 @@ def test_every_number_of_shots_is_drawn(batches: list[EpisodeBatch]) -> None:
 
 
 @pytest.mark.parametrize("shots", [1, 4])
-def test_settings_choose_shots_classes_and_queries(phantom_stack: PhantomStack, shots: int) -> None:
+def test_settings_choose_shots_classes_and_queries(phantom_stack: PhantomDataset, shots: int) -> None:
     source = episodes(phantom_stack, shots=(shots,), shot_weights=(1.0,), classes=2, queries=3, episodes=1)
     batch = draw(source, 0)
     assert batch.support_masks.shape == (1, 2, shots, 64, 64) and batch.query_masks.shape == (1, 3, 2, 64, 64)
@@ -85,7 +85,7 @@ def class_of(masks: Tensor, labels: Tensor) -> set[str]:
     }
 
 
-def test_masks_match_the_labels_of_one_class_on_both_sides(phantom_stack: PhantomStack) -> None:
+def test_masks_match_the_labels_of_one_class_on_both_sides(phantom_stack: PhantomDataset) -> None:
     source = episodes(phantom_stack, own_scan=0.0)
     for batch in (draw(source, seed) for seed in range(12)):
         for e in range(2):
@@ -100,7 +100,7 @@ def tissue_values(images: Tensor, labels: Tensor) -> Tensor:
     return torch.stack([images[:, 1][labels == value].mean() for value in range(len(STRUCTURES))])
 
 
-def test_both_sides_of_one_scan_look_alike(phantom_stack: PhantomStack) -> None:
+def test_both_sides_of_one_scan_look_alike(phantom_stack: PhantomDataset) -> None:
     def differences(own_scan: float) -> float:
         source = episodes(phantom_stack, same_patient=1.0, own_scan=own_scan, same_scanner=0.0, masses=0.0)
         found = []
@@ -114,7 +114,7 @@ def test_both_sides_of_one_scan_look_alike(phantom_stack: PhantomStack) -> None:
     assert differences(1.0) < 0.5 * differences(0.0)
 
 
-def test_episodes_of_one_scan_say_so(phantom_stack: PhantomStack) -> None:
+def test_episodes_of_one_scan_say_so(phantom_stack: PhantomDataset) -> None:
     for share in (0.0, 1.0):
         source = episodes(phantom_stack, same_patient=1.0, own_scan=share, masses=0.0)
         marks = [draw(source, seed).same_scan for seed in range(3)]
@@ -123,7 +123,7 @@ def test_episodes_of_one_scan_say_so(phantom_stack: PhantomStack) -> None:
     assert apart is not None and not apart.all()
 
 
-def test_masks_of_ones_own_scan_are_rough(phantom_stack: PhantomStack) -> None:
+def test_masks_of_ones_own_scan_are_rough(phantom_stack: PhantomDataset) -> None:
     source = episodes(phantom_stack, same_patient=1.0, own_scan=1.0, masses=0.0)
     exact = episodes(phantom_stack, same_patient=1.0, own_scan=0.0, masses=0.0)
 
@@ -150,7 +150,7 @@ def test_rough_masks_stay_near_the_true_ones() -> None:
     masks = torch.stack([disc, dot, torch.zeros(64, 64)])[None]
 
     def rough(strength: float, seed: int = 0) -> Tensor:
-        return roughened(masks, None, strength, torch.Generator().manual_seed(seed))
+        return corrupt_masks(masks, None, strength, torch.Generator().manual_seed(seed))
 
     strong, other = rough(0.3), rough(0.3, 1)
     for found in (rough(0.0), strong, other):
@@ -167,12 +167,12 @@ def test_rough_masks_take_a_neighbour_along_on_most_slices() -> None:
     labels = torch.full((4, 64, 64), air)
     labels[:, 10:40, 10:30], labels[:, 10:40, 30:36], labels[:, 10:40, 54:60] = organ, neighbour, far
     masks = (labels == organ).float()[None].repeat(40, 1, 1, 1)
-    found = roughened(masks, labels, 0.0, torch.Generator().manual_seed(2)) > 0
+    found = corrupt_masks(masks, labels, 0.0, torch.Generator().manual_seed(2)) > 0
     beside = (found & (labels == neighbour)).flatten(2).sum(2) > 100  # (classes, slices)
     assert 0.2 < beside.any(1).float().mean() < 0.7
     assert beside[beside.any(1)].float().mean() > 0.5
     assert not (found & (labels == far)).any()
-    without = roughened(masks, None, 0.0, torch.Generator().manual_seed(2)) > 0
+    without = corrupt_masks(masks, None, 0.0, torch.Generator().manual_seed(2)) > 0
     assert not ((without & (labels == neighbour)).flatten(2).sum(2) > 150).any()
 
 
@@ -190,7 +190,7 @@ def test_some_queries_lack_the_class_and_most_show_it(batches: list[EpisodeBatch
 def test_the_picture_shows_the_labels(source: PhantomEpisodes) -> None:
     """With a scanner whose value is the label itself, the middle channel is the label image."""
     count = len(STRUCTURES)
-    plain = Look(
+    plain = ScannerAppearance(
         values=np.arange(count, dtype=np.float32) / count,
         textures=np.zeros(count, np.float32),
         strands=np.zeros(count, np.float32),
@@ -204,7 +204,7 @@ def test_the_picture_shows_the_labels(source: PhantomEpisodes) -> None:
         view=(0.7, 2.0),
     )
     with (
-        patch.object(sampling, "random_look", lambda rng, kind=None: plain),
+        patch.object(sampling, "sample_appearance", lambda rng, kind=None: plain),
         patch.object(sampling, "same_scanner", lambda k, rng: k),
     ):
         batch = draw(source, 5)
@@ -298,7 +298,7 @@ def test_area_counts_the_voxels_of_each_class(source: PhantomEpisodes) -> None:
 
 @pytest.mark.parametrize(("level", "low", "high"), [(0.0, 0.65, 0.85), (np.nan, 0.87, 1.0)])
 def test_patients_of_a_pair_mostly_show_the_same_part(
-    phantom_stack: PhantomStack, level: float, low: float, high: float
+    phantom_stack: PhantomDataset, level: float, low: float, high: float
 ) -> None:
     """Rarely another where only one has a level; trunk and thorax meet more often."""
     levels = phantom_stack.levels.clone()
@@ -316,18 +316,18 @@ MASS = NAMES.index("mass")
 
 def looks_of(
     source: PhantomEpisodes, own: list[bool], first: list[int]
-) -> list[tuple[Look, Look, bool, bool]]:
+) -> list[tuple[ScannerAppearance, ScannerAppearance, bool, bool]]:
     """Looks of both sides of many episodes, and whether each was drawn as PET."""
-    pets: list[Look] = []
+    pets: list[ScannerAppearance] = []
 
-    def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
-        look = appearance.random_look(rng, kind)
+    def sample_appearance(rng: np.random.Generator, kind: int | None = None) -> ScannerAppearance:
+        look = appearance.sample_appearance(rng, kind)
         if kind == PET:
             pets.append(look)
         return look
 
     found = []
-    with patch.object(sampling, "random_look", random_look):
+    with patch.object(sampling, "sample_appearance", sample_appearance):
         for seed in range(60):
             looks, others = source._looks(own, first, np.random.default_rng(seed))
             found += [
@@ -339,7 +339,7 @@ def looks_of(
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.4, 0.25, 0.55), (1.0, 1, 1)])
 def test_the_setting_is_the_share_of_episodes_for_masses_that_are_pet(
-    phantom_stack: PhantomStack, share: float, low: float, high: float
+    phantom_stack: PhantomDataset, share: float, low: float, high: float
 ) -> None:
     source = episodes(phantom_stack, pet_masses=share)
     found = looks_of(source, [False, False], [MASS, MASS])
@@ -349,14 +349,14 @@ def test_the_setting_is_the_share_of_episodes_for_masses_that_are_pet(
         assert not one or not np.allclose(look.values, other.values, atol=0.1)  # a scanner each
 
 
-def test_pet_on_both_sides_is_for_masses_alone_and_one_scan_stays_one(phantom_stack: PhantomStack) -> None:
+def test_pet_on_both_sides_is_for_masses_alone_and_one_scan_stays_one(phantom_stack: PhantomDataset) -> None:
     source = episodes(phantom_stack, pet_masses=1.0)
     found = looks_of(source, [False, True], [NAMES.index("liver"), MASS])
     assert not any(one or two for _, _, one, two in found[::2])
     assert all(one and two and look is other for look, other, one, two in found[1::2])
 
 
-def test_lesions_in_pet_episodes_are_brighter_than_the_liver(phantom_stack: PhantomStack) -> None:
+def test_lesions_in_pet_episodes_are_brighter_than_the_liver(phantom_stack: PhantomDataset) -> None:
     source = episodes(phantom_stack, masses=1.0, pet_masses=1.0, own_scan=0.0)
     first: list[int] = []
     plan = source._plan

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from napari_cpclnet.errors import OutputError
-from napari_cpclnet.files.atomic import temporary_beside, whole_file
+from napari_cpclnet.files.atomic import atomic_write, temporary_beside
 
 KILLED = """
 import os, signal, sys
@@ -25,7 +25,7 @@ with whole_file(Path(sys.argv[1]), "a test") as temporary:
 
 def test_a_file_is_there_at_the_end_of_the_block_only(tmp_path: Path) -> None:
     path = tmp_path / "new" / "x.nii.gz"
-    with whole_file(path, "a test") as temporary:
+    with atomic_write(path, "a test") as temporary:
         assert temporary.name.endswith(".nii.gz")
         temporary.write_text("whole")
         assert not path.exists()
@@ -38,7 +38,7 @@ def test_an_error_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None
     path.write_text("old")
 
     def write() -> None:
-        with whole_file(path, "a test") as temporary:
+        with atomic_write(path, "a test") as temporary:
             temporary.write_text("half")
             raise OSError(28, "No space left on device")
 
@@ -55,7 +55,7 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".") and len(list(left.iterdir())) == 2
     (tmp_path / ".somebody-elses").write_text("x")
-    with whole_file(path, "a test") as temporary:
+    with atomic_write(path, "a test") as temporary:
         temporary.write_text("whole")
     assert sorted(one.name for one in tmp_path.iterdir()) == [".somebody-elses", "x.safetensors"]
 
@@ -63,6 +63,6 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
 def test_a_name_near_the_longest_allowed_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / f"x.{'y' * 240}.nii.gz"
     assert len(temporary_beside(path).name) < 100
-    with whole_file(path, "a test") as temporary:
+    with atomic_write(path, "a test") as temporary:
         temporary.write_text("whole")
     assert os.listdir(tmp_path) == [path.name]

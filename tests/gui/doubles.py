@@ -20,7 +20,7 @@ from napari_cpclnet.gui.settings.options import Options
 from napari_cpclnet.imaging import Geometry, Segmentation, Volume
 
 # Imported here and not in the first run: the import of torch takes seconds.
-from napari_cpclnet.segmentation import ClassSummary, DoubtfulSlice, Summary
+from napari_cpclnet.segmentation import ClassSummary, Summary, UncertainSlice
 
 FLIPPED = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
 SWAPPED = ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0), (1.0, 0.0, 0.0))
@@ -113,7 +113,7 @@ class BrightSegmenter:
         ]
         first = int(np.flatnonzero(self.labels.any((1, 2)))[0])
         value = int(self.labels[first].max())
-        doubtful = (DoubtfulSlice(first, value, 0.25), DoubtfulSlice(first + 1, value, 0.75))
+        doubtful = (UncertainSlice(first, value, 0.25), UncertainSlice(first + 1, value, 0.75))
         return Summary(tuple(classes), doubtful)
 
     def result_probability(self) -> np.ndarray:

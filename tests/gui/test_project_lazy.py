@@ -13,7 +13,7 @@ from tests.imaging.dicom.test_lazy import MEGABYTE, write_many
 
 from napari_cpclnet.gui.project.restore import restore
 from napari_cpclnet.gui.project.snapshot import write_snapshot
-from napari_cpclnet.gui.project.tracker import ProjectKeeper
+from napari_cpclnet.gui.project.tracker import ProjectTracker
 from napari_cpclnet.gui.session.session import Session
 from napari_cpclnet.imaging import list_series, read_series
 from napari_cpclnet.project import locate, open_project, read_project
@@ -77,7 +77,7 @@ def test_only_series_above_the_limit_stay_in_their_files(viewer, tmp_path):
     session = Session(viewer)
     session.forget_removed()
     session.new_support_labels().data[4, 5:9, 5:9] = 1
-    keeper = ProjectKeeper(session)
+    keeper = ProjectTracker(session)
     keeper.keep_in(tmp_path / "work", own=True)
     write_snapshot(keeper.snapshot())
     project = read_project(tmp_path / "work")
@@ -88,7 +88,7 @@ def test_only_series_above_the_limit_stay_in_their_files(viewer, tmp_path):
         assert [one.state for one in found] == ["same"]
         after = Session(ViewerModel())
         opened = open_project(project, tmp_path / "work", found, lazy_above=limit)
-        restore(after, ProjectKeeper(after), opened, own=True)
+        restore(after, ProjectTracker(after), opened, own=True)
         assert isinstance(after.support_scan.data, np.ndarray) is not lazy
         np.testing.assert_array_equal(np.asarray(after.support_scan.data), np.asarray(viewer.layers[0].data))
         assert after.painted_slices() == {4: (1,)}

@@ -10,7 +10,7 @@ from napari.layers import Labels
 
 from napari_cpclnet.gui.jobs.segment_job import ScanDone, SliceDone
 from napari_cpclnet.gui.layers.corrections import changes, is_edited, is_result
-from napari_cpclnet.gui.layers.label_snapshot import KeptLabels
+from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot
 from napari_cpclnet.gui.layers.support_slices import SupportPair
 from napari_cpclnet.gui.session.result_layers import ResultLayers
 from napari_cpclnet.gui.session.session import Session
@@ -34,7 +34,7 @@ def finished(results, number=0, value=2):
     labels = np.full(query.scan.geometry.shape, value, results.job.dtype)
     if query.locked is not None:
         labels[query.locked.mask] = query.locked.labels[query.locked.mask]
-    results.finish(ScanDone(number, labels, KeptLabels.of(labels), Summary((), ()), 0.1))
+    results.finish(ScanDone(number, labels, LabelSnapshot.of(labels), Summary((), ()), 0.1))
     return results.layer(number)
 
 
@@ -181,6 +181,6 @@ def test_two_dimensional_images_get_two_dimensional_results(viewer):
 
 
 def test_an_empty_copy_is_that_of_empty_labels():
-    empty = KeptLabels.empty((3, 4, 5), np.dtype(np.uint16))
-    packed = KeptLabels.of(np.zeros((3, 4, 5), np.uint16))
+    empty = LabelSnapshot.empty((3, 4, 5), np.dtype(np.uint16))
+    packed = LabelSnapshot.of(np.zeros((3, 4, 5), np.uint16))
     assert (empty.shape, empty.slices, empty.checksum) == (packed.shape, packed.slices, packed.checksum)

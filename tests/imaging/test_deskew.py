@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from napari_cpclnet.errors import GeometryError
 from napari_cpclnet.imaging import Geometry
-from napari_cpclnet.imaging.deskew import shear_of, straighten, upright
+from napari_cpclnet.imaging.deskew import deskew, shear_of, upright
 
 
 def tilted(shape=(6, 40, 30), slip=0.8) -> Geometry:
@@ -31,7 +31,7 @@ def test_values_stay_at_their_place_in_the_patient() -> None:
     geometry = tilted()
     world = geometry.index_to_world(np.indices(geometry.shape).reshape(3, -1).T).T.reshape(3, *geometry.shape)
     field = 3 * world[0] - 2 * world[1] + world[2]  # linear interpolation is exact on it
-    array, grid = straighten(field, geometry)
+    array, grid = deskew(field, geometry)
     points = np.indices(grid.shape).reshape(3, -1).T
     inside = geometry.world_to_index(grid.index_to_world(points))
     inside = np.all((inside >= 0) & (inside <= np.array(geometry.shape) - 1), axis=1)
@@ -43,7 +43,7 @@ def test_values_stay_at_their_place_in_the_patient() -> None:
 def test_labels_move_as_simpleitk_moves_them() -> None:
     geometry = tilted(slip=0.7)
     labels = np.random.default_rng(0).integers(0, 5, geometry.shape).astype(np.uint8)
-    moved, grid = straighten(labels, geometry, labels=True)
+    moved, grid = deskew(labels, geometry, labels=True)
     reference = sitk.Resample(
         geometry.to_sitk(labels),
         grid.to_sitk(np.zeros(grid.shape, np.uint8)),

@@ -164,7 +164,7 @@ def test_a_project_does_not_say_who_the_patient_is(scan: Path, tmp_path: Path) -
 
     from napari_cpclnet.gui.layers.scan_layers import volume_to_layer
     from napari_cpclnet.gui.project.snapshot import write_snapshot
-    from napari_cpclnet.gui.project.tracker import ProjectKeeper
+    from napari_cpclnet.gui.project.tracker import ProjectTracker
     from napari_cpclnet.gui.session.session import Session
 
     viewer = ViewerModel()
@@ -172,7 +172,7 @@ def test_a_project_does_not_say_who_the_patient_is(scan: Path, tmp_path: Path) -
     session = Session(viewer)
     session.support_scan = viewer.add_image(data, **options)
     session.new_support_labels().data[1, 1:3, 1:3] = 1
-    keeper = ProjectKeeper(session)
+    keeper = ProjectTracker(session)
     keeper.keep_in(tmp_path / "project", own=True)
     keeper.done(write_snapshot(keeper.snapshot()))
     files = [path for path in (tmp_path / "project").rglob("*") if path.is_file()]

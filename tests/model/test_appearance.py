@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from napari_cpclnet.model import CPCLNet
-from napari_cpclnet.model.appearance import BINS, CUES, MAPS, Likeness, cues, likeness_maps, look_like
+from napari_cpclnet.model.appearance import (
+    BINS,
+    INTENSITY_FEATURES,
+    MAPS,
+    AppearanceModel,
+    fit_appearance,
+    intensity_features,
+    log_likelihood_maps,
+)
 
 MakeNetwork = Callable[..., CPCLNet]
 OWN = torch.ones(1, dtype=torch.bool)
@@ -32,15 +40,17 @@ def scene(lung: float = 0.1, spleen: float = 0.8, other: float = 0.45) -> tuple[
     return slices(grey), mask
 
 
-def maps_of(query: Tensor, known: Likeness) -> Tensor:
-    return likeness_maps(cues(query), Likeness(known.tables[None], known.known[None]))[0, 0]
+def maps_of(query: Tensor, known: AppearanceModel) -> Tensor:
+    return log_likelihood_maps(
+        intensity_features(query), AppearanceModel(known.tables[None], known.known[None])
+    )[0, 0]
 
 
 def test_brightness_is_the_mean_of_nine_pixels_and_texture_their_deviation() -> None:
     picture = torch.rand(16, 16)
-    found = cues(slices(picture))[0]
+    found = intensity_features(slices(picture))[0]
     patch = picture[4:7, 8:11].double()
-    assert found.shape == (CUES, 16, 16)
+    assert found.shape == (INTENSITY_FEATURES, 16, 16)
     assert float(found[0, 5, 9]) == pytest.approx(float(patch.mean()), abs=1e-6)
     expected = min(1.0, 4 * float(patch.std(unbiased=False)))
     assert float(found[2, 5, 9]) == pytest.approx(expected, abs=1e-4)
@@ -48,7 +58,7 @@ def test_brightness_is_the_mean_of_nine_pixels_and_texture_their_deviation() -> 
 
 def test_relative_brightness_does_not_care_how_dark_the_whole_slice_is() -> None:
     image, _ = scene(lung=0.3)
-    bright, dark = cues(image), cues(0.4 * image)
+    bright, dark = intensity_features(image), intensity_features(0.4 * image)
     torch.testing.assert_close(bright[:, 1], dark[:, 1], rtol=1e-3, atol=1e-3)
     assert (bright[:, 0] - dark[:, 0]).abs().max() > 0.3
 
@@ -57,8 +67,8 @@ def test_tables_are_the_histograms_of_mask_ring_and_rest() -> None:
     torch.manual_seed(0)
     image, mask = slices(torch.rand(64, 64) * 0.6 + 0.2), torch.zeros(1, 1, 64, 64)
     mask[..., 20:40, 20:40] = 1
-    seen = cues(image)
-    found = look_like([seen], [mask], [OWN]).tables[0].exp().numpy()
+    seen = intensity_features(image)
+    found = fit_appearance([seen], [mask], [OWN]).tables[0].exp().numpy()
     ring = np.zeros((64, 64), bool)
     ring[13:47, 13:47] = True
     inside = mask[0, 0].numpy() > 0
@@ -75,34 +85,38 @@ def test_tables_are_the_histograms_of_mask_ring_and_rest() -> None:
 
 def test_a_white_spleen_is_like_itself_and_a_black_lung_is_not() -> None:
     image, mask = scene()
-    known = look_like([cues(image)], [mask], [OWN])
+    known = fit_appearance([intensity_features(image)], [mask], [OWN])
     maps = maps_of(image, known)
     assert maps.shape == (MAPS, 64, 64)
     spleen, lung, other = maps[:, 42, 42], maps[:, 16, 16], maps[:, 30, 56]
     assert (spleen[:2] > 0.5).all()  # brightness speaks for it, against ring and ...
-    assert spleen[CUES] > 0.5  # ... rest
-    assert lung[2 * CUES] < -0.5 and other[2 * CUES] < -0.5  # and no such value was seen in it
+    assert spleen[INTENSITY_FEATURES] > 0.5  # ... rest
+    assert (
+        lung[2 * INTENSITY_FEATURES] < -0.5 and other[2 * INTENSITY_FEATURES] < -0.5
+    )  # and no such value was seen in it
     assert (maps[-1] == 1).all()
 
 
 def test_nothing_is_said_of_another_scan_or_of_a_class_that_was_not_seen() -> None:
     image, mask = scene()
     both = torch.cat([mask, torch.zeros_like(mask)])
-    elsewhere = look_like([cues(image)], [both], None)
+    elsewhere = fit_appearance([intensity_features(image)], [both], None)
     assert not elsewhere.known.any() and not maps_of(image, elsewhere).any()
-    here = look_like([cues(image)], [both], [OWN])
+    here = fit_appearance([intensity_features(image)], [both], [OWN])
     assert here.known.tolist() == [True, False]
-    maps = likeness_maps(cues(image), Likeness(here.tables[None], here.known[None]))
+    maps = log_likelihood_maps(
+        intensity_features(image), AppearanceModel(here.tables[None], here.known[None])
+    )
     assert maps[:, 0].any() and not maps[:, 1].any()
 
 
 def test_slices_of_other_scans_do_not_count() -> None:
     (image, mask), (other, _) = scene(), scene(spleen=0.3)
-    alone = look_like([cues(image)], [mask], [OWN])
-    seen, masks = cues(torch.cat([image, other])), mask.repeat(1, 2, 1, 1)
-    mixed = look_like([seen], [masks], [torch.tensor([True, False])])
+    alone = fit_appearance([intensity_features(image)], [mask], [OWN])
+    seen, masks = intensity_features(torch.cat([image, other])), mask.repeat(1, 2, 1, 1)
+    mixed = fit_appearance([seen], [masks], [torch.tensor([True, False])])
     torch.testing.assert_close(mixed.tables, alone.tables)
-    apart = look_like([cues(image), cues(other)], [mask, mask], [OWN, ~OWN])
+    apart = fit_appearance([intensity_features(image), intensity_features(other)], [mask, mask], [OWN, ~OWN])
     torch.testing.assert_close(apart.tables, alone.tables)
 
 

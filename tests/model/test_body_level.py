@@ -9,13 +9,13 @@ import pytest
 
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model.body_level import (
-    FEWEST,
-    LOOSE,
-    TIGHT,
+    MAX_MISFIT,
+    MAX_MISFIT_TTA,
+    MIN_SLICES,
     fit_line,
+    fit_scan_levels,
     positions_mm,
     sampled_slices,
-    scan_line,
 )
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 
@@ -86,7 +86,7 @@ def test_estimates_that_do_not_rise_make_no_line() -> None:
 
 
 def test_too_few_estimates_make_no_line() -> None:
-    places = [10.0 * i for i in range(FEWEST - 1)]
+    places = [10.0 * i for i in range(MIN_SLICES - 1)]
     assert fit_line(places, [p / HEIGHT for p in places]) is None
 
 
@@ -94,7 +94,7 @@ def test_too_few_estimates_make_no_line() -> None:
 def test_levels_rise_towards_the_head_whatever_the_order_of_slices(direction: float) -> None:
     volume = scan(direction)
     grid = grid_of(volume)
-    line = scan_line(volume, grid, level_of(volume), 1)
+    line = fit_scan_levels(volume, grid, level_of(volume), 1)
     assert line is not None
     levels = line.at(positions_mm(volume, grid, range(30)))
     height = np.arange(30) if direction > 0 else np.arange(30)[::-1]
@@ -108,7 +108,7 @@ def test_slices_that_show_nothing_do_not_count() -> None:
     def estimate(indices: Sequence[int], tone: int) -> list[float | None]:
         return [None if i < 10 else level for i, level in zip(indices, full(indices, tone), strict=True)]
 
-    line = scan_line(volume, grid_of(volume), estimate, 1)
+    line = fit_scan_levels(volume, grid_of(volume), estimate, 1)
     assert line is not None
     np.testing.assert_allclose(line.at(np.array([0.0, 160.0])), [0, 160 / HEIGHT], atol=0.06)
 
@@ -116,8 +116,8 @@ def test_slices_that_show_nothing_do_not_count() -> None:
 def test_where_the_scan_as_it_is_misleads_the_tone_with_a_clear_line_counts() -> None:
     volume = scan()
     grid = grid_of(volume)
-    assert scan_line(volume, grid, in_tone(volume, good=3, error=0.0), 3) is None
-    line = scan_line(volume, grid, in_tone(volume, good=3, error=0.02), 5)
+    assert fit_scan_levels(volume, grid, in_tone(volume, good=3, error=0.0), 3) is None
+    line = fit_scan_levels(volume, grid, in_tone(volume, good=3, error=0.02), 5)
     assert line is not None
     np.testing.assert_allclose(line.at(np.array([0.0, 160.0])), [0, 160 / HEIGHT], atol=0.08)
 
@@ -125,14 +125,16 @@ def test_where_the_scan_as_it_is_misleads_the_tone_with_a_clear_line_counts() ->
 def test_another_tone_must_agree_better_than_the_scan_as_it_is() -> None:
     volume = scan()
     grid = grid_of(volume)
-    found = {tone: scan_line(volume, grid, in_tone(volume, good=tone, error=0.17), 2) for tone in (0, 1)}
-    assert found[0] is not None and TIGHT < found[0].misfit < LOOSE
+    found = {
+        tone: fit_scan_levels(volume, grid, in_tone(volume, good=tone, error=0.17), 2) for tone in (0, 1)
+    }
+    assert found[0] is not None and MAX_MISFIT_TTA < found[0].misfit < MAX_MISFIT
     assert found[1] is None
 
 
 def test_a_scan_without_size_or_with_few_slices_has_no_line() -> None:
-    for volume in (scan(calibrated=False), scan(slices=FEWEST - 1)):
-        assert scan_line(volume, grid_of(volume), level_of(volume), 8) is None
+    for volume in (scan(calibrated=False), scan(slices=MIN_SLICES - 1)):
+        assert fit_scan_levels(volume, grid_of(volume), level_of(volume), 8) is None
 
 
 @pytest.mark.parametrize("count", [1, 5, 16, 17, 300])

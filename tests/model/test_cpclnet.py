@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_cpclnet.model import Answer, CPCLNet, CPCLNetSettings, Descriptors
+from napari_cpclnet.model import CPCLNet, CPCLNetSettings, Descriptors, Output
 from napari_cpclnet.model.cpclnet import prior_logits
 from napari_cpclnet.model.crpd import Prototypes
 
@@ -35,7 +35,7 @@ def masks(classes: int, count: int, h: int = 64, w: int = 64, seed: int = 0) -> 
     return out
 
 
-def foreground(answer: Answer) -> Tensor:
+def foreground(answer: Output) -> Tensor:
     return answer.logits.softmax(2)[:, :, 1]
 
 

@@ -16,8 +16,8 @@ from napari_cpclnet.model.crpd import (
     Prototypes,
     cluster,
     describe,
+    mask_fractions,
     rings,
-    shrink_masks,
 )
 
 
@@ -28,7 +28,7 @@ def disc(h: int, w: int, centre: tuple[float, float], radius: float) -> Tensor:
 
 def test_cells_hold_the_fraction_that_the_mask_covers() -> None:
     masks = (torch.rand(2, 3, 8, 12) > 0.5).float()
-    cells = shrink_masks(masks)
+    cells = mask_fractions(masks)
     assert cells.shape == (2, 3, 2, 3)
     for y in range(2):
         for x in range(3):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_cpclnet.model.crpd import Prototypes
-from napari_cpclnet.model.losses import consistency_loss, segmentation_loss, spread_loss
+from napari_cpclnet.model.losses import consistency_loss, intra_inter_loss, segmentation_loss
 
 
 def test_segmentation_loss_of_an_undecided_network() -> None:
@@ -109,7 +109,7 @@ def test_consistency_is_finite_where_the_class_is_nowhere_or_everywhere(value: f
 def test_spread_by_hand() -> None:
     vectors = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, 0.0]]])
     valid = torch.tensor([[True, True, True, False]])
-    intra, inter = spread_loss(Prototypes(vectors, valid, torch.tensor([0, 1, 2, 3])))
+    intra, inter = intra_inter_loss(Prototypes(vectors, valid, torch.tensor([0, 1, 2, 3])))
     # mean of the object's two: (0.5, 0.5), squared distance 0.5 each; the background's one is its own mean
     assert float(intra) == pytest.approx(0.5)
     assert float(inter) == pytest.approx(1 - math.sqrt(0.5), abs=1e-5)

@@ -7,11 +7,11 @@ from pydantic import ValidationError
 
 from napari_cpclnet.project import Project, QueryEntry, SummaryEntry
 from napari_cpclnet.project.schema import MOST_DOUBTFUL
-from napari_cpclnet.segmentation import ClassSummary, DoubtfulSlice, Summary
+from napari_cpclnet.segmentation import ClassSummary, Summary, UncertainSlice
 
 SUMMARY = Summary(
     (ClassSummary(6, "liver", 12.5, 0.75, False), ClassSummary(1, "spleen", 0.0, 0.0, True)),
-    tuple(DoubtfulSlice(index, 6, 0.5) for index in range(1000)),
+    tuple(UncertainSlice(index, 6, 0.5) for index in range(1000)),
 )
 
 

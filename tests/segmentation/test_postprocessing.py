@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
-from napari_cpclnet.segmentation import Painted, PostprocessingSettings, postprocess
+from napari_cpclnet.segmentation import FixedLabels, PostprocessingSettings, postprocess
 from napari_cpclnet.segmentation.postprocessing import close_gaps, fill_holes, keep_pieces
 from napari_cpclnet.segmentation.random_walker import refine_slice
 
@@ -57,12 +57,12 @@ def test_pieces_that_touch_at_a_corner_are_one():
 
 def test_a_painted_piece_stays_even_if_it_is_small(labels):
     piece = labels[3].copy()
-    painted = Painted(((0, 3, piece.astype(np.uint32)),))
+    painted = FixedLabels(((0, 3, piece.astype(np.uint32)),))
     np.testing.assert_array_equal(tidy(labels, only(largest_component=True, minimum_ml=100), painted), labels)
 
 
 def test_painting_a_slice_as_empty_splits_and_stays(labels):
-    painted = Painted(((0, 3, np.zeros((40, 40), np.uint32)),))
+    painted = FixedLabels(((0, 3, np.zeros((40, 40), np.uint32)),))
     out = tidy(labels, PostprocessingSettings(closing_mm=20, refine=True), painted)
     assert not out[3].any()
     assert (out[4:7] == 1).any()  # the larger part of what was cut in two
@@ -208,7 +208,7 @@ def test_refinement_keeps_thin_pieces_and_two_neighbours_apart():
 def test_refinement_in_three_dimensions_never_touches_painted_slices():
     picture, truth, start = edge_picture()
     array, labels = np.stack([picture] * 3), np.stack([start] * 3)
-    painted = Painted(((0, 1, start.astype(np.uint32)),))
+    painted = FixedLabels(((0, 1, start.astype(np.uint32)),))
     out = tidy(labels, only(refine=True, refine_band_mm=6.0), painted, array, spacing=(5, 1, 1))
     np.testing.assert_array_equal(out[1], start)
     assert dice(out[0] == 1, truth) > 0.97

@@ -21,7 +21,7 @@ def phantom() -> Phantom:
     return make_phantom(np.random.default_rng(987))
 
 
-def _bent(
+def _deformed(
     mask: np.ndarray, spacing: tuple[float, ...], rms_mm: float, rng: np.random.Generator
 ) -> np.ndarray:
     """A mask under a smooth random deformation."""
@@ -59,7 +59,7 @@ def test_bent_organs_come_nearer_to_the_truth(phantom: Phantom, modality: str) -
     rng = np.random.default_rng(3)
     scan = render_phantom(phantom, modality, rng)  # type: ignore[arg-type]
     truth = {i: phantom.mask(name) for i, name in enumerate(ORGANS) if phantom.mask(name).sum() > 200}
-    priors = {i: _bent(mask, phantom.spacing, 7.0, rng) for i, mask in truth.items()}
+    priors = {i: _deformed(mask, phantom.spacing, 7.0, rng) for i, mask in truth.items()}
     before = np.mean([_dice(priors[i], truth[i]) for i in truth])
     blind = _decoded(scan, priors, error_mm=4.0)
     known = _decoded(scan, priors, error_mm=4.0, references=painted_reference(scan, truth))

@@ -28,7 +28,7 @@ def test_bends_move_the_outline_by_about_what_is_asked_for(error: float) -> None
     surface = 4 * np.pi * 30.0**2
     off = []
     for seed in range(8):
-        bent = prior_trust._bent(BALL, GEOMETRY.spacing, error, np.random.default_rng(seed))
+        bent = prior_trust._deformed(BALL, GEOMETRY.spacing, error, np.random.default_rng(seed))
         off.append(np.count_nonzero(bent != BALL) * np.prod(GEOMETRY.spacing) / surface)
     assert 0.6 * error < np.mean(off) < 1.4 * error
 

@@ -7,7 +7,7 @@ import torch
 from napari_cpclnet.errors import DeviceError, SettingsError, SupportError
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import CPCLNet, CPCLNetSettings
-from napari_cpclnet.model.body_level import LevelLine
+from napari_cpclnet.model.body_level import BodyLevelFit
 from napari_cpclnet.segmentation import (
     PostprocessingSettings,
     SegmentationSettings,
@@ -348,8 +348,8 @@ def test_levels_come_from_the_line_of_the_scan_not_from_single_slices(
     segmenter, grey_model, scan, organs, monkeypatch
 ):
     """The network is sure of nothing here; the line says 0.2 at the first slice and 5 mm more at each next."""
-    line = LevelLine(0.2, 1 / 200)
-    monkeypatch.setattr("napari_cpclnet.segmentation.feature_cache.scan_line", lambda *_: line)
+    line = BodyLevelFit(0.2, 1 / 200)
+    monkeypatch.setattr("napari_cpclnet.segmentation.feature_cache.fit_scan_levels", lambda *_: line)
     volume, labels = scan(seed=5)
     support = SupportSet(organs)
     support.add(volume, labels, slices=[4, 7])
@@ -391,7 +391,7 @@ def test_a_scan_of_other_content_is_encoded_anew(segmenter, grey_model, scan):
 
 def test_features_are_kept_only_while_there_is_room(segmenter, grey_model, scan, monkeypatch):
     size = 4 * 96 * 96
-    monkeypatch.setattr("napari_cpclnet.segmentation.feature_cache.ROOM", 5 * size)
+    monkeypatch.setattr("napari_cpclnet.segmentation.feature_cache.CACHE_BYTES", 5 * size)
     query, _ = scan(seed=3)
     first, _ = run(segmenter, query)
     grey_model.encoded.clear()

@@ -11,7 +11,7 @@ from torch import Tensor
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import CPCLNet, CPCLNetSettings
 from napari_cpclnet.segmentation import PostprocessingSettings, SegmentationSettings, Segmenter, SupportSet
-from napari_cpclnet.segmentation.self_support import CLEAREST, clearest_slices
+from napari_cpclnet.segmentation.self_support import N_PSEUDO_SUPPORTS, most_confident_slices
 
 from .conftest import NearestGrey
 
@@ -131,9 +131,9 @@ def test_the_clearest_slices_are_large_free_of_doubt_and_apart() -> None:
     area = np.array([10, 100, 100, 100, 100, 100, 20, 0])
     doubt = np.array([0, 50, 5, 4, 6, 90, 0, 0.0])
     even = np.full(8, 0.5)
-    assert clearest_slices(area, doubt, even) == [1, 3, 5]
-    assert clearest_slices(np.zeros(8, int), np.zeros(8), np.zeros(8)) == []
-    assert len(clearest_slices(np.full(100, 50), np.zeros(100), np.full(100, 0.5))) == CLEAREST
+    assert most_confident_slices(area, doubt, even) == [1, 3, 5]
+    assert most_confident_slices(np.zeros(8, int), np.zeros(8), np.zeros(8)) == []
+    assert len(most_confident_slices(np.full(100, 50), np.zeros(100), np.full(100, 0.5))) == N_PSEUDO_SUPPORTS
 
 
 def test_slices_of_another_brightness_than_most_do_not_speak_for_a_class() -> None:
@@ -141,14 +141,14 @@ def test_slices_of_another_brightness_than_most_do_not_speak_for_a_class() -> No
     area = np.array([0, 90, 100, 110, 100, 90, 400, 500, 300, 0])
     doubt = np.array([0, 20, 18, 15, 18, 20, 200, 30, 150, 0.0])
     brightness = np.array([0, 0.8, 0.85, 0.84, 0.82, 0.78, 0.1, 0.05, 0.06, 0])
-    assert clearest_slices(area, doubt, brightness) == [1, 3, 5]
+    assert most_confident_slices(area, doubt, brightness) == [1, 3, 5]
     faded = brightness * np.linspace(1.2, 0.8, 10)  # an organ may fade along the scan
-    assert clearest_slices(area, doubt, faded) == [1, 3, 5]
+    assert most_confident_slices(area, doubt, faded) == [1, 3, 5]
 
 
 def test_where_all_is_in_doubt_the_brightness_of_most_slices_counts() -> None:
     area, doubt = np.full(5, 10), np.full(5, 15.0)
-    assert clearest_slices(area, doubt, np.array([0.2, 0.2, 0.9, 0.2, 0.2])) == [0, 3]
+    assert most_confident_slices(area, doubt, np.array([0.2, 0.2, 0.9, 0.2, 0.2])) == [0, 3]
 
 
 def test_descriptors_take_another_description_of_one_class() -> None:

@@ -10,7 +10,7 @@ import pytest
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SupportSet, suggest
-from napari_cpclnet.segmentation.organ_atlas import LEVELS, usual_places
+from napari_cpclnet.segmentation.organ_atlas import LEVELS, presence_prior
 from napari_cpclnet.segmentation.suggestion import rank
 from napari_cpclnet.segmentation.suggestion_evidence import Evidence, gather
 
@@ -122,15 +122,15 @@ def test_painted_and_empty_slices_are_never_suggested_and_scores_fall():
 
 @pytest.mark.parametrize("name", ["Liver", "right kidney", "kidney_left", "Oesophagus", "spleen"])
 def test_usual_places_are_known_by_any_name_of_the_terminology(name):
-    places = usual_places(name, LEVELS)
+    places = presence_prior(name, LEVELS)
     assert places.max() > 0.8 and places.min() == 0
-    assert usual_places(name, np.full(3, np.nan)) is None
+    assert presence_prior(name, np.full(3, np.nan)) is None
 
 
 def test_the_spleen_lies_above_the_kidneys():
-    spleen, kidney = (LEVELS[usual_places(n, LEVELS).argmax()] for n in ("spleen", "left kidney"))
+    spleen, kidney = (LEVELS[presence_prior(n, LEVELS).argmax()] for n in ("spleen", "left kidney"))
     assert kidney < spleen < 1
-    assert usual_places("my special region", LEVELS) is None
+    assert presence_prior("my special region", LEVELS) is None
 
 
 @pytest.fixture

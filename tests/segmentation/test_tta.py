@@ -10,8 +10,8 @@ from torch import Tensor
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.segmentation import feature_cache as encoded
-from napari_cpclnet.segmentation.feature_cache import EncodedScan
-from napari_cpclnet.segmentation.tta import misread, tones
+from napari_cpclnet.segmentation.feature_cache import FeatureCache
+from napari_cpclnet.segmentation.tta import intensity_variants, is_outlier
 
 from .conftest import Grey
 
@@ -40,7 +40,7 @@ def brightness(index: int) -> float:
     return (index + 1) / (SLICES + 1)
 
 
-def body(dark: bool = True) -> tuple[EncodedScan, Reader]:
+def body(dark: bool = True) -> tuple[FeatureCache, Reader]:
     """A body that grows brighter towards the head, but for one slice."""
     values = np.array([brightness(i) for i in range(SLICES)])
     if dark:
@@ -52,7 +52,7 @@ def body(dark: bool = True) -> tuple[EncodedScan, Reader]:
     geometry = Geometry((SLICES, 40, 40), (STEP, 5.0, 5.0))
     volume = Volume(array, geometry, modality="CT", unit="HU", name="body")
     reader = Reader()
-    return EncodedScan(volume, ModelGrid.for_volume(volume, "axial", settings), reader, 1), reader
+    return FeatureCache(volume, ModelGrid.for_volume(volume, "axial", settings), reader, 1), reader
 
 
 def test_a_misread_slice_is_read_in_the_tone_that_fits_the_line() -> None:
@@ -90,7 +90,7 @@ def test_the_best_tone_is_looked_for_once() -> None:
 
 
 def test_a_slice_that_memory_has_no_room_for_keeps_its_tone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoded, "ROOM", 0)
+    monkeypatch.setattr(encoded, "CACHE_BYTES", 0)
     scan, reader = body()
     scan.features([DARK])
     count = reader.read
@@ -103,7 +103,7 @@ def test_a_slice_that_memory_has_no_room_for_keeps_its_tone(monkeypatch: pytest.
 def test_tones_begin_with_the_slice_itself_and_keep_black_black() -> None:
     images = torch.rand(1, 3, 8, 8)
     images[..., :4] = 0
-    found = tones(images)
+    found = intensity_variants(images)
     assert torch.equal(found[0], images)
     for tone in found:
         assert tone.shape == images.shape
@@ -112,7 +112,7 @@ def test_tones_begin_with_the_slice_itself_and_keep_black_black() -> None:
 
 
 def test_outside_the_trunk_nothing_counts_as_misread() -> None:
-    assert misread(0.2, 0.7)
-    assert not misread(0.65, 0.7)
-    assert not misread(0.2, -0.9)
-    assert not misread(0.2, 1.8)
+    assert is_outlier(0.2, 0.7)
+    assert not is_outlier(0.65, 0.7)
+    assert not is_outlier(0.2, -0.9)
+    assert not is_outlier(0.2, 1.8)

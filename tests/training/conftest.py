@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
-from napari_cpclnet.episodes.phantom_dataset import PhantomStack
+from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
 from napari_cpclnet.training import TrainingSettings
 
 TINY: dict[str, Any] = {
@@ -50,7 +50,7 @@ def tiny() -> Callable[..., TrainingSettings]:
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory, phantom_stack: PhantomStack) -> Callable[[str], Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory, phantom_stack: PhantomDataset) -> Callable[[str], Path]:
     """Folders of runs that find their phantoms made."""
 
     def make(name: str) -> Path:

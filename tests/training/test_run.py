@@ -28,7 +28,7 @@ from napari_cpclnet.training import (
     write_settings,
 )
 from napari_cpclnet.training.run import FINE_TUNING_RATE
-from napari_cpclnet.training.training_log import Journal
+from napari_cpclnet.training.training_log import TrainingLog
 
 Folder = Callable[[str], Path]
 Tiny = Callable[..., TrainingSettings]
@@ -265,8 +265,8 @@ def test_a_damaged_log_is_named(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "training_log.csv"
     path.write_text(damage)
     if not damage:
-        assert Journal(path, step=2)._rows == []
+        assert TrainingLog(path, step=2)._rows == []
         return
     with pytest.raises(SettingsError, match="the log is damaged") as caught:
-        Journal(path, step=2)
+        TrainingLog(path, step=2)
     assert len(str(caught.value)) < 400

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_cpclnet.episodes.phantom_dataset import PhantomStack
+from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
 from napari_cpclnet.errors import DeviceError, WeightsError
 from napari_cpclnet.model import Descriptors, Features, load_weights, save_weights
-from napari_cpclnet.model.cpclnet import Answer
+from napari_cpclnet.model.cpclnet import Output
 from napari_cpclnet.training import StepReport, Trainer, TrainingSettings
 from napari_cpclnet.training.sources import phantom_source, shape_source
 
@@ -56,7 +56,7 @@ def tiny(**changes: object) -> TrainingSettings:
     return TrainingSettings.model_validate({**TINY, **changes})
 
 
-def on_phantoms(settings: TrainingSettings, stack: PhantomStack) -> Trainer:
+def on_phantoms(settings: TrainingSettings, stack: PhantomDataset) -> Trainer:
     return Trainer(settings, [phantom_source(stack, settings, CPU)], CPU)
 
 
@@ -69,7 +69,7 @@ def state(trainer: Trainer) -> dict[str, Tensor]:
     return {f"{n}.{k}": v.clone() for n, part in parts.items() for k, v in part.state_dict().items()}
 
 
-def test_learning_rate_rises_stays_and_falls(phantom_stack: PhantomStack) -> None:
+def test_learning_rate_rises_stays_and_falls(phantom_stack: PhantomDataset) -> None:
     settings = tiny(steps=1000, warmup=100, decay=0.4, learning_rate=2e-3)
     rate = on_phantoms(settings, phantom_stack).learning_rate
     assert rate(0) == pytest.approx(2e-5)
@@ -81,7 +81,7 @@ def test_learning_rate_rises_stays_and_falls(phantom_stack: PhantomStack) -> Non
     assert rates[:100] == sorted(rates[:100]) and rates[600:] == sorted(rates[600:], reverse=True)
 
 
-def test_the_few_shot_part_waits_for_the_anatomy_and_warms_up_afresh(phantom_stack: PhantomStack) -> None:
+def test_the_few_shot_part_waits_for_the_anatomy_and_warms_up_afresh(phantom_stack: PhantomDataset) -> None:
     settings = tiny(anatomy_steps=2, steps=100, warmup=3, learning_rate=3e-3)
     trainer = on_phantoms(settings, phantom_stack)
     before = {k: v.clone() for k, v in trainer.model.decoder.state_dict().items()}
@@ -99,7 +99,7 @@ def test_slices_must_be_those_that_scans_become() -> None:
 
 
 @pytest.fixture(scope="module")
-def learned(phantom_stack: PhantomStack) -> tuple[Trainer, list[StepReport]]:
+def learned(phantom_stack: PhantomDataset) -> tuple[Trainer, list[StepReport]]:
     trainer = on_phantoms(tiny(), phantom_stack)
     return trainer, list(trainer.run())
 
@@ -132,7 +132,7 @@ def test_validation_comes_when_due_and_at_the_end(learned: tuple[Trainer, list[S
     assert trainer.validate() == reports[-1].validation  # the same episodes every time
 
 
-def test_validation_leaves_the_run_alone(phantom_stack: PhantomStack) -> None:
+def test_validation_leaves_the_run_alone(phantom_stack: PhantomDataset) -> None:
     plain, judged = on_phantoms(tiny(), phantom_stack), on_phantoms(tiny(validate_every=2), phantom_stack)
     steps(plain, 4)
     assert [bool(r.validation) for r in steps(judged, 4)] == [False, True, False, True]
@@ -140,7 +140,7 @@ def test_validation_leaves_the_run_alone(phantom_stack: PhantomStack) -> None:
         assert torch.equal(tensor, state(judged)[name]), name
 
 
-def test_held_out_phantoms_are_not_trained_on(phantom_stack: PhantomStack) -> None:
+def test_held_out_phantoms_are_not_trained_on(phantom_stack: PhantomDataset) -> None:
     trainer = on_phantoms(tiny(held_out=2), phantom_stack)
     (source,) = trainer.sources
     assert torch.equal(source.train.labels, phantom_stack.labels[:2])  # type: ignore[attr-defined]
@@ -148,7 +148,7 @@ def test_held_out_phantoms_are_not_trained_on(phantom_stack: PhantomStack) -> No
 
 
 def test_a_stopped_and_resumed_run_reaches_the_same_weights(
-    phantom_stack: PhantomStack, tmp_path: Path
+    phantom_stack: PhantomDataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "checkpoint.safetensors"
     whole = on_phantoms(tiny(), phantom_stack)
@@ -167,7 +167,7 @@ def test_a_stopped_and_resumed_run_reaches_the_same_weights(
         assert torch.equal(found[name], tensor), name
 
 
-def test_saving_does_not_disturb_the_run(phantom_stack: PhantomStack, tmp_path: Path) -> None:
+def test_saving_does_not_disturb_the_run(phantom_stack: PhantomDataset, tmp_path: Path) -> None:
     plain, saving = on_phantoms(tiny(), phantom_stack), on_phantoms(tiny(), phantom_stack)
     steps(plain, 3)
     for _ in islice(saving.run(), 3):
@@ -176,13 +176,13 @@ def test_saving_does_not_disturb_the_run(phantom_stack: PhantomStack, tmp_path: 
     assert all(torch.equal(tensor, expected[name]) for name, tensor in state(plain).items())
 
 
-def test_other_seeds_give_other_runs(phantom_stack: PhantomStack) -> None:
+def test_other_seeds_give_other_runs(phantom_stack: PhantomDataset) -> None:
     one, two = (on_phantoms(tiny(seed=s), phantom_stack) for s in (1, 2))
     assert not torch.equal(one.model.pfe.embed.weight, two.model.pfe.embed.weight)
     assert steps(one, 1)[0].losses != steps(two, 1)[0].losses
 
 
-def test_the_average_follows_the_weights(phantom_stack: PhantomStack) -> None:
+def test_the_average_follows_the_weights(phantom_stack: PhantomDataset) -> None:
     trainer = on_phantoms(tiny(ema=0.0), phantom_stack)
     steps(trainer, 2)
     for (name, mean), now in zip(trainer.ema.named_parameters(), trainer.model.parameters(), strict=True):
@@ -194,7 +194,7 @@ def test_the_average_follows_the_weights(phantom_stack: PhantomStack) -> None:
     torch.testing.assert_close(slow.ema.pfe.embed.weight, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_published_terms_can_be_switched_on(phantom_stack: PhantomStack) -> None:
+def test_published_terms_can_be_switched_on(phantom_stack: PhantomDataset) -> None:
     report = steps(on_phantoms(tiny(loss={"intra": 0.1, "inter": 0.1}), phantom_stack), 1)[0]
     assert report.losses["intra"] > 0 and 0 < report.losses["inter"] <= 2
 
@@ -208,7 +208,7 @@ def test_the_average_can_be_saved_as_weights(
     torch.testing.assert_close(loaded.pfe.embed.weight, trainer.ema.pfe.embed.weight, rtol=1e-3, atol=1e-6)
 
 
-def test_a_checkpoint_of_another_network_is_refused(phantom_stack: PhantomStack, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_network_is_refused(phantom_stack: PhantomDataset, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     trainer = on_phantoms(tiny(), phantom_stack)
     trainer.save(path)
@@ -225,7 +225,7 @@ def test_settings_refuse_nonsense(bad: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_weights_stay_in_float32_whatever_the_products_are_in(
-    phantom_stack: PhantomStack, precision: str
+    phantom_stack: PhantomDataset, precision: str
 ) -> None:
     exact, trainer = (on_phantoms(tiny(precision=p), phantom_stack) for p in ("auto", precision))
     expected, found = steps(exact, 2), steps(trainer, 2)
@@ -236,12 +236,12 @@ def test_weights_stay_in_float32_whatever_the_products_are_in(
     assert (other == first) == (precision == "fp32")  # auto is fp32 on a CPU
 
 
-def test_a_precision_that_the_device_lacks_is_an_error(phantom_stack: PhantomStack) -> None:
+def test_a_precision_that_the_device_lacks_is_an_error(phantom_stack: PhantomDataset) -> None:
     with pytest.raises(DeviceError, match="fp16 needs a GPU"):
         on_phantoms(tiny(precision="fp16"), phantom_stack)
 
 
-def test_queries_are_segmented_with_levels_near_the_truth(phantom_stack: PhantomStack) -> None:
+def test_queries_are_segmented_with_levels_near_the_truth(phantom_stack: PhantomDataset) -> None:
     trainer = on_phantoms(tiny(line_levels=1.0, line_error=0.01, unknown_levels=0.0), phantom_stack)
     batch = trainer._draw(few_shot=True)
     levels = trainer._levels(batch)
@@ -253,7 +253,7 @@ def test_queries_are_segmented_with_levels_near_the_truth(phantom_stack: Phantom
     seen = []
     segment = trainer.model.segment
 
-    def spy(query: Features, support: Descriptors) -> Answer:
+    def spy(query: Features, support: Descriptors) -> Output:
         seen.append(query.level)
         return segment(query, support)
 
@@ -262,12 +262,12 @@ def test_queries_are_segmented_with_levels_near_the_truth(phantom_stack: Phantom
     assert torch.equal(seen[0], levels[batch.support_levels.numel() :])
 
 
-def test_the_networks_own_levels_serve_where_none_are_given(phantom_stack: PhantomStack) -> None:
+def test_the_networks_own_levels_serve_where_none_are_given(phantom_stack: PhantomDataset) -> None:
     trainer = on_phantoms(tiny(line_levels=0.0, unknown_levels=0.0), phantom_stack)
     assert trainer._levels(trainer._draw(few_shot=True)) is None
 
 
-def test_some_batches_are_segmented_without_levels(phantom_stack: PhantomStack) -> None:
+def test_some_batches_are_segmented_without_levels(phantom_stack: PhantomDataset) -> None:
     trainer = on_phantoms(tiny(unknown_levels=1.0), phantom_stack)
     levels = trainer._levels(trainer._draw(few_shot=True))
     assert levels is not None
@@ -276,14 +276,14 @@ def test_some_batches_are_segmented_without_levels(phantom_stack: PhantomStack) 
     assert all(math.isfinite(v) for v in report.losses.values())
 
 
-def test_legs_teach_no_level(phantom_stack: PhantomStack) -> None:
+def test_legs_teach_no_level(phantom_stack: PhantomDataset) -> None:
     legs = replace(phantom_stack, levels=torch.full_like(phantom_stack.levels, torch.nan))
     report = steps(on_phantoms(tiny(), legs), 1)[0]
     assert report.losses["level"] == 0.0
     assert all(math.isfinite(v) for v in report.losses.values())
 
 
-def test_fresh_heads_learn_by_themselves_while_trained_weights_warm_up(phantom_stack: PhantomStack) -> None:
+def test_fresh_heads_learn_by_themselves_while_trained_weights_warm_up(phantom_stack: PhantomDataset) -> None:
     start = on_phantoms(tiny(), phantom_stack).model
     source = phantom_source(phantom_stack, tiny(), torch.device("cpu"))
     loss = {**dict.fromkeys(("level", "consistency", "align"), 0.0), "anatomy": 1.0}
@@ -298,7 +298,7 @@ def test_fresh_heads_learn_by_themselves_while_trained_weights_warm_up(phantom_s
         assert (trainer.model.pfe.embed.weight.grad is None) == naming
 
 
-def test_random_shapes_can_be_learned_from(phantom_stack: PhantomStack) -> None:
+def test_random_shapes_can_be_learned_from(phantom_stack: PhantomDataset) -> None:
     settings = tiny(sources={"phantoms": 0.0, "shapes": 1.0})
     trainer = Trainer(settings, [shape_source(settings, torch.device("cpu"))], torch.device("cpu"))
     report = list(trainer.run())[-1]

@@ -111,7 +111,7 @@ def write_picture(path: Path, volume: Volume, segmentation: Segmentation, slices
     import numpy as np
     from PIL import Image
 
-    from napari_cpclnet.files.atomic import whole_file
+    from napari_cpclnet.files.atomic import atomic_write
     from napari_cpclnet.preprocessing import PreprocessingSettings, intensity_range, normalise
 
     value_range = intensity_range(volume, PreprocessingSettings())
@@ -128,7 +128,7 @@ def write_picture(path: Path, volume: Volume, segmentation: Segmentation, slices
     picture = Image.fromarray(np.concatenate(columns, axis=1))
     scale = 2 * PICTURE_HEIGHT / picture.height
     size = (round(picture.width * scale * column_mm / row_mm), round(picture.height * scale))
-    with whole_file(path, "the picture") as temporary:
+    with atomic_write(path, "the picture") as temporary:
         picture.resize(size, Image.Resampling.BICUBIC).save(temporary, format="PNG")
 
 

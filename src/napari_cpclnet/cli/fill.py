@@ -62,7 +62,7 @@ def fill(
     with user_errors():
         from napari_cpclnet.cli.files import scan_progress
         from napari_cpclnet.cli.outputs import keep_existing, protect
-        from napari_cpclnet.cli.segment import read_support, say_notes, sizes
+        from napari_cpclnet.cli.segment import echo_notes, read_support, sizes
         from napari_cpclnet.imaging import OUTPUTS, ScanRef, output_suffix, write_segmentation
         from napari_cpclnet.propagation import PropagationSettings, start_fill
 
@@ -71,8 +71,8 @@ def fill(
         protect([out], [image, mask, *([terminology] if terminology else [])])
         keep_existing(out, overwrite=overwrite)
         volume, painted = read_support(image, mask, mask_place)
-        say_notes(volume)
-        say_notes(painted)
+        echo_notes(volume)
+        echo_notes(painted)
         named = parse_classes(classes) or painted.classes or None
         (wanted,) = parse_slices([slices] if slices else [], 1)
         started = time.perf_counter()

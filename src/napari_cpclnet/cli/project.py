@@ -14,12 +14,12 @@ from napari_cpclnet.errors import CpclnetError, ProjectError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_cpclnet.project import Found, Project, QueryEntry, SummaryEntry
+    from napari_cpclnet.project import LocatedScan, Project, QueryEntry, SummaryEntry
     from napari_cpclnet.segmentation import SegmentationSettings, SupportSet
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class SegmentPlan:
     """A run of ``segment``, ready to begin: what to learn from, what to label, and how."""
 
     support: SupportSet
@@ -32,14 +32,14 @@ class Work:
 
 
 @dataclass(frozen=True, eq=False)
-class Written:
+class SavedResult:
     """Labels of a scan, in their file, and what there is to say of them."""
 
     file: Path
     summary: SummaryEntry
 
 
-def project_work(folder: Path, more: list[Path] | None, weights: Path | None) -> Work:
+def project_work(folder: Path, more: list[Path] | None, weights: Path | None) -> SegmentPlan:
     """Read a project; scans that were moved are looked for, scans that changed are said.
 
     Parameters
@@ -74,7 +74,7 @@ def project_work(folder: Path, more: list[Path] | None, weights: Path | None) ->
     if weights is None and project.weights.path:
         weights = absolute_path(project.weights.path, folder)
     inputs = [*masks, *(one.path for one in found)]
-    return Work(support, targets, failures, settings, project.settings.adapt, weights, inputs)
+    return SegmentPlan(support, targets, failures, settings, project.settings.adapt, weights, inputs)
 
 
 def project_outputs(folder: Path) -> tuple[Path, str]:
@@ -111,7 +111,7 @@ def say_other_weights(folder: Path, used: str) -> None:
         typer.echo(f"Note: the project was saved with the weights {known}, this run uses {used}.", err=True)
 
 
-def remember_results(folder: Path, written: Mapping[Target, Written]) -> None:
+def remember_results(folder: Path, written: Mapping[Target, SavedResult]) -> None:
     """Enter new results into the project, so that opening it shows them; those it has already stay."""
     from napari_cpclnet.project import RESULTS, absolute_path, read_project, relative_path, write_project
 
@@ -144,7 +144,7 @@ def _has_result(entry: QueryEntry, folder: Path) -> bool:
 
 
 def _own_targets(
-    project: Project, folder: Path, found: list[Found]
+    project: Project, folder: Path, found: list[LocatedScan]
 ) -> tuple[list[Target], list[CpclnetError]]:
     from napari_cpclnet.project.headless import queries
 

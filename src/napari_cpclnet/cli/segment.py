@@ -20,7 +20,13 @@ from napari_cpclnet.cli.outputs import (
     protect,
     write_results,
 )
-from napari_cpclnet.cli.project import Work, Written, project_work, remember_results, say_other_weights
+from napari_cpclnet.cli.project import (
+    SavedResult,
+    SegmentPlan,
+    project_work,
+    remember_results,
+    say_other_weights,
+)
 from napari_cpclnet.errors import CpclnetError, GeometryError, ImageError, OutputError, SupportError
 
 if TYPE_CHECKING:
@@ -97,7 +103,7 @@ def run_segment(job: SegmentJob) -> int:
         targets, failures = expand_queries(job.queries, leave_out=masks)
         inputs = [path for pair in job.supports for path in pair]
         settings = SegmentationSettings(plane=job.plane)
-        work = Work(support, targets, failures, settings, job.adapt, job.weights, inputs)
+        work = SegmentPlan(support, targets, failures, settings, job.adapt, job.weights, inputs)
     for failure in work.failures:
         typer.echo(f"Error: {failure}", err=True)
     if not work.targets:
@@ -136,7 +142,7 @@ def run_segment(job: SegmentJob) -> int:
     return n_failed
 
 
-def _all_paths(job: SegmentJob, work: Work) -> dict[Target, OutputPaths]:
+def _all_paths(job: SegmentJob, work: SegmentPlan) -> dict[Target, OutputPaths]:
     """What is written for each scan; none of it is read by this run.
 
     Raises
@@ -192,8 +198,8 @@ def read_supports(job: PaintedFiles) -> SupportSet:
     found: set[int] = set()
     for (image, mask), slices in zip(job.supports, job.slices, strict=True):
         volume, segmentation = read_support(image, mask, job.mask_place)
-        say_notes(volume)
-        say_notes(segmentation)
+        echo_notes(volume)
+        echo_notes(segmentation)
         plane = painted_plane(segmentation.labels, volume.geometry, job.plane)
         if job.plane == "auto" and plane != "axial":
             typer.echo(f"Note on {segmentation.name}: its slices are {plane} ones.", err=True)
@@ -284,15 +290,15 @@ def labels_on(
     return labels
 
 
-def say_notes(found: Volume | Segmentation) -> None:
+def echo_notes(found: Volume | Segmentation) -> None:
     """Say what was assumed or changed while reading."""
     for note in found.notes:
         typer.echo(f"Note on {found.name}: {note}", err=True)
 
 
 def _label_one(
-    job: SegmentJob, target: Target, paths: OutputPaths, segmenter: Segmenter, work: Work
-) -> Written:
+    job: SegmentJob, target: Target, paths: OutputPaths, segmenter: Segmenter, work: SegmentPlan
+) -> SavedResult:
     """Label one scan and write its files; says the line that belongs to it."""
     from napari_cpclnet.imaging import ScanRef, plane_axis, read_volume
     from napari_cpclnet.project import FOUND_BY, SummaryEntry
@@ -300,7 +306,7 @@ def _label_one(
     prepare_outputs(paths, overwrite=job.overwrite)
     started = time.perf_counter()
     volume = read_volume(target.path, series=target.series)
-    say_notes(volume)
+    echo_notes(volume)
     with scan_progress(target.name) as progress:
         predict(segmenter, volume, progress, keep_probabilities=job.probabilities)
         segmentation = segmenter.result()
@@ -328,7 +334,7 @@ def _label_one(
             typer.echo(f"Note on {target.name}: {one.name} {advice}.", err=True)
     voxel_ml = volume.geometry.voxel_ml if volume.calibrated else None
     axis = plane_axis(volume.geometry, segmenter.plane_of(volume))
-    return Written(written, SummaryEntry.of(summary, axis, voxel_ml))
+    return SavedResult(written, SummaryEntry.of(summary, axis, voxel_ml))
 
 
 def predict(

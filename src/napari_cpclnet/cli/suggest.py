@@ -12,7 +12,7 @@ from napari_cpclnet.cli.errors import user_errors
 from napari_cpclnet.cli.files import scan_progress
 from napari_cpclnet.cli.masks import MaskPlace, Place
 from napari_cpclnet.cli.options import Device, parse_classes, parse_slices, support_pairs
-from napari_cpclnet.cli.segment import predict, read_supports, say_notes
+from napari_cpclnet.cli.segment import echo_notes, predict, read_supports
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Plane
@@ -116,7 +116,7 @@ def run_suggest(job: SuggestJob) -> None:
     device = choose_device(job.device)
     support = read_supports(job)
     volume = read_volume(job.query)
-    say_notes(volume)
+    echo_notes(volume)
     settings = SegmentationSettings(plane=job.plane, device=job.device)
     segmenter = Segmenter(load_weights(job.weights, device), settings)
     segmenter.set_support(support)

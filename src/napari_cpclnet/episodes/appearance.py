@@ -38,7 +38,7 @@ PET = 2
 
 
 @dataclass(frozen=True)
-class Look:
+class ScannerAppearance:
     """One scanner's view of one patient.
 
     Attributes
@@ -177,7 +177,7 @@ def _any(rng: np.random.Generator) -> Table:
     return values.astype(np.float32)
 
 
-def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
+def sample_appearance(rng: np.random.Generator, kind: int | None = None) -> ScannerAppearance:
     """Draw a scanner and a patient's values in it."""
     if kind is None:
         kind = int(rng.choice(4, p=[0.30, 0.38, 0.05, 0.27]))
@@ -198,7 +198,7 @@ def random_look(rng: np.random.Generator, kind: int | None = None) -> Look:
         textures[[_INDEX[n] for n in CONTENTS]] = rng.uniform(0.1, 0.35) * rng.uniform(0.5, 1, len(CONTENTS))
     if kind == PET:  # a cold organ has no pattern, however lumpy it is
         textures = textures * np.clip(2 * values, 0.05, 1)
-    return Look(
+    return ScannerAppearance(
         values=values.astype(np.float32),
         textures=textures.astype(np.float32),
         strands=strands,
@@ -237,10 +237,10 @@ def _strands(rng: np.random.Generator, kind: int) -> Table:
     return strands
 
 
-def same_scanner(look: Look, rng: np.random.Generator) -> Look:
+def same_scanner(look: ScannerAppearance, rng: np.random.Generator) -> ScannerAppearance:
     """Another patient in nearly the same scanner."""
     values = look.values + rng.normal(0, 0.03, COUNT)
-    return Look(
+    return ScannerAppearance(
         values.astype(np.float32), look.textures, look.strands, look.strand_width, look.blur,
         look.noise * float(np.exp(rng.normal(0, 0.2))), look.bias, look.gain,
         look.gamma * float(np.exp(rng.normal(0, 0.05))), 0.0, _view(rng),
@@ -277,7 +277,7 @@ def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
     return flat.view(b, p, h, w)
 
 
-def render(labels: Tensor, looks: list[Look], generator: torch.Generator) -> Tensor:
+def render(labels: Tensor, looks: list[ScannerAppearance], generator: torch.Generator) -> Tensor:
     """Take pictures of label slices.
 
     Parameters
@@ -344,7 +344,7 @@ def _random_curve(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.lerp(knots[left], knots[left + 1], place - below)
 
 
-def field_of_view(looks: list[Look], h: int, w: int, device: torch.device) -> Tensor:
+def field_of_view(looks: list[ScannerAppearance], h: int, w: int, device: torch.device) -> Tensor:
     """One inside each look's field of view, zero outside; shape (S, 1, 1, H, W)."""
     y = torch.linspace(-1, 1, h, device=device).abs()[:, None]
     x = torch.linspace(-1, 1, w, device=device).abs()[None]

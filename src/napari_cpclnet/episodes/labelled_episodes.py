@@ -13,7 +13,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from napari_cpclnet.episodes.episode import EpisodeBatch
-from napari_cpclnet.episodes.mask_corruption import roughened
+from napari_cpclnet.episodes.mask_corruption import corrupt_masks
 from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings
 from napari_cpclnet.episodes.prepared_labels import LabelledFile
 from napari_cpclnet.episodes.prepared_scans import SMALLEST
@@ -101,7 +101,7 @@ class LabelledEpisodes:
         (support, support_masks), (query, query_masks) = sides
         support_masks = support_masks.transpose(1, 2).contiguous()
         for i in np.flatnonzero(own):
-            support_masks[i] = roughened(support_masks[i], None, float(rng.uniform(0, 0.3)), generator)
+            support_masks[i] = corrupt_masks(support_masks[i], None, float(rng.uniform(0, 0.3)), generator)
         return EpisodeBatch(
             support, support_masks, query, query_masks, same_scan=torch.tensor(own, device=self.device)
         )

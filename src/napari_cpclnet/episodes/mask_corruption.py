@@ -16,7 +16,9 @@ _MOST = 0.75
 _AROUND = 13  # pixels: side of the square that masks are dilated by; 24 mm on every side
 
 
-def roughened(masks: Tensor, labels: Tensor | None, strength: float, generator: torch.Generator) -> Tensor:
+def corrupt_masks(
+    masks: Tensor, labels: Tensor | None, strength: float, generator: torch.Generator
+) -> Tensor:
     """Masks (classes, K, S, S) with the errors of a network: wavy edges, leaks into the neighbourhood, missing pieces.
 
     Parameters

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.phantoms.phantom import (
     Phantom,
     PhantomSettings,
@@ -30,7 +30,7 @@ from napari_cpclnet.worker_process import fresh_context, work_beside_others
 
 
 @dataclass(frozen=True)
-class PhantomStack:
+class PhantomDataset:
     """Phantoms of one grid.
 
     Attributes
@@ -77,7 +77,7 @@ def _one(seed: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
     return phantom.labels, phantom.level
 
 
-def make_stack(count: int, seed: int, path: Path, workers: int | None = None) -> PhantomStack:
+def make_stack(count: int, seed: int, path: Path, workers: int | None = None) -> PhantomDataset:
     """Make `count` phantoms, or read them if `path` already holds them.
 
     Phantom `i` depends on `seed` and `i` alone, so a longer stack begins with the shorter one.
@@ -97,12 +97,12 @@ def make_stack(count: int, seed: int, path: Path, workers: int | None = None) ->
     OutputError
         If the file cannot be written.
     """
-    for _ in making_stack(count, seed, path, workers):
+    for _ in generating_dataset(count, seed, path, workers):
         pass
     return read_stack(count, path)
 
 
-def making_stack(count: int, seed: int, path: Path, workers: int | None = None) -> Iterator[int]:
+def generating_dataset(count: int, seed: int, path: Path, workers: int | None = None) -> Iterator[int]:
     """As :func:`make_stack`, yielding how many are done; closing it cancels. Nothing is made if `path` exists."""
     if path.is_file():
         return
@@ -120,11 +120,11 @@ def making_stack(count: int, seed: int, path: Path, workers: int | None = None) 
         "levels": np.stack([m[1] for m in made]),
         "parts": np.array([PARTS.index(part_of(i)) for i in range(count)]),
     }
-    with whole_file(path, "the phantoms") as temporary:
+    with atomic_write(path, "the phantoms") as temporary:
         save_file(arrays, temporary)
 
 
-def read_stack(count: int, path: Path) -> PhantomStack:
+def read_stack(count: int, path: Path) -> PhantomDataset:
     """The first `count` phantoms of a file; errors as in :func:`make_stack`."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -135,4 +135,4 @@ def read_stack(count: int, path: Path) -> PhantomStack:
     if len(labels) < count:
         msg = f"'{path}' holds {len(labels)} phantoms, not {count}: remove it, and it is made again."
         raise SettingsError(msg)
-    return PhantomStack(labels, levels, parts, PhantomSettings().spacing)
+    return PhantomDataset(labels, levels, parts, PhantomSettings().spacing)

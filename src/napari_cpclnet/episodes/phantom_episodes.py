@@ -11,10 +11,17 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from napari_cpclnet.episodes.appearance import PET, Look, field_of_view, random_look, render, same_scanner
+from napari_cpclnet.episodes.appearance import (
+    PET,
+    ScannerAppearance,
+    field_of_view,
+    render,
+    same_scanner,
+    sample_appearance,
+)
 from napari_cpclnet.episodes.classes import FREQUENCY, NAMES, membership
 from napari_cpclnet.episodes.episode import EpisodeBatch
-from napari_cpclnet.episodes.mask_corruption import roughened
+from napari_cpclnet.episodes.mask_corruption import corrupt_masks
 from napari_cpclnet.episodes.masses import Masses, random_masses
 from napari_cpclnet.episodes.warp import random_grid
 
@@ -163,18 +170,18 @@ class LabelEpisodes:
             pictures.append((images, masks, middle))
         (si, sm, sl), (qi, qm, ql) = pictures
         for i in np.flatnonzero(own):
-            sm[i] = roughened(
+            sm[i] = corrupt_masks(
                 sm[i], sl[i] if self.known_anatomy else None, float(rng.uniform(0, 0.3)), generator
             )
         levels = self._levels(supports), self._levels(queries)
         return EpisodeBatch(si, sm, qi, qm.transpose(1, 2).contiguous(), sl, ql, *levels, one_scan.flatten())
 
-    def _look(self, rng: np.random.Generator) -> Look:
-        return random_look(rng)
+    def _look(self, rng: np.random.Generator) -> ScannerAppearance:
+        return sample_appearance(rng)
 
     def _looks(
         self, own: list[bool], first: list[int], rng: np.random.Generator
-    ) -> tuple[list[Look], list[Look]]:
+    ) -> tuple[list[ScannerAppearance], list[ScannerAppearance]]:
         """How supports and queries look that ask for the classes `first`; the same where both are of one scan."""
         looks = [self._look(rng) for _ in own]
         looks = [replace(k, bias=_STEADY * k.bias) if o else k for k, o in zip(looks, own, strict=True)]
@@ -347,12 +354,12 @@ class PhantomEpisodes(LabelEpisodes):
 
     def _looks(
         self, own: list[bool], first: list[int], rng: np.random.Generator
-    ) -> tuple[list[Look], list[Look]]:
+    ) -> tuple[list[ScannerAppearance], list[ScannerAppearance]]:
         looks, others = super()._looks(own, first, rng)
         for e, (one_scan, asked) in enumerate(zip(own, first, strict=True)):
             if asked == _MASS and rng.random() < self.settings.pet_masses:
-                looks[e] = random_look(rng, PET)
-                others[e] = looks[e] if one_scan else random_look(rng, PET)
+                looks[e] = sample_appearance(rng, PET)
+                others[e] = looks[e] if one_scan else sample_appearance(rng, PET)
         return looks, others
 
     def _seen(self, patient: int, mass: Masses | None) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from napari_cpclnet.episodes.prepared_scans import SMALLEST, file_name, nearest, prepared
 from napari_cpclnet.errors import CpclnetError, ImageError, SettingsError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.imaging import Segmentation, Volume, read_segmentation, read_volume
 from napari_cpclnet.imaging.cases import Case
@@ -123,7 +123,7 @@ def _prepare(case: Case, path: Path, settings: PreprocessingSettings) -> str:
         tensors, facts = labelled_tensors(volume, labels, settings)
         if not facts["names"]:
             return f"{case.label}: shows no class on {SMALLEST} pixels of a slice, too little to learn from."
-        with whole_file(path, "a prepared scan") as temporary:
+        with atomic_write(path, "a prepared scan") as temporary:
             save_file(tensors, temporary, {"facts": json.dumps(facts)})
     except CpclnetError as error:
         return str(error)

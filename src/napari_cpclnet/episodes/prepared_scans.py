@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from napari_cpclnet.errors import CpclnetError, SettingsError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.imaging import ScanRef, Volume, read_segmentation, read_volume
 from napari_cpclnet.preprocessing import (
@@ -158,7 +158,7 @@ def _prepare(scan: ScanRef, path: Path, settings: PreprocessingSettings) -> str:
         tensors, context = scan_tensors(volume, scan, settings)
         if not tensors["shown"].any():
             return f"{scan.path}: has no region large enough to learn from."
-        with whole_file(path, "a prepared scan") as temporary:
+        with atomic_write(path, "a prepared scan") as temporary:
             save_file(tensors, temporary, {"facts": json.dumps({"context": context})})
     except CpclnetError as error:
         return str(error)

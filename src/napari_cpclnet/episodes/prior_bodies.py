@@ -13,7 +13,7 @@ from napari_cpclnet.episodes.phantom_dataset import part_of
 from napari_cpclnet.episodes.prior_classes import Body
 from napari_cpclnet.episodes.shape_episodes import random_pair
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.phantoms.phantom import (
     Phantom,
     PhantomSettings,
@@ -49,7 +49,7 @@ def making_bodies(count: int, seed: int, settings: PhantomSettings, folder: Path
         path = folder / f"phantom-{seed}-{i}.npz"
         if not path.is_file():
             phantom = _MAKERS[part_of(i)](np.random.default_rng((seed, i)), settings)
-            with whole_file(path, "a phantom") as temporary:
+            with atomic_write(path, "a phantom") as temporary:
                 np.savez_compressed(temporary, labels=phantom.labels)
         try:
             with np.load(path, allow_pickle=False) as file:

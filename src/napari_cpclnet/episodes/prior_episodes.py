@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from napari_cpclnet.episodes.appearance import Look, random_look, render
+from napari_cpclnet.episodes.appearance import ScannerAppearance, render, sample_appearance
 from napari_cpclnet.episodes.prior_classes import Body, DrawnClass, draw_class
 from napari_cpclnet.episodes.prior_errors import Mask, Prior, Sample, SmoothField, interpolated, spoiled
 from napari_cpclnet.model.prior_inputs import REACH_MM, GreyReference, grey_reference, plane_distance
@@ -151,7 +151,7 @@ class PriorEpisodes:
 
     def _drawn(
         self, rng: np.random.Generator, kind: str | None, error: str | None
-    ) -> tuple[Tensor, Look, PriorEpisode]:
+    ) -> tuple[Tensor, ScannerAppearance, PriorEpisode]:
         while True:
             nameless = bool(self.shapes) and kind in (None, "shape") and rng.random() < self.settings.shapes
             pool = self.shapes if nameless or kind == "shape" else self.bodies
@@ -163,7 +163,7 @@ class PriorEpisodes:
 
     def _episode(
         self, rng: np.random.Generator, body: Body, one: DrawnClass, error: str | None
-    ) -> tuple[Tensor, Look, PriorEpisode] | None:
+    ) -> tuple[Tensor, ScannerAppearance, PriorEpisode] | None:
         s = self.settings
         pixel, context = _resolution(rng, body, one)
         extent = np.multiply(body.labels.shape, body.spacing)
@@ -181,7 +181,7 @@ class PriorEpisodes:
         if (prior.distance > 0).sum() < 10:
             return None
         labels = _nearest(torch.from_numpy(one.labels), points, body.spacing)
-        look = random_look(rng, None if body.anatomy else _ANY)
+        look = sample_appearance(rng, None if body.anatomy else _ANY)
         look = replace(
             look,
             noise=look.noise * (4 / pixel) ** 0.5,
@@ -258,7 +258,7 @@ def outline_error(truth: Mask, distance: NDArray[np.float32], pixel_mm: float) -
     return float(np.abs(plane_distance(truth, pixel_mm)[there]).mean())
 
 
-def _another_patient(look: Look, rng: np.random.Generator) -> Look:
+def _another_patient(look: ScannerAppearance, rng: np.random.Generator) -> ScannerAppearance:
     """The same kind of scan of somebody else, whose tissues are a little or clearly brighter or darker."""
     spread = float(np.exp(rng.uniform(np.log(0.01), np.log(0.3))))
     values = look.values * np.exp(rng.normal(0, 0.06)) + rng.normal(0, spread, look.values.shape)

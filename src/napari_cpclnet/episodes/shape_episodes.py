@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_cpclnet.episodes.appearance import Look, random_look
+from napari_cpclnet.episodes.appearance import ScannerAppearance, sample_appearance
 from napari_cpclnet.episodes.episode import EpisodeBatch
 from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings, LabelEpisodes
 
@@ -61,8 +61,8 @@ class _Pairs(LabelEpisodes):
         pair = 2 * int(rng.integers(len(self.labels) // 2))
         return pair, pair if rng.random() < self.settings.same_patient else pair + 1
 
-    def _look(self, rng: np.random.Generator) -> Look:
-        return random_look(rng, _ANY)
+    def _look(self, rng: np.random.Generator) -> ScannerAppearance:
+        return sample_appearance(rng, _ANY)
 
 
 def random_pair(rng: np.random.Generator, generator: torch.Generator, device: torch.device) -> Tensor:

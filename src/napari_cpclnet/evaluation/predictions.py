@@ -11,13 +11,13 @@ import torch
 from napari_cpclnet.evaluation.metrics import Mask
 from napari_cpclnet.evaluation.predictors import Predictor
 from napari_cpclnet.evaluation.protocols import Task, legacy_parts, same_direction, slab
-from napari_cpclnet.evaluation.resources import Meter
+from napari_cpclnet.evaluation.resources import ResourceUsage
 from napari_cpclnet.imaging import Volume, plane_axis
 from napari_cpclnet.segmentation import SupportSet
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Prediction:
     """What one method said; made before the truth is opened.
 
     Parameters
@@ -45,9 +45,9 @@ class _Job:
 
 def predict_task(
     task: Task, query: Volume, predictors: Sequence[Predictor], device: torch.device
-) -> tuple[Answer, ...]:
+) -> tuple[Prediction, ...]:
     """Ask every method; the query's labels stay closed."""
-    support = query if task.protocol == "same-volume" else neutral(task.support.read_image(), "support")
+    support = query if task.protocol == "same-volume" else blinded(task.support.read_image(), "support")
     axis = plane_axis(query.geometry, task.plane)
     jobs = [_Job(0, query.geometry.shape[axis], _painted(task, support, task.slices))]
     return _ask(task, query, predictors, jobs, axis, device)
@@ -59,9 +59,9 @@ def predict_legacy(
     predictors: Sequence[Predictor],
     device: torch.device,
     extent: tuple[int, int],
-) -> tuple[Answer, ...]:
+) -> tuple[Prediction, ...]:
     """Ask every method the published way; of the query's labels it knows the organ's first and last slice."""
-    support = neutral(task.support.read_image(), "support")
+    support = blinded(task.support.read_image(), "support")
     axis = plane_axis(query.geometry, task.plane)
     same = same_direction(support.geometry, query.geometry, task.plane)
     jobs = [
@@ -71,7 +71,7 @@ def predict_legacy(
     return _ask(task, query, predictors, jobs, axis, device)
 
 
-def neutral(volume: Volume, name: str) -> Volume:
+def blinded(volume: Volume, name: str) -> Volume:
     """The scan without what would lead to its labels or its patient."""
     return volume.replaced(source=None, name=name, notes=())
 
@@ -90,7 +90,7 @@ def _ask(
     jobs: Sequence[_Job],
     axis: int,
     device: torch.device,
-) -> tuple[Answer, ...]:
+) -> tuple[Prediction, ...]:
     value = task.support.value_of(task.organ)
     answers = []
     for predictor in predictors:
@@ -99,11 +99,11 @@ def _ask(
         for job in jobs:
             whole = (job.first, job.stop) == (0, query.geometry.shape[axis])
             part = query if whole else slab(query, axis, job.first, job.stop)
-            with Meter(device) as meter:
+            with ResourceUsage(device) as meter:
                 labels = predictor.predict(job.support, part)
             if labels.shape != part.geometry.shape:
                 raise ValueError(f"{predictor.name}: labels {labels.shape} for a scan {part.geometry.shape}")
             mask[(slice(None),) * axis + (slice(job.first, job.stop),)] = labels == value
             seconds, peak = seconds + meter.seconds, max(peak, meter.peak_mb)
-        answers.append(Answer(predictor.name, mask, seconds, peak))
+        answers.append(Prediction(predictor.name, mask, seconds, peak))
     return tuple(answers)

@@ -16,7 +16,7 @@ _RESET = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 
 
-class Meter:
+class ResourceUsage:
     """Context manager that measures its block.
 
     Parameters

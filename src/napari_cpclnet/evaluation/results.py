@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import read_text, shown
 from napari_cpclnet.files.csv_cells import cell, text_of
 
@@ -114,7 +114,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all; OutputError if it cannot be written."""
-    with whole_file(path, "the evaluation") as temporary:
+    with atomic_write(path, "the evaluation") as temporary:
         temporary.write_bytes(data)
 
 

@@ -15,7 +15,7 @@ from napari_cpclnet.errors import SettingsError, WeightsError
 from napari_cpclnet.evaluation.baselines.registry import OF_THE_SAME_SCAN, make_baseline
 from napari_cpclnet.evaluation.folder import PREDICTIONS, RunFolder, check_apart, make_folder
 from napari_cpclnet.evaluation.metrics import Mask, score
-from napari_cpclnet.evaluation.predictions import Answer, neutral, predict_legacy, predict_task
+from napari_cpclnet.evaluation.predictions import Prediction, blinded, predict_legacy, predict_task
 from napari_cpclnet.evaluation.predictors import NetworkPredictor, Predictor
 from napari_cpclnet.evaluation.protocols import (
     Task,
@@ -214,7 +214,7 @@ def _run_task(
             predictor.quick = task.protocol == "legacy"
     if task.protocol != "same-volume":
         predictors = [p for p in predictors if p.name not in OF_THE_SAME_SCAN]
-    query = neutral(task.query.read_image(), "query")
+    query = blinded(task.query.read_image(), "query")
     axis = plane_axis(query.geometry, task.plane)
     scored = slice(None)
     if task.protocol == "legacy":
@@ -262,7 +262,7 @@ def _picture(query: Volume, truth: Mask, predicted: Mask, plane: Plane) -> bytes
     return overlay(query, truth, predicted, plane=plane)
 
 
-def _write_predictions(task: Task, query: Volume, answers: Sequence[Answer], folder: Path) -> None:
+def _write_predictions(task: Task, query: Volume, answers: Sequence[Prediction], folder: Path) -> None:
     value = task.support.value_of(task.organ)
     for answer in answers:
         labels = answer.mask.astype(np.min_scalar_type(value)) * np.min_scalar_type(value).type(value)

@@ -23,7 +23,7 @@ _LONGEST_SUFFIX = 16
 
 
 @contextmanager
-def whole_file(path: Path, what: str) -> Iterator[Path]:
+def atomic_write(path: Path, what: str) -> Iterator[Path]:
     """Give a temporary path beside `path`, and move it to `path` if the block ends well.
 
     Parameters

@@ -58,9 +58,7 @@ def upright(geometry: Geometry) -> Geometry:
     return Geometry.from_affine((int(shape[0]), int(shape[1]), int(shape[2])), affine)
 
 
-def straighten(
-    array: NDArray[Any], geometry: Geometry, *, labels: bool = False
-) -> tuple[NDArray[Any], Geometry]:
+def deskew(array: NDArray[Any], geometry: Geometry, *, labels: bool = False) -> tuple[NDArray[Any], Geometry]:
     """Resample an array (z, y, x) of a sheared grid to `upright` voxels.
 
     Parameters

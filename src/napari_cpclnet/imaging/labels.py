@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_cpclnet.errors import GeometryError, ImageError
-from napari_cpclnet.imaging.deskew import SHEAR, shear_of, straighten
+from napari_cpclnet.imaging.deskew import SHEAR, deskew, shear_of
 from napari_cpclnet.imaging.dicom.headers import is_dicom
 from napari_cpclnet.imaging.dicom.labels import dicom_label_kind
 from napari_cpclnet.imaging.dicom.rtstruct import read_rtstruct
@@ -147,7 +147,7 @@ def _read_image(path: Path, classes: dict[int, str]) -> tuple[Segmentation, bool
     notes = (*notes, *rounded)
     if geometry is not None and shear_of(geometry) > SHEAR:
         try:
-            labels, geometry = straighten(labels, geometry, labels=True)
+            labels, geometry = deskew(labels, geometry, labels=True)
         except GeometryError as error:
             raise ImageError(f"{path}: {error}") from error
         notes = (*notes, "Its voxel grid is sheared: brought to a regular grid by nearest neighbour.")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import GeometryError, ImageError
-from napari_cpclnet.imaging.deskew import SHEAR, shear_of, straighten
+from napari_cpclnet.imaging.deskew import SHEAR, deskew, shear_of
 from napari_cpclnet.imaging.dicom.headers import is_dicom
 from napari_cpclnet.imaging.dicom.reading import read_dicom_file, read_dicom_folder
 from napari_cpclnet.imaging.formats.itk import READERS, RawImage, open_image, read_itk, volume_suffix
@@ -154,7 +154,7 @@ def _straight(path: Path, raw: RawImage) -> RawImage:
     if shear_of(raw.geometry) <= SHEAR:
         return raw
     try:
-        array, geometry = straighten(finite(path, raw.array), raw.geometry)
+        array, geometry = deskew(finite(path, raw.array), raw.geometry)
     except GeometryError as error:
         raise ImageError(f"{path}: {error}") from error
     note = "Its voxel grid is sheared (axes not at right angles): resampled to a regular grid."

@@ -1,6 +1,6 @@
 """The network: one module of the paper per file."""
 
-from napari_cpclnet.model.cpclnet import Answer, CPCLNet, Descriptors
+from napari_cpclnet.model.cpclnet import CPCLNet, Descriptors, Output
 from napari_cpclnet.model.device import Precision, choose_device, choose_precision, unused_gpu
 from napari_cpclnet.model.encoder import Features
 from napari_cpclnet.model.prior_decoder import PriorDecoder, PriorDecoderSettings
@@ -16,12 +16,12 @@ from napari_cpclnet.model.weights import (
 from napari_cpclnet.threads import share_cores
 
 __all__ = [
-    "Answer",
     "CPCLNet",
     "CPCLNetSettings",
     "Descriptors",
     "EncoderName",
     "Features",
+    "Output",
     "Precision",
     "PriorDecoder",
     "PriorDecoderSettings",

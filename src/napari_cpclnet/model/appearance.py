@@ -1,4 +1,4 @@
-"""Likeness: how much a pixel of a scan looks like a class does on other slices of the very same scan.
+"""Appearance model by histograms: how much a pixel looks like a class does on other slices of the same scan.
 
 Descriptors are made to outlive a change of scanner, so they forget how bright an organ is. Within one scan that is the
 best of all signs: whatever the support says, lung is no spleen where the spleen is white. So where support and query
@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CUES = 3
+INTENSITY_FEATURES = 3
 """What is known of a pixel: its brightness, its brightness relative to the slice, its texture."""
 
-MAPS = 3 * CUES + 1
+MAPS = 3 * INTENSITY_FEATURES + 1
 """Maps of one class: against the ring, against the rest, and how usual, of every cue; and whether they are known."""
 
 BINS = 24
@@ -33,7 +33,7 @@ _LARGEST = 4.0
 
 
 @dataclass(frozen=True)
-class Likeness:
+class AppearanceModel:
     """What classes look like in one scan.
 
     Attributes
@@ -48,7 +48,7 @@ class Likeness:
     known: Tensor
 
 
-def cues(images: Tensor) -> Tensor:
+def intensity_features(images: Tensor) -> Tensor:
     """What likeness knows of every pixel.
 
     Parameters
@@ -74,24 +74,24 @@ def _mean(image: Tensor) -> Tensor:
     return F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
 
-def look_like(
+def fit_appearance(
     seen: Sequence[Tensor], masks: Sequence[Tensor], same_scan: Sequence[Tensor] | None
-) -> Likeness:
+) -> AppearanceModel:
     """Histograms of the classes on support slices.
 
     Parameters
     ----------
     seen : sequence of Tensor, shape (K_i, CUES, H_i, W_i)
-        :func:`cues` of the support slices, one entry per slice size.
+        :func:`intensity_features` of the support slices, one entry per slice size.
     masks : sequence of Tensor, shape (classes, K_i, H_i, W_i)
         In [0, 1].
     same_scan : sequence of Tensor of bool, shape (K_i,), or None
         Which of the slices are of the queries' own scan; the others do not count. None: none is.
     """
     classes, device = len(masks[0]), masks[0].device
-    counts = torch.zeros(classes, 3, CUES, BINS, device=device)
+    counts = torch.zeros(classes, 3, INTENSITY_FEATURES, BINS, device=device)
     if same_scan is None:
-        return Likeness(counts, torch.zeros(classes, dtype=torch.bool, device=device))
+        return AppearanceModel(counts, torch.zeros(classes, dtype=torch.bool, device=device))
     for values, mask, own in zip(seen, masks, same_scan, strict=True):
         if not own.any():
             continue
@@ -101,7 +101,7 @@ def look_like(
         # air beside the body is no neighbour that could be confused, and would be most of the rest
         weights = torch.stack([mask, near, (1 - mask) * (1 - near) * body], 1).flatten(2)
         place, share = _place(values.transpose(0, 1).flatten(1))
-        for cue in range(CUES):
+        for cue in range(INTENSITY_FEATURES):
             for step, part in ((0, 1 - share[cue]), (1, share[cue])):
                 index = (place[cue] + step).expand_as(weights)
                 counts[:, :, cue].scatter_add_(2, index, weights * part)
@@ -109,7 +109,7 @@ def look_like(
     smooth = 0.25 * wide[..., :-2] + 0.5 * wide[..., 1:-1] + 0.25 * wide[..., 2:]
     density = smooth / smooth.sum(3, keepdim=True).clamp(min=1e-6)
     density = (1 - _FLOOR) * density + _FLOOR / BINS
-    return Likeness(density.log(), counts[:, 0, 0].sum(1) > 0)
+    return AppearanceModel(density.log(), counts[:, 0, 0].sum(1) > 0)
 
 
 def _place(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,7 +119,7 @@ def _place(values: Tensor) -> tuple[Tensor, Tensor]:
     return below.long(), place - below
 
 
-def likeness_maps(query: Tensor, known: Likeness) -> Tensor:
+def log_likelihood_maps(query: Tensor, known: AppearanceModel) -> Tensor:
     """What likeness says of every pixel.
 
     Parameters

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
     from napari_cpclnet.preprocessing import ModelGrid
 
-FEWEST = 6
+MIN_SLICES = 6
 """Slices needed for a line."""
 
 _SAMPLES = 16
 _FAR = 0.2
 """Distance from the line, in levels, from which an estimate counts as wrong."""
 
-LOOSE = 0.1
+MAX_MISFIT = 0.1
 """Median distance of the estimates from a line that is believed: near 0.05 in scans of the trunk, 0.13 in limbs."""
 
-TIGHT = 0.07
+MAX_MISFIT_TTA = 0.07
 """The same for estimates in another tone than the scan's own, which are believed only where they agree well."""
 
 _SLOPES = 1.0 / np.linspace(180.0, 270.0, 19)
@@ -36,7 +36,7 @@ _SLOPES = 1.0 / np.linspace(180.0, 270.0, 19)
 
 
 @dataclass(frozen=True)
-class LevelLine:
+class BodyLevelFit:
     """Level = `start` + `slope` x position, position in mm from inferior to superior."""
 
     start: float
@@ -56,7 +56,9 @@ def sampled_slices(count: int) -> list[int]:
     return [int(i) for i in np.linspace(0, count - 1, _SAMPLES).round()]
 
 
-def fit_line(positions: Sequence[float], levels: Sequence[float], loose: float = LOOSE) -> LevelLine | None:
+def fit_line(
+    positions: Sequence[float], levels: Sequence[float], loose: float = MAX_MISFIT
+) -> BodyLevelFit | None:
     """Line through estimated levels.
 
     Estimates that lie far from the line all cost the same, as those of slices outside the trunk may be anything; only
@@ -74,9 +76,9 @@ def fit_line(positions: Sequence[float], levels: Sequence[float], loose: float =
     Returns
     -------
     LevelLine or None
-        None if there are fewer than `FEWEST` estimates or they lie on no line, as in a scan of a leg.
+        None if there are fewer than `MIN_SLICES` estimates or they lie on no line, as in a scan of a leg.
     """
-    if len(positions) < FEWEST:
+    if len(positions) < MIN_SLICES:
         return None
     place, level = np.asarray(positions, np.float64), np.asarray(levels, np.float64)
     starts = level - _SLOPES[:, None] * place  # (slopes, lines through each estimate)
@@ -87,7 +89,7 @@ def fit_line(positions: Sequence[float], levels: Sequence[float], loose: float =
     if distance > loose:
         return None
     near = misfit[slope, start] < _FAR
-    return LevelLine(float(starts[slope][near].mean()), float(_SLOPES[slope]), distance)
+    return BodyLevelFit(float(starts[slope][near].mean()), float(_SLOPES[slope]), distance)
 
 
 def positions_mm(volume: Volume, grid: ModelGrid, indices: Sequence[int]) -> NDArray[np.float64]:
@@ -98,15 +100,15 @@ def positions_mm(volume: Volume, grid: ModelGrid, indices: Sequence[int]) -> NDA
 
 def too_short(volume: Volume, grid: ModelGrid) -> bool:
     """Whether a scan has too few slices for a line, or no physical size."""
-    return not volume.calibrated or grid.n_slices < FEWEST
+    return not volume.calibrated or grid.n_slices < MIN_SLICES
 
 
-def scan_line(
+def fit_scan_levels(
     volume: Volume,
     grid: ModelGrid,
     estimate: Callable[[Sequence[int], int], Sequence[float | None]],
     tones: int,
-) -> LevelLine | None:
+) -> BodyLevelFit | None:
     """Line of one scan.
 
     Where the slices as they are lie on no line, those of a dark liver say, the tone in which they lie on one best does.
@@ -130,13 +132,13 @@ def scan_line(
         return None
     indices = sampled_slices(grid.n_slices)
 
-    def line_in(tone: int, loose: float) -> LevelLine | None:
+    def line_in(tone: int, loose: float) -> BodyLevelFit | None:
         known = [(i, v) for i, v in zip(indices, estimate(indices, tone), strict=True) if v is not None]
         places = positions_mm(volume, grid, [i for i, _ in known])
         return fit_line(places.tolist(), [level for _, level in known], loose)
 
-    line = line_in(0, LOOSE)
+    line = line_in(0, MAX_MISFIT)
     if line is not None:
         return line
-    others = [found for tone in range(1, tones) if (found := line_in(tone, TIGHT)) is not None]
+    others = [found for tone in range(1, tones) if (found := line_in(tone, MAX_MISFIT_TTA)) is not None]
     return min(others, key=lambda found: found.misfit, default=None)

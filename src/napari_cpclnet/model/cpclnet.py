@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_cpclnet.model.appearance import Likeness, likeness_maps, look_like
+from napari_cpclnet.model.appearance import AppearanceModel, fit_appearance, log_likelihood_maps
 from napari_cpclnet.model.cmda import CMDA, LatentStatistics
-from napari_cpclnet.model.crpd import BOUNDARY_IN, FOREGROUND, Prototypes, describe, shrink_masks
+from napari_cpclnet.model.crpd import BOUNDARY_IN, FOREGROUND, Prototypes, describe, mask_fractions
 from napari_cpclnet.model.decoder import Decoder, summarise
 from napari_cpclnet.model.encoder import PFE, Features
 from napari_cpclnet.model.ramp import RAMP
@@ -41,7 +41,7 @@ class Descriptors:
     statistics: LatentStatistics
     levels: Tensor
     present: Tensor
-    likeness: Likeness
+    likeness: AppearanceModel
 
     def replaced(self, place: int, other: Descriptors) -> Descriptors:
         """The same support set with another description of one class: that of `other`, a set of that class alone."""
@@ -78,7 +78,7 @@ class Descriptors:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Output:
     """What the network says about queries.
 
     Attributes
@@ -139,7 +139,7 @@ class CPCLNet(nn.Module):
         same_scan : sequence of Tensor of bool, shape (K_i,), optional
             Which of the slices are of the very scan that the queries will be of, so that plain values tell.
         """
-        cells = [shrink_masks(m) for m in masks]
+        cells = [mask_fractions(m) for m in masks]
         prototypes = describe([f.grid for f in features], cells, self.settings)
         tokens = torch.cat([f.grid.flatten(2).transpose(1, 2).flatten(0, 1) for f in features])
         statistics = self.cmda.statistics(tokens, torch.cat([c.flatten(1) for c in cells], 1))
@@ -151,10 +151,10 @@ class CPCLNet(nn.Module):
         levels = torch.where(known.any(1)[:, None], torch.stack([lowest, highest], 1), torch.nan)
         present = shows.any(1)
         levels = torch.where(present[:, None], levels, 0.0)
-        likeness = look_like([f.cues for f in features], masks, same_scan)
+        likeness = fit_appearance([f.intensity_features for f in features], masks, same_scan)
         return Descriptors(prototypes, statistics, levels, present, likeness)
 
-    def segment(self, query: Features, support: Descriptors) -> Answer:
+    def segment(self, query: Features, support: Descriptors) -> Output:
         """Segment encoded queries.
 
         Parameters
@@ -184,18 +184,18 @@ class CPCLNet(nn.Module):
         own = query.level.detach()[:, None]
         relation = torch.stack([own - high, low - own, high - low], 2).clamp(-2, 2).flatten(0, 1)
         relation = torch.where(relation.isnan().any(1, keepdim=True), 0.0, relation)
-        known = Likeness(
+        known = AppearanceModel(
             support.likeness.tables.expand(b, -1, -1, -1, -1), support.likeness.known.expand(b, -1)
         )
-        maps = likeness_maps(query.cues, known).flatten(0, 1)
+        maps = log_likelihood_maps(query.intensity_features, known).flatten(0, 1)
         logits = self.decoder(summary, relation, refined, query.skip, maps).unflatten(0, (b, classes))
         # A class that no support slice shows is nowhere.
         absent = ~support.present.expand(b, -1)[..., None, None]
         background, foreground = logits.unbind(2)
         foreground = torch.where(absent, background - 20, foreground)
-        return Answer(torch.stack([background, foreground], 2), align)
+        return Output(torch.stack([background, foreground], 2), align)
 
-    def forward(self, query: Tensor, support: Tensor, masks: Tensor) -> Answer:
+    def forward(self, query: Tensor, support: Tensor, masks: Tensor) -> Output:
         """Segment queries (B, 3, H, W) with a support of slices (K, 3, H', W') and masks (classes, K, H', W')."""
         return self.segment(self.encode(query), self.describe([self.encode(support)], [masks]))
 

@@ -43,7 +43,7 @@ class Prototypes:
     roles: Tensor
 
 
-def shrink_masks(masks: Tensor, stride: int = 4) -> Tensor:
+def mask_fractions(masks: Tensor, stride: int = 4) -> Tensor:
     """Fraction of each grid cell that a mask covers: (..., H, W) -> (..., H / stride, W / stride)."""
     flat = masks.reshape(-1, 1, *masks.shape[-2:]).float()
     return F.avg_pool2d(flat, stride).reshape(

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_cpclnet.model.appearance import cues
+from napari_cpclnet.model.appearance import intensity_features
 from napari_cpclnet.model.layers import Residual, resize_like
 from napari_cpclnet.model.settings import CPCLNetSettings
 
@@ -42,7 +42,7 @@ class Features:
     grid: Tensor
     skip: Tensor
     level: Tensor
-    cues: Tensor
+    intensity_features: Tensor
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -225,7 +225,7 @@ class PFE(nn.Module):
             x = resize_like(self.down[i](x), pyramid[i]) + self.lateral[i](pyramid[i])
             x = self.fuse[i](modulated(x, i))
             fused.append(x)
-        return Features(self.embed(fused[-2]), F.silu(fused[-1]), level, cues(images))
+        return Features(self.embed(fused[-2]), F.silu(fused[-1]), level, intensity_features(images))
 
     def _seen(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Features of the trunk, and levels estimated from them."""

@@ -59,7 +59,7 @@ def consistency_loss(grid: Tensor, prototypes: Prototypes, masks: Tensor) -> Ten
     return (entropy * balance * known).mean() / 2
 
 
-def spread_loss(prototypes: Prototypes) -> tuple[Tensor, Tensor]:
+def intra_inter_loss(prototypes: Prototypes) -> tuple[Tensor, Tensor]:
     """The published intra and inter terms, for the record: both default to weight 0.
 
     Returns

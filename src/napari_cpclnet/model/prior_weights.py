@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from napari_cpclnet.errors import WeightsError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.model.prior_decoder import PriorDecoder, PriorDecoderSettings
 from napari_cpclnet.model.weights import weights_hash
@@ -50,7 +50,7 @@ def save_prior_decoder(model: PriorDecoder, path: Path, metadata: dict[str, Any]
         "architecture": model.settings.model_dump_json(),
         "metadata": json.dumps(metadata, sort_keys=True),
     }
-    with whole_file(path, "the weights") as temporary:
+    with atomic_write(path, "the weights") as temporary:
         save_file(tensors, temporary, text)
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_cpclnet.errors import WeightsError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.model.cpclnet import CPCLNet
 from napari_cpclnet.model.settings import CPCLNetSettings
@@ -63,7 +63,7 @@ def save_weights(model: CPCLNet, path: Path, metadata: dict[str, Any]) -> None:
         "architecture": model.settings.model_dump_json(),
         "metadata": json.dumps(metadata, sort_keys=True),
     }
-    with whole_file(path, "the weights") as temporary:
+    with atomic_write(path, "the weights") as temporary:
         save_file(tensors, temporary, text)
 
 

@@ -16,7 +16,7 @@ from napari_cpclnet.project.folder import (
     relative_path,
     write_project,
 )
-from napari_cpclnet.project.locating import Found, locate
+from napari_cpclnet.project.locating import LocatedScan, locate
 from napari_cpclnet.project.opening import Opened, OpenedMask, OpenedScan, open_project
 from napari_cpclnet.project.schema import (
     FOUND_BY,
@@ -40,7 +40,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "ClassEntry",
     "Fingerprint",
-    "Found",
+    "LocatedScan",
     "Opened",
     "OpenedMask",
     "OpenedScan",

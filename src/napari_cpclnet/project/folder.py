@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import ValidationError
 
 from napari_cpclnet.errors import ProjectError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import BoundsError, load_json, read_text, shown
 from napari_cpclnet.project.migration import migrated
 from napari_cpclnet.project.schema import Project
@@ -84,7 +84,7 @@ def write_project(folder: Path, project: Project) -> None:
     OutputError
         If it cannot be written.
     """
-    with whole_file(folder / PROJECT_FILE, "the project") as temporary:
+    with atomic_write(folder / PROJECT_FILE, "the project") as temporary:
         temporary.write_text(project.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.project.folder import absolute_path
-from napari_cpclnet.project.locating import Found
+from napari_cpclnet.project.locating import LocatedScan
 from napari_cpclnet.project.opening import read_mask, read_scan
 from napari_cpclnet.project.schema import Project, QueryEntry
 
@@ -31,7 +31,7 @@ class QueryPlace:
     name: str = ""
 
 
-def support_set(project: Project, folder: Path, found: Sequence[Found]) -> SupportSet:
+def support_set(project: Project, folder: Path, found: Sequence[LocatedScan]) -> SupportSet:
     """What the project's ticked slices teach.
 
     Raises
@@ -70,7 +70,7 @@ def support_set(project: Project, folder: Path, found: Sequence[Found]) -> Suppo
     return support
 
 
-def queries(project: Project, folder: Path, found: Sequence[Found]) -> list[QueryPlace]:
+def queries(project: Project, folder: Path, found: Sequence[LocatedScan]) -> list[QueryPlace]:
     """The ticked scans, and files and folders that were never opened."""
     at = {one.scan.id: one for one in found}
     places = []

@@ -24,7 +24,7 @@ State = Literal["same", "moved", "changed", "missing"]
 
 
 @dataclass(frozen=True)
-class Found:
+class LocatedScan:
     """What became of a scan: ``path`` is where it is now, where it should be if it is missing."""
 
     scan: ScanEntry
@@ -43,7 +43,7 @@ class Found:
         }[self.state]
 
 
-def locate(project: Project, folder: Path, also: Sequence[Path] = ()) -> Iterator[Found]:
+def locate(project: Project, folder: Path, also: Sequence[Path] = ()) -> Iterator[LocatedScan]:
     """Look at every scan of a project, one after the other; reads all of each.
 
     Parameters
@@ -62,13 +62,13 @@ def locate(project: Project, folder: Path, also: Sequence[Path] = ()) -> Iterato
         path = absolute_path(scan.path, folder)
         there = path.exists()
         if there and _is(path, scan):
-            yield Found(scan, path, "same")
+            yield LocatedScan(scan, path, "same")
             continue
         moved = _search(scan, [*also, folder, folder.parent, path.parent])
         if moved is not None:
-            yield Found(scan, moved, "moved")
+            yield LocatedScan(scan, moved, "moved")
         else:
-            yield Found(scan, path, "changed" if there else "missing")
+            yield LocatedScan(scan, path, "changed" if there else "missing")
 
 
 def _is(path: Path, scan: ScanEntry) -> bool:

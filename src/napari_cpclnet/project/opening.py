@@ -11,7 +11,7 @@ import numpy as np
 from napari_cpclnet.errors import CpclnetError, GeometryError, ProjectError
 from napari_cpclnet.imaging import Segmentation, Volume, read_segmentation, read_volume
 from napari_cpclnet.project.folder import absolute_path
-from napari_cpclnet.project.locating import Found
+from napari_cpclnet.project.locating import LocatedScan
 from napari_cpclnet.project.schema import Project, QueryEntry, SupportEntry
 
 
@@ -19,7 +19,7 @@ from napari_cpclnet.project.schema import Project, QueryEntry, SupportEntry
 class OpenedScan:
     """A scan of the project, and where it is now."""
 
-    found: Found
+    found: LocatedScan
     volume: Volume
 
 
@@ -47,7 +47,7 @@ class Opened:
 
 
 def open_project(
-    project: Project, folder: Path, found: Iterable[Found], *, lazy_above: int | None = None
+    project: Project, folder: Path, found: Iterable[LocatedScan], *, lazy_above: int | None = None
 ) -> Opened:
     """Read everything; what fails becomes a problem and the rest goes on.
 
@@ -86,7 +86,7 @@ def open_project(
     return Opened(project, folder, tuple(scans), tuple(masks), tuple(problems))
 
 
-def read_scan(found: Found, *, lazy_above: int | None = None) -> Volume:
+def read_scan(found: LocatedScan, *, lazy_above: int | None = None) -> Volume:
     """Read a scan as the project knows it: with its name, modality and, if its voxels are as many, its grid.
 
     ``lazy_above`` as of `open_project`.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_cpclnet.model.body_level import positions_mm, scan_line
+from napari_cpclnet.model.body_level import fit_scan_levels, positions_mm
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.preprocessing.body import body_box
 from napari_cpclnet.registration.affine import Body, Floats, Start, about, by_bodies
@@ -91,7 +91,7 @@ def seeing(volume: Volume, network: CPCLNet, readout: Readout) -> Generator[None
             found[first:] = [v if s else None for v, s in zip(found[first:], shown, strict=True)]
         return found
 
-    line = scan_line(volume, grid, estimate, tones=1)
+    line = fit_scan_levels(volume, grid, estimate, tones=1)
     yield
     if line is None:
         return None

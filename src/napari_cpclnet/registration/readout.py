@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_cpclnet.errors import WeightsError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 
 if TYPE_CHECKING:
     from napari_cpclnet.model import CPCLNet, Features
@@ -82,7 +82,7 @@ class Readout:
             If the file cannot be written.
         """
         tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
-        with whole_file(path, "the read-out") as temporary:
+        with atomic_write(path, "the read-out") as temporary:
             save_file(tensors, temporary, {"format": FORMAT, "encoder": self.encoder})
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from napari_cpclnet.segmentation.feature_cache import EncodedSlices
-from napari_cpclnet.segmentation.fixed_labels import Corrections, Painted
+from napari_cpclnet.segmentation.fixed_labels import Corrections, FixedLabels
 from napari_cpclnet.segmentation.postprocessing import postprocess
 from napari_cpclnet.segmentation.prediction import SliceResult
 from napari_cpclnet.segmentation.prior_decoding import (
@@ -17,7 +17,7 @@ from napari_cpclnet.segmentation.prior_trust import TriedPrior, trying_priors
 from napari_cpclnet.segmentation.segmenter import Segmenter
 from napari_cpclnet.segmentation.settings import PostprocessingSettings, SegmentationSettings
 from napari_cpclnet.segmentation.suggestion import SliceSuggestion, suggest
-from napari_cpclnet.segmentation.summary import ClassSummary, DoubtfulSlice, Summary
+from napari_cpclnet.segmentation.summary import ClassSummary, Summary, UncertainSlice
 from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
 __all__ = [
@@ -25,9 +25,8 @@ __all__ = [
     "Corrections",
     "DecodedPrior",
     "DecodingProgress",
-    "DoubtfulSlice",
     "EncodedSlices",
-    "Painted",
+    "FixedLabels",
     "PostprocessingSettings",
     "SegmentationSettings",
     "Segmenter",
@@ -37,6 +36,7 @@ __all__ = [
     "SupportSet",
     "SupportSlice",
     "TriedPrior",
+    "UncertainSlice",
     "decode_priors",
     "fused_labels",
     "painted_reference",

@@ -267,7 +267,7 @@ def stream_joined(
     run: Run, joining: Generator[float, None, list[JoinedClass]], start: int
 ) -> Iterator[SliceResult]:
     """Slices of a scan after its classes were joined; while that goes on, the slice to begin with, as it stands."""
-    run.look_again()
+    run.begin_second_pass()
     joined: list[JoinedClass] = []
     share = 0.0
     while True:
@@ -277,7 +277,7 @@ def stream_joined(
         except StopIteration as finished:
             joined = finished.value
             break
-    run.look_again()
+    run.begin_second_pass()
     run.means = tuple(one.means for one in joined)
     run.several = frozenset(int(run.values[one.place]) for one in joined if one.several)
     at_threshold = float(np.log(run.threshold / (1 - run.threshold)))

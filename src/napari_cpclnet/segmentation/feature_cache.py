@@ -1,4 +1,4 @@
-"""A scan in the eyes of the network: features of its slices, computed once, and the line of their levels."""
+"""Cache of the network's features of a scan's slices, computed once, and the line of their body levels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from napari_cpclnet.model.body_level import LevelLine, positions_mm, scan_line, too_short
+from napari_cpclnet.model.body_level import BodyLevelFit, fit_scan_levels, positions_mm, too_short
 from napari_cpclnet.segmentation.memory import moved
-from napari_cpclnet.segmentation.tta import TONES, misread, tones
+from napari_cpclnet.segmentation.tta import N_VARIANTS, intensity_variants, is_outlier
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.preprocessing import ModelGrid, Plane
     from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
-ROOM = 256 * 2**20
+CACHE_BYTES = 256 * 2**20
 """Bytes of features that are kept of one scan."""
 
 
@@ -62,7 +62,7 @@ class EncodedSlices:
         )
 
 
-class EncodedScan:
+class FeatureCache:
     """One scan, encoded slice by slice when it is asked for.
 
     Whoever segments a scan again, after another painted slice or for another organ, finds its slices encoded.
@@ -89,14 +89,14 @@ class EncodedScan:
         self._encode, self.batch_size = encode, batch_size
         self._kept: dict[int, Features | None] = {}
         self._tones: dict[int, int] = {}  # in which tone a slice is read best, of those that were compared
-        self._room = ROOM
+        self._room = CACHE_BYTES
 
     def move(self, device: torch.device) -> None:
         """Bring what is kept to a device."""
         self._kept = {index: moved(one, device) for index, one in self._kept.items()}
 
     @cached_property
-    def line(self) -> LevelLine | None:
+    def line(self) -> BodyLevelFit | None:
         """Levels of the slices as one line, where they lie on one."""
 
         def estimate(indices: Sequence[int], tone: int) -> list[float | None]:
@@ -106,7 +106,7 @@ class EncodedScan:
                 found |= zip(part, self._encode(images, None).level.tolist(), strict=True)
             return [found.get(index) for index in indices]
 
-        return scan_line(self.volume, self.grid, estimate, TONES)
+        return fit_scan_levels(self.volume, self.grid, estimate, N_VARIANTS)
 
     def _levels(self, indices: Sequence[int]) -> Tensor | None:
         """Levels that slices are encoded with; None where the network's own estimates must do."""
@@ -139,9 +139,9 @@ class EncodedScan:
 
     def _read_right(self, index: int, found: Features, level: Tensor) -> Features:
         """Features of a slice, of its best reading if the network misread it."""
-        if index in self._tones or not misread(float(found.level[0]), float(level)):
+        if index in self._tones or not is_outlier(float(found.level[0]), float(level)):
             return found
-        other = torch.cat(tones(self.grid.images(self.volume, [index]))[1:])
+        other = torch.cat(intensity_variants(self.grid.images(self.volume, [index]))[1:])
         others = self._encode(other, level.expand(len(other)))
         readings = type(found).cat([moved(found, others.level.device), others])
         best = int((readings.level - float(level)).abs().argmin())
@@ -174,14 +174,16 @@ class EncodedScan:
             images = self.grid.images(self.volume, part)
             shown = [place for place, image in enumerate(images) if image[1].any()]
             if shown:
-                toned = [tones(images[[place]])[self._tones.get(part[place], tone)] for place in shown]
+                toned = [
+                    intensity_variants(images[[place]])[self._tones.get(part[place], tone)] for place in shown
+                ]
                 yield [part[place] for place in shown], torch.cat(toned)
 
 
 def encoded_support(
     support: SupportSet,
     own: Sequence[SupportSlice],
-    scan_of: Callable[[Volume, Plane], EncodedScan],
+    scan_of: Callable[[Volume, Plane], FeatureCache],
     encode: Callable[[Tensor, Tensor | None], Features],
     device: torch.device,
 ) -> tuple[EncodedSlices, ...]:
@@ -195,7 +197,7 @@ def encoded_support(
     scan_of : callable
         A scan, encoded in a plane.
     encode : callable
-        As in :class:`EncodedScan`.
+        As in :class:`FeatureCache`.
     device : torch.device
     """
     asked = {id(s) for s in own}

@@ -55,7 +55,7 @@ class Corrections:
 
 
 @dataclass(frozen=True, eq=False)
-class Painted:
+class FixedLabels:
     """Labels that must not change.
 
     Parameters
@@ -70,7 +70,9 @@ class Painted:
     corrections: Corrections | None = None
 
     @classmethod
-    def from_slices(cls, slices: Sequence[SupportSlice], corrections: Corrections | None = None) -> Painted:
+    def from_slices(
+        cls, slices: Sequence[SupportSlice], corrections: Corrections | None = None
+    ) -> FixedLabels:
         """What was painted and corrected on one scan."""
         return cls(tuple((s.axis, s.index, s.labels2d) for s in slices), corrections)
 

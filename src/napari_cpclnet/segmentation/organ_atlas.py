@@ -17,7 +17,7 @@ LEVELS: NDArray[np.float64] = np.linspace(-0.5, 1.4, 20)
 """Levels of the table's columns: 0 is the iliac crest, 1 the dome of the liver."""
 
 
-def usual_places(name: str, levels: NDArray[np.floating]) -> NDArray[np.float64] | None:
+def presence_prior(name: str, levels: NDArray[np.floating]) -> NDArray[np.float64] | None:
     """How well slices usually show an organ.
 
     Parameters

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_cpclnet.preprocessing import ModelGrid
-from napari_cpclnet.segmentation.fixed_labels import Painted
+from napari_cpclnet.segmentation.fixed_labels import FixedLabels
 from napari_cpclnet.segmentation.random_walker import refine_slice
 from napari_cpclnet.segmentation.settings import PostprocessingSettings
 
@@ -26,7 +26,7 @@ def postprocess(
     volume: Volume,
     grid: ModelGrid,
     settings: PostprocessingSettings,
-    painted: Painted | None = None,
+    painted: FixedLabels | None = None,
     several: Collection[int] = (),
 ) -> NDArray[Any]:
     """Tidy a label map.
@@ -54,7 +54,7 @@ def postprocess(
     ndarray (z, y, x)
         The tidied labels, of the same type.
     """
-    painted = painted or Painted()
+    painted = painted or FixedLabels()
     out = labels.copy()
     painted.apply(out)
     spacing = volume.geometry.spacing
@@ -165,7 +165,7 @@ def _boxes(labels: NDArray[Any], margin_mm: float, spacing: Spacing) -> list[tup
     return found
 
 
-def _anchors(painted: Painted, shape: tuple[int, ...], box: tuple[slice, ...], mask: Mask) -> Mask | None:
+def _anchors(painted: FixedLabels, shape: tuple[int, ...], box: tuple[slice, ...], mask: Mask) -> Mask | None:
     return painted.mask(shape)[box] & mask if painted else None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.segmentation.fixed_labels import Painted
+from napari_cpclnet.segmentation.fixed_labels import FixedLabels
 from napari_cpclnet.segmentation.postprocessing import postprocess
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_cpclnet.imaging import Volume
     from napari_cpclnet.preprocessing import ModelGrid
-    from napari_cpclnet.segmentation.feature_cache import EncodedScan
+    from napari_cpclnet.segmentation.feature_cache import FeatureCache
     from napari_cpclnet.segmentation.settings import PostprocessingSettings
     from napari_cpclnet.segmentation.support import SupportSet
 
@@ -76,8 +76,8 @@ class Run:
         How often all slices are looked at.
     """
 
-    scan: EncodedScan
-    painted: Painted
+    scan: FeatureCache
+    painted: FixedLabels
     support: SupportSet
     threshold: float
     keep_probabilities: bool
@@ -110,7 +110,7 @@ class Run:
         shape, count = self.grid.shape, len(self.classes)
         self.labels = np.zeros(shape, np.min_scalar_type(highest))
         if self.painted.corrections is not None:
-            Painted((), self.painted.corrections).apply(self.labels)
+            FixedLabels((), self.painted.corrections).apply(self.labels)
         self.best = np.zeros(shape, np.uint8)
         if self.keep_probabilities:
             self.probabilities = np.zeros((count, *shape), np.uint8)
@@ -137,16 +137,16 @@ class Run:
         return self._look == self.looks and len(self.finished) == self.grid.n_slices
 
     @property
-    def first_look(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def first_pass(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Sums over all slices of `doubt` and of `expected`, (C,) each, before any second look.
 
         A second look is surer of itself, of what it should not have found as well.
         """
         return self._first_look or (self.doubt.sum(0), self.expected.sum(0))
 
-    def look_again(self) -> None:
+    def begin_second_pass(self) -> None:
         """Begin another look; what was found stays until it is looked at."""
-        self._first_look = self.first_look
+        self._first_look = self.first_pass
         self._look += 1
         self.finished.clear()
 
@@ -162,7 +162,7 @@ class Run:
             index, labels.copy(), probabilities, confidence, done, self.looks * grid.n_slices, self._look
         )
 
-    def tidied(self, settings: PostprocessingSettings) -> NDArray[Any]:
+    def postprocessed(self, settings: PostprocessingSettings) -> NDArray[Any]:
         """Labels (z, y, x) found so far, post-processed."""
         return postprocess(self.labels, self.volume, self.grid, settings, self.painted, self.several)
 
@@ -171,7 +171,7 @@ class Run:
         if not self.complete:
             return self.labels
         if self._final is None:
-            self._final = self.tidied(settings)
+            self._final = self.postprocessed(settings)
         return self._final
 
     @cached_property

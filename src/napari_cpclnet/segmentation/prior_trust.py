@@ -76,7 +76,7 @@ def trying_priors(
     """
     errors = {v: error_mm[v] if isinstance(error_mm, Mapping) else error_mm for v in masks}
     bent = {
-        value: _bent(mask, volume.geometry.spacing, errors[value], np.random.default_rng((seed, value)))
+        value: _deformed(mask, volume.geometry.spacing, errors[value], np.random.default_rng((seed, value)))
         for value, mask in masks.items()
     }
     reports = decode_priors(
@@ -99,7 +99,9 @@ def trying_priors(
             yield report
 
 
-def _bent(mask: Mask, spacing: tuple[float, float, float], error_mm: float, rng: np.random.Generator) -> Mask:
+def _deformed(
+    mask: Mask, spacing: tuple[float, float, float], error_mm: float, rng: np.random.Generator
+) -> Mask:
     """A mask under a smooth random deformation that moves its outline by so many mm on average."""
     out = np.zeros_like(mask)
     if not mask.any():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from napari_cpclnet.model import Features
-    from napari_cpclnet.segmentation.feature_cache import EncodedScan
+    from napari_cpclnet.segmentation.feature_cache import FeatureCache
     from napari_cpclnet.segmentation.prediction import Run
     from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
@@ -85,7 +85,7 @@ def network_logits(run: Run, place: int) -> NDArray[np.float32]:
 
 def found_again(
     support: SupportSet,
-    scan_of: Callable[[SupportSlice], EncodedScan],
+    scan_of: Callable[[SupportSlice], FeatureCache],
     foreground: Foreground,
     threshold: float,
 ) -> Recognised:
@@ -121,7 +121,7 @@ def found_again(
 
 
 def beyond_paint(
-    support: SupportSet, value: int, scan_of: Callable[[SupportSlice], EncodedScan]
+    support: SupportSet, value: int, scan_of: Callable[[SupportSlice], FeatureCache]
 ) -> Iterator[tuple[SupportSlice, list[int]]]:
     """Outermost painted slices of a class, each with slices once to twice as far beyond as painted slices are apart.
 

@@ -21,17 +21,17 @@ from napari_cpclnet.model.prior_weights import load_prior_decoder
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.segmentation.alignment import Alignment, JoinedClass, can_align, stream_joined
 from napari_cpclnet.segmentation.feature_cache import (
-    EncodedScan,
     EncodedSlices,
+    FeatureCache,
     encoded_support,
     parameters_hash,
 )
-from napari_cpclnet.segmentation.fixed_labels import Corrections, Painted
+from napari_cpclnet.segmentation.fixed_labels import Corrections, FixedLabels
 from napari_cpclnet.segmentation.memory import MemoryGuard, moved, slices_at_once
 from napari_cpclnet.segmentation.own_scan import Recognise, stream_own_scan
 from napari_cpclnet.segmentation.prediction import Run, SliceResult, chunks, outwards, uncertainty
 from napari_cpclnet.segmentation.recognition import found_again, network_logits, slice_probabilities
-from napari_cpclnet.segmentation.self_support import own_supports
+from napari_cpclnet.segmentation.self_support import pseudo_supports
 from napari_cpclnet.segmentation.settings import SegmentationSettings
 from napari_cpclnet.segmentation.summary import Summary, summarise_run
 from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
@@ -71,7 +71,7 @@ class Segmenter:
         self._descriptors: Descriptors | None = None
         self._attitude: Attitude | None = None
         self._remembered: OrderedDict[tuple[str, str, bool], Descriptors] = OrderedDict()
-        self._scans: OrderedDict[Any, EncodedScan] = OrderedDict()
+        self._scans: OrderedDict[Any, FeatureCache] = OrderedDict()
         self._run: Run | None = None
         self._alignment: Alignment | None = None
         self._memory = MemoryGuard(self.device, self._to_cpu)
@@ -184,7 +184,7 @@ class Segmenter:
         aligns = align and self.settings.align and not own and can_align(self._support, volume)
         self._run = run = Run(
             scan,
-            Painted.from_slices(own, locked),
+            FixedLabels.from_slices(own, locked),
             self._support,
             self.settings.threshold,
             keep_probabilities,
@@ -279,9 +279,9 @@ class Segmenter:
         painted = descriptors
         yield from self._look(run, descriptors, start)
         if self.settings.second_look:
-            for place, own in own_supports(run, run.tidied(self.settings.postprocessing)):
+            for place, own in pseudo_supports(run, run.postprocessed(self.settings.postprocessing)):
                 descriptors = descriptors.replaced(place, self._describe(own, own.slices))
-            run.look_again()
+            run.begin_second_pass()
             yield from self._look(run, descriptors, start)
         if run.network_maps is not None:
             yield from stream_joined(run, self._join(run, painted), start)
@@ -339,14 +339,14 @@ class Segmenter:
             return self._support.plane_of(volume)
         return named_plane(volume.geometry, self.settings.plane)
 
-    def scan(self, volume: Volume, plane: Plane | None = None) -> EncodedScan:
+    def scan(self, volume: Volume, plane: Plane | None = None) -> FeatureCache:
         """A scan in the eyes of this network, in its plane or another; encoded when asked for slices."""
         like = self._attitude if self.settings.plane == "auto" else None
         view = view_of(volume.geometry, plane or self.plane_of(volume), like)
         key = (fingerprint(volume), view, parameters_hash(self.model))
         if key not in self._scans:
             grid = ModelGrid.for_volume(volume, view, self.preprocessing)
-            self._scans[key] = EncodedScan(volume, grid, self._encode)
+            self._scans[key] = FeatureCache(volume, grid, self._encode)
             while len(self._scans) > _REMEMBERED_SCANS:
                 self._scans.popitem(last=False)
         self._scans.move_to_end(key)

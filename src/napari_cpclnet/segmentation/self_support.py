@@ -1,9 +1,9 @@
-"""A second look at a scan, with its own clearest slices as the support.
+"""Self-support: a second pass over a scan, with its own most confident slices as the support.
 
-A scan resembles itself more than any scan of another patient, let alone of another modality. After a first look at all
-slices with what was painted elsewhere, the slices on which a class came out clearest describe this class anew, and all
-slices are looked at again. A class that was not found, or seems to be absent, keeps its painted support, and a scan of
-which slices were painted needs no second look: it has better ones of its own.
+A scan resembles itself more than any scan of another patient, let alone of another modality. After a first pass
+over all slices with what was painted elsewhere, the slices on which a class came out clearest describe it anew, and all
+slices are labelled again. A class that was not found, or seems to be absent, keeps its painted support, and a scan of
+which slices were painted needs no second pass: it has better ones of its own.
 
 (As in self-support matching, Fan et al., "Self-support few-shot semantic segmentation", ECCV 2022, over the slices of a
 scan in place of the pixels of a picture.)
@@ -24,20 +24,20 @@ from napari_cpclnet.segmentation.support import SupportSet
 if TYPE_CHECKING:
     from napari_cpclnet.segmentation.prediction import Run
 
-CLEAREST = 3
+N_PSEUDO_SUPPORTS = 3
 """Slices that describe a class anew."""
 
-LARGE = 0.5
+MIN_AREA_SHARE = 0.5
 """Share of a class's median area that it must have on such a slice."""
 
-ALIKE = 1.35
+BRIGHTNESS_RATIO = 1.35
 """Ratio of brightness up to which slices show the same: an organ has one brightness in a scan, but for the coil."""
 
 _APART = 1 / 40
 """Share of the scan's slices that lie between two of them: neighbours show the same."""
 
 
-def own_supports(run: Run, labels: NDArray[Any]) -> Iterator[tuple[int, SupportSet]]:
+def pseudo_supports(run: Run, labels: NDArray[Any]) -> Iterator[tuple[int, SupportSet]]:
     """What a scan says of its classes by itself.
 
     Parameters
@@ -64,13 +64,13 @@ def own_supports(run: Run, labels: NDArray[Any]) -> Iterator[tuple[int, SupportS
         if seems_absent(run, place, int(area.sum())):
             continue
         own = SupportSet({value: name})
-        for index in clearest_slices(area, run.doubt[:, place], brightness):
+        for index in most_confident_slices(area, run.doubt[:, place], brightness):
             labels2d = grid.take(labels, index)
             own.add_slice(run.volume, index, np.where(labels2d == value, value, 0), plane=grid.plane)
         yield place, own
 
 
-def clearest_slices(
+def most_confident_slices(
     area: NDArray[np.integer], doubt: NDArray[np.floating], brightness: NDArray[np.floating]
 ) -> list[int]:
     """The slices on which a class is large, as bright as it mostly is, and least in doubt, in their order.
@@ -87,14 +87,14 @@ def clearest_slices(
     share = np.where(area > 0, doubt / np.maximum(area, 1), np.inf)
     sure = np.where(area > 0, np.clip(1 - share, 0.05, 1), 0) ** 2
     tone = np.log(np.maximum(brightness, 0.02))
-    alike = np.abs(tone[:, None] - tone) <= np.log(ALIKE)
+    alike = np.abs(tone[:, None] - tone) <= np.log(BRIGHTNESS_RATIO)
     usual = alike[(alike @ sure * (area > 0)).argmax()] & (area > 0)
     if not usual.any():
         return []
-    share[~usual | (area < LARGE * np.median(area[usual]))] = np.inf
+    share[~usual | (area < MIN_AREA_SHARE * np.median(area[usual]))] = np.inf
     apart = max(1, int(len(area) * _APART))
     chosen: list[int] = []
-    while len(chosen) < CLEAREST and np.isfinite(share.min()):
+    while len(chosen) < N_PSEUDO_SUPPORTS and np.isfinite(share.min()):
         best = int(share.argmin())
         chosen.append(best)
         share[max(0, best - apart) : best + apart + 1] = np.inf

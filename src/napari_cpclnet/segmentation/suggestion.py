@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.segmentation.organ_atlas import usual_places
+from napari_cpclnet.segmentation.organ_atlas import presence_prior
 from napari_cpclnet.segmentation.suggestion_evidence import Evidence, gather
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _usually_shown(e: Evidence) -> Array:
     """How well each slice probably shows each class, from its name and the level, else from what it looks like."""
     out = np.zeros((len(e.visible), len(e.names)))
     for c, name in enumerate(e.names):
-        places = usual_places(name, e.levels)
+        places = presence_prior(name, e.levels)
         out[:, c] = FAINT if places is None else places
     return np.asarray(out * e.visible[:, None])
 

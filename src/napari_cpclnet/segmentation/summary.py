@@ -57,7 +57,7 @@ class ClassSummary:
 
 
 @dataclass(frozen=True)
-class DoubtfulSlice:
+class UncertainSlice:
     """One class on one slice that a person should look at.
 
     Parameters
@@ -80,7 +80,7 @@ class Summary:
     """A result at a glance: its classes, and its doubtful slices, the worst first."""
 
     classes: tuple[ClassSummary, ...]
-    doubtful: tuple[DoubtfulSlice, ...]
+    doubtful: tuple[UncertainSlice, ...]
 
 
 def summarise_run(run: Run, labels: NDArray[Any]) -> Summary:
@@ -103,14 +103,14 @@ def summarise_run(run: Run, labels: NDArray[Any]) -> Summary:
     return Summary(tuple(classes), doubtful_slices(run))
 
 
-def doubtful_slices(run: Run) -> tuple[DoubtfulSlice, ...]:
+def doubtful_slices(run: Run) -> tuple[UncertainSlice, ...]:
     """Slices on which much of a class is probably wrong, most pixels first; painted slices never."""
     largest = run.expected.max(0, keepdims=True)
     share = run.doubt / np.maximum(run.expected, 1)
     matters = (share >= DOUBT) & (run.doubt >= SMALL * largest) & (run.doubt > 0)
     order = np.argsort(-np.where(matters, run.doubt / np.maximum(largest, 1), 0), axis=None, kind="stable")
     places = [np.unravel_index(i, share.shape) for i in order[: np.count_nonzero(matters)]]
-    return tuple(DoubtfulSlice(int(i), int(run.values[c]), min(float(share[i, c]), 1.0)) for i, c in places)
+    return tuple(UncertainSlice(int(i), int(run.values[c]), min(float(share[i, c]), 1.0)) for i, c in places)
 
 
 def seems_absent(run: Run, c: int, count: int) -> bool:
@@ -122,5 +122,5 @@ def seems_absent(run: Run, c: int, count: int) -> bool:
         return False
     if run.means and run.means[c] != "network":  # its first look says nothing of what was carried over
         return count == 0 or bool(run.doubt[:, c].sum() > ABSENT * run.expected[:, c].sum())
-    doubt, expected = run.first_look
+    doubt, expected = run.first_pass
     return count == 0 or bool(doubt[c] > ABSENT * expected[c])

@@ -1,4 +1,4 @@
-"""Slices that the network misreads, in other tones.
+"""Test-time augmentation of single slices: those that the network misreads, in other intensities.
 
 The network estimates the level of a slice from the same features as it segments it with. Where a slice's own level lies
 far off the line of its scan, the network has taken it for another part of the body (bright fluid in the stomach for a
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-MISREAD = 0.2
+MIN_OUTLIER = 0.2
 """Distance of a slice's own level from its scan's line, in levels, from which it is read again: the distance from which
-a line takes an estimate for wrong (`levels.py`)."""
+a line takes an estimate for wrong (`body_level.py`)."""
 
 TRUNK = (-0.5, 1.25)
 """Levels between which the network knows the body: outside, its own levels say nothing."""
@@ -21,16 +21,16 @@ _GAMMAS = (0.4, 0.6, 1.6, 2.2)
 _WHITE_POINTS = (0.6, 0.35)
 
 
-TONES = 2 + len(_GAMMAS) + len(_WHITE_POINTS)
+N_VARIANTS = 2 + len(_GAMMAS) + len(_WHITE_POINTS)
 """Number of tones."""
 
 
-def misread(own: float, line: float) -> bool:
+def is_outlier(own: float, line: float) -> bool:
     """Whether the network took a slice at level `line` for quite another one, at level `own`."""
-    return TRUNK[0] <= line <= TRUNK[1] and abs(own - line) > MISREAD
+    return TRUNK[0] <= line <= TRUNK[1] and abs(own - line) > MIN_OUTLIER
 
 
-def tones(images: Tensor) -> list[Tensor]:
+def intensity_variants(images: Tensor) -> list[Tensor]:
     """A slice in all tones, first as it is.
 
     Parameters

@@ -113,7 +113,7 @@ def _episode_loss(
     other = similar_style(style, rng) if rng.random() < settings.same_scanner else random_style(rng)
     sides = []
     for indices, look in ((supports, style), (queries, other)):
-        images, masks = _bent(group.images[indices], group.masks[:, indices], rng, generator)
+        images, masks = _deformed(group.images[indices], group.masks[:, indices], rng, generator)
         sides.append((restyle(images[None], [look], generator)[0], masks, group.levels[indices]))
     (shown, painted, low), (asked, truth, high) = sides
     levels = torch.cat([low, high])
@@ -127,7 +127,7 @@ def _episode_loss(
     return segmentation_loss(answer.logits, truth.transpose(0, 1), known)
 
 
-def _bent(
+def _deformed(
     images: Tensor, masks: Tensor, rng: np.random.Generator, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Slices (K, 3, H, W) and masks (classes, K, H, W) after one random deformation, as squares."""

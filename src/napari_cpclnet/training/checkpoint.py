@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from napari_cpclnet.errors import WeightsError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.model.weights import check_values
 
@@ -48,7 +48,7 @@ def save_checkpoint(
         "torch": base64.b64encode(bytes(generator.get_state().tolist())).decode(),
         "facts": json.dumps(facts),
     }
-    with whole_file(path, "the checkpoint") as temporary:
+    with atomic_write(path, "the checkpoint") as temporary:
         save_file(tensors, temporary, text)
 
 

@@ -13,13 +13,13 @@ import torch
 from napari_cpclnet.episodes.labelled_episodes import LabelledEpisodes
 from napari_cpclnet.episodes.prepared_labels import LabelledFile
 from napari_cpclnet.errors import ImageError, SettingsError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import read_text
 from napari_cpclnet.files.csv_cells import cell
 from napari_cpclnet.imaging.cases import Case
 from napari_cpclnet.imaging.labelled import held_out_fold
 from napari_cpclnet.training.settings import TrainingSettings
-from napari_cpclnet.training.sources import LOWER_PART, Source, judged_by
+from napari_cpclnet.training.sources import LOWER_PART, Source, validation_settings
 
 FOLDS = "folds.csv"
 _USUAL_FOLDS = 10
@@ -95,7 +95,7 @@ def note_split(parts: Split, out: Path, going_on: bool) -> None:
                 f"{path}: the labelled scans are not those that the run began with; bring them back or begin a new run."
             )
         return
-    with whole_file(path, "the table of folds") as temporary:
+    with atomic_write(path, "the table of folds") as temporary:
         temporary.write_text(stream.getvalue(), encoding="utf-8")
 
 
@@ -115,7 +115,7 @@ def labelled_source(
     """
     low, high = ((0.0, LOWER_PART), (LOWER_PART, 1.0)) if parts.of_one_patient else ((0.0, 1.0), (0.0, 1.0))
     learned = LabelledEpisodes(train, settings.episodes, device, low)
-    judged = LabelledEpisodes(held_out, judged_by(settings.episodes), device, high, as_scanned=1.0)
+    judged = LabelledEpisodes(held_out, validation_settings(settings.episodes), device, high, as_scanned=1.0)
     for episodes, what in ((learned, "to learn from"), (judged, "held out for validation")):
         if not episodes.classes:
             raise ImageError(

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from napari_cpclnet.episodes.episode import EpisodeBatch
 from napari_cpclnet.model import CPCLNet, Descriptors, Features
-from napari_cpclnet.model.crpd import shrink_masks
-from napari_cpclnet.model.losses import consistency_loss, segmentation_loss, spread_loss
+from napari_cpclnet.model.crpd import mask_fractions
+from napari_cpclnet.model.losses import consistency_loss, intra_inter_loss, segmentation_loss
 from napari_cpclnet.phantoms.structures import STRUCTURES
 from napari_cpclnet.training.settings import LossWeights
 
@@ -119,11 +119,13 @@ class Objective(nn.Module):
             described.append(own)
             truth = batch.query_masks[i].transpose(0, 1)
             mirrored = self.model.describe([asked], [truth]).prototypes
-            consistency = consistency + consistency_loss(asked.grid, own.prototypes, shrink_masks(truth)) / e
-            there = shrink_masks(batch.support_masks[i])
+            consistency = (
+                consistency + consistency_loss(asked.grid, own.prototypes, mask_fractions(truth)) / e
+            )
+            there = mask_fractions(batch.support_masks[i])
             consistency = consistency + consistency_loss(shots.grid, mirrored, there) / e
             if self.weights.intra or self.weights.inter:
-                one, other = spread_loss(own.prototypes)
+                one, other = intra_inter_loss(own.prototypes)
                 intra, inter = intra + one / e, inter + other / e
         answer = self.model.segment(query, Descriptors.stack([d for d in described for _ in range(q)]))
         target = batch.query_masks.flatten(0, 1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.training.validation import Example
 
 COLOURS = np.array([(230, 97, 1), (94, 60, 153), (27, 158, 119), (231, 41, 138), (102, 166, 30)], np.float32)
@@ -43,7 +43,7 @@ def write_picture(example: Example, title: str, path: Path) -> None:
         draw.text((4, top + 3), words, fill=(242, 242, 240))
         for column, tile in enumerate(tiles):
             sheet.paste(tile, (column * (_TILE + _GAP), top + _HEAD))
-    with whole_file(path, "the picture") as temporary:
+    with atomic_write(path, "the picture") as temporary:
         sheet.save(temporary)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from napari_cpclnet.episodes.phantom_dataset import making_stack, read_stack
+from napari_cpclnet.episodes.phantom_dataset import generating_dataset, read_stack
 from napari_cpclnet.episodes.prepared_labels import LabelledFile, open_labelled, prepare_labelled
 from napari_cpclnet.episodes.prepared_scans import ScanFile, open_scan, prepare_scans
 from napari_cpclnet.errors import ImageError, SettingsError
@@ -69,7 +69,7 @@ def prepare_sources(
     if settings.sources.phantoms > 0:
         count = settings.phantoms
         path = out / f"phantoms-{settings.seed}-{count}.safetensors"
-        for done in making_stack(count, settings.seed, path):
+        for done in generating_dataset(count, settings.seed, path):
             yield PreparationReport("Making phantoms", done, count)
         sources.append(phantom_source(read_stack(count, path), settings, device))
     if settings.sources.shapes > 0:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from napari_cpclnet.episodes.prior_bodies import making_bodies, random_shapes
 from napari_cpclnet.episodes.prior_classes import KINDS, Body
 from napari_cpclnet.episodes.prior_episodes import ERRORS, PriorEpisode, PriorEpisodes
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.model.prior_decoder import PriorDecoder
 from napari_cpclnet.model.prior_inputs import (
     decoder_facts,
@@ -286,5 +286,5 @@ def _begin_from(trainer: PriorTrainer, start: Path) -> None:
 
 def _append(path: Path, row: dict[str, Any]) -> None:
     old = path.read_text() if path.is_file() else ""
-    with whole_file(path, "the validation") as temporary:
+    with atomic_write(path, "the validation") as temporary:
         temporary.write_text(old + json.dumps(row) + "\n")

@@ -42,7 +42,7 @@ from napari_cpclnet.training.preparation import (
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.training.settings_file import read_settings, validated, write_settings
 from napari_cpclnet.training.trainer import StepReport, Trainer
-from napari_cpclnet.training.training_log import Journal, Pace
+from napari_cpclnet.training.training_log import TimeRemaining, TrainingLog
 
 CHECKPOINT = "checkpoint.safetensors"
 SETTINGS = "settings.yaml"
@@ -211,8 +211,8 @@ class _Run:
         self.best = float(facts.get("best", -1.0))
         s = trainer.settings
         self.fold = f"{s.fold}/{s.folds}" if s.folds is not None else ""
-        self.journal = Journal(out / LOG, facts, trainer.step, self.fold)
-        self.pace = Pace(trainer.anatomy_steps, trainer.settings.steps)
+        self.journal = TrainingLog(out / LOG, facts, trainer.step, self.fold)
+        self.pace = TimeRemaining(trainer.anatomy_steps, trainer.settings.steps)
 
     def reports(self) -> Iterator[TrainingReport]:
         steps = self.trainer.run()

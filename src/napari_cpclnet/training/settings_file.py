@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import BoundsError, read_text, shown
 from napari_cpclnet.files.yaml_text import NotYamlError, load_yaml
 from napari_cpclnet.training.settings import TrainingSettings
@@ -72,7 +72,7 @@ def write_settings(settings: TrainingSettings, path: Path) -> None:
     OutputError
         If the file cannot be written.
     """
-    with whole_file(path, "the settings") as temporary:
+    with atomic_write(path, "the settings") as temporary:
         temporary.write_text("\n".join(_lines(settings)) + "\n", encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_cpclnet.episodes.episode import EpisodeSource
-from napari_cpclnet.episodes.phantom_dataset import PhantomStack
+from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
 from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings, PhantomEpisodes
 from napari_cpclnet.episodes.prepared_scans import ScanFile
 from napari_cpclnet.episodes.scan_episodes import ScanEpisodes
@@ -48,12 +48,12 @@ class Source:
     origin: str = ""
 
 
-def judged_by(settings: EpisodeSettings) -> EpisodeSettings:
+def validation_settings(settings: EpisodeSettings) -> EpisodeSettings:
     """Settings of held-out episodes: five support slices, and another patient's queries."""
     return settings.model_copy(update={"shots": (5,), "shot_weights": (1.0,), "same_patient": 0.0})
 
 
-def phantom_source(stack: PhantomStack, settings: TrainingSettings, device: torch.device) -> Source:
+def phantom_source(stack: PhantomDataset, settings: TrainingSettings, device: torch.device) -> Source:
     """The phantoms of `stack`; the last ``held_out`` of them are never trained on."""
     cut = len(stack.labels) - settings.held_out
     labels, levels, parts = (array.to(device) for array in (stack.labels, stack.levels, stack.parts))
@@ -61,7 +61,7 @@ def phantom_source(stack: PhantomStack, settings: TrainingSettings, device: torc
     return Source(
         "phantoms",
         PhantomEpisodes(labels[:cut], levels[:cut], parts[:cut], spacing, episodes),
-        PhantomEpisodes(labels[cut:], levels[cut:], parts[cut:], spacing, judged_by(episodes)),
+        PhantomEpisodes(labels[cut:], levels[cut:], parts[cut:], spacing, validation_settings(episodes)),
         settings.sources.phantoms,
         anatomy=True,
         origin="procedural phantoms of this package (BSD-3-Clause)",
@@ -73,7 +73,7 @@ def shape_source(settings: TrainingSettings, device: torch.device) -> Source:
     return Source(
         "shapes",
         ShapeEpisodes(settings.episodes, device),
-        ShapeEpisodes(judged_by(settings.episodes), device),
+        ShapeEpisodes(validation_settings(settings.episodes), device),
         settings.sources.shapes,
         origin="random smooth shapes of this package (BSD-3-Clause)",
     )
@@ -87,7 +87,7 @@ def scan_source(scans: Sequence[ScanFile], settings: TrainingSettings, device: t
     ImageError
         If there is too little to hold anything back.
     """
-    episodes, judged = settings.episodes, judged_by(settings.episodes)
+    episodes, judged = settings.episodes, validation_settings(settings.episodes)
     if len(scans) > 1:
         order = np.random.default_rng(settings.seed).permutation(len(scans))
         cut = max(1, round(_HELD_OUT * len(scans)))

@@ -129,7 +129,7 @@ class Trainer:
 
     def _steps(self) -> Iterator[StepReport]:
         while self.step < self.settings.steps and self._go_on(True):
-            self._part_ways()
+            self._reseed_rank()
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate(self.step)
             self.objective.train()
@@ -163,7 +163,7 @@ class Trainer:
         torch.distributed.broadcast(flag, 0)
         return bool(flag.item())
 
-    def _part_ways(self) -> None:
+    def _reseed_rank(self) -> None:
         """Give every process but the first its own randomness, which no checkpoint needs to hold."""
         rank = self._fabric.global_rank
         if rank:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import read_text, shown
 from napari_cpclnet.training.trainer import StepReport
 
@@ -52,7 +52,7 @@ class Means:
         return self._sums
 
 
-class Journal:
+class TrainingLog:
     """The log ``training_log.csv``: a row for every 50 steps and for every validation.
 
     Parameters
@@ -111,7 +111,7 @@ class Journal:
 
     def _write(self) -> None:
         with (
-            whole_file(self.path, "the log") as temporary,
+            atomic_write(self.path, "the log") as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.DictWriter(file, COLUMNS, restval="", extrasaction="ignore")
@@ -138,7 +138,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-class Pace:
+class TimeRemaining:
     """Guess of the time that is left; a step of the whole network takes three of the encoder alone."""
 
     _WHOLE = 3.0

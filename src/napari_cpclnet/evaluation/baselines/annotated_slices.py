@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.imaging import Volume
 from napari_cpclnet.preprocessing import Plane
-from napari_cpclnet.segmentation import Painted, SupportSet, SupportSlice
+from napari_cpclnet.segmentation import FixedLabels, SupportSet, SupportSlice
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class PaintedScan:
             near = [v for v in classes if away[nearest] <= reach[v][nearest]]
             painted = self.slices[nearest].labels2d
             labels[(slice(None),) * axis + (index,)] = np.where(np.isin(painted, near), painted, 0)
-        Painted.from_slices(self.slices).apply(labels)
+        FixedLabels.from_slices(self.slices).apply(labels)
         return labels
 
 
@@ -86,5 +86,5 @@ def painted_scans(support: SupportSet) -> tuple[PaintedScan, ...]:
 
 def keep_painted(labels: NDArray[Any], support: SupportSet, query: Volume) -> NDArray[Any]:
     """`labels` of the query, in place, with the slices that were painted on this very scan as they were painted."""
-    Painted.from_slices(support.painted_on(query)).apply(labels)
+    FixedLabels.from_slices(support.painted_on(query)).apply(labels)
     return labels

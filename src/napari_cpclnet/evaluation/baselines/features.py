@@ -15,7 +15,7 @@ from napari_cpclnet.evaluation.baselines.annotated_slices import keep_painted, p
 from napari_cpclnet.imaging import Volume
 from napari_cpclnet.preprocessing import ModelGrid
 from napari_cpclnet.segmentation import (
-    Painted,
+    FixedLabels,
     PostprocessingSettings,
     Segmenter,
     SupportSet,
@@ -68,9 +68,11 @@ class _FeaturePredictor(ABC):
             fine = F.interpolate(picture, size=grid.size, mode="bilinear", align_corners=False)
             native = grid.to_native(fine)[0].cpu().numpy()
             grid.put(labels, index, np.where(native.max(0) >= THRESHOLD, values[native.argmax(0)], 0))
-        painted = Painted.from_slices(support.painted_on(query))
-        tidied = postprocess(labels, query, grid, PostprocessingSettings(largest_component=True), painted)
-        return keep_painted(tidied, support, query)
+        painted = FixedLabels.from_slices(support.painted_on(query))
+        postprocessed = postprocess(
+            labels, query, grid, PostprocessingSettings(largest_component=True), painted
+        )
+        return keep_painted(postprocessed, support, query)
 
     def _encode(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Unit features (n, C) of the cells of one slice (1, 3, H, W), and the size of their grid."""

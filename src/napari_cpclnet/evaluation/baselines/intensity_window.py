@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_cpclnet.evaluation.baselines.annotated_slices import keep_painted, painted_scans
 from napari_cpclnet.imaging import Volume
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings, intensity_range, normalise
-from napari_cpclnet.segmentation import Painted, PostprocessingSettings, SupportSet, postprocess
+from napari_cpclnet.segmentation import FixedLabels, PostprocessingSettings, SupportSet, postprocess
 
 DEVIATIONS = 2.0
 """Half width of the window, in standard deviations of the painted intensities."""
@@ -48,9 +48,11 @@ class IntensityPredictor:
                 labels[index][closer] = value
                 nearest[closer] = away[closer]
         grid = ModelGrid.for_volume(query, painted_scans(support)[0].plane, self.preprocessing)
-        painted = Painted.from_slices(support.painted_on(query))
-        tidied = postprocess(labels, query, grid, PostprocessingSettings(largest_component=True), painted)
-        return keep_painted(tidied, support, query)
+        painted = FixedLabels.from_slices(support.painted_on(query))
+        postprocessed = postprocess(
+            labels, query, grid, PostprocessingSettings(largest_component=True), painted
+        )
+        return keep_painted(postprocessed, support, query)
 
     def _windows(self, support: SupportSet) -> dict[int, tuple[float, float]]:
         """Mean and standard deviation inside the painted masks of each class that was painted."""

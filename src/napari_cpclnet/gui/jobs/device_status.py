@@ -26,7 +26,7 @@ class Note:
     text: str
 
 
-class Machine:
+class DeviceStatus:
     """Tells what is new about device and memory since it was asked last; advice on the device comes first."""
 
     def __init__(self, segmenter: Any, options: Options) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_cpclnet.errors import CpclnetError, SettingsError
 from napari_cpclnet.gui.jobs.device_status import Ready, describe
-from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage, sentence
+from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage, user_message
 from napari_cpclnet.gui.settings.options import Options
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def run_evaluation(
     except Stopped:
         yield Cancelled()
     except Exception as error:  # noqa: BLE001 - the panel must hear of everything
-        yield ScanFailed(None, sentence(error))
+        yield ScanFailed(None, user_message(error))
 
 
 def _run(job: EvaluationJob, make_segmenter: SegmenterFactory) -> Iterator[EvaluationReport]:

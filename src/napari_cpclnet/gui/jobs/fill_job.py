@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from napari_cpclnet.gui.jobs.segment_job import sentence
+from napari_cpclnet.gui.jobs.segment_job import user_message
 from napari_cpclnet.gui.layers.scan_layers import LayerScan, labels_array
 from napari_cpclnet.gui.layers.support_slices import SupportEntry
 
@@ -171,7 +171,7 @@ def run_fill(order: FillOrder, keeper: VolumeKeeper) -> Generator[FillReport, No
             shown = tuple(index for index, one_slice in enumerate(slices) if one_slice.any())
             yield Filled(order, found, shown, number == len(settings))
     except Exception as error:  # noqa: BLE001 - the panel must hear of everything
-        yield FillFailed(sentence(error))
+        yield FillFailed(user_message(error))
 
 
 class AcceptedSlices:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.jobs.device_status import Machine, Note, Ready
-from napari_cpclnet.gui.layers.label_snapshot import KeptLabels
+from napari_cpclnet.gui.jobs.device_status import DeviceStatus, Note, Ready
+from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot
 from napari_cpclnet.gui.layers.overlays import Picture
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class ScanDone:
 
     query: int
     labels: np.ndarray
-    written: KeptLabels
+    written: LabelSnapshot
     summary: Summary
     seconds: float
     voxel_ml: float | None = None
@@ -185,7 +185,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
     try:
         yield Stage("Loading the network…")
         segmenter = make_segmenter(job.options)
-        machine = Machine(segmenter, job.options)
+        machine = DeviceStatus(segmenter, job.options)
         yield from machine.news()
         if job.cancelled.is_set():
             yield Cancelled()
@@ -202,7 +202,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
         segmenter.set_support(painted)
         yield from machine.news()
     except Exception as error:  # noqa: BLE001 - the panel must hear of everything
-        yield ScanFailed(None, sentence(error))
+        yield ScanFailed(None, user_message(error))
         return
     for number, query in enumerate(job.queries):
         if number in job.skipped:
@@ -217,7 +217,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
             axis = query.axis if query.layer is not None else _axis(job, painted, volume)
             yield from machine.beside(_label(job, number, volume, segmenter, axis))
         except Exception as error:  # noqa: BLE001
-            yield ScanFailed(number, sentence(error))
+            yield ScanFailed(number, user_message(error))
     if job.cancelled.is_set():
         yield Cancelled()
 
@@ -259,11 +259,11 @@ def _label(
     try:
         saved = _save(job, query, final)
     except (CpclnetError, OSError) as error:  # the labels are there all the same
-        failed = sentence(error)
+        failed = user_message(error)
     yield ScanDone(
         number,
         whole,
-        KeptLabels.of(whole),
+        LabelSnapshot.of(whole),
         segmenter.summary(),
         time.perf_counter() - started,
         volume.geometry.voxel_ml if volume.calibrated else None,
@@ -323,7 +323,7 @@ def checksum(labels: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(labels))
 
 
-def sentence(error: Exception) -> str:
+def user_message(error: Exception) -> str:
     """What to tell the user of an error."""
     if isinstance(error, CpclnetError):
         return str(error)

@@ -15,8 +15,8 @@ from napari_cpclnet.gui.jobs.segment_job import (
     ScanFailed,
     Stage,
     SupportPart,
-    sentence,
     support_set,
+    user_message,
 )
 from napari_cpclnet.gui.layers.scan_layers import LayerScan
 
@@ -45,7 +45,7 @@ class SuggestionJob:
 
 
 @dataclass(frozen=True)
-class Looked:
+class SliceExamined:
     """Slices of the scan that were looked through, and slices in all."""
 
     done: int
@@ -60,7 +60,7 @@ class Suggested:
     reason: str
 
 
-SuggestionReport = Stage | Ready | Looked | Suggested | ScanFailed | Cancelled
+SuggestionReport = Stage | Ready | SliceExamined | Suggested | ScanFailed | Cancelled
 
 
 def run_suggestion(
@@ -87,14 +87,14 @@ def run_suggestion(
                         if job.cancelled.is_set():
                             yield Cancelled()
                             return
-                        yield Looked(result.done, result.total)
+                        yield SliceExamined(result.done, result.total)
         if job.cancelled.is_set():
             yield Cancelled()
             return
         yield Stage("Choosing a slice…")
         yield suggested(segmenter, volume, job.wanted)
     except Exception as error:  # noqa: BLE001 - the panel must hear of everything
-        yield ScanFailed(None, sentence(error))
+        yield ScanFailed(None, user_message(error))
 
 
 def suggested(segmenter: Any, volume: Any, wanted: dict[int, str]) -> Suggested:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cpclnet.errors import OutputError, SettingsError
 from napari_cpclnet.gui.jobs.device_status import Ready, device_words
-from napari_cpclnet.gui.jobs.segment_job import ScanFailed, Stage, sentence
+from napari_cpclnet.gui.jobs.segment_job import ScanFailed, Stage, user_message
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.layers.scan_layers import LayerScan
@@ -174,7 +174,7 @@ def run_training(job: TrainingJob, train: TrainFunction) -> Generator[TrainingRe
             try:
                 report = next(reports, None)
             except Exception as error:  # noqa: BLE001 - the panel must hear of everything
-                report, reports = ScanFailed(None, sentence(error)), _run_nothing()
+                report, reports = ScanFailed(None, user_message(error)), _run_nothing()
             if report is None:
                 return
             yield report
@@ -228,13 +228,13 @@ class _View:
 
     def __init__(self, job: TrainingJob, settings: TrainingSettings, going_on: bool) -> None:
         from napari_cpclnet.training.checkpoint import read_facts
-        from napari_cpclnet.training.training_log import Pace
+        from napari_cpclnet.training.training_log import TimeRemaining
 
         if going_on:
             anatomy_steps = int(read_facts(job.checkpoint).get("anatomy_steps", 0))
         else:
             anatomy_steps = settings.anatomy_steps if job.phantoms and job.start is None else 0
-        self.pace = Pace(anatomy_steps, settings.steps)
+        self.pace = TimeRemaining(anatomy_steps, settings.steps)
         self.steps = 0
 
     def of(self, report: Any, seconds: float) -> Iterator[TrainingReport]:

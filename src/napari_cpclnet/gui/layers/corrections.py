@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cpclnet.gui.layers.editing import set_voxels
-from napari_cpclnet.gui.layers.label_snapshot import KeptLabels, KeptVoxels
+from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot, PackedMask
 from napari_cpclnet.gui.layers.scan_layers import KEY, labels_array, note
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Changes:
         return mask
 
 
-def result_note(written: KeptLabels | None, corrected: KeptVoxels | None = None) -> dict[str, Any]:
+def result_note(written: LabelSnapshot | None, corrected: PackedMask | None = None) -> dict[str, Any]:
     """What makes a layer a result; its corrections are known if it is known what was ``written``."""
     return {"written": written, "corrected": corrected}
 
@@ -77,7 +77,7 @@ def is_result(layer: Layer) -> bool:
     return "written" in note(layer)
 
 
-def remember(layer: Labels, written: KeptLabels, corrected: KeptVoxels | None) -> None:
+def remember(layer: Labels, written: LabelSnapshot, corrected: PackedMask | None) -> None:
     """Note on a result what a run wrote, and what had been corrected before."""
     layer.metadata = {**layer.metadata, KEY: {**note(layer), **result_note(written, corrected)}}
 
@@ -96,7 +96,7 @@ def corrected_text(layer: Labels) -> dict[int, str] | None:
     if note(layer)["written"] is None:
         return None
     labels = labels_array(layer)
-    return KeptVoxels.of(changes(layer).mask(labels.shape)).text()
+    return PackedMask.of(changes(layer).mask(labels.shape)).text()
 
 
 def written_checksum(layer: Labels) -> int | None:
@@ -107,8 +107,8 @@ def written_checksum(layer: Labels) -> int | None:
 
 def changes(layer: Labels) -> Changes:
     """Corrected voxels of a result."""
-    written: KeptLabels | None = note(layer)["written"]
-    before: KeptVoxels | None = note(layer)["corrected"]
+    written: LabelSnapshot | None = note(layer)["written"]
+    before: PackedMask | None = note(layer)["corrected"]
     labels = labels_array(layer)
     if written is None or written.shape != labels.shape:
         return Changes()

@@ -13,7 +13,7 @@ _LEVEL = 1  # labels shrink a hundredfold at the fastest level already
 
 
 @dataclass(frozen=True, eq=False)
-class KeptLabels:
+class LabelSnapshot:
     """Labels (z, y, x), each slice along z packed by itself with its checksum; ``checksum``: CRC-32 of all of them.
 
     Whoever asks what changed unpacks those slices alone whose checksum is another.
@@ -25,7 +25,7 @@ class KeptLabels:
     checksum: int
 
     @classmethod
-    def empty(cls, shape: tuple[int, ...], dtype: np.dtype) -> KeptLabels:
+    def empty(cls, shape: tuple[int, ...], dtype: np.dtype) -> LabelSnapshot:
         """Labels of a scan on which nothing is found yet; quick, however large it is."""
         one = cls.of(np.zeros((1, *shape[1:]), dtype))
         whole = 0
@@ -34,7 +34,7 @@ class KeptLabels:
         return cls(shape, one.dtype, one.slices * shape[0], whole)
 
     @classmethod
-    def of(cls, labels: np.ndarray) -> KeptLabels:
+    def of(cls, labels: np.ndarray) -> LabelSnapshot:
         """Pack labels."""
         packed, whole = [], 0
         for one in labels:
@@ -63,19 +63,19 @@ class KeptLabels:
 
 
 @dataclass(frozen=True, eq=False)
-class KeptVoxels:
+class PackedMask:
     """A set of voxels of a label map, a packed mask for each slice along z that has any."""
 
     masks: dict[int, bytes]
 
     @classmethod
-    def of(cls, mask: np.ndarray) -> KeptVoxels:
+    def of(cls, mask: np.ndarray) -> PackedMask:
         """Pack a mask (z, y, x)."""
         packed = {i: zlib.compress(np.packbits(one), _LEVEL) for i, one in enumerate(mask) if one.any()}
         return cls(packed)
 
     @classmethod
-    def from_text(cls, texts: Mapping[int, str], shape: tuple[int, ...]) -> KeptVoxels:
+    def from_text(cls, texts: Mapping[int, str], shape: tuple[int, ...]) -> PackedMask:
         """What `text` gave, for labels of a shape; ValueError if it is something else."""
         size = -(-int(np.prod(shape[1:])) // 8)
         masks = {}
@@ -90,7 +90,7 @@ class KeptVoxels:
             masks[index] = packed
         return cls(masks)
 
-    def without(self, masks: Mapping[int, np.ndarray]) -> KeptVoxels:
+    def without(self, masks: Mapping[int, np.ndarray]) -> PackedMask:
         """All but those of some masks, by slice along z."""
         kept = dict(self.masks)
         for index, mask in masks.items():
@@ -99,7 +99,7 @@ class KeptVoxels:
                 kept[index] = zlib.compress(np.packbits(left), _LEVEL)
                 if not left.any():
                     del kept[index]
-        return KeptVoxels(kept)
+        return PackedMask(kept)
 
     def text(self) -> dict[int, str]:
         """The same in letters, for a file."""

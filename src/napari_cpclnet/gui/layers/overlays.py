@@ -46,7 +46,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Look:
+class ResultDisplay:
     """What is shown of results: pictures beside them, and outlines instead of filled areas."""
 
     probability: bool = False

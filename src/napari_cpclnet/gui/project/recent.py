@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from napari_cpclnet.errors import OutputError
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import load_json, read_text
 
 MOST_RECENT = 10
@@ -44,7 +44,7 @@ def remember_project(folder: Path) -> None:
     folders = [folder, *(one for one in recent_projects() if one != folder)][:MOST_RECENT]
     with (
         suppress(OutputError),
-        whole_file(state_folder() / "recent.json", "the recent projects") as temporary,
+        atomic_write(state_folder() / "recent.json", "the recent projects") as temporary,
     ):
         temporary.write_text(json.dumps([str(one) for one in folders], indent=1), encoding="utf-8")
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from napari_cpclnet.gui.layers.class_names import set_class_colors, set_class_names
 from napari_cpclnet.gui.layers.corrections import result_note
-from napari_cpclnet.gui.layers.label_snapshot import KeptLabels, KeptVoxels
+from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot, PackedMask
 from napari_cpclnet.gui.layers.painted_slices import PAINTED
 from napari_cpclnet.gui.layers.scan_layers import KEY, copied_transform, labels_array, volume_to_layer
 from napari_cpclnet.gui.layers.support_slices import SupportPair
 from napari_cpclnet.gui.layers.view import show_scan
-from napari_cpclnet.gui.project.tracker import ProjectKeeper, unopened
+from napari_cpclnet.gui.project.tracker import ProjectTracker, unopened
 from napari_cpclnet.gui.session.class_book import ClassInfo
 from napari_cpclnet.gui.session.queries import SAVE_SUFFIXES, QueryState, SaveTo
 from napari_cpclnet.gui.session.result_book import ScanResult
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.project import Opened, OpenedMask, OpenedScan, Project, QueryEntry, SupportEntry
 
 
-def restore(session: Session, keeper: ProjectKeeper, opened: Opened, *, own: bool) -> None:
+def restore(session: Session, keeper: ProjectTracker, opened: Opened, *, own: bool) -> None:
     """Add the layers of a project, and set classes, ticks and options to what they were.
 
     Parameters
@@ -169,10 +169,10 @@ def _add_labels(session: Session, scan: Image, mask: OpenedMask) -> Labels:
 
 
 def _result_note(labels: np.ndarray, entry: QueryEntry) -> dict[str, Any]:
-    written = KeptLabels.of(labels)
+    written = LabelSnapshot.of(labels)
     if entry.corrected is not None:
         with suppress(ValueError):
-            return result_note(written, KeptVoxels.from_text(entry.corrected, labels.shape))
+            return result_note(written, PackedMask.from_text(entry.corrected, labels.shape))
     elif entry.checksum in (None, written.checksum):
         return result_note(written)
     # What was corrected is not known, so that the next run leaves this layer alone.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MASKS, RESULTS = "masks", "results"
 
 
-class ProjectKeeper:
+class ProjectTracker:
     """Knows the project of a session (GUI thread only).
 
     Attributes

@@ -16,7 +16,7 @@ from napari_cpclnet.gui.project import recent as places
 from napari_cpclnet.gui.project.autosave_clock import AutosaveClock
 from napari_cpclnet.gui.project.restore import restore
 from napari_cpclnet.gui.project.snapshot import Snapshot, Written, stamp_of, write_snapshot
-from napari_cpclnet.gui.project.tracker import ProjectKeeper
+from napari_cpclnet.gui.project.tracker import ProjectTracker
 from napari_cpclnet.gui.session.queries import QueryBook
 from napari_cpclnet.gui.session.result_book import ResultBook
 from napari_cpclnet.gui.settings.preferences import preferences
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_cpclnet.gui.session.session import Session
-    from napari_cpclnet.project import Found, Project
+    from napari_cpclnet.project import LocatedScan, Project
 
 # What tells of paint, of other plugins that set the data, and of names and colours of classes.
 LABEL_EVENTS = ("paint", "labels_update", "data", "features", "colormap")
@@ -51,7 +51,7 @@ class ProjectControl(QObject):
     ) -> None:
         super().__init__(parent)
         self.session = session
-        self.keeper = ProjectKeeper(session)
+        self.keeper = ProjectTracker(session)
         self.clock = clock or AutosaveClock(longest=preferences().autosave_seconds)
         self.autosave = preferences().autosave
         self.problem = ""
@@ -208,7 +208,7 @@ class ProjectControl(QObject):
         self.flush()
         self.message.emit(f"Looking for the scans of {places.title(folder)}…", False)
 
-        def look() -> tuple[Project, list[Found]]:
+        def look() -> tuple[Project, list[LocatedScan]]:
             from napari_cpclnet.project import locate, read_project
 
             project = read_project(folder)
@@ -216,7 +216,7 @@ class ProjectControl(QObject):
 
         self._call(look, lambda result: self.located.emit(result[0], folder, result[1]))
 
-    def read(self, project: Project, folder: Path, found: Sequence[Found], *, close: bool) -> None:
+    def read(self, project: Project, folder: Path, found: Sequence[LocatedScan], *, close: bool) -> None:
         """Read the scans where they were found and put all of it into the viewer.
 
         ``close``: take the layers that are open now out of the viewer before.

@@ -26,7 +26,7 @@ from napari_cpclnet.gui.widgets.style import SPACING
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.session import Session
-    from napari_cpclnet.project import Found, Project
+    from napari_cpclnet.project import LocatedScan, Project
 
 SAVE = "Save scans, painted slices, classes, results and settings as a folder"
 LATER = {
@@ -115,7 +115,7 @@ class ProjectRow(QWidget):
         if chosen:
             self.control.open(Path(chosen))
 
-    def _located(self, project: Project, folder: Path, found: list[Found]) -> None:
+    def _located(self, project: Project, folder: Path, found: list[LocatedScan]) -> None:
         """Say what became of the scans, and ask what to do about it."""
         warnings = [one.warning for one in found if one.warning]
         if self.control.would_be_lost:

@@ -22,7 +22,7 @@ from napari_cpclnet.gui.layers.overlays import (
 )
 from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan
 from napari_cpclnet.gui.segment.result_tree import ClassRow, ResultRow, ResultTree
-from napari_cpclnet.gui.segment.uncertain_slices import DoubtRow, DoubtTable
+from napari_cpclnet.gui.segment.uncertain_slices import DoubtRow, UncertainSlices
 from napari_cpclnet.gui.session.result_layers import CONTOUR
 from napari_cpclnet.gui.session.reuse import unlock_corrections, use_slice
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
@@ -69,7 +69,7 @@ class ResultsBox(QWidget):
     def _build(self) -> None:
         self.tree = ResultTree()
         self.tree.picked.connect(self._show_scan)
-        self.doubts = DoubtTable()
+        self.doubts = UncertainSlices()
         self.doubts.picked.connect(self._go_to)
         self.doubts_heading = QLabel("Slices to review")
         self.doubts_heading.setObjectName("muted")
@@ -257,6 +257,6 @@ class ResultsBox(QWidget):
         before = [one.changes for one in self.session.results]
         for layer in layers:
             if layer.editable:
-                self.session.results.look_again(layer)
+                self.session.results.begin_second_pass(layer)
         if any(a or b for a, b in zip(before, [one.changes for one in self.session.results], strict=True)):
             self.show_results()

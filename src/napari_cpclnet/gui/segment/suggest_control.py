@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_cpclnet.errors import CpclnetError, SupportError
 from napari_cpclnet.gui.jobs.device_status import Ready
 from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage
-from napari_cpclnet.gui.jobs.suggestion_job import Looked, Suggested, SuggestionJob, run_suggestion
+from napari_cpclnet.gui.jobs.suggestion_job import SliceExamined, Suggested, SuggestionJob, run_suggestion
 from napari_cpclnet.gui.layers.scan_layers import LayerScan, slice_axis
 from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan, slice_words
 from napari_cpclnet.gui.session.job_making import support_parts
@@ -72,7 +72,7 @@ class SuggestControl(QObject):
             self.bar.show_stage(report.text)
         elif isinstance(report, Ready):
             self.bar.set_network(report.device, report.weights)
-        elif isinstance(report, Looked):
+        elif isinstance(report, SliceExamined):
             self.bar.show_slices(report.done, report.total, f"looking through {job.scan.name}")
         elif isinstance(report, Suggested):
             self._show(job, report)

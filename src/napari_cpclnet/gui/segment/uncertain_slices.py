@@ -37,7 +37,7 @@ class DoubtRow:
 LONG = 6
 
 
-class DoubtTable(QTableWidget):
+class UncertainSlices(QTableWidget):
     """Emits `picked(key, index)` at a click; sorted by the column whose head was clicked."""
 
     picked = Signal(object, int)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_cpclnet.gui.layers.corrections import result_note
-from napari_cpclnet.gui.layers.label_snapshot import KeptLabels
+from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot
 from napari_cpclnet.gui.layers.scan_layers import KEY, LayerData, segmentation_to_layer, volume_to_layer
 from napari_cpclnet.gui.layers.view import show_scan
 from napari_cpclnet.gui.session.result_layers import SUFFIX
@@ -29,7 +29,7 @@ def read_result(scan: FileScan, saved: Path | None) -> tuple[LayerData, LayerDat
         return image, None
     found = read_segmentation(saved, like=volume)
     data, kwargs, kind = segmentation_to_layer(found.replaced(name=f"{scan.name}{SUFFIX}"))
-    kwargs["metadata"] = {KEY: {**kwargs["metadata"][KEY], **result_note(KeptLabels.of(data))}}
+    kwargs["metadata"] = {KEY: {**kwargs["metadata"][KEY], **result_note(LabelSnapshot.of(data))}}
     return image, (data, {**kwargs, "opacity": 0.6}, kind)
 
 

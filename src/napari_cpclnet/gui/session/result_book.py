@@ -88,7 +88,7 @@ class ResultBook:
         """Result that a layer shows."""
         return next((one for one in self if one.layer is layer), None)
 
-    def look_again(self, layer: Labels) -> ScanResult | None:
+    def begin_second_pass(self, layer: Labels) -> ScanResult | None:
         """Count anew what was corrected on a layer; None if nothing is known of it."""
         found = self.of(layer)
         if found is not None:

@@ -10,7 +10,7 @@ from napari.layers import Labels
 
 from napari_cpclnet.gui.layers.class_names import class_names, set_class_colors, set_class_names
 from napari_cpclnet.gui.layers.corrections import changes, is_result, remember, result_note
-from napari_cpclnet.gui.layers.label_snapshot import KeptLabels, KeptVoxels
+from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot, PackedMask
 from napari_cpclnet.gui.layers.scan_layers import (
     KEY,
     copied_transform,
@@ -135,14 +135,14 @@ class ResultLayers:
         self.seal(report.query, report.written)
         return True
 
-    def seal(self, number: int, written: KeptLabels | None = None) -> None:
+    def seal(self, number: int, written: LabelSnapshot | None = None) -> None:
         """Free a layer for editing and remember what the run wrote; also for a run that was cancelled."""
         layer = self.layer(number)
         if layer is None:
             return
         self._stale.discard(number)
         query = self.job.queries[number]
-        corrected = None if query.locked is None else KeptVoxels.of(query.locked.mask)
+        corrected = None if query.locked is None else PackedMask.of(query.locked.mask)
         if written is None:
             written = self._half_done(layer, number)
         remember(layer, written, corrected)
@@ -155,16 +155,16 @@ class ResultLayers:
             if not layer.editable:
                 self.seal(number)
 
-    def _half_done(self, layer: Labels, number: int) -> KeptLabels:
+    def _half_done(self, layer: Labels, number: int) -> LabelSnapshot:
         """What a cancelled run leaves: the layer as it is, but for strokes that came late, which are corrections."""
         labels, late = labels_array(layer), self._late.get(number)
         if late is not None:
             labels = np.where(late, note(layer)["written"].labels(), labels)
-        return KeptLabels.of(labels)
+        return LabelSnapshot.of(labels)
 
     def _new(self, query: Query, dtype: np.dtype) -> Labels:
         scan = query.scan
-        written = KeptLabels.empty(scan.geometry.shape, dtype)
+        written = LabelSnapshot.empty(scan.geometry.shape, dtype)
         metadata = {
             **grid_note(query.layer),
             "of": str(query.layer.unique_id),

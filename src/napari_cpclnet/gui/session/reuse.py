@@ -104,7 +104,7 @@ def unlock_corrections(session: Session, *, whole_scan: bool) -> str:
         raise SupportError(f"Nothing is corrected on {where}.")
     voxels = corrected.voxels
     back = unlock(result, corrected, session.steps)
-    session.results.look_again(result)
+    session.results.begin_second_pass(result)
     said = [f"Released {voxels:,} voxel{'' if voxels == 1 else 's'} on {where}: the next run is free there."]
     if back:
         said.append(

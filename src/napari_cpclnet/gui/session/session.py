@@ -23,8 +23,8 @@ from napari_cpclnet.gui.layers.class_names import (
     set_class_names,
 )
 from napari_cpclnet.gui.layers.corrections import is_result
-from napari_cpclnet.gui.layers.label_snapshot import KeptLabels
-from napari_cpclnet.gui.layers.overlays import Look, is_map
+from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot
+from napari_cpclnet.gui.layers.overlays import ResultDisplay, is_map
 from napari_cpclnet.gui.layers.painted_slices import PAINTED, label_values
 from napari_cpclnet.gui.layers.scan_layers import (
     KEY,
@@ -103,7 +103,7 @@ class Session(ClassActions, SliceActions):
         self.book = ClassBook()
         self.queries = QueryBook()
         self.results = ResultBook()
-        self.look = Look()
+        self.look = ResultDisplay()
         self.support_scan: Image | None = None
         self._support_labels: Labels | None = None
         self._supports = Supports(viewer)
@@ -229,7 +229,7 @@ class Session(ClassActions, SliceActions):
             mask.classes if classes is None else classes, mask.colors, label_values(mask.labels)
         )
         layer = self._add_labels(renumbered(mask.labels, moved).reshape(scan.data.shape), mask.name)
-        after, kept = dict(self.book.items()), KeptLabels.of(labels_array(layer))
+        after, kept = dict(self.book.items()), LabelSnapshot.of(labels_array(layer))
         self._brought[layer] = {*after} - {*before}
 
         def undo() -> None:

@@ -12,7 +12,7 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, Qt, QThreadPool, Signal
 from superqt.utils import WorkerBase
 
-from napari_cpclnet.gui.jobs.segment_job import Job, run_job, sentence
+from napari_cpclnet.gui.jobs.segment_job import Job, run_job, user_message
 from napari_cpclnet.gui.widgets.connections import when_destroyed
 
 if TYPE_CHECKING:
@@ -125,6 +125,6 @@ def _outcome(function: Callable[[], Any]) -> Iterator[tuple[Any, str]]:
     try:
         result = function()
     except Exception as error:  # noqa: BLE001 - shown to the user as a sentence
-        yield None, sentence(error)
+        yield None, user_message(error)
     else:
         yield result, ""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.files.atomic import whole_file
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.imaging import Segmentation, Volume, write_segmentation
 from napari_cpclnet.imaging.formats.pictures import is_picture
 from napari_cpclnet.imaging.reading import plain_name
@@ -75,7 +75,7 @@ def write_labels(labels: NDArray[np.uint16], volume: Volume, base: Path, kind: R
 
         path = _named(base, kind, PICTURE)
         flat = labels[0] if isinstance(kind, RegionMap) else (labels[0] > 0).astype(np.uint8) * np.uint8(255)
-        with whole_file(path, "pseudo-labels") as temporary:
+        with atomic_write(path, "pseudo-labels") as temporary:
             Image.fromarray(flat).save(temporary)
         return path
     path = _named(base, kind, VOLUME)
