@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from tests.training.labelled_data import write_layout
 
 from napari_cpclnet.gui.jobs.training_folder import look_into
 from napari_cpclnet.gui.settings.options import Options, SegmenterMaker
-from napari_cpclnet.gui.train.training_box import RANDOM
+from napari_cpclnet.gui.train.training_box import MASKS, RANDOM
 from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.model import CPCLNet, CPCLNetSettings, load_weights, save_weights
 from napari_cpclnet.preprocessing import PreprocessingSettings
@@ -158,3 +159,24 @@ def test_closing_napari_keeps_the_checkpoint_and_leaves_no_thread(phantom_stack,
     assert found == ["threads []"] or "Dummy" in found[0], done.stdout
     # Nothing was validated: the checkpoint can only be that of the closing.
     assert look_into(tmp_path).step >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_learns_from_images_and_masks_and_is_judged_by_the_held_out_fold(qtbot, make_panel, tmp_path):
+    panel, out = make_panel(untrained, train_tiny), tmp_path / "run"
+    root = write_layout(tmp_path / "data", ("CT_001", "MRI_001", "CT_002", "CT_003", "MRI_004"))
+    sources = panel.train.sources
+    sources.phantoms.setChecked(False)
+    sources.labels.setCurrentText(MASKS)
+    sources.labelled.edit.setText(str(root))
+    sources.folds.setValue(2)
+    sources.fold.setValue(2)
+    choose(panel, out, steps=4, every=2)
+    panel.train.settings.start.setCurrentText(RANDOM)
+    panel.train.bar.press()
+    wait_ready(qtbot, panel)
+    assert panel.train.bar.message.text().startswith("Done: 4 steps")
+    metadata = load_weights(look_into(out).weights).metadata
+    assert metadata["fold"] == "2/2"
+    assert any("2 other patients (fold 2/2) for validation only" in words for words in metadata["sources"])

@@ -148,7 +148,7 @@ def train_tiny(settings: Any, out: Path, **options: Any) -> Iterator[Any]:
     """The training itself, of a network so small that a step takes a fraction of a second."""
     from napari_cpclnet.training import TrainingSettings, train
 
-    lengths = {"steps": settings.steps, "validate_every": settings.validate_every}
+    lengths = settings.model_dump(include={"steps", "validate_every", "sources", "folds", "fold"})
     return train(TrainingSettings.model_validate(TINY | lengths), out, **options)
 
 
