@@ -21,8 +21,8 @@ STEADY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TR
 MEASURE = """
 import sys
 from napari_cpclnet import cli
-from napari_cpclnet.segmentation import encoded
-encoded.ROOM = 2**22  # full with the few slices as with the many
+from napari_cpclnet.segmentation import feature_cache
+feature_cache.CACHE_BYTES = 2**22  # full with the few slices as with the many
 try:
     cli.main(sys.argv[1:])
 except SystemExit as end:

@@ -15,8 +15,8 @@ from napari_cpclnet.files.atomic import atomic_write, temporary_beside
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from napari_cpclnet.files.atomic import whole_file
-with whole_file(Path(sys.argv[1]), "a test") as temporary:
+from napari_cpclnet.files.atomic import atomic_write
+with atomic_write(Path(sys.argv[1]), "a test") as temporary:
     temporary.write_text("half")
     temporary.with_name(".of-a-library").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -29,7 +29,7 @@ import dask.array
 import numpy as np
 from napari.components import ViewerModel
 from napari_cpclnet.gui.layers.scan_layers import volume_to_layer
-from napari_cpclnet.gui.project.tracker import ProjectKeeper
+from napari_cpclnet.gui.project.tracker import ProjectTracker
 from napari_cpclnet.gui.project.restore import restore
 from napari_cpclnet.gui.project.snapshot import write_snapshot
 from napari_cpclnet.gui.session.session import Session
@@ -43,12 +43,12 @@ session.viewer.add_image(np.zeros((4, 5, 6)), contrast_limits=(0, 1))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 data, kwargs, _ = volume_to_layer(read_series(info, lazy=True))
 session.viewer.add_image(data, **kwargs)
-keeper = ProjectKeeper(session)
+keeper = ProjectTracker(session)
 keeper.keep_in(folder / "work", own=True)
 write_snapshot(keeper.snapshot())
 project = read_project(folder / "work")
 opened = open_project(project, folder / "work", locate(project, folder / "work"), lazy_above=1 << 20)
-restore(again, ProjectKeeper(again), opened, own=True)
+restore(again, ProjectTracker(again), opened, own=True)
 layer = next(x for x in again.viewer.layers if x.data.shape[0] > 4)
 seen = [int(np.asarray(layer.data[i])[-1, -1]) for i in (0, 400, 799)]
 grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
