@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from napari_cpclnet._version import __version__
 from napari_cpclnet.cli.convert import convert
 from napari_cpclnet.cli.errors import INTERRUPTED, WRONG_INPUT, user_errors
 from napari_cpclnet.cli.fill import fill
@@ -19,7 +20,10 @@ from napari_cpclnet.cli.masks import MaskPlace
 from napari_cpclnet.cli.options import (
     Device,
     MultiValueCommand,
+    PlaneName,
+    Precision,
     Terminology,
+    Weights,
     check_sources,
     home_paths,
     parse_classes,
@@ -51,8 +55,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from napari_cpclnet._version import __version__
-
         typer.echo(f"napari-cpclnet {__version__}")
         raise typer.Exit
 
@@ -113,16 +115,10 @@ def segment(
         ),
     ] = None,
     device: Device = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"],
-        typer.Option(help="Number format of the network's large products."),
-    ] = "auto",
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Weights (.safetensors). Default: those of the package."),
-    ] = None,
+    precision: Precision = "auto",
+    weights: Weights = None,
     plane: Annotated[
-        Literal["auto", "axial", "coronal", "sagittal", "native"],
+        PlaneName,
         typer.Option(
             help="Plane in which the slices were painted; native is the first array axis, auto the plane in which they "
             "lie (of a mask painted on all slices: across the thickest axis, else axial)."
@@ -214,8 +210,7 @@ def segment(
             mask_place=mask_place,
             quick=quick,
         )
-        n_failed = run_segment(job)
-        if n_failed:
+        if run_segment(job):
             raise typer.Exit(WRONG_INPUT)
 
 
@@ -307,7 +302,7 @@ def evaluate(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Which supports each query gets; folds.")] = 0,
     plane: Annotated[
-        Literal["auto", "axial", "coronal", "sagittal", "native"],
+        PlaneName,
         typer.Option(
             help="Plane of the painted slices; native is the first array axis, auto across the thickest axis, else "
             "axial."

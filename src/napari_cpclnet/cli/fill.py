@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from napari_cpclnet.cli.errors import user_errors
 from napari_cpclnet.cli.masks import MaskPlace
-from napari_cpclnet.cli.options import Terminology, parse_classes, parse_slices
+from napari_cpclnet.cli.options import PlaneName, Terminology, parse_classes, parse_slices
 from napari_cpclnet.errors import OutputError
 
 
@@ -42,7 +42,7 @@ def fill(
         ),
     ] = None,
     plane: Annotated[
-        Literal["auto", "axial", "coronal", "sagittal", "native"],
+        PlaneName,
         typer.Option(
             help="Plane in which the slices were painted; native is the first array axis, auto the plane in which they "
             "lie."

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 import typer
 from typer.core import TyperCommand
@@ -33,6 +33,18 @@ Device = Annotated[
         metavar="auto|cpu|cuda|cuda:N|mps", help="Where to compute; auto takes a GPU if there is one."
     ),
 ]
+
+Weights = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="Weights (.safetensors). Default: those of the package."),
+]
+
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option(help="Number format of the network's large products."),
+]
+
+PlaneName = Literal["auto", "axial", "coronal", "sagittal", "native"]
 
 _VALUES_OF = {"--support": 2, "--query": None, "--protocol": None, "--shots": None}
 """How many values follow each option; None is any number."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_cpclnet.cli.errors import user_errors
 from napari_cpclnet.cli.files import scan_progress
 from napari_cpclnet.cli.masks import MaskPlace, Place
-from napari_cpclnet.cli.options import Device, parse_classes, parse_slices, support_pairs
+from napari_cpclnet.cli.options import Device, PlaneName, Weights, parse_classes, parse_slices, support_pairs
 from napari_cpclnet.cli.segment import echo_notes, predict, read_supports
 
 if TYPE_CHECKING:
@@ -52,12 +52,9 @@ def suggest(
         int, typer.Option(min=1, max=100, help="How many slices, to be painted one after another.")
     ] = 5,
     device: Device = "auto",
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Weights (.safetensors). Default: those of the package."),
-    ] = None,
+    weights: Weights = None,
     plane: Annotated[
-        Literal["auto", "axial", "coronal", "sagittal", "native"],
+        PlaneName,
         typer.Option(
             help="Plane in which slices are painted; native is the first array axis, auto the plane painted in."
         ),
