@@ -32,7 +32,7 @@ def panel(qtbot, viewer, make_panel, tmp_path):
     made.segment.support.new_labels()
     for index in (2, 5):
         session.support_labels.paint((index, 8, 8), 1)
-    session.queries.save_to = SaveTo(tmp_path / "out", ".nrrd")
+    session.queries.save_to = SaveTo(tmp_path / "work" / "out", ".nrrd")
     made.segment.queries.show_results_folder()
     session.queries.add_files([ScanRef(tmp_path / "scans" / "pet.nii.gz", None, "pet")])
     made.segment.refresh()
@@ -137,13 +137,13 @@ def test_folder_format_and_scans_in_files_come_back(qtbot, panel, tmp_path):
     (file,) = session.queries.files
     session.tick_query(file, False)
     reopen(qtbot, panel, tmp_path / "work")
-    assert session.queries.save_to == SaveTo(tmp_path / "out", ".nrrd")
-    assert panel.segment.queries.folder.path() == tmp_path / "out"
+    assert session.queries.save_to == SaveTo(tmp_path / "work" / "out", ".nrrd")
+    assert panel.segment.queries.folder.path() == tmp_path / "work" / "out"
     assert panel.segment.queries.format.currentData() == ".nrrd"
     (file,) = session.queries.files
     assert (file.ref.path, session.is_ticked(file)) == (tmp_path / "scans" / "pet.nii.gz", False)
     status = session.queries.status(file)
-    assert (status.state, status.saved) == (QueryState.DONE, tmp_path / "out" / "pet_labels.nrrd")
+    assert (status.state, status.saved) == (QueryState.DONE, tmp_path / "work" / "out" / "pet_labels.nrrd")
     panel.segment.queries.open(file)
     qtbot.waitUntil(lambda: "pet – CPCLNet" in session.viewer.layers, timeout=30_000)
     assert session.viewer.layers["pet – CPCLNet"].data.any()
@@ -180,12 +180,14 @@ def test_what_was_labelled_without_a_window_is_opened_with_its_scan(qtbot, panel
     scan = read_volume(tmp_path / "scans" / "mr.nii.gz")
     labels = np.zeros(scan.geometry.shape, np.uint8)
     labels[3, 4:8, 4:8] = 1
-    written = write_segmentation(Segmentation(labels, {1: "x"}, scan.geometry), tmp_path / "out" / "m.nrrd")
+    written = write_segmentation(
+        Segmentation(labels, {1: "x"}, scan.geometry), tmp_path / "work" / "out" / "m.nrrd"
+    )
     path = tmp_path / "work" / "project.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     for query in content["queries"]:
         if query.pop("result", None):
-            query |= {"saved": "../out/m.nrrd", "name": "", "checksum": None, "corrected": None}
+            query |= {"saved": "out/m.nrrd", "name": "", "checksum": None, "corrected": None}
     path.write_text(json.dumps(content), encoding="utf-8")
     panel.session.viewer.layers.clear()
     with qtbot.waitSignal(panel.segment.project.opened, timeout=30_000):
