@@ -223,4 +223,4 @@ def test_refinement_of_a_large_slice_takes_bounded_time():
     picture = np.random.default_rng(3).normal(0, 60, labels.shape)
     start = time.process_time()  # of our own: the machine may be busy
     refine_slice(labels, picture, (-125, 275), (0.7, 0.7), 4.0)
-    assert time.process_time() - start < 15  # about 2 on a quiet machine; a busy one shares caches and cores
+    assert time.process_time() - start < 15  # several times what it takes, for a busy machine
