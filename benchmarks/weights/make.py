@@ -6,7 +6,8 @@
 
 The network in five stages, each with phantoms of its own: the first from random values, each further one from the one
 before. Then the read-out of its encoder that registration compares trunks by, and the prior decoder. The files are put
-into ``runs/weights``, with ``recipe.json``: seeds, settings and hashes of all stages, and versions.
+into ``runs/weights``, with ``recipe.json``: seeds, settings and hashes of all stages, and versions,
+and ``SHA256SUMS``, by which ``napari-cpclnet check`` knows them. Copy the four files that ship to the package together.
 What is finished is not made again, and a run that was stopped or killed goes on where it was.
 
 The network that ships was made in these stages, but phantoms and network were improved between them: see history.md.
@@ -15,6 +16,7 @@ The network that ships was made in these stages, but phantoms and network were i
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import platform
 import sys
@@ -32,7 +34,7 @@ import torch
 import napari_cpclnet
 from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.model import load_weights
-from napari_cpclnet.model.weights import BUNDLED, weights_hash
+from napari_cpclnet.model.weights import BUNDLED, SUMS, weights_hash
 from napari_cpclnet.registration.readout import BUNDLED as READOUT
 from napari_cpclnet.registration.readout import Readout, encoder_hash
 from napari_cpclnet.training import EpochReport, TrainingSettings, train
@@ -191,6 +193,9 @@ def put_together(last: str, files: dict[str, Path], work: Work) -> Path:
     }
     with atomic_write(folder / "recipe.json", "the recipe") as temporary:
         temporary.write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+    sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(files)]
+    with atomic_write(folder / SUMS, "the checksums") as temporary:
+        temporary.write_text("".join(sums), encoding="ascii")
     return folder
 
 

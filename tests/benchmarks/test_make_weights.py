@@ -49,7 +49,7 @@ def test_one_command_makes_all_weights_is_stopped_and_goes_on(make: ModuleType, 
     assert not (tmp_path / "weights").exists()
     assert make.main(words) == 0
     folder = tmp_path / "weights"
-    assert {p.name for p in folder.iterdir()} == FILES | {"recipe.json"}
+    assert {p.name for p in folder.iterdir()} == FILES | {"recipe.json", "SHA256SUMS"}
     network = load_weights(folder / "cpclnet.safetensors")
     assert network.metadata["seed"] == 2
     assert network.metadata["started_from"] == weights_hash(make.weights_of("first", tmp_path))

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from napari_cpclnet._version import __version__
+from napari_cpclnet.cli.check import check
 from napari_cpclnet.cli.convert import convert
 from napari_cpclnet.cli.errors import INTERRUPTED, WRONG_INPUT, user_errors
 from napari_cpclnet.cli.fill import fill
@@ -397,3 +398,6 @@ def demo(
         from napari_cpclnet.cli.demo import run_demo
 
         run_demo(out, device=device, seed=seed, window=window)
+
+
+app.command()(check)

@@ -25,6 +25,8 @@ from napari_cpclnet.preprocessing import PreprocessingSettings
 
 FORMAT = "cpclnet-1"
 BUNDLED = "cpclnet.safetensors"
+SUMS = "SHA256SUMS"
+"""File beside the bundled weights, as ``sha256sum`` writes it."""
 # Those of a trained network are below 10.
 LARGEST_WEIGHT = 1e4
 
