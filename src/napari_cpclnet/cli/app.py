@@ -23,6 +23,8 @@ from napari_cpclnet.cli.options import (
     MultiValueCommand,
     PlaneName,
     Precision,
+    ResultFormat,
+    Statistics,
     Terminology,
     Weights,
     check_sources,
@@ -135,14 +137,8 @@ def segment(
             help="Also write <name>_uncertainty: 0 where the network was certain, 1 where it was a coin toss.",
         ),
     ] = False,
-    output_format: Annotated[
-        Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png"] | None,
-        typer.Option(
-            "--format",
-            help="File format of the results. seg.nrrd is 3D Slicer's; dcm a DICOM segmentation of a DICOM query; png "
-            "a folder of pictures. Default: nii.gz.",
-        ),
-    ] = None,
+    statistics: Statistics = False,
+    output_format: ResultFormat = None,
     terminology: Terminology = None,
     mask_place: MaskPlace = "auto",
     adapt: Annotated[
@@ -204,6 +200,7 @@ def segment(
             plane=plane,
             probabilities=probabilities,
             uncertainty=uncertainty,
+            statistics=statistics,
             output_format=output_format or kept_format or "nii.gz",
             terminology=terminology,
             overwrite=overwrite,

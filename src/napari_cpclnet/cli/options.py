@@ -44,6 +44,23 @@ Precision = Annotated[
     typer.Option(help="Number format of the network's large products."),
 ]
 
+ResultFormat = Annotated[
+    Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png"] | None,
+    typer.Option(
+        "--format",
+        help="File format of the results. seg.nrrd is 3D Slicer's; dcm a DICOM segmentation of a DICOM query; png "
+        "a folder of pictures. Default: nii.gz.",
+    ),
+]
+
+Statistics = Annotated[
+    bool,
+    typer.Option(
+        "--statistics",
+        help="Also write statistics.csv: volume, grey values, SUVpeak, axial diameters and components of each class.",
+    ),
+]
+
 PlaneName = Literal["auto", "axial", "coronal", "sagittal", "native"]
 
 _VALUES_OF = {"--support": 2, "--query": None, "--protocol": None, "--shots": None}

@@ -15,6 +15,7 @@ from napari_cpclnet.cli.options import listed_slices, require_labels
 from napari_cpclnet.cli.outputs import (
     OutputPaths,
     check_folder,
+    keep_existing,
     output_paths,
     prepare_outputs,
     protect,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.imaging import Plane, Segmentation, Volume
     from napari_cpclnet.model import Precision
     from napari_cpclnet.segmentation import Segmenter, SupportSet
+    from napari_cpclnet.segmentation.statistics import ClassStatistics
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class SegmentJob:
     adapt: int = 0
     project: Path | None = None
     uncertainty: bool = False
+    statistics: bool = False
     mask_place: Place = "auto"
     quick: bool = False
 
@@ -91,6 +94,7 @@ def run_segment(job: SegmentJob) -> int:
     """
     from napari_cpclnet.model import choose_device, choose_precision, load_weights, unused_gpu
     from napari_cpclnet.segmentation import SegmentationSettings, Segmenter
+    from napari_cpclnet.segmentation.statistics import STATISTICS_FILE, write_statistics
 
     device = choose_device(job.device)
     choose_precision(job.precision, device)
@@ -125,9 +129,10 @@ def run_segment(job: SegmentJob) -> int:
     segmenter.set_support(work.support)
     n_failed, n_notes = len(work.failures), 0
     written = {}
+    measured: list[ClassStatistics] = []
     for target in work.targets:
         try:
-            written[target] = _label_one(job, target, paths[target], segmenter, work)
+            written[target] = _label_one(job, target, paths[target], segmenter, measured)
         except CpclnetError as error:
             n_failed += 1
             typer.echo(f"Error: {error}", err=True)
@@ -136,6 +141,9 @@ def run_segment(job: SegmentJob) -> int:
         n_notes = len(segmenter.notes)
     if job.project is not None:
         remember_results(job.project, written)
+    if job.statistics and measured:
+        write_statistics(job.out / STATISTICS_FILE, measured)
+        typer.echo(f"Statistics -> {job.out / STATISTICS_FILE}")
     if n_failed:
         n_all = len(work.targets) + len(work.failures)
         typer.echo(f"{n_failed} of {n_all} queries could not be labelled.", err=True)
@@ -151,6 +159,7 @@ def _all_paths(job: SegmentJob, work: SegmentPlan) -> dict[Target, OutputPaths]:
         If a file would take the place of one that is read, or of one of another scan.
     """
     from napari_cpclnet.imaging import ScanRef
+    from napari_cpclnet.segmentation.statistics import STATISTICS_FILE
 
     classes = work.support.classes if job.probabilities else {}
     paths = {
@@ -158,6 +167,9 @@ def _all_paths(job: SegmentJob, work: SegmentPlan) -> dict[Target, OutputPaths]:
         for target in work.targets
     }
     written = [path for one in paths.values() for path in one.all]
+    if job.statistics:
+        keep_existing(job.out / STATISTICS_FILE, overwrite=job.overwrite)
+        written.append(job.out / STATISTICS_FILE)
     if len({str(path).casefold() for path in written}) < len(written):
         raise OutputError(f"{job.out}: two results would get the same name; label these scans one by one.")
     scans = [ScanRef(target.path, target.series) for target in work.targets]
@@ -297,11 +309,16 @@ def echo_notes(found: Volume | Segmentation) -> None:
 
 
 def _label_one(
-    job: SegmentJob, target: Target, paths: OutputPaths, segmenter: Segmenter, work: SegmentPlan
+    job: SegmentJob,
+    target: Target,
+    paths: OutputPaths,
+    segmenter: Segmenter,
+    measured: list[ClassStatistics],
 ) -> SavedResult:
-    """Label one scan and write its files; says the line that belongs to it."""
+    """Label one scan and write its files; says the line that belongs to it, and adds what it `measured`."""
     from napari_cpclnet.imaging import ScanRef, plane_axis, read_volume
     from napari_cpclnet.project import FOUND_BY, SummaryEntry
+    from napari_cpclnet.segmentation.statistics import measure
 
     prepare_outputs(paths, overwrite=job.overwrite)
     started = time.perf_counter()
@@ -322,6 +339,8 @@ def _label_one(
         )
     seconds = time.perf_counter() - started
     typer.echo(f"{target.name}: {seconds:.1f} s, {sizes(segmentation, volume)} -> {written}")
+    if job.statistics:
+        measured += measure(volume.replaced(name=target.name), segmentation)
     summary = segmenter.summary()
     for one in summary.classes:
         if one.seems_absent:
