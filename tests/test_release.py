@@ -71,14 +71,18 @@ def test_the_changelog_begins_with_the_version_of_the_citation() -> None:
     assert cited and cited[1] == headings[0]
 
 
-@pytest.fixture(scope="module")
-def package() -> ModuleType:
-    """`.ci/package.py`."""
-    spec = importlib.util.spec_from_file_location("package", ROOT / ".ci" / "package.py")
+def script(name: str) -> ModuleType:
+    """A program of the folder ``.ci`` as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / ".ci" / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def package() -> ModuleType:
+    return script("package")
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +177,20 @@ def test_the_source_archive_has_what_its_tests_read(built: tuple[Path, Path]) ->
         "constraints.txt",
         "napari.yaml",
     } <= inside
+
+
+def test_every_dependency_has_a_licence_and_none_reaches_too_far(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    licences = script("licences")
+    monkeypatch.setattr(sys, "argv", ["licences.py", "--check"])
+    assert licences.main() == 0
+    by_name = {one.package: one for one in licences.licences()}
+    assert by_name["numpy"].needed_by == "" and by_name["highdicom"].needed_by == "dicom"
+    assert by_name["pyqt6"].needed_by == "all"
+    said = licences.terms
+    monkeypatch.setattr(
+        licences, "terms", lambda name: {"numpy": "GPL-3.0-only", "scipy": ""}.get(name, said(name))
+    )
+    assert licences.main() == 1
+    assert "known of scipy" in (err := capsys.readouterr().err) and "have numpy" in err
