@@ -1,4 +1,4 @@
-"""List the licences of everything that `pip install napari-cpclnet[all]` brings, from the metadata of what is installed.
+"""List the licences of everything that `pip install napari-cpclnet[all]` brings, as installed packages say them.
 
     python .ci/licences.py             # a table in Markdown
     python .ci/licences.py --check     # exit status 1 if one is unknown, or a strong copyleft would reach everybody
