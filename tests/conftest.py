@@ -35,7 +35,8 @@ def phantom_stack() -> PhantomDataset:
     import torch
 
     from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
-    from napari_cpclnet.phantoms.phantom import PhantomSettings, make_phantom
+    from napari_cpclnet.phantoms.phantom import make_phantom
+    from napari_cpclnet.phantoms.settings import PhantomSettings
 
     coarse = PhantomSettings(shape=(52, 64, 72), spacing=(8.0, 6.0, 6.0))
     made = [make_phantom(np.random.default_rng((3, i)), coarse) for i in range(4)]

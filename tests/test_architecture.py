@@ -16,20 +16,30 @@ def modules() -> dict[str, Path]:
     return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): path for path, parts in names.items()}
 
 
-def imported(code: str) -> Iterator[tuple[str, str]]:
+def code_of(path: Path) -> str:
+    """What a file imports, now or, as the names of a room, when they are first used (``__init__.pyi``)."""
+    stub = path.with_suffix(".pyi")
+    return path.read_text(encoding="utf-8") + (stub.read_text(encoding="utf-8") if stub.exists() else "")
+
+
+def imported(module: str, code: str) -> Iterator[tuple[str, str]]:
     """Module and name of each import: of those in functions and for type checks only, too."""
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
             yield from ((name.name, "") for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.module is not None and not node.level, "imports are absolute"
-            yield from ((node.module, name.name) for name in node.names)
+            assert node.module is not None and node.level < 2, "only the names of a room are relative"
+            outer = f"{module}.{node.module}" if node.level else node.module
+            yield from ((outer, name.name) for name in node.names)
 
 
 def imports(codes: dict[str, str]) -> dict[str, set[str]]:
     """Modules of the same package that each module imports."""
     return {
-        module: {inner if (inner := f"{outer}.{name}") in codes else outer for outer, name in imported(code)}
+        module: {
+            inner if (inner := f"{outer}.{name}") in codes else outer
+            for outer, name in imported(module, code)
+        }
         & codes.keys() - {module}
         for module, code in codes.items()
     }
@@ -47,7 +57,7 @@ def circles(graph: dict[str, set[str]]) -> set[str]:
 
 
 def test_no_module_is_on_a_circle_of_imports() -> None:
-    codes = {name: path.read_text(encoding="utf-8") for name, path in modules().items()}
+    codes = {name: code_of(path) for name, path in modules().items()}
     assert circles(imports(codes)) == set()
 
 

@@ -16,7 +16,15 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "SimpleITK", "monai", "matplotlib", "skimage", "scipy", "pydicom", "napari", "qtpy")
 
 
-@pytest.mark.parametrize("module", ["napari_cpclnet", "napari_cpclnet.cli", "napari_cpclnet.errors"])
+SETTINGS = sorted(
+    ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
+    for path in (ROOT / "src" / "napari_cpclnet").rglob("settings.py")
+)
+
+
+@pytest.mark.parametrize(
+    "module", ["napari_cpclnet", "napari_cpclnet.cli", "napari_cpclnet.errors", *SETTINGS]
+)
 def test_starting_imports_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

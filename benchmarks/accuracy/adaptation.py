@@ -18,7 +18,8 @@ from ct_to_mr import DEFAULT_DATA, all_pairs, choose_slices, dice
 
 from napari_cpclnet.model import load_weights
 from napari_cpclnet.segmentation import Segmenter, SupportSet
-from napari_cpclnet.training.adaptation import AdaptationSettings, adapt
+from napari_cpclnet.training.adaptation import adapt
+from napari_cpclnet.training.settings import AdaptationSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

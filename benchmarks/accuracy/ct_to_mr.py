@@ -28,9 +28,8 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.evaluation.baselines.registry import make_baseline
-from napari_cpclnet.imaging import Modality, Segmentation, Volume, read_segmentation, read_volume
+from napari_cpclnet.imaging import Modality, Segmentation, Volume, plane_axis, read_segmentation, read_volume
 from napari_cpclnet.model import CPCLNet, load_weights
-from napari_cpclnet.preprocessing import plane_axis
 from napari_cpclnet.segmentation import PostprocessingSettings, SegmentationSettings, Segmenter, SupportSet
 
 CT_CLASSES = "6=liver,2=right kidney,3=left kidney,1=spleen"

@@ -38,9 +38,9 @@ from napari_cpclnet.model.weights import BUNDLED, SUMS, weights_hash
 from napari_cpclnet.registration.readout import BUNDLED as READOUT
 from napari_cpclnet.registration.readout import Readout, encoder_hash
 from napari_cpclnet.training import EpochReport, TrainingSettings, train
-from napari_cpclnet.training.prior_settings import PriorTrainingSettings
 from napari_cpclnet.training.prior_training import WEIGHTS as DECODER
 from napari_cpclnet.training.prior_training import PriorValidation, train_prior_decoder
+from napari_cpclnet.training.settings import PriorTrainingSettings
 
 
 @dataclass(frozen=True)

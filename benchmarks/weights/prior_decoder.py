@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 
-from napari_cpclnet.training.prior_settings import PriorTrainingSettings
 from napari_cpclnet.training.prior_training import PriorStep, PriorValidation, train_prior_decoder
+from napari_cpclnet.training.settings import PriorTrainingSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

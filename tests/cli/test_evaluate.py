@@ -17,7 +17,8 @@ from napari_cpclnet import cli
 from napari_cpclnet.cli.evaluate import evaluation_settings, parse_baselines
 from napari_cpclnet.cli.options import repeated_options
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.evaluation import read_cases, read_results, tasks
+from napari_cpclnet.evaluation import read_results, tasks
+from napari_cpclnet.imaging.cases import read_cases
 
 SHAPE = (6, 40, 48)
 Run = Callable[..., tuple[int, str, str]]

@@ -10,15 +10,8 @@ from tests.imaging.dicom.dicom_series import write_scan
 from typer.testing import CliRunner
 
 from napari_cpclnet.cli.app import app
-from napari_cpclnet.imaging import (
-    Geometry,
-    Segmentation,
-    list_series,
-    read_segmentation,
-    read_volume,
-    referenced_series,
-    write_segmentation,
-)
+from napari_cpclnet.imaging import Geometry, Segmentation, read_segmentation, read_volume, write_segmentation
+from napari_cpclnet.imaging.dicom import list_series, referenced_series
 
 from .test_segment import weights  # noqa: F401
 

@@ -152,7 +152,7 @@ def test_a_path_longer_than_any_is_one_short_sentence(
 @pytest.mark.parametrize("quick", [True, False])
 def test_scans_are_registered_unless_it_is_to_be_quick(monkeypatch: pytest.MonkeyPatch, quick: bool) -> None:
     jobs = []
-    monkeypatch.setattr("napari_cpclnet.cli.segment.run_segment", lambda job: jobs.append(job) or 0)
+    monkeypatch.setattr("napari_cpclnet.cli.app.run_segment", lambda job: jobs.append(job) or 0)
     words = ["segment", "--support", "a", "m", "--query", "q", "--out", "o", *(["--quick"] if quick else [])]
     assert CliRunner().invoke(app, words).exit_code == 0
     assert jobs[0].quick is quick

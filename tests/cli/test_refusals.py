@@ -259,7 +259,7 @@ class TestOutputs:
         def full(_: object, path: Path, **__: object) -> None:
             raise OutputError(f"{path}: the disk is full.")
 
-        monkeypatch.setattr("napari_cpclnet.imaging.write_segmentation", full)
+        monkeypatch.setattr("napari_cpclnet.cli.outputs.write_segmentation", full)
         code, _, err = run(case.arguments("--probabilities"))
         assert code == 2
         assert "disk is full" in err

@@ -8,7 +8,8 @@ import torch
 
 from napari_cpclnet.episodes.masses import CORE, MASS, Mass, Masses, random_mass, random_masses
 from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
-from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings, PhantomEpisodes
+from napari_cpclnet.episodes.phantom_episodes import PhantomEpisodes
+from napari_cpclnet.episodes.settings import EpisodeSettings
 from napari_cpclnet.phantoms.structures import STRUCTURES
 
 SPACING = (4.0, 3.0, 3.0)

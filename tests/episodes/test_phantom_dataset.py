@@ -15,7 +15,8 @@ from safetensors.numpy import save_file
 from napari_cpclnet.episodes import phantom_dataset as stack
 from napari_cpclnet.episodes.phantom_dataset import make_stack
 from napari_cpclnet.errors import OutputError, SettingsError
-from napari_cpclnet.phantoms.phantom import Phantom, PhantomSettings, make_phantom
+from napari_cpclnet.phantoms.phantom import Phantom, make_phantom
+from napari_cpclnet.phantoms.settings import PhantomSettings
 
 
 @pytest.fixture

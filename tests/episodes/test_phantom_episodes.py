@@ -17,7 +17,8 @@ from napari_cpclnet.episodes.classes import FREQUENCY, NAMES, membership
 from napari_cpclnet.episodes.mask_corruption import corrupt_masks
 from napari_cpclnet.episodes.masses import Mass, Masses
 from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
-from napari_cpclnet.episodes.phantom_episodes import EpisodeBatch, EpisodeSettings, PhantomEpisodes, Side
+from napari_cpclnet.episodes.phantom_episodes import EpisodeBatch, PhantomEpisodes, Side
+from napari_cpclnet.episodes.settings import EpisodeSettings
 from napari_cpclnet.phantoms.structures import STRUCTURES
 
 

@@ -11,16 +11,12 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.episodes.prior_bodies import making_bodies, random_shapes
 from napari_cpclnet.episodes.prior_classes import KINDS, Body, DrawnClass, draw_class
-from napari_cpclnet.episodes.prior_episodes import (
-    ERRORS,
-    PriorEpisodes,
-    PriorEpisodeSettings,
-    outline_error,
-)
+from napari_cpclnet.episodes.prior_episodes import ERRORS, PriorEpisodes, outline_error
 from napari_cpclnet.episodes.prior_errors import SmoothField, interpolated, spoiled
+from napari_cpclnet.episodes.settings import PriorEpisodeSettings
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.model.prior_inputs import plane_distance
-from napari_cpclnet.phantoms.phantom import PhantomSettings
+from napari_cpclnet.phantoms.settings import PhantomSettings
 
 GRID = PhantomSettings(shape=(40, 64, 72), spacing=(9.0, 6.0, 6.0))
 SMALL = PriorEpisodeSettings(size=32, slices=5)

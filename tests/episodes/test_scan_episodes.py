@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from napari_cpclnet.episodes import scan_episodes as scans_module
-from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings
 from napari_cpclnet.episodes.prepared_scans import ScanFile, open_scan, prepare_scans, scan_tensors
 from napari_cpclnet.episodes.scan_episodes import ScanEpisodes
+from napari_cpclnet.episodes.settings import EpisodeSettings
 from napari_cpclnet.episodes.style import Style, random_style, restyle
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.imaging import Geometry, ScanRef, Segmentation, Volume, write_segmentation, write_volume

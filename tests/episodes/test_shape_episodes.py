@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from napari_cpclnet.episodes.episode import EpisodeBatch
-from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings
+from napari_cpclnet.episodes.settings import EpisodeSettings
 from napari_cpclnet.episodes.shape_episodes import MOST, ShapeEpisodes, random_pair
 
 CPU = torch.device("cpu")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from napari_cpclnet.evaluation import Case, read_cases
 from napari_cpclnet.imaging import Volume
+from napari_cpclnet.imaging.cases import Case, read_cases
 from napari_cpclnet.segmentation import SupportSet
 
 SHAPE = (10, 24, 26)

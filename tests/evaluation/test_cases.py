@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_cpclnet.errors import GeometryError, SettingsError
-from napari_cpclnet.evaluation import check_labels, read_cases
+from napari_cpclnet.imaging.cases import check_labels, read_cases
 
 from .doubles import SHAPE, Table, make_labels, save
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.evaluation import Case, EvaluationSettings, patient_folds, tasks
+from napari_cpclnet.evaluation import EvaluationSettings, tasks
 from napari_cpclnet.evaluation.protocols import (
     LegacyPart,
     choose_slices,
@@ -22,6 +22,7 @@ from napari_cpclnet.evaluation.protocols import (
     slab,
 )
 from napari_cpclnet.imaging import Geometry, Volume
+from napari_cpclnet.imaging.cases import Case, patient_folds
 
 from .doubles import SHAPE, Table, save
 

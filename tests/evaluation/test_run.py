@@ -20,7 +20,6 @@ import SimpleITK as sitk
 
 from napari_cpclnet.errors import OutputError, SettingsError, WeightsError
 from napari_cpclnet.evaluation import (
-    Case,
     CaseResult,
     EvaluationSettings,
     Predictor,
@@ -30,6 +29,7 @@ from napari_cpclnet.evaluation import (
     write_outputs,
 )
 from napari_cpclnet.imaging import Volume
+from napari_cpclnet.imaging.cases import Case
 from napari_cpclnet.segmentation import SupportSet
 
 from .doubles import SHAPE, SPACING, Everywhere, Half, Nothing, Oracle, Table, make_labels

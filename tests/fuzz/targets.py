@@ -18,16 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.imaging import (
-    Geometry,
-    Terminology,
-    Volume,
-    find_scans,
-    list_series,
-    read_segmentation,
-    read_volume,
-    unit_and_notes,
-)
+from napari_cpclnet.imaging import Geometry, Terminology, Volume, find_scans, read_segmentation, read_volume
+from napari_cpclnet.imaging.dicom import list_series, unit_and_notes
 
 from .tags import changed
 

@@ -17,14 +17,13 @@ from napari_cpclnet.imaging import (
     Geometry,
     Segmentation,
     Volume,
-    list_series,
     looks_like_labels,
     read_segmentation,
     read_volume,
-    referenced_series,
     write_segmentation,
     write_volume,
 )
+from napari_cpclnet.imaging.dicom import list_series, referenced_series
 
 from .doubles import DIRECTIONS, make_volume
 

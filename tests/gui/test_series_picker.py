@@ -21,7 +21,7 @@ from napari_cpclnet.gui.contributions.series_choice import (
 )
 from napari_cpclnet.gui.contributions.series_picker import SeriesPicker
 from napari_cpclnet.gui.settings.preferences import Preferences
-from napari_cpclnet.imaging import survey
+from napari_cpclnet.imaging.dicom import survey
 
 from .test_manifest import MANIFEST
 

@@ -19,9 +19,9 @@ from napari_cpclnet.imaging import (
     Volume,
     read_segmentation,
     read_volume,
-    referenced_series,
     write_segmentation,
 )
+from napari_cpclnet.imaging.dicom import referenced_series
 from napari_cpclnet.imaging.label_resampling import merge, place
 
 from .test_round_trip import grids

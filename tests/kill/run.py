@@ -227,7 +227,8 @@ def make_phantoms(path: Path) -> Path:
     """The phantoms of the training run, coarse ones."""
     import torch
 
-    from napari_cpclnet.phantoms.phantom import PhantomSettings, make_phantom
+    from napari_cpclnet.phantoms.phantom import make_phantom
+    from napari_cpclnet.phantoms.settings import PhantomSettings
 
     coarse = PhantomSettings(shape=(52, 64, 72), spacing=(8.0, 6.0, 6.0))
     made = [make_phantom(np.random.default_rng((3, i)), coarse) for i in range(4)]

@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 
 from napari_cpclnet.errors import WeightsError
 from napari_cpclnet.model import prior_weights
-from napari_cpclnet.model.prior_decoder import SCALE_MM, PriorDecoder, PriorDecoderSettings
+from napari_cpclnet.model.prior_decoder import SCALE_MM, PriorDecoder
 from napari_cpclnet.model.prior_inputs import FACTS, MAPS, REACH_MM
 from napari_cpclnet.model.prior_weights import load_prior_decoder, save_prior_decoder
+from napari_cpclnet.model.settings import PriorDecoderSettings
 
 SMALL = PriorDecoderSettings(fine=8, middle=8, coarse=16)
 

@@ -10,8 +10,9 @@ from scipy import ndimage as ndi
 from napari_cpclnet.episodes.appearance import sample_appearance
 from napari_cpclnet.episodes.masses import random_mass
 from napari_cpclnet.phantoms.canvas import Canvas
-from napari_cpclnet.phantoms.phantom import STRUCTURES, Phantom, PhantomSettings, make_head
+from napari_cpclnet.phantoms.phantom import STRUCTURES, Phantom, make_head
 from napari_cpclnet.phantoms.render import render_phantom
+from napari_cpclnet.phantoms.settings import PhantomSettings
 
 SMALL = PhantomSettings(shape=(52, 64, 72), spacing=(8.0, 6.0, 6.0))
 

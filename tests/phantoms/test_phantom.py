@@ -14,12 +14,12 @@ from napari_cpclnet.phantoms.phantom import (
     STRUCTURES,
     TARGETS,
     Phantom,
-    PhantomSettings,
     make_heart,
     make_legs,
     make_phantom,
     make_thorax,
 )
+from napari_cpclnet.phantoms.settings import PhantomSettings
 
 SEEDS = range(8)
 

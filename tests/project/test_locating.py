@@ -12,7 +12,8 @@ from PIL import Image
 from tests.imaging.dicom.dicom_series import write_scan
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging import Geometry, list_series, read_volume
+from napari_cpclnet.imaging import Geometry, read_volume
+from napari_cpclnet.imaging.dicom import list_series
 from napari_cpclnet.project import (
     Project,
     ScanEntry,

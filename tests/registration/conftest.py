@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_cpclnet.phantoms.phantom import Phantom, PhantomSettings, make_phantom
+from napari_cpclnet.phantoms.phantom import Phantom, make_phantom
+from napari_cpclnet.phantoms.settings import PhantomSettings
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from napari_cpclnet.imaging import Geometry, Volume
-from napari_cpclnet.model.prior_decoder import PriorDecoder, PriorDecoderSettings
+from napari_cpclnet.model.prior_decoder import PriorDecoder
 from napari_cpclnet.model.prior_inputs import plane_distance
+from napari_cpclnet.model.settings import PriorDecoderSettings
 from napari_cpclnet.segmentation import prior_decoding
 from napari_cpclnet.segmentation.prior_decoding import (
     DecodedPrior,

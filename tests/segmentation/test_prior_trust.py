@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from napari_cpclnet.imaging import Geometry, Volume
-from napari_cpclnet.model.prior_decoder import PriorDecoder, PriorDecoderSettings
+from napari_cpclnet.model.prior_decoder import PriorDecoder
+from napari_cpclnet.model.settings import PriorDecoderSettings
 from napari_cpclnet.segmentation import prior_trust
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, DecodingProgress
 from napari_cpclnet.segmentation.prior_trust import TriedPrior, trying_priors

@@ -12,7 +12,8 @@ from napari_cpclnet.errors import SupportError
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import CPCLNet, CPCLNetSettings
 from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SupportSet
-from napari_cpclnet.training.adaptation import AdaptationSettings, adapt
+from napari_cpclnet.training.adaptation import adapt
+from napari_cpclnet.training.settings import AdaptationSettings
 
 TINY = CPCLNetSettings(
     channels=16,

@@ -14,8 +14,9 @@ import torch
 from napari_cpclnet.episodes.labelled_episodes import LabelledEpisodes
 from napari_cpclnet.episodes.prepared_labels import LabelledFile, open_labelled, prepare_labelled
 from napari_cpclnet.errors import CpclnetError, ImageError, SettingsError
-from napari_cpclnet.evaluation import EvaluationSettings, patient_folds
+from napari_cpclnet.evaluation import EvaluationSettings
 from napari_cpclnet.imaging import find_scans
+from napari_cpclnet.imaging.cases import patient_folds
 from napari_cpclnet.imaging.labelled import labelled_cases, patient_of
 from napari_cpclnet.model import load_weights
 from napari_cpclnet.preprocessing import PseudoLabelSettings, make_pseudo_labels

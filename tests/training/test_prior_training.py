@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from napari_cpclnet.episodes.prior_episodes import PriorEpisode, PriorEpisodeSettings
-from napari_cpclnet.model.prior_decoder import PriorDecoderSettings
+from napari_cpclnet.episodes.prior_episodes import PriorEpisode
+from napari_cpclnet.episodes.settings import PriorEpisodeSettings
 from napari_cpclnet.model.prior_inputs import plane_distance
 from napari_cpclnet.model.prior_weights import load_prior_decoder
+from napari_cpclnet.model.settings import PriorDecoderSettings
 from napari_cpclnet.training import prior_training
-from napari_cpclnet.training.prior_settings import PriorTrainingSettings
 from napari_cpclnet.training.prior_training import (
     CHECKPOINT,
     WEIGHTS,
@@ -22,6 +22,7 @@ from napari_cpclnet.training.prior_training import (
     prior_loss,
     train_prior_decoder,
 )
+from napari_cpclnet.training.settings import PriorTrainingSettings
 
 SETTINGS = PriorTrainingSettings(
     phantoms=3,

@@ -15,8 +15,11 @@ import typer
 from napari_cpclnet._version import __version__
 from napari_cpclnet.cli.check import check
 from napari_cpclnet.cli.convert import convert
+from napari_cpclnet.cli.demo import run_demo
 from napari_cpclnet.cli.errors import INTERRUPTED, WRONG_INPUT, user_errors
+from napari_cpclnet.cli.evaluate import evaluation_settings, run_evaluation
 from napari_cpclnet.cli.fill import fill
+from napari_cpclnet.cli.info import describe
 from napari_cpclnet.cli.masks import MaskPlace
 from napari_cpclnet.cli.options import (
     Device,
@@ -33,6 +36,9 @@ from napari_cpclnet.cli.options import (
     parse_slices,
     support_pairs,
 )
+from napari_cpclnet.cli.project import check_output, project_outputs
+from napari_cpclnet.cli.pseudo_labels import run_pseudo_labels
+from napari_cpclnet.cli.segment import SegmentJob, run_segment
 from napari_cpclnet.cli.suggest import suggest
 from napari_cpclnet.cli.train import train
 
@@ -170,9 +176,6 @@ def segment(
     Writes <query name>_labels.<format> on the query's own grid, with the label values of the support.
     """
     with user_errors():
-        from napari_cpclnet.cli.project import check_output, project_outputs
-        from napari_cpclnet.cli.segment import SegmentJob, run_segment
-
         pairs = support_pairs(support or [])
         other_plane = plane if plane != "auto" else None
         check_sources(
@@ -228,8 +231,6 @@ def info(
     Nothing that identifies the patient is printed.
     """
     with user_errors():
-        from napari_cpclnet.cli.info import describe
-
         for line in describe(path):
             typer.echo(line)
 
@@ -320,8 +321,6 @@ def evaluate(
     Writes cases.csv (a row per case, class and method), summary.json and a self-contained report.html.
     """
     with user_errors():
-        from napari_cpclnet.cli.evaluate import evaluation_settings, run_evaluation
-
         settings = evaluation_settings(
             protocols=protocol,
             shots=shots,
@@ -362,8 +361,6 @@ def pseudo_labels(
     for pictures, else as .nii.gz. What was stopped goes on where it was.
     """
     with user_errors():
-        from napari_cpclnet.cli.pseudo_labels import run_pseudo_labels
-
         if run_pseudo_labels(data_root, workers=workers, overwrite=overwrite):
             raise typer.Exit(WRONG_INPUT)
 
@@ -392,8 +389,6 @@ def demo(
     display. Files of an earlier demo in the same folder are replaced.
     """
     with user_errors():
-        from napari_cpclnet.cli.demo import run_demo
-
         run_demo(out, device=device, seed=seed, window=window)
 
 

@@ -9,9 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from napari_cpclnet.cli.errors import user_errors
+from napari_cpclnet.cli.files import series_in
 from napari_cpclnet.cli.masks import MaskPlace, Place, read_mask
 from napari_cpclnet.cli.options import Terminology
+from napari_cpclnet.cli.outputs import keep_existing, protect
 from napari_cpclnet.errors import OutputError
+from napari_cpclnet.imaging import (
+    OUTPUTS,
+    ScanRef,
+    dicom,
+    holds_segments,
+    looks_like_labels,
+    output_suffix,
+    read_segmentation,
+    read_volume,
+    write_segmentation,
+    write_volume,
+)
+from napari_cpclnet.imaging import Terminology as Codes
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Segmentation, Volume
@@ -72,9 +87,6 @@ def convert(
 
 def _check(source: Path, target: Path, others: Sequence[Path | None], *, overwrite: bool) -> None:
     """Refuse a target of an unknown format, one that is read, and one that is there already."""
-    from napari_cpclnet.cli.outputs import keep_existing, protect
-    from napari_cpclnet.imaging import OUTPUTS, output_suffix
-
     if not output_suffix(target):
         raise OutputError(f"{target}: the suffix must be one of {', '.join(OUTPUTS)}.")
     protect([target], [source, *(path for path in others if path is not None)])
@@ -82,17 +94,9 @@ def _check(source: Path, target: Path, others: Sequence[Path | None], *, overwri
 
 
 def _is_labels(source: Path, target: Path, series: str | None) -> bool:
-    from napari_cpclnet.imaging import (
-        holds_segments,
-        is_dicom_path,
-        looks_like_labels,
-        output_suffix,
-        read_volume,
-    )
-
     if holds_segments(source) or output_suffix(target) in (".seg.nrrd", ".dcm"):
         return True
-    return not is_dicom_path(source) and looks_like_labels(read_volume(source, series=series))
+    return not dicom.is_dicom_path(source) and looks_like_labels(read_volume(source, series=series))
 
 
 def _labels(
@@ -103,18 +107,8 @@ def _labels(
     terminology: Path | None,
     where: Place,
 ) -> Path:
-    from napari_cpclnet.imaging import (
-        ScanRef,
-        read_segmentation,
-        read_volume,
-        referenced_series,
-        write_segmentation,
-    )
-
     if like is not None and series is None and like.is_dir():
-        from napari_cpclnet.cli.files import series_in
-
-        drawn_on = referenced_series(source)
+        drawn_on = dicom.referenced_series(source)
         series = drawn_on if any(one.id == drawn_on for one in series_in(like)) else None
     scan = None if like is None else read_volume(like, series=series)
     segmentation = read_segmentation(source) if scan is None else read_mask(source, scan, where)
@@ -130,8 +124,6 @@ def _labels(
 
 
 def _scan(source: Path, target: Path, series: str | None) -> Path:
-    from napari_cpclnet.imaging import read_volume, write_volume
-
     volume = read_volume(source, series=series)
     written = write_volume(volume, target)
     _say(volume.name, (*volume.notes, *_lost_values(volume, target)))
@@ -140,9 +132,6 @@ def _scan(source: Path, target: Path, series: str | None) -> Path:
 
 def _lost_labels(segmentation: Segmentation, target: Path, terminology: Path | None) -> list[str]:
     """What the format of the target cannot hold of a label map."""
-    from napari_cpclnet.imaging import Terminology as Codes
-    from napari_cpclnet.imaging import output_suffix
-
     suffix = output_suffix(target)
     lost = []
     if suffix in (".nii.gz", ".nii", ".mha", ".png"):
@@ -165,14 +154,12 @@ def _lost_labels(segmentation: Segmentation, target: Path, terminology: Path | N
 
 def _lost_values(volume: Volume, target: Path) -> list[str]:
     """What the format of the target cannot hold of a scan."""
-    from napari_cpclnet.imaging import is_dicom_path, output_suffix
-
     lost = []
     if volume.unit:
         lost.append(f"The file does not say that its values are {volume.modality} in {volume.unit}.")
     if output_suffix(target) == ".png":
         lost.append("Pictures hold neither voxel size nor place in the patient.")
-    if volume.source is not None and is_dicom_path(volume.source):
+    if volume.source is not None and dicom.is_dicom_path(volume.source):
         lost.append("The DICOM header (patient, study, acquisition) is not written.")
     return lost
 

@@ -12,6 +12,10 @@ import typer
 from napari_cpclnet.cli.files import scan_progress
 from napari_cpclnet.cli.outputs import check_folder, output_paths, prepare_outputs, write_results
 from napari_cpclnet.cli.segment import predict, sizes
+from napari_cpclnet.files.atomic import atomic_write
+from napari_cpclnet.imaging import write_segmentation, write_volume
+from napari_cpclnet.preprocessing import PreprocessingSettings
+from napari_cpclnet.segmentation import SegmentationSettings, SupportSet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,10 +37,9 @@ def run_demo(out: Path, *, device: str = "auto", seed: int = 0, window: bool | N
     CpclnetError
         If the device does not exist or the folder cannot be written.
     """
-    from napari_cpclnet.imaging import write_segmentation, write_volume
     from napari_cpclnet.model import choose_device, load_weights
     from napari_cpclnet.phantoms.demo import demo_scans, spread_slices
-    from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SupportSet
+    from napari_cpclnet.segmentation import Segmenter
 
     chosen = choose_device(device)
     check_folder(out)
@@ -111,8 +114,7 @@ def write_picture(path: Path, volume: Volume, segmentation: Segmentation, slices
     import numpy as np
     from PIL import Image
 
-    from napari_cpclnet.files.atomic import atomic_write
-    from napari_cpclnet.preprocessing import PreprocessingSettings, intensity_range, normalise
+    from napari_cpclnet.preprocessing import intensity_range, normalise
 
     value_range = intensity_range(volume, PreprocessingSettings())
     _, row_mm, column_mm = volume.geometry.spacing

@@ -11,6 +11,8 @@ import typer
 from napari_cpclnet.cli.files import scan_progress
 from napari_cpclnet.cli.outputs import check_folder
 from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.evaluation import BASELINE_NAMES, EvaluationSettings, read_results, summarise
+from napari_cpclnet.imaging.cases import check_labels, read_cases
 
 if TYPE_CHECKING:
     from napari_cpclnet.evaluation import CaseResult, EvaluationSettings
@@ -35,8 +37,6 @@ def evaluation_settings(
         If a word makes no sense; the sentence names the option.
     """
     from pydantic import ValidationError
-
-    from napari_cpclnet.evaluation import EvaluationSettings
 
     given: dict[str, Any] = {
         "from_modality": _modality(from_modality),
@@ -64,8 +64,6 @@ def parse_baselines(text: str) -> tuple[str, ...]:
     SettingsError
         If there is no such baseline.
     """
-    from napari_cpclnet.evaluation import BASELINE_NAMES
-
     if text == "all":
         return BASELINE_NAMES
     if text == "none":
@@ -89,14 +87,7 @@ def run_evaluation(
     CpclnetError
         If the table, a scan, the weights, the device or the folder cannot be used.
     """
-    from napari_cpclnet.evaluation import (
-        check_labels,
-        evaluate,
-        evaluate_folds,
-        make_segmenter,
-        read_cases,
-        read_results,
-    )
+    from napari_cpclnet.evaluation import evaluate, evaluate_folds, make_segmenter
 
     cases = read_cases(table)
     check_folder(out)
@@ -129,8 +120,6 @@ def _line(row: CaseResult) -> str:
 
 def _totals(results: Sequence[CaseResult]) -> list[str]:
     """One line per protocol, number of shots and method: mean Dice over all cases that show their organ."""
-    from napari_cpclnet.evaluation import summarise
-
     lines = []
     for group in summarise(results)["groups"]:
         if {group["support_modality"], group["query_modality"], group["organ"]} != {"all"}:

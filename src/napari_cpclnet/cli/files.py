@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_cpclnet.errors import CpclnetError, ImageError
+from napari_cpclnet.imaging import dicom, find_scans
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from napari_cpclnet.imaging import SeriesInfo
+    from napari_cpclnet.imaging.dicom import SeriesInfo
 
 _RESULT = re.compile(r"(_labels|_uncertainty|_probability_.+)$")
 _MOST_FOLDERS = 4
@@ -33,10 +34,8 @@ class Target:
 
 def series_in(path: Path) -> list[SeriesInfo]:
     """DICOM series of a folder; none if it is a file or holds something else."""
-    from napari_cpclnet.imaging import list_series
-
     try:
-        return list_series(path) if path.is_dir() else []
+        return dicom.list_series(path) if path.is_dir() else []
     except ImageError:
         return []
 
@@ -58,8 +57,6 @@ def expand_queries(
     targets, failures
         What can be read, and why the rest cannot.
     """
-    from napari_cpclnet.imaging import find_scans
-
     masks = {path.resolve() for path in leave_out}
     found: dict[tuple[Path, str | None], Target] = {}
     failures: list[CpclnetError] = []

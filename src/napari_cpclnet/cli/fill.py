@@ -9,9 +9,14 @@ from typing import Annotated
 import typer
 
 from napari_cpclnet.cli.errors import user_errors
+from napari_cpclnet.cli.files import scan_progress
 from napari_cpclnet.cli.masks import MaskPlace
 from napari_cpclnet.cli.options import PlaneName, Terminology, parse_classes, parse_slices
+from napari_cpclnet.cli.outputs import keep_existing, protect
+from napari_cpclnet.cli.segment import echo_notes, read_support, sizes
 from napari_cpclnet.errors import OutputError
+from napari_cpclnet.imaging import OUTPUTS, ScanRef, output_suffix, write_segmentation
+from napari_cpclnet.propagation import PropagationSettings
 
 
 def fill(
@@ -60,11 +65,7 @@ def fill(
     Outlines are interpolated from slice to slice and moved to where grey values say; painted slices stay as they are.
     """
     with user_errors():
-        from napari_cpclnet.cli.files import scan_progress
-        from napari_cpclnet.cli.outputs import keep_existing, protect
-        from napari_cpclnet.cli.segment import echo_notes, read_support, sizes
-        from napari_cpclnet.imaging import OUTPUTS, ScanRef, output_suffix, write_segmentation
-        from napari_cpclnet.propagation import PropagationSettings, start_fill
+        from napari_cpclnet.propagation import start_fill
 
         if not output_suffix(out):
             raise OutputError(f"{out}: the suffix must be one of {', '.join(OUTPUTS)}.")

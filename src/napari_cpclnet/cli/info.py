@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cpclnet.cli.errors import shown
 from napari_cpclnet.errors import CpclnetError
+from napari_cpclnet.imaging import dicom, find_scans, read_volume
+from napari_cpclnet.preprocessing import PreprocessingSettings
 
 if TYPE_CHECKING:
-    from napari_cpclnet.imaging import Geometry, Listing, Volume
+    from napari_cpclnet.imaging import Geometry, Volume
+    from napari_cpclnet.imaging.dicom import Listing
 
 _WIDTH = 18
 _ENDS = (("inferior", "superior"), ("anterior", "posterior"), ("right", "left"))
@@ -32,11 +35,9 @@ def _lines(path: Path) -> Iterator[str]:
     if path.suffix == ".safetensors":
         yield from _weights_lines(path)
         return
-    from napari_cpclnet.imaging import find_scans, read_volume, survey
-
     if path.name.upper() == "DICOMDIR":  # the index of a disc stands for the folder it lies in
         path = path.parent
-    listing = survey(path) if path.is_dir() else None
+    listing = dicom.survey(path) if path.is_dir() else None
     if listing is not None and listing.series:
         yield from _series_lines(path, listing)
         if len(listing.series) > 1:
@@ -58,13 +59,11 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _series_lines(path: Path, listing: Listing) -> Iterator[str]:
     """Table of the series of a folder, from their headers alone, and below it what is wrong with them."""
-    from napari_cpclnet.imaging import unit_and_notes
-
     yield _line("DICOM series", str(len(listing.series)))
     table = [("", "modality", "slices", "size (z, y, x)", "spacing (mm)", "unit", "date", "description")]
     below = []
     for number, one in enumerate(listing.series, start=1):
-        unit, notes = ("", one.notes) if one.problem else unit_and_notes(one)
+        unit, notes = ("", one.notes) if one.problem else dicom.unit_and_notes(one)
         size = "" if one.shape is None else _product(one.shape, "{}")
         spacing = "" if one.spacing is None else _product(one.spacing, "{:.4g}")
         name = ", ".join(filter(None, (one.description, one.part)))
@@ -85,7 +84,7 @@ def _series_lines(path: Path, listing: Listing) -> Iterator[str]:
 
 
 def _scan_lines(volume: Volume) -> Iterator[str]:
-    from napari_cpclnet.preprocessing import PreprocessingSettings, intensity_range
+    from napari_cpclnet.preprocessing import intensity_range
 
     geometry = volume.geometry
     yield _line("scan", volume.name)

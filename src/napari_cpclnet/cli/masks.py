@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from napari_cpclnet.errors import GeometryError
+from napari_cpclnet.imaging import read_segmentation
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Segmentation, Volume
@@ -33,8 +34,6 @@ def read_mask(mask: Path, volume: Volume, where: Place = "auto") -> Segmentation
         If it cannot be read, lies where it can hardly be right and nobody said that it does, or has another size
         than the scan on which it is to be put voxel for voxel.
     """
-    from napari_cpclnet.imaging import read_segmentation
-
     found = read_segmentation(mask, like=volume, by_voxel=where == "voxels")
     if found.doubt and where == "auto":
         raise GeometryError(

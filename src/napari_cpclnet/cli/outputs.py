@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from napari_cpclnet.cli.files import file_name
 from napari_cpclnet.errors import CpclnetError, OutputError
 from napari_cpclnet.files.atomic import sweep, temporary_beside
+from napari_cpclnet.imaging import Volume, replace_pictures, write_segmentation, write_volume
+from napari_cpclnet.project.fingerprints import scan_files
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -146,8 +148,6 @@ def _keys(path: Path) -> list[object]:
 
 def _files_of(read: Path | ScanRef) -> list[Path]:
     """Files and folders behind what is read: those of a scan, with the voxels beside a header."""
-    from napari_cpclnet.project.fingerprint import scan_files
-
     path, series = (read, None) if isinstance(read, Path) else (read.path, read.series)
     try:
         return [path, *scan_files(path, series)]
@@ -210,8 +210,6 @@ def write_results(
     """
     import numpy as np
 
-    from napari_cpclnet.imaging import Volume, write_segmentation, write_volume
-
     folder = paths.labels.parent
     making = temporary_beside(folder / "results", "")
     try:
@@ -233,8 +231,6 @@ def write_results(
 
 
 def _moved(file: Path, folder: Path) -> Path:
-    from napari_cpclnet.imaging import replace_pictures
-
     target = folder / file.name
     if file.is_dir():
         replace_pictures(file, target)

@@ -10,6 +10,17 @@ import typer
 
 from napari_cpclnet.cli.files import Target, expand_queries, with_own_names
 from napari_cpclnet.errors import CpclnetError, ProjectError
+from napari_cpclnet.project import (
+    RESULTS,
+    absolute_path,
+    is_inside,
+    locate,
+    output_folder,
+    read_project,
+    relative_path,
+    write_project,
+)
+from napari_cpclnet.project.headless import queries, segmentation_settings, support_set
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,10 +67,6 @@ def project_work(folder: Path, more: list[Path] | None, weights: Path | None) ->
     CpclnetError
         If it is no project, a support scan is missing, or nothing is painted or to be labelled.
     """
-    from napari_cpclnet.project import locate, read_project
-    from napari_cpclnet.project.folder import absolute_path
-    from napari_cpclnet.project.headless import segmentation_settings, support_set
-
     project = read_project(folder)
     found = list(locate(project, folder))
     for one in found:
@@ -79,8 +86,6 @@ def project_work(folder: Path, more: list[Path] | None, weights: Path | None) ->
 
 def project_outputs(folder: Path) -> tuple[Path, str]:
     """Folder and format of the results: what was chosen in the window, else the project's own folder."""
-    from napari_cpclnet.project import output_folder, read_project
-
     project = read_project(folder)
     return output_folder(project, folder), project.settings.output_format
 
@@ -93,8 +98,6 @@ def check_output(out: Path, folder: Path) -> None:
     ProjectError
         The sentence says how to agree.
     """
-    from napari_cpclnet.project import is_inside
-
     if not is_inside(out, folder):
         raise ProjectError(
             f"{folder}: wants its results in {out}, outside its folder; say --out '{out}' if that is meant, or --out "
@@ -104,8 +107,6 @@ def check_output(out: Path, folder: Path) -> None:
 
 def say_other_weights(folder: Path, used: str) -> None:
     """Say so if the project was saved with other weights than those in use."""
-    from napari_cpclnet.project import read_project
-
     known = read_project(folder).weights.hash
     if known and known != used:
         typer.echo(f"Note: the project was saved with the weights {known}, this run uses {used}.", err=True)
@@ -113,8 +114,6 @@ def say_other_weights(folder: Path, used: str) -> None:
 
 def remember_results(folder: Path, written: Mapping[Target, SavedResult]) -> None:
     """Enter new results into the project, so that opening it shows them; those it has already stay."""
-    from napari_cpclnet.project import RESULTS, absolute_path, read_project, relative_path, write_project
-
     project = read_project(folder)
     entries = list(project.queries)
     places = {scan.id: (absolute_path(scan.path, folder).resolve(), scan.series) for scan in project.scans}
@@ -146,8 +145,6 @@ def _has_result(entry: QueryEntry, folder: Path) -> bool:
 def _own_targets(
     project: Project, folder: Path, found: list[LocatedScan]
 ) -> tuple[list[Target], list[CpclnetError]]:
-    from napari_cpclnet.project.headless import queries
-
     targets: list[Target] = []
     failures: list[CpclnetError] = []
     missing = {one.path: one for one in found if one.state == "missing"}

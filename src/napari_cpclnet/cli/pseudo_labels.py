@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from napari_cpclnet.cli.files import expand_queries, scan_progress
+from napari_cpclnet.imaging import ScanRef
 
 
 def run_pseudo_labels(data_root: Path, *, workers: int, overwrite: bool) -> int:
@@ -23,7 +24,6 @@ def run_pseudo_labels(data_root: Path, *, workers: int, overwrite: bool) -> int:
     CpclnetError
         If there is nothing to read, or a worker process was killed.
     """
-    from napari_cpclnet.imaging import ScanRef
     from napari_cpclnet.preprocessing import make_pseudo_labels
 
     targets, failures = expand_queries([data_root], leave_out=[])

@@ -29,6 +29,10 @@ from napari_cpclnet.cli.project import (
     say_other_weights,
 )
 from napari_cpclnet.errors import CpclnetError, GeometryError, ImageError, OutputError, SupportError
+from napari_cpclnet.imaging import ScanRef, dicom, painted_plane, plane_axis, read_segmentation, read_volume
+from napari_cpclnet.project import FOUND_BY, SummaryEntry
+from napari_cpclnet.segmentation import SegmentationSettings, SupportSet
+from napari_cpclnet.training.settings import AdaptationSettings
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -93,7 +97,7 @@ def run_segment(job: SegmentJob) -> int:
         If nothing can be labelled at all: support, weights, device or output folder are at fault.
     """
     from napari_cpclnet.model import choose_device, choose_precision, load_weights, unused_gpu
-    from napari_cpclnet.segmentation import SegmentationSettings, Segmenter
+    from napari_cpclnet.segmentation import Segmenter
     from napari_cpclnet.segmentation.statistics import STATISTICS_FILE, write_statistics
 
     device = choose_device(job.device)
@@ -158,7 +162,6 @@ def _all_paths(job: SegmentJob, work: SegmentPlan) -> dict[Target, OutputPaths]:
     OutputError
         If a file would take the place of one that is read, or of one of another scan.
     """
-    from napari_cpclnet.imaging import ScanRef
     from napari_cpclnet.segmentation.statistics import STATISTICS_FILE
 
     classes = work.support.classes if job.probabilities else {}
@@ -180,7 +183,7 @@ def _all_paths(job: SegmentJob, work: SegmentPlan) -> dict[Target, OutputPaths]:
 
 def adapt_network(segmenter: Segmenter, support: SupportSet, steps: int) -> None:
     """Train the network on the painted slices under a progress bar, and say how long it took."""
-    from napari_cpclnet.training.adaptation import AdaptationSettings, adapt
+    from napari_cpclnet.training.adaptation import adapt
 
     started = time.perf_counter()
     with scan_progress("Fine-tuning on the support") as progress:
@@ -203,9 +206,6 @@ def read_supports(job: PaintedFiles) -> SupportSet:
     CpclnetError
         If a file is missing or unreadable, a mask is empty or on another grid, or a label or slice is not there.
     """
-    from napari_cpclnet.imaging import painted_plane
-    from napari_cpclnet.segmentation import SupportSet
-
     painted: list[tuple[Volume, Segmentation, Plane]] = []
     found: set[int] = set()
     for (image, mask), slices in zip(job.supports, job.slices, strict=True):
@@ -232,13 +232,11 @@ def read_supports(job: PaintedFiles) -> SupportSet:
 
 def read_support(image: Path, mask: Path, where: Place = "auto") -> tuple[Volume, Segmentation]:
     """Read a painted scan; of a DICOM folder with several series, the one on whose grid the mask lies."""
-    from napari_cpclnet.imaging import read_segmentation, read_volume, referenced_series
-
     series = series_in(image)
     if len(series) < 2:
         volume = read_volume(image)
         return volume, read_mask(mask, volume, where)
-    drawn_on = referenced_series(mask)
+    drawn_on = dicom.referenced_series(mask)
     if any(one.id == drawn_on for one in series):
         volume = read_volume(image, series=drawn_on)
         return volume, read_mask(mask, volume, where)
@@ -277,8 +275,6 @@ def labels_on(
     """
     import numpy as np
 
-    from napari_cpclnet.imaging import plane_axis
-
     everywhere = {int(value) for value in np.unique(segmentation.labels)} - {0}
     if not everywhere:
         why = " ".join(segmentation.notes) or "the mask is empty; paint at least one slice."
@@ -316,8 +312,6 @@ def _label_one(
     measured: list[ClassStatistics],
 ) -> SavedResult:
     """Label one scan and write its files; says the line that belongs to it, and adds what it `measured`."""
-    from napari_cpclnet.imaging import ScanRef, plane_axis, read_volume
-    from napari_cpclnet.project import FOUND_BY, SummaryEntry
     from napari_cpclnet.segmentation.statistics import measure
 
     prepare_outputs(paths, overwrite=job.overwrite)

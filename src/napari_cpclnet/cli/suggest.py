@@ -13,6 +13,8 @@ from napari_cpclnet.cli.files import scan_progress
 from napari_cpclnet.cli.masks import MaskPlace, Place
 from napari_cpclnet.cli.options import Device, PlaneName, Weights, parse_classes, parse_slices, support_pairs
 from napari_cpclnet.cli.segment import echo_notes, predict, read_supports
+from napari_cpclnet.imaging import read_volume
+from napari_cpclnet.segmentation import SegmentationSettings
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Plane
@@ -105,9 +107,8 @@ def run_suggest(job: SuggestJob) -> None:
     CpclnetError
         If support, query, weights or device are at fault.
     """
-    from napari_cpclnet.imaging import read_volume
     from napari_cpclnet.model import choose_device, load_weights
-    from napari_cpclnet.segmentation import SegmentationSettings, Segmenter
+    from napari_cpclnet.segmentation import Segmenter
     from napari_cpclnet.segmentation import suggest as suggested
 
     device = choose_device(job.device)

@@ -18,6 +18,9 @@ from napari_cpclnet.cli.errors import INTERRUPTED, user_errors
 from napari_cpclnet.cli.options import Device
 from napari_cpclnet.cli.outputs import check_folder
 from napari_cpclnet.errors import OutputError, SettingsError
+from napari_cpclnet.training.settings import TrainingSettings
+from napari_cpclnet.training.settings_file import read_settings, validated
+from napari_cpclnet.worker_process import end_with_parent
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -194,8 +197,6 @@ def check_apart(job: TrainingJob) -> None:
 
 def _follow(reports: Generator[TrainingReport, None, None]) -> bool:
     """Train along in a further process of several devices: the first one shows, writes and decides when to stop."""
-    from napari_cpclnet.worker_process import end_with_parent
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     try:
@@ -218,8 +219,6 @@ def chosen_settings(job: TrainingJob, going_on: bool) -> TrainingSettings | None
         If a setting or a value does not exist.
     """
     from napari_cpclnet.training.run import SETTINGS
-    from napari_cpclnet.training.settings import TrainingSettings
-    from napari_cpclnet.training.settings_file import read_settings, validated
 
     changes: dict[str, object] = chosen_fold(job.fold)
     if going_on and job.settings is None and job.steps is None and not changes:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from napari_cpclnet.episodes.episode import EpisodeBatch
 from napari_cpclnet.episodes.mask_corruption import corrupt_masks
-from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings
 from napari_cpclnet.episodes.prepared_labels import LabelledFile
 from napari_cpclnet.episodes.prepared_scans import SMALLEST
+from napari_cpclnet.episodes.settings import EpisodeSettings
 from napari_cpclnet.episodes.style import Style, random_style, restyle, similar_style
 from napari_cpclnet.episodes.warp import random_grid
 

@@ -18,13 +18,13 @@ from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.phantoms.phantom import (
     Phantom,
-    PhantomSettings,
     make_head,
     make_heart,
     make_legs,
     make_phantom,
     make_thorax,
 )
+from napari_cpclnet.phantoms.settings import PhantomSettings
 from napari_cpclnet.threads import usable_cores
 from napari_cpclnet.worker_process import fresh_context, work_beside_others
 

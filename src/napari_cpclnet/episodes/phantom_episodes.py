@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from napari_cpclnet.episodes.appearance import (
@@ -23,6 +22,7 @@ from napari_cpclnet.episodes.classes import FREQUENCY, NAMES, membership
 from napari_cpclnet.episodes.episode import EpisodeBatch
 from napari_cpclnet.episodes.mask_corruption import corrupt_masks
 from napari_cpclnet.episodes.masses import Masses, random_masses
+from napari_cpclnet.episodes.settings import EpisodeSettings
 from napari_cpclnet.episodes.warp import random_grid
 
 _SEEN = 24
@@ -43,49 +43,6 @@ _STEADY = 0.4
 _MASS = NAMES.index("mass")
 _MASS_ASKED = 0.6
 """How often a support patient's mass is what the episode asks for."""
-
-
-class EpisodeSettings(BaseModel):
-    """How episodes are drawn."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    size: int = Field(default=96, ge=64, le=512, multiple_of=32, description="Side of the slices, in pixels.")
-    mm_per_pixel: float = Field(default=4.0, gt=0, description="Side of a pixel, in mm.")
-    episodes: int = Field(default=2, ge=1, description="Support sets in a batch.")
-    queries: int = Field(default=4, ge=1, description="Query slices of each support set.")
-    classes: int = Field(default=3, ge=1, description="Classes of each episode, sharing one encoding.")
-    shots: tuple[int, ...] = Field(
-        default=(1, 2, 3, 5), description="Numbers of support slices, drawn at random."
-    )
-    shot_weights: tuple[float, ...] = Field(
-        default=(0.2, 0.2, 0.3, 0.3), description="How often each number is drawn."
-    )
-    same_patient: float = Field(
-        default=0.45, ge=0, le=1, description="Share of episodes whose query is the support's patient."
-    )
-    own_scan: float = Field(
-        default=0.8,
-        ge=0,
-        le=1,
-        description="Share of those whose two sides are one scan, and whose support is painted as roughly as a network "
-        "does it; the second look at a scan is such an episode.",
-    )
-    same_scanner: float = Field(
-        default=0.35, ge=0, le=1, description="Share of episodes whose two sides share a scanner."
-    )
-    anywhere: float = Field(
-        default=0.3, ge=0, le=1, description="Share of query slices from anywhere in the body."
-    )
-    masses: float = Field(
-        default=0.25, ge=0, le=1, description="Share of patients with one or several tumours somewhere."
-    )
-    pet_masses: float = Field(
-        default=0.4,
-        ge=0,
-        le=1,
-        description="Share of the episodes that ask for tumours whose two sides are PET, of a scanner each.",
-    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,13 +16,13 @@ from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.phantoms.phantom import (
     Phantom,
-    PhantomSettings,
     make_head,
     make_heart,
     make_legs,
     make_phantom,
     make_thorax,
 )
+from napari_cpclnet.phantoms.settings import PhantomSettings
 
 _MAKERS: dict[str, Callable[[np.random.Generator, PhantomSettings], Phantom]] = {
     "trunk": make_phantom,

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from napari_cpclnet.episodes.appearance import ScannerAppearance, render, sample_appearance
 from napari_cpclnet.episodes.prior_classes import Body, DrawnClass, draw_class
 from napari_cpclnet.episodes.prior_errors import Mask, Prior, Sample, SmoothField, interpolated, spoiled
+from napari_cpclnet.episodes.settings import PriorEpisodeSettings
 from napari_cpclnet.model.prior_inputs import REACH_MM, GreyReference, grey_reference, plane_distance
 
 ERRORS = ("patients", "slices", "bend")
@@ -24,26 +24,6 @@ Floats = NDArray[np.float32]
 
 _ANY = 3
 _SMALL_ML = 40.0
-
-
-class PriorEpisodeSettings(BaseModel):
-    """What is drawn for the prior decoder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    size: int = Field(default=64, ge=32, le=256, multiple_of=8, description="Side of the stacks, in pixels.")
-    slices: int = Field(default=8, ge=3, le=32, description="Slices of a stack.")
-    shapes: float = Field(default=0.1, ge=0, le=1, description="Share of episodes of nameless shapes.")
-    errors: tuple[float, float, float] = Field(
-        default=(0.5, 0.36, 0.14),
-        description="Shares of priors of other patients, of painted slices, and of slight bends.",
-    )
-    reference: float = Field(
-        default=0.65, ge=0, le=1, description="Share of stacks with grey values of painted places."
-    )
-    unknown: float = Field(
-        default=0.3, ge=0, le=1, description="Share of stacks whose prior's error is not told."
-    )
 
 
 @dataclass(frozen=True, eq=False)

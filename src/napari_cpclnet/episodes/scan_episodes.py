@@ -16,8 +16,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from napari_cpclnet.episodes.episode import EpisodeBatch
-from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings
 from napari_cpclnet.episodes.prepared_scans import SMALLEST, ScanFile
+from napari_cpclnet.episodes.settings import EpisodeSettings
 from napari_cpclnet.episodes.style import random_style, restyle, similar_style
 from napari_cpclnet.episodes.warp import random_grid
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from napari_cpclnet.episodes.appearance import ScannerAppearance, sample_appearance
 from napari_cpclnet.episodes.episode import EpisodeBatch
-from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings, LabelEpisodes
+from napari_cpclnet.episodes.phantom_episodes import LabelEpisodes
+from napari_cpclnet.episodes.settings import EpisodeSettings
 
 MOST = 20
 """Structures of a volume, the outside included."""

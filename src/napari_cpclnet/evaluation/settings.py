@@ -6,12 +6,13 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from napari_cpclnet.evaluation.baselines.registry import BASELINE_NAMES, BaselineName
 from napari_cpclnet.imaging import Modality, Plane
 from napari_cpclnet.model import Precision
 
 ProtocolName = Literal["honest", "legacy", "same-volume"]
 PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
+BaselineName = Literal["copy", "prototype", "knn", "intensity", "registration", "interpolation", "fill"]
+BASELINE_NAMES: tuple[BaselineName, ...] = get_args(BaselineName)
 
 Shots = Annotated[int, Field(ge=1, le=100)]
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from napari_cpclnet.gui.layers.scan_layers import segmentation_to_layer, volume_to_layer
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -46,8 +48,6 @@ def open_demo(scans: DemoScans, results: Sequence[Segmentation]) -> None:
 def fill_demo(viewer: ViewerModel, scans: DemoScans, results: Sequence[Segmentation]) -> None:
     """Put the demo's scans and labels into a viewer, the first labelled scan in front."""
     from napari.layers import Layer
-
-    from napari_cpclnet.gui.layers.scan_layers import segmentation_to_layer, volume_to_layer
 
     pairs = [(scans.support.volume, scans.painted)]
     pairs += [(query.volume, result) for query, result in zip(scans.queries, results, strict=True)]

@@ -8,11 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_cpclnet.errors import GeometryError, ImageError
+from napari_cpclnet.imaging import dicom
 from napari_cpclnet.imaging.deskew import SHEAR, deskew, shear_of
-from napari_cpclnet.imaging.dicom.headers import is_dicom
-from napari_cpclnet.imaging.dicom.labels import dicom_label_kind
-from napari_cpclnet.imaging.dicom.rtstruct import read_rtstruct
-from napari_cpclnet.imaging.dicom.seg_reading import read_dicom_seg
 from napari_cpclnet.imaging.formats.itk import READERS, read_itk, volume_suffix
 from napari_cpclnet.imaging.formats.pictures import is_picture, read_picture, read_stack
 from napari_cpclnet.imaging.formats.seg_nrrd import read_segments
@@ -73,11 +70,11 @@ def read_segmentation(
     """
     path = Path(path)
     check_file(path)
-    kind = dicom_label_kind(path)
+    kind = dicom.dicom_label_kind(path)
     if kind == "RTSTRUCT":
         found, placed = _outlines(path, like), True
     elif kind == "SEG":
-        found, placed = read_dicom_seg(path, None if like is None else _target(like)[0]), True
+        found, placed = dicom.read_dicom_seg(path, None if like is None else _target(like)[0]), True
     else:
         found, placed = _read_image(path, classes or {})
     found = found.replaced(classes=dict(sorted((found.classes | (classes or {})).items())))
@@ -116,7 +113,7 @@ def looks_like_labels(volume: Volume) -> bool:
 
 def holds_segments(path: Path) -> bool:
     """Whether a file says itself that it is a label map: a DICOM segmentation, or 3D Slicer's ``.seg.nrrd``."""
-    return path.name.lower().endswith(".seg.nrrd") or dicom_label_kind(path) is not None
+    return path.name.lower().endswith(".seg.nrrd") or dicom.dicom_label_kind(path) is not None
 
 
 def _read_image(path: Path, classes: dict[int, str]) -> tuple[Segmentation, bool]:
@@ -139,7 +136,7 @@ def _read_image(path: Path, classes: dict[int, str]) -> tuple[Segmentation, bool
     elif suffix:
         raw = read_itk(path)
         array, geometry, notes = raw.array, raw.geometry, raw.notes
-    elif is_dicom(path):
+    elif dicom.is_dicom(path):
         raise ImageError(f"{path}: is a DICOM image, not a segmentation or structure set.")
     else:
         raise ImageError(unknown_kind(path))
@@ -168,7 +165,7 @@ def _outlines(path: Path, like: Volume | Geometry | None) -> Segmentation:
     if like is None:
         msg = f"{path}: holds outlines, which have no voxels of their own; give the scan they were drawn on."
         raise ImageError(msg)
-    return read_rtstruct(path, *_target(like))
+    return dicom.read_rtstruct(path, *_target(like))
 
 
 def _target(like: Volume | Geometry) -> tuple[Geometry, str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_cpclnet.imaging.dicom.series import Listing, SeriesInfo
+from napari_cpclnet.imaging import dicom
 from napari_cpclnet.imaging.formats.itk import phases_in, volume_suffix
 from napari_cpclnet.imaging.reading import plain_name, read_volume
 
 
-def list_phases(path: Path) -> Listing | None:
+def list_phases(path: Path) -> dicom.Listing | None:
     """Phases of a NIfTI, NRRD or MetaImage file, whose ids are for `read_volume`; None if it is one scan.
 
     Raises
@@ -23,9 +23,9 @@ def list_phases(path: Path) -> Listing | None:
     if count == 1:
         return None
     first = read_volume(path, series="0")
-    return Listing(
+    return dicom.Listing(
         tuple(
-            SeriesInfo(
+            dicom.SeriesInfo(
                 id=str(number),
                 modality="" if first.modality == "other" else first.modality,
                 description=plain_name(path),

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import GeometryError, ImageError
+from napari_cpclnet.imaging import dicom
 from napari_cpclnet.imaging.deskew import SHEAR, deskew, shear_of
-from napari_cpclnet.imaging.dicom.headers import is_dicom
-from napari_cpclnet.imaging.dicom.reading import read_dicom_file, read_dicom_folder
 from napari_cpclnet.imaging.formats.itk import READERS, RawImage, open_image, read_itk, volume_suffix
 from napari_cpclnet.imaging.formats.pictures import (
     PICTURES,
@@ -106,8 +105,8 @@ def read_volume(
         volume = _from_raw(path, _straight(path, read_itk(path, phase_number(path, series))), series)
     elif is_picture(path):
         volume = _from_pictures(path, read_picture(path))
-    elif path.suffix.lower() in (".dcm", ".ima") or path.name.upper() == "DICOMDIR" or is_dicom(path):
-        volume = read_dicom_file(path, lazy_above)
+    elif path.suffix.lower() in (".dcm", ".ima") or path.name.upper() == "DICOMDIR" or dicom.is_dicom(path):
+        volume = dicom.read_dicom_file(path, lazy_above)
     else:
         raise ImageError(unknown_kind(path))
     lazy = hasattr(volume.array, "dask")  # to look at every voxel would be to read it all
@@ -122,7 +121,7 @@ def read_volume(
 
 def _read_folder(folder: Path, series: str | None, lazy_above: int | None) -> Volume:
     check_open(folder)
-    volume = read_dicom_folder(folder, series, lazy_above)
+    volume = dicom.read_dicom_folder(folder, series, lazy_above)
     if volume is not None:
         return volume
     if series is not None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging.dicom.series import SeriesInfo, survey
+from napari_cpclnet.imaging import dicom
 from napari_cpclnet.imaging.formats.itk import volume_suffix
 from napari_cpclnet.imaging.formats.pictures import is_picture, natural_key
 from napari_cpclnet.imaging.formats.size_checks import check_file
 from napari_cpclnet.imaging.modality import name_hint
 from napari_cpclnet.imaging.reading import is_label_name, pictures_in, plain_name
+from napari_cpclnet.imaging.volume import ScanRef
 from napari_cpclnet.imaging.walking import check_open, entries, is_first_visit
 
 LABEL_FOLDERS = (
@@ -28,25 +28,6 @@ LABEL_FOLDERS = (
     "segmentations",
     "seg",
 )
-
-
-@dataclass(frozen=True)
-class ScanRef:
-    """Where a scan lies: what to give `read_volume`.
-
-    Parameters
-    ----------
-    path
-        File or folder.
-    series
-        Id of the series, as `list_series` of the folder gives it, if the folder is DICOM.
-    name
-        Shown to the user.
-    """
-
-    path: Path
-    series: str | None = None
-    name: str = "scan"
 
 
 def find_scans(path: str | Path) -> list[ScanRef]:
@@ -69,8 +50,8 @@ def find_scans(path: str | Path) -> list[ScanRef]:
     if not path.is_dir():
         return [ScanRef(path, None, plain_name(path))]
     check_open(path)
-    of_folder: dict[Path, list[SeriesInfo]] = defaultdict(list)
-    for info in survey(path).series:
+    of_folder: dict[Path, list[dicom.SeriesInfo]] = defaultdict(list)
+    for info in dicom.survey(path).series:
         of_folder[info.folder].append(info)
     found = list(_scans_in(path, of_folder))
     if not found:
@@ -109,7 +90,7 @@ def seed_pairs(data_root: str | Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _scans_in(root: Path, of_folder: dict[Path, list[SeriesInfo]]) -> Iterator[ScanRef]:
+def _scans_in(root: Path, of_folder: dict[Path, list[dicom.SeriesInfo]]) -> Iterator[ScanRef]:
     seen: set[tuple[int, int]] = set()
     waiting = [root]
     while waiting:

@@ -145,3 +145,22 @@ def _check_grid(array: NDArray[Any], geometry: Geometry, name: str) -> None:
         raise GeometryError(
             f"{name}: an array of shape {array.shape} does not fit a grid of shape {geometry.shape}."
         )
+
+
+@dataclass(frozen=True)
+class ScanRef:
+    """Where a scan lies: what to give `read_volume`.
+
+    Parameters
+    ----------
+    path
+        File or folder.
+    series
+        Id of the series, as `list_series` of the folder gives it, if the folder is DICOM.
+    name
+        Shown to the user.
+    """
+
+    path: Path
+    series: str | None = None
+    name: str = "scan"

@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.errors import ImageError, OutputError
 from napari_cpclnet.files.atomic import sweep, temporary_beside
-from napari_cpclnet.imaging.dicom.seg_writing import save_dicom_seg
+from napari_cpclnet.imaging import dicom
 from napari_cpclnet.imaging.formats.itk import last_line, quiet
 from napari_cpclnet.imaging.formats.nifti_header import read_nifti_header, unpacked
 from napari_cpclnet.imaging.formats.picture_writing import save_pictures
 from napari_cpclnet.imaging.formats.seg_nrrd import header_fields
 from napari_cpclnet.imaging.formats.voxel_writing import save_metaimage, save_nrrd
 from napari_cpclnet.imaging.geometry import Geometry
-from napari_cpclnet.imaging.scans import ScanRef
 from napari_cpclnet.imaging.terminology import Terminology
-from napari_cpclnet.imaging.volume import Segmentation, Volume
+from napari_cpclnet.imaging.volume import ScanRef, Segmentation, Volume
 
 DICOM, PICTURE = ".dcm", ".png"
 OUTPUTS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", DICOM, PICTURE)
@@ -82,7 +81,7 @@ def write_segmentation(
             raise OutputError(msg)
         codes = Terminology(terminology)
         with _whole(path, suffix) as temporary:
-            save_dicom_seg(segmentation, temporary, source, codes, algorithm)
+            dicom.save_dicom_seg(segmentation, temporary, source, codes, algorithm)
         return path
     is_nrrd = suffix.endswith(".nrrd")
     fields = tuple(header_fields(segmentation, Terminology(terminology))) if is_nrrd else ()

@@ -6,15 +6,16 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from napari_cpclnet.errors import DeviceError
+from napari_cpclnet.threads import share_cores
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+share_cores()
 
 
 def choose_device(name: str = "auto") -> torch.device:

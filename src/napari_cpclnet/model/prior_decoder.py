@@ -10,25 +10,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from napari_cpclnet.model.layers import Residual, group_norm, resize_like
 from napari_cpclnet.model.prior_inputs import FACTS, MAPS, REACH_MM
+from napari_cpclnet.model.settings import PriorDecoderSettings
 
 SCALE_MM = 6.0
 """Millimetres from the prior's outline that make a logit of one."""
 _DISTANCE = 4  # channel of the distance to the present outline
-
-
-class PriorDecoderSettings(BaseModel):
-    """Architecture of a :class:`PriorDecoder`, recorded in its weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fine: int = Field(default=24, ge=8, le=128, multiple_of=8, description="Channels at full resolution.")
-    middle: int = Field(default=40, ge=8, le=256, multiple_of=8, description="Channels at stride 2.")
-    coarse: int = Field(default=56, ge=8, le=256, multiple_of=8, description="Channels at strides 4 and 8.")
 
 
 class PriorDecoder(nn.Module):

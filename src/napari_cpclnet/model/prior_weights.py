@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from napari_cpclnet.errors import WeightsError
 from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import load_json
-from napari_cpclnet.model.prior_decoder import PriorDecoder, PriorDecoderSettings
+from napari_cpclnet.model.prior_decoder import PriorDecoder
+from napari_cpclnet.model.settings import PriorDecoderSettings
 from napari_cpclnet.model.weights import weights_hash
 
 PRIOR_FORMAT = "cpclnet-prior-decoder-1"

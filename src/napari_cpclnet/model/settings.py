@@ -1,4 +1,4 @@
-"""Settings of the network: what a weights file records, so that it can be built again from the file alone."""
+"""Settings of the networks: what a weights file records, so that they can be built again from the file alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 EncoderName = Literal["compact", "efficientnet-b0", "resnet50"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class CPCLNetSettings(BaseModel):
@@ -44,3 +45,13 @@ class CPCLNetSettings(BaseModel):
     )
     heads: int = Field(default=4, ge=1, le=16, description="Affinity heads of RAMP.")
     alignment: bool = Field(default=True, description="Whether CMDA aligns the query with the support.")
+
+
+class PriorDecoderSettings(BaseModel):
+    """Architecture of a :class:`PriorDecoder`, recorded in its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fine: int = Field(default=24, ge=8, le=128, multiple_of=8, description="Channels at full resolution.")
+    middle: int = Field(default=40, ge=8, le=256, multiple_of=8, description="Channels at stride 2.")
+    coarse: int = Field(default=56, ge=8, le=256, multiple_of=8, description="Channels at strides 4 and 8.")

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from napari_cpclnet.phantoms import anatomy
 from napari_cpclnet.phantoms.anatomy.body import Build, Frame
 from napari_cpclnet.phantoms.anatomy.heart import Heart
 from napari_cpclnet.phantoms.canvas import Canvas
+from napari_cpclnet.phantoms.settings import PhantomSettings
 from napari_cpclnet.phantoms.structures import MERGES, STRUCTURES, TARGETS
 
 __all__ = [
@@ -32,19 +32,6 @@ __all__ = [
     "make_phantom",
     "make_thorax",
 ]
-
-
-class PhantomSettings(BaseModel):
-    """Grid and variability of the phantoms."""
-
-    model_config = ConfigDict(frozen=True)
-
-    shape: tuple[int, int, int] = (104, 128, 144)
-    """Voxels (z, y, x)."""
-    spacing: tuple[float, float, float] = (4.0, 3.0, 3.0)
-    """Millimetres (z, y, x)."""
-    deformation: float = 1.0
-    """Strength of the smooth random deformation of the whole body; 0 switches it off."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cpclnet.errors import SupportError
+from napari_cpclnet.errors import SettingsError, SupportError
+from napari_cpclnet.imaging import plane_axis
 from napari_cpclnet.project.folder import absolute_path
 from napari_cpclnet.project.locating import LocatedScan
 from napari_cpclnet.project.opening import read_mask, read_scan
 from napari_cpclnet.project.schema import Project, QueryEntry
+from napari_cpclnet.segmentation import PostprocessingSettings, SegmentationSettings, SupportSet
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Segmentation, Volume
@@ -39,9 +41,6 @@ def support_set(project: Project, folder: Path, found: Sequence[LocatedScan]) ->
     CpclnetError
         If a support scan or mask is missing or unreadable, or no slice is painted and ticked.
     """
-    from napari_cpclnet.imaging import plane_axis
-    from napari_cpclnet.segmentation import SupportSet
-
     at = {one.scan.id: one for one in found}
     volumes: dict[str, Volume] = {}
     parts: list[tuple[SupportEntry, Volume, Segmentation, list[int], list[int]]] = []
@@ -94,9 +93,6 @@ def segmentation_settings(project: Project) -> SegmentationSettings:
         If the project names settings that do not exist.
     """
     from pydantic import ValidationError
-
-    from napari_cpclnet.errors import SettingsError
-    from napari_cpclnet.segmentation import PostprocessingSettings, SegmentationSettings
 
     wanted = project.settings
     try:

@@ -22,6 +22,8 @@ from typing import Any
 
 from napari_cpclnet.errors import ProjectError
 from napari_cpclnet.files.bounded import shown
+from napari_cpclnet.imaging import read_volume
+from napari_cpclnet.project.fingerprints import fingerprint
 from napari_cpclnet.project.schema import FORMAT, SCHEMA_VERSION
 
 Content = dict[str, Any]
@@ -84,9 +86,6 @@ def _from_0(old: Mapping[str, Any], folder: Path) -> Content:
 
 def _scan(scan_id: str, path: str, folder: Path) -> Content:
     from dataclasses import asdict
-
-    from napari_cpclnet.imaging import read_volume
-    from napari_cpclnet.project.fingerprint import fingerprint
 
     volume = read_volume(folder / path)
     known = fingerprint(folder / path)

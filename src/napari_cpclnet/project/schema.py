@@ -56,7 +56,7 @@ Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Entry(BaseModel):
     """Base of all entries: unchangeable, and nothing in it that is not known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # most commands open no project
 
 
 class ScanEntry(Entry):

@@ -1,17 +1,5 @@
 """Fill between painted slices of one scan, without a network."""
 
-from __future__ import annotations
+import lazy_loader
 
-from napari_cpclnet.propagation.filling import fill, start_fill
-from napari_cpclnet.propagation.propagate import ClassScores, Propagation, PropagationReport, propagating
-from napari_cpclnet.propagation.settings import PropagationSettings
-
-__all__ = [
-    "ClassScores",
-    "Propagation",
-    "PropagationReport",
-    "PropagationSettings",
-    "fill",
-    "propagating",
-    "start_fill",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,8 +1,5 @@
 """Registration of two scans: where each place of a query lies in a support, whatever their modality and plane."""
 
-from napari_cpclnet.registration.field import Field
-from napari_cpclnet.registration.registrar import Registrar, register, registering
-from napari_cpclnet.registration.run import RegistrationProgress
-from napari_cpclnet.registration.settings import RegistrationSettings
+import lazy_loader
 
-__all__ = ["Field", "Registrar", "RegistrationProgress", "RegistrationSettings", "register", "registering"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

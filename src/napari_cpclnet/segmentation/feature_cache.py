@@ -16,9 +16,9 @@ from napari_cpclnet.segmentation.memory import moved
 from napari_cpclnet.segmentation.tta import N_VARIANTS, intensity_variants, is_outlier
 
 if TYPE_CHECKING:
-    from napari_cpclnet.imaging import Volume
+    from napari_cpclnet.imaging import Plane, Volume
     from napari_cpclnet.model import Features
-    from napari_cpclnet.preprocessing import ModelGrid, Plane
+    from napari_cpclnet.preprocessing import ModelGrid
     from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
 CACHE_BYTES = 256 * 2**20

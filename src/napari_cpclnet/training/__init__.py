@@ -1,21 +1,5 @@
 """Training of the network, from phantoms and from scans, labelled or not."""
 
-from napari_cpclnet.training.preparation import PreparationReport
-from napari_cpclnet.training.run import EpochReport, TrainingReport, train
-from napari_cpclnet.training.settings import LossWeights, SourceWeights, TrainingSettings
-from napari_cpclnet.training.settings_file import read_settings, write_settings
-from napari_cpclnet.training.trainer import StepReport, Trainer
+import lazy_loader
 
-__all__ = [
-    "EpochReport",
-    "LossWeights",
-    "PreparationReport",
-    "SourceWeights",
-    "StepReport",
-    "Trainer",
-    "TrainingReport",
-    "TrainingSettings",
-    "read_settings",
-    "train",
-    "write_settings",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

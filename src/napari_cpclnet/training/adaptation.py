@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from napari_cpclnet.episodes.style import random_style, restyle, similar_style
@@ -21,21 +20,9 @@ from napari_cpclnet.errors import SupportError
 from napari_cpclnet.model import CPCLNet, Descriptors
 from napari_cpclnet.model.losses import segmentation_loss
 from napari_cpclnet.segmentation import EncodedSlices, Segmenter, SupportSet
+from napari_cpclnet.training.settings import AdaptationSettings
 
 _QUERIES = 2
-
-
-class AdaptationSettings(BaseModel):
-    """How long and how boldly the network is adapted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    steps: int = Field(default=30, ge=1, le=10_000, description="Optimiser steps (1 to 10000).")
-    learning_rate: float = Field(default=2e-4, gt=0, le=0.1, description="Learning rate of AdamW.")
-    same_scanner: float = Field(
-        default=0.5, ge=0, le=1, description="Share of steps whose two sides share a scanner."
-    )
-    seed: int = Field(default=0, ge=0, description="Of the episodes.")
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ from napari_cpclnet.model.prior_inputs import (
     plane_distance,
     reference_maps,
 )
-from napari_cpclnet.model.prior_weights import save_prior_decoder
-from napari_cpclnet.phantoms.phantom import PhantomSettings
+from napari_cpclnet.model.prior_weights import load_prior_decoder, save_prior_decoder
+from napari_cpclnet.phantoms.settings import PhantomSettings
 from napari_cpclnet.training.checkpoint import load_checkpoint, save_checkpoint
-from napari_cpclnet.training.prior_settings import PriorTrainingSettings
+from napari_cpclnet.training.settings import PriorTrainingSettings
 
 WEIGHTS = "prior_decoder.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
@@ -277,8 +277,6 @@ def dice(one: Tensor, other: Tensor) -> float:
 
 
 def _begin_from(trainer: PriorTrainer, start: Path) -> None:
-    from napari_cpclnet.model.prior_weights import load_prior_decoder
-
     state = load_prior_decoder(start).state_dict()
     trainer.model.load_state_dict(state)
     trainer.average.load_state_dict(state)

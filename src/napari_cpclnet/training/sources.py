@@ -10,9 +10,10 @@ import torch
 
 from napari_cpclnet.episodes.episode import EpisodeSource
 from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
-from napari_cpclnet.episodes.phantom_episodes import EpisodeSettings, PhantomEpisodes
+from napari_cpclnet.episodes.phantom_episodes import PhantomEpisodes
 from napari_cpclnet.episodes.prepared_scans import ScanFile
 from napari_cpclnet.episodes.scan_episodes import ScanEpisodes
+from napari_cpclnet.episodes.settings import EpisodeSettings
 from napari_cpclnet.episodes.shape_episodes import ShapeEpisodes
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.training.settings import TrainingSettings

@@ -17,7 +17,8 @@ from napari_cpclnet.evaluation.baselines.annotated_slices import painted_scans
 from napari_cpclnet.evaluation.baselines.intensity_window import IntensityPredictor
 from napari_cpclnet.evaluation.baselines.nearest_mask import CopyPredictor
 from napari_cpclnet.evaluation.baselines.registration import RegistrationPredictor
-from napari_cpclnet.evaluation.baselines.registry import BASELINE_NAMES, DESCRIPTIONS, make_baseline
+from napari_cpclnet.evaluation.baselines.registry import DESCRIPTIONS, make_baseline
+from napari_cpclnet.evaluation.settings import BASELINE_NAMES
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import Features
 from napari_cpclnet.preprocessing import PreprocessingSettings

@@ -11,16 +11,8 @@ import numpy as np
 import pytest
 
 from napari_cpclnet.errors import ImageError, OutputError
-from napari_cpclnet.imaging import (
-    ScanRef,
-    Segmentation,
-    find_scans,
-    list_series,
-    read_volume,
-    survey,
-    walk,
-    write_segmentation,
-)
+from napari_cpclnet.imaging import ScanRef, Segmentation, find_scans, read_volume, walk, write_segmentation
+from napari_cpclnet.imaging.dicom import list_series, survey
 
 from .dicom_world import error_of, write_place
 

@@ -20,7 +20,8 @@ from pydicom.uid import (
 )
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging import Geometry, list_series, read_segmentation, read_volume
+from napari_cpclnet.imaging import Geometry, read_segmentation, read_volume
+from napari_cpclnet.imaging.dicom import list_series
 from napari_cpclnet.imaging.dicom.codecs import decode_frame
 
 from .dicom_world import assert_in_place, enhanced, error_of, stored, write_place

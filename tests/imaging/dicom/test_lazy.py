@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_cpclnet.imaging import list_series, read_series
+from napari_cpclnet.imaging.dicom import list_series, read_series
 
 from .dicom_world import UPRIGHT, base, enhanced, error_of, write_place
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging import list_series, read_volume
+from napari_cpclnet.imaging import read_volume
+from napari_cpclnet.imaging.dicom import list_series
 
 from .dicom_world import error_of, write_place
 

@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging import find_scans, list_series, read_volume
+from napari_cpclnet.imaging import find_scans, read_volume
+from napari_cpclnet.imaging.dicom import list_series
 
 UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 

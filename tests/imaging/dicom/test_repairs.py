@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging import list_series, read_series, read_volume
+from napari_cpclnet.imaging import read_volume
+from napari_cpclnet.imaging.dicom import list_series, read_series
 
 from .dicom_world import UPRIGHT, assert_in_place, error_of, write_place
 

@@ -17,12 +17,11 @@ from napari_cpclnet.imaging import (
     Geometry,
     ScanRef,
     Segmentation,
-    dicom_label_kind,
     read_segmentation,
     read_volume,
-    referenced_series,
     write_segmentation,
 )
+from napari_cpclnet.imaging.dicom import dicom_label_kind, referenced_series
 
 from .dicom_series import FRAME, STUDY, write_scan
 from .dicom_world import write_place

@@ -10,7 +10,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging import find_scans, list_series, read_volume, survey
+from napari_cpclnet.imaging import find_scans, read_volume
+from napari_cpclnet.imaging.dicom import list_series, survey
 
 from .dicom_world import error_of, write_place
 

@@ -9,7 +9,8 @@ import pytest
 from pydicom import dcmread
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging import list_series, read_series, read_volume, unit_and_notes
+from napari_cpclnet.imaging import read_volume
+from napari_cpclnet.imaging.dicom import list_series, read_series, unit_and_notes
 from napari_cpclnet.preprocessing import PreprocessingSettings, intensity_range
 
 from .dicom_world import write_place

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import SupportError
-from napari_cpclnet.imaging import Volume
-from napari_cpclnet.preprocessing import Plane
+from napari_cpclnet.imaging import Plane, Volume
 from napari_cpclnet.segmentation import FixedLabels, SupportSet, SupportSlice
 
 

@@ -6,14 +6,13 @@ the methods are imported when one is made.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
+
+from napari_cpclnet.evaluation.settings import BaselineName
 
 if TYPE_CHECKING:
     from napari_cpclnet.evaluation.predictors import Predictor
     from napari_cpclnet.segmentation import Segmenter
-
-BaselineName = Literal["copy", "prototype", "knn", "intensity", "registration", "interpolation", "fill"]
-BASELINE_NAMES: tuple[BaselineName, ...] = get_args(BaselineName)
 
 OF_THE_SAME_SCAN: tuple[BaselineName, ...] = ("interpolation", "fill")
 """Those that need painted slices of the very scan, and are run in the same-volume protocol only."""

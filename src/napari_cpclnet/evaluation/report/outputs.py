@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from napari_cpclnet._version import __version__
 from napari_cpclnet.evaluation.folder import REPORT, SUMMARY, read_folder
 from napari_cpclnet.evaluation.results import write_text
 from napari_cpclnet.evaluation.settings import EvaluationSettings
@@ -72,7 +73,5 @@ def _versions() -> dict[str, str]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:  # the package itself, where it runs from its sources
-            from napari_cpclnet._version import __version__
-
             found[name] = __version__
     return found

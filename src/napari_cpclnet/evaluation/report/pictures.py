@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from napari_cpclnet.imaging import Volume
-from napari_cpclnet.preprocessing import ModelGrid, Plane, PreprocessingSettings, normalise
+from napari_cpclnet.imaging import Plane, Volume
+from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings, normalise
 
 Mask = NDArray[np.bool_]
 Colour = tuple[float, float, float]

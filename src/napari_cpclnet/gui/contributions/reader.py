@@ -9,13 +9,24 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from napari_cpclnet.errors import ImageError
 from napari_cpclnet.gui.contributions.series_choice import choice_without_asking, usable
 from napari_cpclnet.gui.contributions.waiting import GivenUpError, wait_for
 from napari_cpclnet.gui.layers.scan_layers import LayerData, segmentation_to_layer, volume_to_layer
 from napari_cpclnet.gui.settings.preferences import preferences
+from napari_cpclnet.imaging import (
+    dicom,
+    holds_segments,
+    list_phases,
+    looks_like_labels,
+    read_segmentation,
+    read_volume,
+    walk,
+)
 
 if TYPE_CHECKING:
-    from napari_cpclnet.imaging import Listing, Segmentation, SeriesInfo, Volume
+    from napari_cpclnet.imaging import Segmentation, Volume
+    from napari_cpclnet.imaging.dicom import Listing, SeriesInfo
 
 _Read = TypeVar("_Read", "Volume", "Segmentation")
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima")
@@ -48,15 +59,6 @@ def read(path: str | list[str]) -> list[LayerData]:
 
 
 def _read_one(path: Path) -> list[LayerData]:
-    from napari_cpclnet.imaging import (
-        holds_segments,
-        is_dicom_path,
-        list_phases,
-        looks_like_labels,
-        read_segmentation,
-        read_volume,
-    )
-
     reading = f"Reading {path.name}…"
 
     if path.is_dir() or path.name.upper() == DICOMDIR:
@@ -64,7 +66,7 @@ def _read_one(path: Path) -> list[LayerData]:
         return _read_dicom(folder, folder)
     if holds_segments(path):
         return [segmentation_to_layer(_said(wait_for(lambda: read_segmentation(path), reading)))]
-    if is_dicom_path(path):
+    if dicom.is_dicom_path(path):
         return _read_dicom(path, path)
     phases = list_phases(path)
     if phases is not None:
@@ -91,9 +93,7 @@ def _read_dicom(place: Path, files: Path | list[Path]) -> list[LayerData]:
     """Layers of the series in a folder, one file or some files."""
     from napari.utils.notifications import show_info
 
-    from napari_cpclnet.imaging import read_series, read_volume, survey
-
-    listing = wait_for(lambda: survey(files), f"Looking at the DICOM headers in {place.name}…")
+    listing = wait_for(lambda: dicom.survey(files), f"Looking at the DICOM headers in {place.name}…")
     if not listing.series:
         return [volume_to_layer(read_volume(place))]  # which says what it is instead
     only = choice_without_asking(listing)
@@ -103,7 +103,7 @@ def _read_dicom(place: Path, files: Path | list[Path]) -> list[LayerData]:
         source = place if place.is_file() else None
         lazy = info.n_bytes > preferences().lazy_bytes
         what = f"Reading {info.description or place.name}, {info.n_slices} slices…"
-        volume = wait_for(partial(read_series, info, lazy=lazy, source=source), what)
+        volume = wait_for(partial(dicom.read_series, info, lazy=lazy, source=source), what)
         if place.is_file():
             volume = volume.replaced(name=place.stem)
         layers.append(volume_to_layer(_said(volume)))
@@ -115,8 +115,6 @@ def _read_dicom(place: Path, files: Path | list[Path]) -> list[LayerData]:
 def _ask(place: Path, listing: Listing) -> list[SeriesInfo]:
     """Let the user choose; without a window, all that can be opened."""
     from napari import current_viewer
-
-    from napari_cpclnet.errors import ImageError
 
     found = usable(listing)
     viewer = current_viewer()
@@ -144,6 +142,4 @@ def _is_ours(path: Path) -> bool:
 
 def _holds_dicom(folder: Path) -> bool:
     """Look at the first files only, of subfolders too: a folder may hold thousands."""
-    from napari_cpclnet.imaging import is_dicom_path, walk
-
-    return any(is_dicom_path(path) for path in itertools.islice(walk(folder), MOST_LOOKED_AT))
+    return any(dicom.is_dicom_path(path) for path in itertools.islice(walk(folder), MOST_LOOKED_AT))

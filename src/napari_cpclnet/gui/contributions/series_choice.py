@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_cpclnet.imaging import Listing, SeriesInfo
+    from napari_cpclnet.imaging.dicom import Listing, SeriesInfo
 
 COLUMNS = ("Series", "Modality", "Slices", "Size (z, y, x)", "Spacing (mm)", "Date", "Notes")
 REMARKS = len(COLUMNS) - 1

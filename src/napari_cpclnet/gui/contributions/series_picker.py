@@ -23,7 +23,7 @@ from napari_cpclnet.gui.contributions.series_choice import COLUMNS, REMARKS, Row
 from napari_cpclnet.gui.widgets.style import MARGIN, SPACING, style_sheet
 
 if TYPE_CHECKING:
-    from napari_cpclnet.imaging import Listing, SeriesInfo
+    from napari_cpclnet.imaging.dicom import Listing, SeriesInfo
 
 NAME_WIDTH = 260
 NUMBERS = (2, 3, 4)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cpclnet.errors import OutputError
 from napari_cpclnet.gui.layers.scan_layers import LayerScan, geometry_of, note, segmentation_of
+from napari_cpclnet.imaging import ScanRef, dicom, output_suffix, write_segmentation, write_volume
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Geometry, ScanRef
@@ -19,8 +20,6 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """
     from napari.layers import Labels
 
-    from napari_cpclnet.imaging import output_suffix, write_segmentation
-
     looks = {"colormap": attributes["colormap"]} if "colormap" in attributes else {}
     segmentation = segmentation_of(Labels(data, **_placed(attributes), **looks))
     source = open_series(segmentation.geometry) if output_suffix(Path(path)) == ".dcm" else None
@@ -30,8 +29,6 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write one image layer (napari writer) with its grey values as they are."""
     from napari.layers import Image
-
-    from napari_cpclnet.imaging import write_volume
 
     image = Image(data, rgb=attributes.get("rgb", False), **_placed(attributes))
     return [str(write_volume(LayerScan.of(image).volume(), Path(path)))]
@@ -48,12 +45,10 @@ def open_series(geometry: Geometry) -> ScanRef:
     from napari import current_viewer
     from napari.layers import Image
 
-    from napari_cpclnet.imaging import ScanRef, is_dicom_path
-
     viewer = current_viewer()
     for layer in [] if viewer is None else viewer.layers:
         source = note(layer).get("source") if isinstance(layer, Image) else None
-        if source is not None and geometry_of(layer).isclose(geometry) and is_dicom_path(Path(source)):
+        if source is not None and geometry_of(layer).isclose(geometry) and dicom.is_dicom_path(Path(source)):
             return ScanRef(Path(source), note(layer).get("series"), layer.name)
     msg = (
         "A DICOM segmentation refers to a DICOM series: open the series these labels were painted on, or save them as "

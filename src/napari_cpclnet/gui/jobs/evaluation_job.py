@@ -14,14 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_cpclnet.errors import CpclnetError, SettingsError
+from napari_cpclnet.evaluation import EvaluationSettings, read_results, tasks
+from napari_cpclnet.evaluation.results import to_csv, write_bytes, write_text
 from napari_cpclnet.gui.jobs.device_status import Ready, describe
+from napari_cpclnet.gui.jobs.layer_case import layer_case
 from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage, user_message
 from napari_cpclnet.gui.settings.options import Options
+from napari_cpclnet.imaging.cases import check_labels, read_cases
 
 if TYPE_CHECKING:
-    from napari_cpclnet.evaluation import Case, CaseResult, EvaluationSettings, Task
+    from napari_cpclnet.evaluation import CaseResult, EvaluationSettings, Task
     from napari_cpclnet.gui.jobs.layer_pair import LayerPair
     from napari_cpclnet.gui.settings.options import SegmenterFactory
+    from napari_cpclnet.imaging.cases import Case
     from napari_cpclnet.segmentation import SliceResult
 
 # Said again here because the evaluation room imports torch, and the panel must open at once.
@@ -85,8 +90,6 @@ class EvaluationJob:
 
     def settings(self) -> EvaluationSettings:
         """The same for the evaluation room (imports torch)."""
-        from napari_cpclnet.evaluation import EvaluationSettings
-
         return EvaluationSettings(
             protocols=self.protocols,
             shots=self.shots,
@@ -150,7 +153,7 @@ def _run(job: EvaluationJob, make_segmenter: SegmenterFactory) -> Iterator[Evalu
     started = time.perf_counter()
     yield Stage("Loading the network…")
     segmenter: Any = make_segmenter(job.options)
-    from napari_cpclnet.evaluation import evaluate, read_results, run_facts, tasks
+    from napari_cpclnet.evaluation import evaluate, run_facts
 
     yield Ready(*describe(segmenter, job.options))
     yield Stage("Reading the cases…")
@@ -177,11 +180,7 @@ def _run(job: EvaluationJob, make_segmenter: SegmenterFactory) -> Iterator[Evalu
 
 
 def _cases(job: EvaluationJob) -> tuple[Case, ...]:
-    from napari_cpclnet.evaluation import check_labels, read_cases
-
     if not isinstance(job.source, Path):
-        from napari_cpclnet.gui.jobs.layer_case import layer_case
-
         return tuple(layer_case(pair) for pair in _checked(job, job.source))
     cases = read_cases(job.source)
     check_labels(_checked(job, cases))
@@ -199,7 +198,6 @@ def _checked(job: EvaluationJob, items: Iterable[T]) -> Iterator[T]:
 def export_report(job: EvaluationJob, path: Path) -> None:
     """Write the report of what is finished so far to a file of the user's choice."""
     from napari_cpclnet.evaluation import write_outputs
-    from napari_cpclnet.evaluation.results import write_bytes
 
     if not job.facts:
         raise CpclnetError("There are no results to report yet: press Run first.")
@@ -208,6 +206,4 @@ def export_report(job: EvaluationJob, path: Path) -> None:
 
 def export_table(rows: Iterable[CaseResult], path: Path) -> None:
     """Write results as CSV, with the columns of ``cases.csv``."""
-    from napari_cpclnet.evaluation.results import to_csv, write_text
-
     write_text(path, to_csv(tuple(rows)))

@@ -14,6 +14,7 @@ import numpy as np
 from napari_cpclnet.gui.jobs.segment_job import user_message
 from napari_cpclnet.gui.layers.scan_layers import LayerScan, labels_array
 from napari_cpclnet.gui.layers.support_slices import SupportEntry
+from napari_cpclnet.propagation import PropagationSettings
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -151,7 +152,7 @@ def run_fill(order: FillOrder, keeper: VolumeKeeper) -> Generator[FillReport, No
     Consumed in a worker thread. Never raises; ends without a word if it is cancelled.
     """
     try:
-        from napari_cpclnet.propagation import Propagation, PropagationSettings
+        from napari_cpclnet.propagation import Propagation
 
         labels = np.moveaxis(labels_array(order.pair.labels), order.axis, 0)
         painted = {index: labels[index].copy() for index in order.painted}

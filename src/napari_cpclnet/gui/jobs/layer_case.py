@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.evaluation import Case
 from napari_cpclnet.gui.jobs.segment_job import checksum
 from napari_cpclnet.gui.layers.painted_slices import label_values
 from napari_cpclnet.imaging import Segmentation, Volume
+from napari_cpclnet.imaging.cases import Case
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.jobs.layer_pair import LayerPair

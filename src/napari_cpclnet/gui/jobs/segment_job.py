@@ -17,6 +17,9 @@ from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.jobs.device_status import DeviceStatus, Note, Ready
 from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot
 from napari_cpclnet.gui.layers.overlays import Picture
+from napari_cpclnet.imaging import plane_axis, write_segmentation
+from napari_cpclnet.segmentation import Corrections, SupportSet
+from napari_cpclnet.training.settings import AdaptationSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,8 +62,6 @@ class Locked:
 
     def corrections(self) -> Corrections:
         """The same for the segmentation core (imports torch: call it in a worker)."""
-        from napari_cpclnet.segmentation import Corrections
-
         return Corrections(self.mask, self.labels)
 
 
@@ -223,7 +224,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
 
 
 def _adapt(segmenter: Any, support: Any, steps: int) -> Iterator[tuple[int, int]]:
-    from napari_cpclnet.training.adaptation import AdaptationSettings, adapt
+    from napari_cpclnet.training.adaptation import adapt
 
     for report in adapt(segmenter, support, AdaptationSettings(steps=steps)):
         yield report.step, report.total
@@ -277,8 +278,6 @@ def _label(
 
 def _axis(job: Job, support: SupportSet, volume: Volume) -> int:
     """Array axis along which a scan in a file is sliced."""
-    from napari_cpclnet.imaging import plane_axis
-
     plane = support.plane_of(volume) if job.options.plane == "auto" else cast("Plane", job.options.plane)
     return plane_axis(volume.geometry, plane)
 
@@ -298,8 +297,6 @@ def support_set(
     supports: Sequence[SupportPart], classes: dict[int, str], volumes: list[Volume]
 ) -> SupportSet:
     """What was painted, for the segmentation core; ``volumes``: those of the support parts."""
-    from napari_cpclnet.segmentation import SupportSet
-
     support = SupportSet(classes=classes)
     for part, volume in zip(supports, volumes, strict=True):
         plane = cast("Plane", part.plane)
@@ -310,8 +307,6 @@ def support_set(
 def _save(job: Job, query: Query, final: Segmentation) -> Path | None:
     if query.save_to is None:
         return None
-    from napari_cpclnet.imaging import write_segmentation
-
     query.save_to.parent.mkdir(parents=True, exist_ok=True)
     colors = {value: color for value, color in job.colors.items() if value in job.classes}
     named = final.replaced(classes=job.classes, colors=colors, terms=job.terms, name=query.scan.name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_cpclnet.files.bounded import load_json, read_text
+from napari_cpclnet.files.yaml_text import NotYamlError, load_yaml
 from napari_cpclnet.gui.jobs.training_job import CHECKPOINT, SETTINGS
 
 LOG = "training_log.csv"
@@ -71,8 +72,6 @@ def _step(path: Path) -> int:
 
 
 def _settings(path: Path) -> dict[str, int]:
-    from napari_cpclnet.files.yaml_text import NotYamlError, load_yaml
-
     try:
         content, _ = load_yaml(read_text(path))
     except (OSError, ValueError, NotYamlError):

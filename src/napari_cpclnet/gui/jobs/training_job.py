@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 from napari_cpclnet.errors import OutputError, SettingsError
 from napari_cpclnet.gui.jobs.device_status import Ready, device_words
 from napari_cpclnet.gui.jobs.segment_job import ScanFailed, Stage, user_message
+from napari_cpclnet.imaging import write_volume
+from napari_cpclnet.training import TrainingSettings, read_settings
+from napari_cpclnet.training.settings_file import validated
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.layers.scan_layers import LayerScan
@@ -84,9 +87,6 @@ class TrainingJob:
 
     def settings(self) -> TrainingSettings:
         """The same for the training room (imports torch): those of the run in ``out``, or new ones."""
-        from napari_cpclnet.training import TrainingSettings, read_settings
-        from napari_cpclnet.training.settings_file import validated
-
         asked: dict[str, Any] = {"steps": self.steps, "validate_every": self.validate_every}
         saved = self.out / SETTINGS
         if self.checkpoint.is_file() and saved.is_file():
@@ -274,8 +274,6 @@ def _data_root(job: TrainingJob) -> Generator[TrainingReport, None, Path | None]
     """Folder of the scans to learn from; open ones are copied into the folder of the run."""
     if job.scans is None or isinstance(job.scans, Path):
         return job.scans
-    from napari_cpclnet.imaging import write_volume
-
     folder = job.out / OPEN_SCANS
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_cpclnet.imaging import Geometry
+
 if TYPE_CHECKING:
     from napari.layers import Layer
 
@@ -49,8 +51,6 @@ def true_geometry(layer: Layer, shown: np.ndarray) -> Geometry | None:
     affine = noted_affine(layer)
     if affine is None:
         return None
-    from napari_cpclnet.imaging import Geometry
-
     shape = tuple(int(n) for n in layer.data.shape)
     fitting = [one for one in _arrays(affine, shape) if _is_shown(one, shown, shape)]
     return Geometry.from_affine(shape, _TO_SAR @ fitting[0]) if fitting else None

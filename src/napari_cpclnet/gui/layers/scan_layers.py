@@ -17,6 +17,16 @@ import numpy as np
 from napari_cpclnet.errors import GeometryError, ImageError
 from napari_cpclnet.gui.layers.foreign import place_is_unknown, true_geometry
 from napari_cpclnet.gui.settings.display_presets import presets
+from napari_cpclnet.imaging import (
+    Geometry,
+    ScanRef,
+    Segmentation,
+    Volume,
+    detect_modality,
+    dicom,
+    plane_axis,
+    read_volume,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -165,8 +175,6 @@ def same_grid(first: Layer, second: Layer) -> bool:
 
 def slice_axis(geometry: Geometry, plane: str) -> int:
     """Array axis that is sliced in a plane, a key of `PLANES`; for ``auto`` that of a scan nobody painted on."""
-    from napari_cpclnet.imaging import plane_axis
-
     return plane_axis(geometry, cast("Plane", plane))
 
 
@@ -190,10 +198,10 @@ class LayerScan:
     @property
     def series(self) -> ScanRef | None:
         """The DICOM series it was opened from, or None."""
-        from napari_cpclnet.imaging import ScanRef, is_dicom_path
-
         source = self.noted.get("source")
-        return ScanRef(Path(source), None, self.name) if source and is_dicom_path(Path(source)) else None
+        return (
+            ScanRef(Path(source), None, self.name) if source and dicom.is_dicom_path(Path(source)) else None
+        )
 
     @property
     def source(self) -> tuple[Path, str | None] | None:
@@ -203,16 +211,12 @@ class LayerScan:
 
     def meaning(self, array: Any = None) -> tuple[Modality, str]:
         """Modality and unit; where nobody noted them they are found out from the array, which is loaded for it."""
-        from napari_cpclnet.imaging import detect_modality
-
         if (modality := self.noted.get("modality")) is not None:
             return modality, self.noted.get("unit", "")
         return detect_modality(np.asarray(self.data) if array is None else array)
 
     def volume(self) -> Volume:
         """Load the array (it may be lazy) and find out the modality where nobody noted it."""
-        from napari_cpclnet.imaging import Volume
-
         array = np.asarray(self.data)
         if array.dtype == bool:
             array = array.astype(np.uint8)
@@ -242,8 +246,6 @@ def labels_array(layer: Labels) -> np.ndarray:
 
 def segmentation_of(layer: Labels) -> Segmentation:
     """Label map of a labels layer on its true geometry, with the class names and terms noted on it and its colours."""
-    from napari_cpclnet.imaging import Segmentation
-
     labels = labels_array(layer)
     if labels.dtype.kind != "u":
         lowest, highest = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
@@ -297,8 +299,6 @@ def _shows(layer: Layer, geometry: Geometry) -> bool:
 
 
 def _displayed_geometry(layer: Layer) -> Geometry:
-    from napari_cpclnet.imaging import Geometry
-
     if layer.ndim not in (2, 3):
         raise GeometryError(f"'{layer.name}' has {layer.ndim} dimensions, a scan has two or three.")
     matrix = _matrix(layer)
@@ -346,14 +346,10 @@ class FileScan:
     @property
     def series(self) -> ScanRef | None:
         """The DICOM series it is, or None."""
-        from napari_cpclnet.imaging import is_dicom_path
-
-        return self.ref if self.ref.series is not None or is_dicom_path(self.ref.path) else None
+        return self.ref if self.ref.series is not None or dicom.is_dicom_path(self.ref.path) else None
 
     def volume(self) -> Volume:
         """Read it."""
-        from napari_cpclnet.imaging import read_volume
-
         volume = read_volume(self.ref.path, series=self.ref.series)
         if self.meaning is None:
             return volume

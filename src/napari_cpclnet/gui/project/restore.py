@@ -20,6 +20,8 @@ from napari_cpclnet.gui.session.queries import SAVE_SUFFIXES, QueryState, SaveTo
 from napari_cpclnet.gui.session.result_book import ScanResult
 from napari_cpclnet.gui.session.result_layers import SUFFIX
 from napari_cpclnet.gui.settings.options import Options, PostProcessing
+from napari_cpclnet.imaging import ScanRef
+from napari_cpclnet.project import RESULTS, SupportEntry, absolute_path, is_inside, relative_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,9 +45,6 @@ def restore(session: Session, keeper: ProjectTracker, opened: Opened, *, own: bo
     own
         False for unsaved work.
     """
-    from napari_cpclnet.imaging import ScanRef
-    from napari_cpclnet.project import SupportEntry, absolute_path, relative_path
-
     project, folder = opened.project, opened.folder
     session.options = options_of(session, opened)
     session.book.replace({one.value: ClassInfo(one.name, one.color, one.code) for one in project.classes})
@@ -95,8 +94,6 @@ def restore(session: Session, keeper: ProjectTracker, opened: Opened, *, own: bo
 
 def options_of(session: Session, opened: Opened) -> Options:
     """Options of the project; where it is computed stays as this machine has it."""
-    from napari_cpclnet.project import absolute_path
-
     project = opened.project
     post, weights = project.settings.postprocessing, project.weights.path
     known = (
@@ -119,8 +116,6 @@ def _save_to(opened: Opened, *, own: bool) -> tuple[SaveTo, Path | None]:
     Who sent the project may have named any folder, so that nothing is saved outside before the user agrees; what was
     not saved yet comes from this user. A format that only the command line writes is no choice here.
     """
-    from napari_cpclnet.project import RESULTS, absolute_path, is_inside
-
     settings = opened.project.settings
     suffix = f".{settings.output_format}"
     suffix = suffix if suffix in SAVE_SUFFIXES else SaveTo().suffix
@@ -143,8 +138,6 @@ def _add_scan(session: Session, scan: OpenedScan) -> Image:
 
 
 def _add_labels(session: Session, scan: Image, mask: OpenedMask) -> Labels:
-    from napari_cpclnet.project import SupportEntry
-
     labels, entry = mask.labels, mask.entry
     name = labels.name
     noted: dict[str, Any] = {"geometry": labels.geometry, "calibrated": True}

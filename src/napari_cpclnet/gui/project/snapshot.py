@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cpclnet.errors import ProjectError
+from napari_cpclnet._version import __version__
+from napari_cpclnet.errors import ImageError, ProjectError
 from napari_cpclnet.gui.jobs.segment_job import checksum
+from napari_cpclnet.imaging import Segmentation, write_segmentation, write_volume
+from napari_cpclnet.project import SCANS, Project, ScanEntry, fingerprint, relative_path, write_project
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -92,9 +95,6 @@ def write_snapshot(snapshot: Snapshot) -> Written:
     CpclnetError
         If something cannot be written, or another program has changed the project since it was read.
     """
-    from napari_cpclnet._version import __version__
-    from napari_cpclnet.project import Project, relative_path, write_project
-
     folder = snapshot.folder
     with _one_at_a_time:
         fine = (None, snapshot.stamp, _own_stamps.get(folder))
@@ -151,8 +151,6 @@ def free_file(folder: str, name: str, suffix: str, taken: Iterable[str], root: P
 
 
 def _scan_entry(copy: ScanCopy, folder: Path) -> ScanEntry:
-    from napari_cpclnet.project import ScanEntry, fingerprint, relative_path
-
     if copy.known is not None:
         return copy.known
     scan = copy.scan  # whose voxels are not asked for, as they may fill the memory
@@ -175,17 +173,12 @@ def _scan_entry(copy: ScanCopy, folder: Path) -> ScanEntry:
 
 def _keep_scan(copy: ScanCopy, folder: Path) -> Path:
     """Write a scan that has no file of its own, as samples and layers of other plugins."""
-    from napari_cpclnet.imaging import write_volume
-    from napari_cpclnet.project import SCANS
-
     path = folder / free_file(SCANS, copy.scan.name, ".nrrd", (), folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     return write_volume(copy.scan.volume(), path)
 
 
 def _write_mask(copy: MaskCopy, folder: Path) -> int:
-    from napari_cpclnet.imaging import Segmentation, write_segmentation
-
     labels = copy.labels.reshape(copy.geometry.shape)
     found = checksum(labels) ^ checksum(np.frombuffer(repr((copy.names, copy.colors)).encode(), np.uint8))
     path = folder / copy.file
@@ -206,16 +199,11 @@ def _query(query: dict, folder: Path) -> dict:
 
 
 def _relative(content: dict, name: str, folder: Path) -> dict:
-    from napari_cpclnet.project import relative_path
-
     return content if content.get(name) is None else {**content, name: relative_path(content[name], folder)}
 
 
 def _weights_hash(path: Path | None) -> str:
     """As `napari_cpclnet.model.weights_hash`, whose import takes seconds; empty if there is no such file."""
-    from napari_cpclnet.errors import ImageError
-    from napari_cpclnet.project import fingerprint
-
     bundled = Path(__file__).parents[2] / "weights" / "cpclnet.safetensors"
     try:
         return fingerprint(path or bundled).sha256[:12]

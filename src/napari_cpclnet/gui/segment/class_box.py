@@ -13,6 +13,7 @@ from napari_cpclnet.gui.session.class_book import PALETTE, ClassInfo, offered
 from napari_cpclnet.gui.settings.preferences import preferences
 from napari_cpclnet.gui.widgets.class_table import ClassRow, ClassTable, swatch
 from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.imaging import Terminology
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,6 +129,4 @@ class ClassBox(QWidget):
 
 
 def _term(name: str) -> Term:
-    from napari_cpclnet.imaging import Terminology
-
     return Terminology()[name]

@@ -8,6 +8,7 @@ from napari.layers import Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
+from napari_cpclnet.gui.contributions.sample_data import painted_ct_and_mr
 from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan
 from napari_cpclnet.gui.settings.preferences import forget_hint, preferences
 from napari_cpclnet.gui.widgets.shortcuts import RUN, printed
@@ -58,8 +59,6 @@ class FirstSteps(QFrame):
 
     def open_example(self) -> None:
         """Make phantoms in the background and add them to the viewer."""
-        from napari_cpclnet.gui.contributions.sample_data import painted_ct_and_mr
-
         if not self.example.isEnabled():  # it is being made
             return
         self.example.setEnabled(False)

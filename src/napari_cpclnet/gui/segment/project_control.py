@@ -22,6 +22,7 @@ from napari_cpclnet.gui.session.result_book import ResultBook
 from napari_cpclnet.gui.settings.preferences import preferences
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
 from napari_cpclnet.gui.widgets.worker import BackgroundCall
+from napari_cpclnet.project import locate, open_project, read_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -209,8 +210,6 @@ class ProjectControl(QObject):
         self.message.emit(f"Looking for the scans of {places.title(folder)}…", False)
 
         def look() -> tuple[Project, list[LocatedScan]]:
-            from napari_cpclnet.project import locate, read_project
-
             project = read_project(folder)
             return project, list(locate(project, folder, also))
 
@@ -225,8 +224,6 @@ class ProjectControl(QObject):
         self.flush()
 
         def load() -> Any:
-            from napari_cpclnet.project import open_project
-
             return open_project(project, folder, found, lazy_above=preferences().lazy_bytes)
 
         self._call(load, lambda opened: self._show(opened, close))

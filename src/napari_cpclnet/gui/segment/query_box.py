@@ -21,6 +21,7 @@ from napari_cpclnet.gui.session.queries import RESULT, SAVE_SUFFIXES, SaveTo
 from napari_cpclnet.gui.widgets.path_edit import PathEdit
 from napari_cpclnet.gui.widgets.style import SPACING
 from napari_cpclnet.gui.widgets.worker import BackgroundCall
+from napari_cpclnet.imaging import find_scans, looks_like_labels, read_volume
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.session import Session
@@ -187,8 +188,6 @@ class QueryBox(QWidget):
 
 
 def _scans_in(paths: list[Path]) -> list[ScanRef]:
-    from napari_cpclnet.imaging import find_scans
-
     slices = [path for path in paths if path.is_file() and is_dicom_name(path)]
     if len(slices) > 1:  # a series, not as many scans as it has slices
         paths = [path for path in paths if path not in slices]
@@ -212,8 +211,6 @@ def _place(scan: Any) -> tuple[Path, str | None] | None:
 
 def _is_label_map(ref: ScanRef) -> bool:
     """Whether a file holds label values; only small files are looked at, as compressed label maps are."""
-    from napari_cpclnet.imaging import looks_like_labels, read_volume
-
     if not ref.path.is_file() or ref.path.stat().st_size > SMALL_FILE:
         return False
     with suppress(CpclnetError):

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QHeaderView, QStyledItemDelegate, QTreeWidget, QTreeW
 
 from napari_cpclnet.gui.layers.class_names import Color
 from napari_cpclnet.gui.widgets.class_table import swatch
+from napari_cpclnet.project.schema import FOUND_BY
 
 NAME, VOLUME, SURE = range(3)
 ROW_HEIGHT, MOST_ROWS = 24, 9
@@ -132,8 +133,6 @@ def _class_item(row: ClassRow) -> QTreeWidgetItem:
         item.setForeground(SURE, QBrush(WARNING))
         tip = f"{tip}.\nThis scan does not seem to show {row.name}: look before you trust it."
     if row.means:
-        from napari_cpclnet.project.schema import FOUND_BY  # its room imports pydicom
-
         tip = f"{tip}.\nFound by {FOUND_BY[row.means]}."
     if row.goes_on:
         tip = (

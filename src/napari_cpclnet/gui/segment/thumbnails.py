@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_cpclnet.errors import CpclnetError, WeightsError
 from napari_cpclnet.gui.layers.class_names import Color
 from napari_cpclnet.gui.layers.scan_layers import LayerScan
+from napari_cpclnet.imaging import Volume
+from napari_cpclnet.preprocessing import PreprocessingSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +45,6 @@ class ThumbnailMaker:
 
     def make(self, orders: Sequence[ThumbnailOrder], weights: Path | None) -> list[tuple[Any, np.ndarray]]:
         """Pictures (SIZE, SIZE, 3) of uint8 with their keys; an order whose scan cannot be used is left out."""
-        from napari_cpclnet.errors import CpclnetError
-
         settings = self._preprocessing(weights)
         made = []
         for order in orders:
@@ -55,9 +56,7 @@ class ThumbnailMaker:
         return made
 
     def _preprocessing(self, weights: Path | None) -> PreprocessingSettings:
-        from napari_cpclnet.errors import WeightsError
         from napari_cpclnet.model import bundled_weights, read_metadata
-        from napari_cpclnet.preprocessing import PreprocessingSettings
 
         if weights not in self._settings:
             try:
@@ -99,8 +98,6 @@ def thumbnail(order: ThumbnailOrder, grid: ModelGrid) -> np.ndarray:
 
 def _only(order: ThumbnailOrder, grid: ModelGrid) -> Volume:
     """The scan with its shown slices only: the rest of a scan that lies in a file is not read."""
-    from napari_cpclnet.imaging import Volume
-
     source = order.scan.data.reshape(order.scan.geometry.shape)
     array = np.zeros(source.shape, np.float32)  # untouched memory costs nothing
     for index in set(grid.neighbours(order.index)):

@@ -10,9 +10,12 @@ from napari.layers import Image, Labels
 from napari.utils import DirectLabelColormap
 
 from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.evaluation.folder import PREDICTIONS
+from napari_cpclnet.gui.jobs.layer_case import LayerCase
 from napari_cpclnet.gui.layers.corrections import result_note
 from napari_cpclnet.gui.layers.scan_layers import KEY, class_features, copied_transform, note, volume_to_layer
 from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan
+from napari_cpclnet.imaging import plane_axis, read_segmentation
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -45,10 +48,6 @@ def error_map(job: EvaluationJob, result: CaseResult) -> ErrorMap:
     CpclnetError
         If the prediction was not kept, or a file is gone.
     """
-    from napari_cpclnet.evaluation.folder import PREDICTIONS
-    from napari_cpclnet.gui.jobs.layer_case import LayerCase
-    from napari_cpclnet.imaging import plane_axis, read_segmentation
-
     case = job.tasks[result.key].query
     kept = job.out / PREDICTIONS / f"{result.key}_{result.method}.nii.gz"
     if not kept.exists():

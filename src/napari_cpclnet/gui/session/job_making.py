@@ -14,6 +14,7 @@ from napari_cpclnet.gui.layers.scan_layers import FileScan, LayerScan, geometry_
 from napari_cpclnet.gui.layers.view import slice_in_view
 from napari_cpclnet.gui.session.queries import QueryBook, QuerySource
 from napari_cpclnet.gui.session.result_layers import earlier_result
+from napari_cpclnet.imaging import Sliced, plane_like
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -87,8 +88,6 @@ def make_queries(
 
 def answering_plane(geometry: Geometry, used: Iterable[SupportEntry]) -> str:
     """The plane in which a scan is labelled from painted slices, as the Segmenter chooses it."""
-    from napari_cpclnet.imaging import Sliced, plane_like
-
     return plane_like(
         geometry, [Sliced(geometry_of(one.pair.scan), cast("Plane", one.plane)) for one in used]
     )

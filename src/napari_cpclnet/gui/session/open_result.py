@@ -9,6 +9,7 @@ from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot
 from napari_cpclnet.gui.layers.scan_layers import KEY, LayerData, segmentation_to_layer, volume_to_layer
 from napari_cpclnet.gui.layers.view import show_scan
 from napari_cpclnet.gui.session.result_layers import SUFFIX
+from napari_cpclnet.imaging import read_segmentation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 def read_result(scan: FileScan, saved: Path | None) -> tuple[LayerData, LayerData | None]:
     """Layers of a scan and of its result, if that is (still) there: slow, to be called in a worker."""
-    from napari_cpclnet.imaging import read_segmentation
-
     volume = scan.volume()
     image = volume_to_layer(volume.replaced(name=scan.name))
     if saved is None or not saved.exists():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Image
 
 from napari_cpclnet.gui.layers.corrections import Changes, changes
+from napari_cpclnet.project import SummaryEntry
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -46,8 +47,6 @@ class ScanResult:
 
     def entry(self) -> SummaryEntry:
         """The same for a project (imports pydantic: call it in a worker)."""
-        from napari_cpclnet.project import SummaryEntry
-
         volumes = {one.value: self.volume(one) for one in self.summary.classes}
         return SummaryEntry.of(self.summary, self.axis, self.voxel_ml, volumes)
 

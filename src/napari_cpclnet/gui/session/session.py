@@ -47,6 +47,7 @@ from napari_cpclnet.gui.session.slice_actions import SliceActions
 from napari_cpclnet.gui.session.supports import Supports
 from napari_cpclnet.gui.settings.options import SegmenterFactory, SegmenterMaker
 from napari_cpclnet.gui.settings.preferences import preferences
+from napari_cpclnet.imaging import read_segmentation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -253,8 +254,6 @@ class Session(ClassActions, SliceActions):
         geometry = geometry_of(self._need_scan())
 
         def read() -> Segmentation:
-            from napari_cpclnet.imaging import read_segmentation
-
             return read_segmentation(path, like=geometry, by_voxel=by_voxel)
 
         return read

@@ -11,6 +11,7 @@ from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array, sli
 from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
 from napari_cpclnet.gui.session.job_making import answering_plane
 from napari_cpclnet.gui.session.supports import Said
+from napari_cpclnet.imaging.planes import axis_plane
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,8 +152,6 @@ class SliceActions:
 
         One step of undo.
         """
-        from napari_cpclnet.imaging.planes import axis_plane
-
         plane = self.plane_of(pair)
         if pair.axis(plane) != axis:
             plane = axis_plane(geometry_of(pair.scan), axis)

@@ -14,6 +14,8 @@ from napari_cpclnet.gui.layers.overlays import is_map
 from napari_cpclnet.gui.layers.painted_slices import PaintedSlices
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array, refusal, same_grid
 from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
+from napari_cpclnet.imaging.paint import chosen_axis, crossed_slices, single_slice_shares
+from napari_cpclnet.imaging.planes import axis_plane, named_plane
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -93,8 +95,6 @@ class Supports:
         """The plane of a pair's slices: the chosen one or, with ``auto``, that of the paint as it was seen last."""
         if choice != "auto":
             return choice
-        from napari_cpclnet.imaging.planes import axis_plane, named_plane
-
         geometry, axis = geometry_of(pair.scan), self._of(pair.labels).axis
         return named_plane(geometry, "auto") if axis is None else axis_plane(geometry, axis)
 
@@ -121,8 +121,6 @@ class Supports:
         """
         marks = self._of(pair.labels)
         if look:
-            from napari_cpclnet.imaging.paint import chosen_axis, crossed_slices, single_slice_shares
-
             labels = labels_array(pair.labels)
             shares = single_slice_shares(labels)
             if choice == "auto" and (axis := chosen_axis(shares, marks.axis)) is not None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from napari_cpclnet.segmentation import PostprocessingSettings, SegmentationSettings
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -84,8 +86,6 @@ class Options:
 
     def settings(self) -> SegmentationSettings:
         """The same as settings of the segmentation core (imports torch: call it in a worker)."""
-        from napari_cpclnet.segmentation import PostprocessingSettings, SegmentationSettings
-
         chosen: dict[str, Any] = {
             "plane": self.plane,
             "device": self.device,

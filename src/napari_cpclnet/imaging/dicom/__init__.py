@@ -1,1 +1,5 @@
-"""Everything about DICOM: series, frames, geometry, values, segmentations and structure sets."""
+"""DICOM: series, their frames, geometry and values, segmentations and structure sets."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -19,9 +19,8 @@ from napari_cpclnet.imaging.dicom.headers import numbers, read_header, text
 from napari_cpclnet.imaging.dicom.labels import items
 from napari_cpclnet.imaging.dicom.series import SeriesInfo, list_series
 from napari_cpclnet.imaging.geometry import Geometry
-from napari_cpclnet.imaging.scans import ScanRef
 from napari_cpclnet.imaging.terminology import Code, Term, Terminology
-from napari_cpclnet.imaging.volume import Segmentation
+from napari_cpclnet.imaging.volume import ScanRef, Segmentation
 
 # A slice of the series is one of the labels' if its corner is this near, in voxels.
 SAME_PLACE = 0.1

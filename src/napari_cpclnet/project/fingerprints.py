@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging import survey
+from napari_cpclnet.imaging import dicom
 from napari_cpclnet.imaging.formats.itk import volume_suffix
 from napari_cpclnet.imaging.reading import pictures_in
 
@@ -59,7 +59,7 @@ def scan_files(path: Path, series: str | None = None) -> list[Path]:
         return [path, *_voxels_beside(path)]
     if not path.is_dir():
         raise ImageError(f"{path}: does not exist.")
-    found = survey(path)
+    found = dicom.survey(path)
     all_series = (*found.series, *found.localisers)
     if series is not None:
         wanted = [one for one in all_series if series in (one.id, one.id.partition("#")[0])]

@@ -1,0 +1,15 @@
+from .headers import is_dicom as is_dicom
+from .labels import dicom_label_kind as dicom_label_kind
+from .labels import is_dicom_path as is_dicom_path
+from .labels import referenced_series as referenced_series
+from .reading import read_dicom_file as read_dicom_file
+from .reading import read_dicom_folder as read_dicom_folder
+from .reading import read_series as read_series
+from .reading import unit_and_notes as unit_and_notes
+from .rtstruct import read_rtstruct as read_rtstruct
+from .seg_reading import read_dicom_seg as read_dicom_seg
+from .seg_writing import save_dicom_seg as save_dicom_seg
+from .series import Listing as Listing
+from .series import SeriesInfo as SeriesInfo
+from .series import list_series as list_series
+from .series import survey as survey

@@ -1,0 +1,11 @@
+from .grid import ModelGrid as ModelGrid
+from .intensity import intensity_range as intensity_range
+from .intensity import normalise as normalise
+from .pseudo_labels.files import find_pseudo_labels as find_pseudo_labels
+from .pseudo_labels.regions import RegionMap as RegionMap
+from .pseudo_labels.regions import body_mask as body_mask
+from .pseudo_labels.regions import picture_regions as picture_regions
+from .pseudo_labels.run import PseudoLabelReport as PseudoLabelReport
+from .pseudo_labels.run import make_pseudo_labels as make_pseudo_labels
+from .pseudo_labels.settings import PseudoLabelSettings as PseudoLabelSettings
+from .settings import PreprocessingSettings as PreprocessingSettings
