@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 
 from napari_cpclnet._version import __version__
+from napari_cpclnet.cli.demo import dice
 from napari_cpclnet.cli.errors import shown
 from napari_cpclnet.cli.options import Device
+from napari_cpclnet.imaging import Geometry, Volume, read_volume, write_volume
+from napari_cpclnet.phantoms.phantom import PhantomSettings, make_phantom
+from napari_cpclnet.segmentation import SegmentationSettings, SupportSet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,8 +114,6 @@ def _weights() -> str:
 def _files() -> str:
     import numpy as np
 
-    from napari_cpclnet.imaging import Geometry, Volume, read_volume, write_volume
-
     geometry = Geometry((3, 4, 5), (2.5, 1.5, 1.0), (10.0, -20.0, 30.0))
     scan = Volume(np.arange(60, dtype=np.int16).reshape(3, 4, 5), geometry, name="scan")
     suffixes = (".nii.gz", ".nrrd", ".mha")
@@ -163,7 +165,7 @@ def _fill() -> str:
 def _segmentation(device: str) -> str:
     """Painted slices of a phantom CT label the phantom MR of another patient."""
     from napari_cpclnet.model import load_weights
-    from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SupportSet
+    from napari_cpclnet.segmentation import Segmenter
 
     ct, painted = _phantom(seed=0, modality="CT")
     mr, truth = _phantom(seed=1, modality="MR")
@@ -180,7 +182,6 @@ def _phantom(seed: int, modality: ScanModality) -> tuple[Volume, NDArray[np.uint
     """Scan of a coarse phantom and the labels of `CLASSES` on it."""
     import numpy as np
 
-    from napari_cpclnet.phantoms.phantom import PhantomSettings, make_phantom
     from napari_cpclnet.phantoms.render import render_phantom
 
     rng = np.random.default_rng([7, seed])
@@ -198,8 +199,6 @@ def _painted(labels: NDArray[np.uint8]) -> tuple[int, ...]:
 
 
 def _compare(labels: NDArray[np.uint8], truth: NDArray[np.uint8]) -> str:
-    from napari_cpclnet.cli.demo import dice
-
     values = {name: dice(labels, truth, value) for value, name in CLASSES.items()}
     said = ", ".join(f"{name} {value:.2f}" for name, value in values.items())
     if min(values.values()) < LEAST_DICE:
