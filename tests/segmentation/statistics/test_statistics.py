@@ -22,6 +22,7 @@ from napari_cpclnet.segmentation.statistics import (
     measure,
     write_statistics,
 )
+from napari_cpclnet.segmentation.statistics.measure import count_components
 
 RNG = np.random.default_rng(3)
 
@@ -267,3 +268,13 @@ def test_the_file_is_utf_8_and_an_old_one_stays_if_writing_fails(tmp_path: Path)
         write_statistics(path, failing())
     assert path.read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == ["statistics.csv"]
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
+def test_components_are_those_of_simpleitk_in_any_tangle(share: float) -> None:
+    mask = np.random.default_rng(7).random((9, 17, 15)) < share
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    pieces = sitk.ConnectedComponentImageFilter()
+    pieces.FullyConnectedOn()
+    pieces.Execute(image)
+    assert count_components(mask) == pieces.GetObjectCount()

@@ -27,6 +27,7 @@ from napari_cpclnet.gui.session.reuse import scan_in_view
 from napari_cpclnet.gui.session.run_check import plan
 from napari_cpclnet.gui.settings.options import DEVICES, Options
 from napari_cpclnet.gui.settings.preferences import preferences, when_changed
+from napari_cpclnet.gui.viewing.viewing_bar import ViewingBar
 from napari_cpclnet.gui.widgets.column_scroll import ColumnScroll
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
 from napari_cpclnet.gui.widgets.heading import heading
@@ -57,6 +58,7 @@ class SegmentTab(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
+        self.viewing = ViewingBar(session)
         self.first_steps = FirstSteps(session)
         self.project = ProjectRow(session)
         self.support = SupportBox(session)
@@ -95,6 +97,7 @@ class SegmentTab(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
+        layout.addWidget(self.viewing)
         layout.addWidget(self.scroll, stretch=1)
         self.bar.layout().setContentsMargins(MARGIN, SPACING, MARGIN, SPACING)
         self.bar.layout().insertWidget(0, self.plan)

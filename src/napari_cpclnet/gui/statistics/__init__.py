@@ -1,0 +1,1 @@
+"""The table of statistics beside the panel."""

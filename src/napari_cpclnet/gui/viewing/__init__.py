@@ -1,0 +1,1 @@
+"""How scans and results are looked at: grey values, surfaces, planes."""

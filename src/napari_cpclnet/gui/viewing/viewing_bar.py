@@ -1,0 +1,39 @@
+"""Row of buttons above the panel's sections: how scans are looked at, and the table of statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+
+from napari_cpclnet.gui.statistics.dock import StatisticsDock
+from napari_cpclnet.gui.widgets.style import MARGIN, SPACING
+
+if TYPE_CHECKING:
+    from napari_cpclnet.gui.session.session import Session
+
+
+class ViewingBar(QWidget):
+    """Always in sight, however far the sections are scrolled."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.statistics_dock = StatisticsDock(session, self)
+        self._row = QHBoxLayout(self)
+        self._row.setContentsMargins(MARGIN, SPACING, MARGIN, 0)
+        self._row.setSpacing(SPACING)
+        self.statistics = self._button(
+            "Statistics",
+            "Show volume, grey values, SUVpeak, axial diameters and components of each class below the canvas;\n"
+            "for the scan in view or all scans, to be copied or saved.",
+            self.statistics_dock.toggle,
+        )
+
+    def _button(self, text: str, tip: str, action: Callable[[], object]) -> QPushButton:
+        button = QPushButton(text)
+        button.setObjectName("small")
+        button.setToolTip(tip)
+        button.clicked.connect(lambda: action())
+        self._row.addWidget(button, stretch=1)
+        return button
