@@ -52,6 +52,8 @@ class StatisticsDock:
             return
         box.runner.cancel()
         window = getattr(self._session.viewer, "window", None)
+        if window is not None and not hasattr(window, "_qt_window"):
+            return  # napari's window is gone, and the table with it
         if window is not None and box.parentWidget() is not None:
             window.remove_dock_widget(box)
         box.deleteLater()

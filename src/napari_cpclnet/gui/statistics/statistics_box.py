@@ -95,7 +95,7 @@ class StatisticsBox(QWidget):
         column.setSpacing(SPACING)
         column.addLayout(row)
         column.addWidget(self.table, stretch=1)
-        self.setMinimumHeight(130)
+        self.setMinimumHeight(180)
 
     def measure(self, _checked: bool = True) -> None:
         """Fill the table anew; a measurement under way is given up first."""
