@@ -41,7 +41,7 @@ def markdown(rows: Rows, organs: Sequence[str], weights: str) -> str:
     lines = [
         "# Painting the slices that are suggested",
         "",
-        f"Date {datetime.date.today().isoformat()}, commit {_commit()}, weights {weights}. Written by `python "
+        f"Date {datetime.date.today().isoformat()}, commit {commit()}, weights {weights}. Written by `python "
         "benchmarks/annotation/run.py --out DIR`, whose first lines say what is compared; not edited by hand. Mean "
         f"3-D Dice of {', '.join(organs)}, all slices of the scan, against the number of painted slices. *Even* and "
         "*random* know from the truth where the organs begin and end; *suggested* and *even, blind* do not. Scans and "
@@ -109,7 +109,7 @@ def _saved(own: dict[str, Curve], other: dict[str, Curve], scans: Sequence[str])
     return f"; what four such slices reach takes {np.median(needed):g} suggested ones (median)"
 
 
-def _commit() -> str:
+def commit() -> str:
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=10"]
     try:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from painted import Structure, structures
 
+from napari_cpclnet.propagation.carrying import WEIGHTS, extent, radius, stretches
 from napari_cpclnet.propagation.evidence import COLUMNS, Evidence
-from napari_cpclnet.propagation.propagate import WEIGHTS, extent, radius, stretches
 from napari_cpclnet.propagation.settings import PropagationSettings
 from napari_cpclnet.propagation.working_grid import WorkingGrid
 

@@ -51,7 +51,11 @@ class NearestGrey(nn.Module):
         return Grey(images[:, 1], torch.full((len(images),), 0.5))
 
     def describe(
-        self, features: list[Grey], masks: list[Tensor], same_scan: list[Tensor] | None = None
+        self,
+        features: list[Grey],
+        masks: list[Tensor],
+        same_scan: list[Tensor] | None = None,
+        known: list[Tensor] | None = None,
     ) -> Tensor:
         self.described.append(sum(len(f.grid) for f in features))
         self.levels += [f.level for f in features]

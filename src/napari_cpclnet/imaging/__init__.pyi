@@ -4,6 +4,7 @@ from .labels import holds_segments as holds_segments
 from .labels import looks_like_labels as looks_like_labels
 from .labels import read_segmentation as read_segmentation
 from .modality import detect_modality as detect_modality
+from .paint import BACKGROUND as BACKGROUND
 from .paint import painted_axis as painted_axis
 from .paint import painted_plane as painted_plane
 from .paint import painted_slices as painted_slices

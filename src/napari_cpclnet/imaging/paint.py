@@ -12,6 +12,9 @@ from napari_cpclnet.imaging.planes import Plane, axis_plane, named_plane
 
 Points = NDArray[np.intp]
 
+BACKGROUND = 255
+"""Label value by which somebody paints that no class is there, on slices that are not painted completely."""
+
 # Voxels that are looked at to find the axis, on so many slices.
 _SAMPLE, _SAMPLED_SLICES = 4096, 32
 # The same for a slice that may only be crossed by strokes.

@@ -75,7 +75,10 @@ def _mean(image: Tensor) -> Tensor:
 
 
 def fit_appearance(
-    seen: Sequence[Tensor], masks: Sequence[Tensor], same_scan: Sequence[Tensor] | None
+    seen: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    same_scan: Sequence[Tensor] | None,
+    known: Sequence[Tensor] | None = None,
 ) -> AppearanceModel:
     """Histograms of the classes on support slices.
 
@@ -87,19 +90,23 @@ def fit_appearance(
         In [0, 1].
     same_scan : sequence of Tensor of bool, shape (K_i,), or None
         Which of the slices are of the queries' own scan; the others do not count. None: none is.
+    known : sequence of Tensor, shape (classes, K_i, H_i, W_i), optional
+        Where it is known whether the class is there; by default everywhere.
     """
     classes, device = len(masks[0]), masks[0].device
     counts = torch.zeros(classes, 3, INTENSITY_FEATURES, BINS, device=device)
     if same_scan is None:
         return AppearanceModel(counts, torch.zeros(classes, dtype=torch.bool, device=device))
-    for values, mask, own in zip(seen, masks, same_scan, strict=True):
+    everywhere: list[Tensor | None] = [None] * len(masks)
+    for values, mask, own, sure in zip(seen, masks, same_scan, known or everywhere, strict=True):
         if not own.any():
             continue
+        outside = 1 - mask[:, own].float() if sure is None else (sure - mask)[:, own].clamp(min=0).float()
         values, mask = values[own], mask[:, own].float()
-        near = F.max_pool2d(mask, _AROUND, 1, _AROUND // 2) * (1 - mask)
+        near = F.max_pool2d(mask, _AROUND, 1, _AROUND // 2) * outside
         body = (values[:, 0] > _BODY).float()
         # air beside the body is no neighbour that could be confused, and would be most of the rest
-        weights = torch.stack([mask, near, (1 - mask) * (1 - near) * body], 1).flatten(2)
+        weights = torch.stack([mask, near, outside * (1 - near) * body], 1).flatten(2)
         place, share = _place(values.transpose(0, 1).flatten(1))
         for cue in range(INTENSITY_FEATURES):
             for step, part in ((0, 1 - share[cue]), (1, share[cue])):

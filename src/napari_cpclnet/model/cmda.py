@@ -52,7 +52,7 @@ class CMDA(nn.Module):
         self.restore = nn.Conv2d(latent, channels, 1, bias=False)
         nn.init.zeros_(self.restore.weight)
 
-    def statistics(self, tokens: Tensor, masks: Tensor) -> LatentStatistics:
+    def statistics(self, tokens: Tensor, masks: Tensor, known: Tensor | None = None) -> LatentStatistics:
         """Statistics of a support set.
 
         Parameters
@@ -61,6 +61,8 @@ class CMDA(nn.Module):
             Feature vectors of all cells of all support slices.
         masks : Tensor, shape (classes, N)
             Fraction of each cell that belongs to the class.
+        known : Tensor, shape (classes, N), optional
+            Fraction of each cell of which that is known; by default all.
         """
         latent = torch.nn.functional.linear(tokens, self.project.weight.flatten(1), self.project.bias).float()
         mean = latent.mean(0).expand(len(masks), -1)
@@ -71,9 +73,10 @@ class CMDA(nn.Module):
             return torch.where(total > _EPS, weight @ latent / total.clamp(min=_EPS), mean)
 
         masks = masks.float()
+        outside = 1 - masks if known is None else (known.float() - masks).clamp(min=0)
         # Sums over many thousand cells leave the range of half precision.
         with torch.autocast(tokens.device.type, enabled=False):
-            return LatentStatistics(mean, std, masked_mean(masks), masked_mean(1 - masks))
+            return LatentStatistics(mean, std, masked_mean(masks), masked_mean(outside))
 
     def forward(self, query: Tensor, support: LatentStatistics) -> tuple[Tensor, Tensor]:
         """Align the query with the support.

@@ -127,6 +127,7 @@ class CPCLNet(nn.Module):
         features: Sequence[Features],
         masks: Sequence[Tensor],
         same_scan: Sequence[Tensor] | None = None,
+        known: Sequence[Tensor] | None = None,
     ) -> Descriptors:
         """Describe one support set.
 
@@ -138,20 +139,27 @@ class CPCLNet(nn.Module):
             Masks at the resolution of the images, in [0, 1]; all zero in slices where the class is absent.
         same_scan : sequence of Tensor of bool, shape (K_i,), optional
             Which of the slices are of the very scan that the queries will be of, so that plain values tell.
+        known : sequence of Tensor, shape (classes, K_i, H_i, W_i), optional
+            Where it is known whether a class is there, in [0, 1]; what is unknown describes nothing. Masks are 0 there.
         """
         cells = [mask_fractions(m) for m in masks]
-        prototypes = describe([f.grid for f in features], cells, self.settings)
+        sure = None if known is None else [mask_fractions(k) for k in known]
+        prototypes = describe([f.grid for f in features], cells, self.settings, sure)
         tokens = torch.cat([f.grid.flatten(2).transpose(1, 2).flatten(0, 1) for f in features])
-        statistics = self.cmda.statistics(tokens, torch.cat([c.flatten(1) for c in cells], 1))
+        statistics = self.cmda.statistics(
+            tokens,
+            torch.cat([c.flatten(1) for c in cells], 1),
+            None if sure is None else torch.cat([s.flatten(1) for s in sure], 1),
+        )
         shows = torch.cat([c.flatten(2).amax(2) > 0 for c in cells], 1)  # (classes, K)
         level = torch.cat([f.level for f in features]).detach().expand_as(shows)
-        known = shows & level.isfinite()
-        lowest = torch.where(known, level, torch.inf).amin(1)
-        highest = torch.where(known, level, -torch.inf).amax(1)
-        levels = torch.where(known.any(1)[:, None], torch.stack([lowest, highest], 1), torch.nan)
+        placed = shows & level.isfinite()
+        lowest = torch.where(placed, level, torch.inf).amin(1)
+        highest = torch.where(placed, level, -torch.inf).amax(1)
+        levels = torch.where(placed.any(1)[:, None], torch.stack([lowest, highest], 1), torch.nan)
         present = shows.any(1)
         levels = torch.where(present[:, None], levels, 0.0)
-        likeness = fit_appearance([f.intensity_features for f in features], masks, same_scan)
+        likeness = fit_appearance([f.intensity_features for f in features], masks, same_scan, known)
         return Descriptors(prototypes, statistics, levels, present, likeness)
 
     def segment(self, query: Features, support: Descriptors) -> Output:

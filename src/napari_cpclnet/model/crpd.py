@@ -51,21 +51,24 @@ def mask_fractions(masks: Tensor, stride: int = 4) -> Tensor:
     )
 
 
-def rings(masks: Tensor) -> tuple[Tensor, Tensor]:
+def rings(masks: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Outer ring and inner rim of masks.
 
     Parameters
     ----------
     masks : Tensor, shape (classes, K, h, w)
         Fractions in [0, 1].
+    known : Tensor, shape (classes, K, h, w), optional
+        Fraction of each cell of which it is known whether it belongs to the class; by default all.
 
     Returns
     -------
     ring, rim : Tensor, shape (classes, K, h, w)
         Weights in [0, 1].
     """
-    ring = F.max_pool2d(masks, _RING, 1, _RING // 2) * (1 - masks)
-    rim = masks * F.max_pool2d(1 - masks, 3, 1, 1)
+    outside = 1 - masks if known is None else (known - masks).clamp(min=0)
+    ring = F.max_pool2d(masks, _RING, 1, _RING // 2) * outside
+    rim = masks * F.max_pool2d(outside, 3, 1, 1)
     return ring, rim
 
 
@@ -125,7 +128,12 @@ def cluster(
     return centres * valid[..., None], valid
 
 
-def describe(grids: Sequence[Tensor], masks: Sequence[Tensor], settings: CPCLNetSettings) -> Prototypes:
+def describe(
+    grids: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    settings: CPCLNetSettings,
+    known: Sequence[Tensor] | None = None,
+) -> Prototypes:
     """Descriptors of one support set.
 
     Parameters
@@ -134,6 +142,8 @@ def describe(grids: Sequence[Tensor], masks: Sequence[Tensor], settings: CPCLNet
         Feature grids of the support slices, one entry per slice size.
     masks : sequence of Tensor, shape (classes, K_i, h_i, w_i)
         Fraction of each cell that belongs to each class; all zero where the class is absent.
+    known : sequence of Tensor, shape (classes, K_i, h_i, w_i), optional
+        Fraction of each cell of which that is known; the rest describes nothing. By default all is known.
 
     Returns
     -------
@@ -145,11 +155,13 @@ def describe(grids: Sequence[Tensor], masks: Sequence[Tensor], settings: CPCLNet
             torch.cat([g.flatten(2).transpose(1, 2).flatten(0, 1) for g in grids]).float(), dim=1
         )
         parts = []
-        for mask in masks:
+        everywhere: list[Tensor | None] = [None] * len(masks)
+        for mask, sure in zip(masks, known or everywhere, strict=True):
             mask = mask.float()
-            ring, rim = rings(mask)
-            parts.append(torch.stack([mask, rim, ring, (1 - mask) * (1 - ring)]).flatten(2))
-        inside, rim, ring, rest = torch.cat(parts, 2)  # each (classes, N)
+            ring, rim = rings(mask, sure)
+            outside = 1 - mask if sure is None else (sure - mask).clamp(min=0)
+            parts.append(torch.stack([mask, rim, ring, outside * (1 - ring), outside]).flatten(2))
+        inside, rim, ring, rest, outside = torch.cat(parts, 2)  # each (classes, N)
         vectors, valid, roles = [], [], []
 
         def add_clusters(weights: Tensor, count: int, role: int) -> None:
@@ -171,7 +183,7 @@ def describe(grids: Sequence[Tensor], masks: Sequence[Tensor], settings: CPCLNet
         add_clusters(ring, settings.ring_descriptors, RING)
         add_clusters(rest, settings.background_descriptors, BACKGROUND)
         add_mean(ring, RING)
-        add_mean(1 - inside, BACKGROUND)
+        add_mean(outside, BACKGROUND)
         good = torch.cat(valid, 1)
         stacked = torch.cat(vectors, 1) * good[..., None]
     return Prototypes(stacked, good, torch.tensor(roles, device=stacked.device))

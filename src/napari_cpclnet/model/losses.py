@@ -13,7 +13,9 @@ _OBJECT = 3.0
 """How much more a pixel of the object weighs in the cross-entropy: objects cover a few per cent of a slice."""
 
 
-def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+def segmentation_loss(
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, known: Tensor | None = None
+) -> Tensor:
     """Cross-entropy and soft Dice, every query counted, empty ones too.
 
     Parameters
@@ -23,11 +25,18 @@ def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor | None = No
         Zeros and ones.
     weight : Tensor, shape (B, classes), optional
         Share of each query and class in the mean; 1 where missing.
+    known : Tensor, shape (B, classes, H, W), optional
+        Where the target is known, in [0, 1]; the rest does not count. 1 where missing.
     """
     margin = logits[:, :, 1] - logits[:, :, 0]
     entropy = F.binary_cross_entropy_with_logits(margin, target, reduction="none")
-    entropy = (entropy * (1 + _OBJECT * target)).mean((2, 3))
+    entropy = entropy * (1 + _OBJECT * target)
     probability = torch.sigmoid(margin)
+    if known is None:
+        entropy = entropy.mean((2, 3))
+    else:
+        entropy = (entropy * known).sum((2, 3)) / known.sum((2, 3)).clamp(min=1)
+        probability, target = probability * known, target * known
     # Some 20 pixels of smoothing: an empty query with a handful of false pixels is nearly right.
     smooth = 20.0
     overlap = 2 * (probability * target).sum((2, 3)) + smooth

@@ -1,7 +1,11 @@
+from .carrying import ClassScores as ClassScores
+from .carrying import propagating as propagating
+from .completion import completing as completing
 from .filling import fill as fill
 from .filling import start_fill as start_fill
-from .propagate import ClassScores as ClassScores
 from .propagate import Propagation as Propagation
 from .propagate import PropagationReport as PropagationReport
-from .propagate import propagating as propagating
+from .scribbles import Completed as Completed
+from .scribbles import Scribbled as Scribbled
+from .scribbles import complete as complete
 from .settings import PropagationSettings as PropagationSettings

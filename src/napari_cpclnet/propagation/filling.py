@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import SupportError
-from napari_cpclnet.imaging import Plane, Segmentation, painted_plane, painted_slices, plane_axis
+from napari_cpclnet.imaging import BACKGROUND, Plane, Segmentation, painted_plane, painted_slices, plane_axis
 from napari_cpclnet.propagation.propagate import Propagation
+from napari_cpclnet.propagation.scribbles import Scribbled
 from napari_cpclnet.propagation.settings import PropagationSettings
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def fill(
     absent: Iterable[int] = (),
     classes: dict[int, str] | None = None,
     settings: PropagationSettings | None = None,
+    partial: Iterable[int] = (),
+    background: int = BACKGROUND,
 ) -> Segmentation:
     """Labels of a whole scan from a few painted slices of it, by shapes and grey values, without a network.
 
@@ -45,6 +48,10 @@ def fill(
     classes : dict of int to str, optional
         Label values and names; by default every value of `labels`.
     settings : PropagationSettings, optional
+    partial : iterable of int
+        Slices of which only some pixels were painted, as by scribbles; what is not painted there is unknown.
+    background : int
+        Label value that says on partial slices that none of the classes is there.
 
     Returns
     -------
@@ -68,7 +75,15 @@ def fill(
     100
     """
     propagation = start_fill(
-        volume, labels, slices=slices, plane=plane, absent=absent, classes=classes, settings=settings
+        volume,
+        labels,
+        slices=slices,
+        plane=plane,
+        absent=absent,
+        classes=classes,
+        settings=settings,
+        partial=partial,
+        background=background,
     )
     for _ in propagation.run():
         pass
@@ -84,6 +99,8 @@ def start_fill(
     absent: Iterable[int] = (),
     classes: dict[int, str] | None = None,
     settings: PropagationSettings | None = None,
+    partial: Iterable[int] = (),
+    background: int = BACKGROUND,
 ) -> Propagation:
     """The same as :func:`fill`, to be run step by step: see :class:`~napari_cpclnet.propagation.Propagation`."""
     if tuple(labels.shape) != tuple(volume.array.shape):
@@ -94,13 +111,15 @@ def start_fill(
     if plane == "auto":
         plane = painted_plane(labels, volume.geometry)
     axis = plane_axis(volume.geometry, plane)
+    incomplete = {int(i) for i in partial}
     if classes is None:
-        classes = {int(v): f"label {int(v)}" for v in np.unique(labels) if v > 0}
+        unnamed = {background} if incomplete else set()
+        classes = {int(v): f"label {int(v)}" for v in np.unique(labels) if v > 0 and v not in unnamed}
     wanted = np.isin(labels, list(classes))
     if slices is None:
         slices = painted_slices(wanted, axis)
     by_slice = np.moveaxis(labels, axis, 0)
-    indices = sorted({int(i) for i in (*slices, *absent)})
+    indices = sorted({int(i) for i in (*slices, *absent, *incomplete)})
     if wrong := [i for i in indices if not 0 <= i < len(by_slice)]:
         raise SupportError(f"'{volume.name}' has no {plane} slice {wrong[0]}: use 0 to {len(by_slice) - 1}.")
     painted = {i: np.where(np.isin(by_slice[i], list(classes)), by_slice[i], 0) for i in indices}
@@ -110,4 +129,8 @@ def start_fill(
         raise SupportError(
             f"Nothing is painted on the {plane} slices of '{volume.name}' that were named: {where}."
         )
-    return Propagation(volume, painted, axis, classes, settings)
+    scribbled = {
+        i: Scribbled(painted[i], (painted[i] > 0) | (by_slice[i] == background)) for i in sorted(incomplete)
+    }
+    complete = {i: one for i, one in painted.items() if i not in incomplete}
+    return Propagation(volume, complete, axis, classes, settings, scribbled)

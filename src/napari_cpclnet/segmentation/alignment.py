@@ -21,6 +21,7 @@ from scipy import ndimage
 from napari_cpclnet.imaging.volume import fingerprint
 from napari_cpclnet.propagation import Propagation
 from napari_cpclnet.registration import Field, RegistrationSettings, registering
+from napari_cpclnet.segmentation.partial_slices import scribbled
 from napari_cpclnet.segmentation.prediction import outwards
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
 
@@ -251,8 +252,9 @@ class Alignment:
         if key not in self._filled:
             axes = [s.axis for s in slices]
             axis = max(set(axes), key=axes.count)
-            painted = {s.index: s.labels2d for s in slices if s.axis == axis}
-            propagation = Propagation(scan, painted, axis, support.classes)
+            here = [s for s in slices if s.axis == axis]
+            painted = {s.index: s.labels2d for s in here if not s.partial}
+            propagation = Propagation(scan, painted, axis, support.classes, scribbled=scribbled(here))
             for report in propagation.run():
                 yield 0.15 * report.done / report.total
             labels = propagation.result().labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from napari_cpclnet.segmentation.tta import N_VARIANTS, intensity_variants, is_o
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Plane, Volume
-    from napari_cpclnet.model import Features
+    from napari_cpclnet.model import CPCLNet, Descriptors, Features
     from napari_cpclnet.preprocessing import ModelGrid
     from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
@@ -38,12 +38,16 @@ class EncodedSlices:
         Of the `K` slices; their levels from the lines of their scans.
     same_scan : Tensor of bool, shape (K,)
         Which of them are of the scan that is asked for.
+    known : Tensor, shape (classes, K, H, W)
+        Where it is known whether a class is there, in [0, 1]; the masks are 0 elsewhere. Without any element where all
+        slices are complete.
     """
 
     images: Tensor
     masks: Tensor
     features: Features
     same_scan: Tensor
+    known: Tensor
 
     @property
     def levels(self) -> Tensor:
@@ -59,7 +63,14 @@ class EncodedSlices:
             torch.cat([p.masks for p in parts], 1),
             features,
             torch.cat([p.same_scan for p in parts]),
+            torch.cat([p.everywhere() for p in parts], 1)
+            if any(p.known.numel() for p in parts)
+            else parts[0].known,
         )
+
+    def everywhere(self) -> Tensor:
+        """What is known of every pixel, of complete slices, too."""
+        return self.known if self.known.numel() else torch.ones_like(self.masks)
 
 
 class FeatureCache:
@@ -200,7 +211,7 @@ def encoded_support(
         As in :class:`FeatureCache`.
     device : torch.device
     """
-    asked = {id(s) for s in own}
+    asked = {(id(s.volume), s.plane, s.index) for s in own}
     scans: dict[tuple[int, str], list[SupportSlice]] = {}
     for one in support.slices:
         scans.setdefault((id(one.volume), one.plane), []).append(one)
@@ -214,20 +225,38 @@ def encoded_support(
             or encode(scan.grid.images(scan.volume, [index]), None)
             for index, one in zip(indices, scan.features(indices), strict=True)
         ]
-        masks = [
-            torch.stack([scan.grid.mask(s.labels2d, value) for value in support.classes]) for s in slices
-        ]
+        masks = torch.stack([_masks(scan.grid, s, support.classes) for s in slices], 1)
+        known = torch.zeros(0)
+        if any(s.partial for s in slices):
+            known = torch.stack([_known(scan.grid, s, support.classes) for s in slices], 1)
         one_scan = EncodedSlices(
             scan.grid.images(scan.volume, indices).to(device),
-            torch.stack(masks, 1).to(device),
+            (masks * known if known.numel() else masks).to(device),
             type(features[0]).cat([moved(one, device) for one in features]),
-            torch.tensor([id(s) in asked for s in slices], device=device),
+            torch.tensor([(id(s.volume), s.plane, s.index) in asked for s in slices], device=device),
+            known.to(device),
         )
         groups.setdefault(scan.grid.size, []).append(one_scan)
     return tuple(
         EncodedSlices.cat([moved(part, device) for part in parts])
         for _, parts in sorted(groups.items(), key=lambda item: item[0])
     )
+
+
+def described_by(model: CPCLNet, groups: Sequence[EncodedSlices]) -> Descriptors:
+    """Description of a support set by a network."""
+    seen = ([g.features for g in groups], [g.masks for g in groups], [g.same_scan for g in groups])
+    if any(g.known.numel() for g in groups):
+        return model.describe(*seen, known=[g.everywhere() for g in groups])
+    return model.describe(*seen)
+
+
+def _masks(grid: ModelGrid, one: SupportSlice, classes: Iterable[int]) -> Tensor:
+    return torch.stack([grid.mask(one.labels2d, value) for value in classes])
+
+
+def _known(grid: ModelGrid, one: SupportSlice, classes: Iterable[int]) -> Tensor:
+    return torch.stack([grid.mask(one.known_of(value), True) for value in classes])
 
 
 def parameters_hash(model: nn.Module) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import GeometryError
 from napari_cpclnet.segmentation.support import Labels2D, SupportSlice
+
+if TYPE_CHECKING:
+    from napari_cpclnet.imaging import Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,12 @@ class Corrections:
             raise GeometryError(
                 f"The corrected voxels have shape {self.mask.shape}, their labels {self.labels.shape}."
             )
+
+    def check(self, volume: Volume) -> None:
+        """GeometryError if these lie on another grid than a scan."""
+        if self.mask.shape != volume.geometry.shape:
+            shape, own = volume.geometry.shape, self.mask.shape
+            raise GeometryError(f"The corrections have shape {own}, '{volume.name}' has {shape}.")
 
     @classmethod
     def between(
@@ -73,8 +82,11 @@ class FixedLabels:
     def from_slices(
         cls, slices: Sequence[SupportSlice], corrections: Corrections | None = None
     ) -> FixedLabels:
-        """What was painted and corrected on one scan."""
-        return cls(tuple((s.axis, s.index, s.labels2d) for s in slices), corrections)
+        """What was painted and corrected on one scan; of partial slices the painted pixels."""
+        for one in slices:
+            if one.known is not None:
+                corrections = _with_pixels(corrections, one, one.known)
+        return cls(tuple((s.axis, s.index, s.labels2d) for s in slices if not s.partial), corrections)
 
     def __bool__(self) -> bool:
         return bool(self.planes) or self.corrections is not None
@@ -132,6 +144,19 @@ class FixedLabels:
         for axis, index, _ in self.planes:
             mask[(slice(None),) * axis + (index,)] = True
         return mask
+
+
+def _with_pixels(corrections: Corrections | None, one: SupportSlice, known: NDArray[np.bool_]) -> Corrections:
+    """Corrections and the painted pixels of a partial slice, which go before them."""
+    shape = one.volume.geometry.shape
+    if corrections is None:
+        mask, labels = np.zeros(shape, bool), np.zeros(shape, one.labels2d.dtype)
+    else:
+        mask = corrections.mask.copy()
+        labels = corrections.labels.astype(np.promote_types(corrections.labels.dtype, one.labels2d.dtype))
+    _take(mask, one.axis, one.index)[known] = True
+    _take(labels, one.axis, one.index)[known] = one.labels2d[known]
+    return Corrections(mask, labels)
 
 
 def _take(array: NDArray[Any], axis: int, index: int) -> NDArray[Any]:

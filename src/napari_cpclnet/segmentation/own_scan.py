@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.propagation import ClassScores, PropagationSettings, propagating
+from napari_cpclnet.propagation import ClassScores, Completed, PropagationSettings, completing, propagating
+from napari_cpclnet.segmentation.partial_slices import scribbled
 from napari_cpclnet.segmentation.prediction import Run, SliceResult, chunks, outwards
 
 if TYPE_CHECKING:
@@ -23,8 +24,23 @@ if TYPE_CHECKING:
 Recognise = Callable[[Sequence[int]], list[NDArray[np.float32]]]
 """The network: probabilities (classes, h, w) of each of some slices."""
 
+_SURE, _LIKELY = 0.95, 0.75
+"""Probability of what follows from scribbles on their slice, where it is sure and elsewhere."""
+
 LEAST_SLICES = 2
 """Painted slices of a class from which it is carried; one alone says too little of its shape."""
+
+
+def enough_to_carry(own: Sequence[SupportSlice]) -> bool:
+    """Whether a scan's own painted slices say more of it than those of other scans.
+
+    A complete slice does, or a class on several. A few scribbles do not: they stay what they are, and the rest of the
+    scan is labelled as any other.
+    """
+    if any(not one.partial for one in own):
+        return True
+    values = [int(v) for one in own for v in np.unique(one.labels2d) if v]
+    return any(values.count(value) >= LEAST_SLICES for value in values)
 
 
 class CarriedClasses:
@@ -36,7 +52,7 @@ class CarriedClasses:
     grid : ModelGrid
         Says along which axis the scan is sliced.
     own : sequence of SupportSlice
-        Painted slices of this scan; those in other planes do not count here.
+        Painted slices of this scan, complete or partial; those in other planes do not count here.
     values : sequence of int
         Label values of the classes, in the order of their probabilities.
     threshold : float
@@ -58,19 +74,33 @@ class CarriedClasses:
         spacing = volume.geometry.spacing
         rows, columns = (a for a in range(3) if a != grid.axis)
         self._spacing = (float(spacing[grid.axis]), float(spacing[rows]), float(spacing[columns]))
-        self._painted = {s.index: s.labels2d for s in own if s.axis == grid.axis}
+        here = [s for s in own if s.axis == grid.axis]
+        self._painted = {s.index: s.labels2d for s in here if not s.partial}
+        self._scribbled = scribbled(here)
+        self._completed: dict[int, Completed] = {}
         self._on_the_outline = float(np.log(threshold / (1 - threshold)))
         self._scores: dict[int, ClassScores] = {}
-        shown = {v: sum(bool((labels == v).any()) for labels in self._painted.values()) for v in values}
+        shown = {v: sum(bool((s.labels2d == v).any()) for s in here) for v in values}
         self.places = [place for place, v in enumerate(values) if shown[v] >= LEAST_SLICES]
         """Which of the classes are carried."""
         self._values = list(values)
 
     def carry(self) -> Iterator[None]:
         """Do the work, in short steps."""
+        painted = self._painted
+        if self._scribbled:
+            self._completed = yield from completing(
+                self._pictures, self._spacing, painted, self._scribbled, self._values, self._settings
+            )
+            painted = painted | {index: one.labels for index, one in self._completed.items()}
         for place in self.places:
             for found in propagating(
-                self._pictures, self._spacing, self._painted, self._values[place], self._settings
+                self._pictures,
+                self._spacing,
+                painted,
+                self._values[place],
+                self._settings,
+                self._scribbled.keys(),
             ):
                 if found is not None:
                     self._scores[place] = found
@@ -84,6 +114,13 @@ class CarriedClasses:
                 score = found.grid.native(found.scores, index) + self._on_the_outline
                 picture[found.grid.rows, found.grid.columns] = 1 / (1 + np.exp(-score))
             yield place, picture
+        one = self._completed.get(index)
+        for place, value in enumerate(self._values if one is not None else ()):
+            assert one is not None
+            if place not in self._scores and (self._scribbled[index].labels == value).any():
+                # too few slices to carry it, but this one was scribbled on
+                chance = np.where(one.sure, _SURE, _LIKELY)
+                yield place, np.where(one.labels == value, chance, 1 - chance).astype(np.float32)
 
 
 def stream_own_scan(
@@ -114,7 +151,11 @@ def stream_own_scan(
     """
     axis, values = run.grid.axis, run.values[:, None, None]
     carried = CarriedClasses(run.volume, run.grid, own, run.values.tolist(), run.threshold)
-    painted = {s.index: np.asarray(s.labels2d[None] == values, np.float32) for s in own if s.axis == axis}
+    painted = {
+        s.index: np.asarray(s.labels2d[None] == values, np.float32)
+        for s in own
+        if s.axis == axis and not s.partial
+    }
     known = iter(sorted(painted, key=lambda index: abs(index - start)))
     for _ in carried.carry():
         # painted slices are certain; between the steps they let whoever listens cancel

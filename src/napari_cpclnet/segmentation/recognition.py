@@ -107,6 +107,9 @@ def found_again(
     overlap, size = (np.zeros(len(values)) for _ in range(2))
     for one in support.slices:
         truth, found = one.labels2d[None] == values, answer(one, one.index)
+        if one.partial:
+            known = np.stack([one.known_of(value) for value in support.classes])
+            truth, found = truth & known, found & known
         overlap += 2 * np.count_nonzero(found & truth, (1, 2))
         size += np.count_nonzero(found, (1, 2)) + np.count_nonzero(truth, (1, 2))
     again, goes_on = overlap / np.maximum(size, 1), [False] * len(values)

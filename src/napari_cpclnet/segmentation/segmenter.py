@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_cpclnet.errors import GeometryError, SettingsError, SupportError
+from napari_cpclnet.errors import SettingsError, SupportError
 from napari_cpclnet.imaging import Plane, Segmentation, Volume
 from napari_cpclnet.imaging.planes import Attitude, attitude_of, named_plane, view_of
 from napari_cpclnet.imaging.volume import fingerprint
@@ -23,12 +23,14 @@ from napari_cpclnet.segmentation.alignment import Alignment, JoinedClass, can_al
 from napari_cpclnet.segmentation.feature_cache import (
     EncodedSlices,
     FeatureCache,
+    described_by,
     encoded_support,
     parameters_hash,
 )
 from napari_cpclnet.segmentation.fixed_labels import Corrections, FixedLabels
 from napari_cpclnet.segmentation.memory import MemoryGuard, moved, slices_at_once
-from napari_cpclnet.segmentation.own_scan import Recognise, stream_own_scan
+from napari_cpclnet.segmentation.own_scan import Recognise, enough_to_carry, stream_own_scan
+from napari_cpclnet.segmentation.partial_slices import Completion
 from napari_cpclnet.segmentation.prediction import Run, SliceResult, chunks, outwards, uncertainty
 from napari_cpclnet.segmentation.recognition import found_again, network_logits, slice_probabilities
 from napari_cpclnet.segmentation.self_support import pseudo_supports
@@ -74,11 +76,12 @@ class Segmenter:
         self._scans: OrderedDict[Any, FeatureCache] = OrderedDict()
         self._run: Run | None = None
         self._alignment: Alignment | None = None
+        self._completed = Completion()
         self._memory = MemoryGuard(self.device, self._to_cpu)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done because memory ran out, one sentence each; the CPU may be the `device` since."""
+        """What was done because memory ran out; the CPU may be the `device` since."""
         return tuple(self._memory.notes)
 
     def configure(self, settings: SegmentationSettings) -> None:
@@ -176,22 +179,21 @@ class Segmenter:
             raise SettingsError(
                 f"'{volume.name}' has no slice {start}: its slices are 0 to {grid.n_slices - 1}."
             )
-        if locked is not None and locked.mask.shape != grid.shape:
-            raise GeometryError(
-                f"The corrections have shape {locked.mask.shape}, '{volume.name}' has {grid.shape}."
-            )
-        own = self._support.painted_on(volume)
-        aligns = align and self.settings.align and not own and can_align(self._support, volume)
+        if locked is not None:
+            locked.check(volume)
+        own, others = self._support.painted_on(volume), self._support.elsewhere(volume)
+        carries = enough_to_carry(own) or bool(own and not len(others))
+        aligns = align and self.settings.align and not carries and can_align(others, volume)
         self._run = run = Run(
             scan,
             FixedLabels.from_slices(own, locked),
             self._support,
             self.settings.threshold,
             keep_probabilities,
-            looks=1 if own else 1 + self.settings.second_look + 2 * aligns,
+            looks=1 if carries else 1 + self.settings.second_look + 2 * aligns,
             network_maps={} if aligns else None,
         )
-        if own:
+        if carries:
             return stream_own_scan(run, own, start, scan.batch_size, lambda: self._recogniser(run, own))
         return self._stream(run, self._descriptors, start)
 
@@ -317,7 +319,7 @@ class Segmenter:
         if self._alignment is None:
             self._alignment = Alignment(load_prior_decoder())
         recognised = found_again(
-            run.support,
+            self._completed(run.support),
             lambda one: self.scan(one.volume, one.plane),
             lambda features: self._foreground(features, descriptors),
             run.threshold,
@@ -326,7 +328,7 @@ class Segmenter:
         return self._alignment.joining(
             run.volume,
             run.grid.axis,
-            run.support,
+            run.support.elsewhere(run.volume),
             self.model,
             recognised.again,
             partial(network_logits, run),
@@ -379,7 +381,7 @@ class Segmenter:
         self, support: SupportSet, own: Sequence[SupportSlice] = ()
     ) -> tuple[EncodedSlices, ...]:
         """What the network sees of a support set, `own` of the scan that is asked for; one entry per size of image."""
-        return encoded_support(support, own, self.scan, self._encode, self.device)
+        return encoded_support(self._completed(support), own, self.scan, self._encode, self.device)
 
     def _describe(self, support: SupportSet, own: Sequence[SupportSlice] = ()) -> Descriptors:
         """Description of a support set for a scan of which its slices `own` are."""
@@ -389,9 +391,7 @@ class Segmenter:
         def describe(_first: int, _end: int) -> Descriptors:
             here = [moved(group, self.device) for group in groups]
             with torch.inference_mode(), self._autocast():
-                return self.model.describe(
-                    [g.features for g in here], [g.masks for g in here], [g.same_scan for g in here]
-                )
+                return described_by(self.model, here)
 
         (described,) = self._memory.run(describe, 1)
         return described

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.imaging import (
+    BACKGROUND,
     Plane,
     Sliced,
     Volume,
@@ -24,11 +25,12 @@ from napari_cpclnet.imaging import (
 from napari_cpclnet.imaging.planes import named_plane
 
 Labels2D = NDArray[np.uint32]
+Mask2D = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class SupportSlice:
-    """One slice that is labelled completely.
+    """One painted slice, complete or partial.
 
     Parameters
     ----------
@@ -39,13 +41,32 @@ class SupportSlice:
     plane : str
         Plane it was painted in.
     labels2d : ndarray (h, w) of uint32
-        Label values in array order of the two other axes; 0 where no class is.
+        Label values in array order of the two other axes; 0 where no class is, or where nothing is known.
+    known : ndarray (h, w) of bool, optional
+        Where a partial slice was painted, background too. None: the slice is complete, and unpainted means background.
+    sure : ndarray (h, w) of bool, optional
+        Where the labels of a partial slice that was completed (`partial_slices`) are to be believed.
     """
 
     volume: Volume
     index: int
     plane: Plane
     labels2d: Labels2D
+    known: Mask2D | None = None
+    sure: Mask2D | None = None
+
+    @property
+    def partial(self) -> bool:
+        """Whether unpainted means unknown."""
+        return self.known is not None
+
+    def known_of(self, value: int) -> Mask2D:
+        """Where it is known whether a class is there: of a complete slice everywhere."""
+        if self.known is None:
+            return np.ones(self.labels2d.shape, bool)
+        if self.sure is not None and (self.known & (self.labels2d == value)).any():
+            return self.sure
+        return self.known
 
     @property
     def axis(self) -> int:
@@ -74,6 +95,8 @@ class SupportSlice:
         digest.update(np.ascontiguousarray(self.labels2d.astype("<u4")).tobytes())
         little = values.astype(values.dtype.newbyteorder("<"), copy=False)
         digest.update(np.ascontiguousarray(little).tobytes())
+        if self.known is not None:
+            digest.update(np.packbits(self.known).tobytes())
         return digest.hexdigest()
 
 
@@ -102,11 +125,14 @@ class SupportSet:
         slices: Iterable[int] | None = None,
         plane: Plane = "auto",
         absent: Iterable[int] = (),
+        partial: Iterable[int] = (),
+        background: int = BACKGROUND,
     ) -> None:
         """Add labelled slices of one scan.
 
-        A slice that is added is complete: a class that is not painted on it is absent there. Slices that are
-        not added are never used, whatever `labels` holds there. A slice added before is replaced.
+        A slice that is added is complete: a class that is not painted on it is absent there. On a slice that is named
+        as partial, what is not painted is unknown. Slices that are not added are never used, whatever `labels` holds
+        there. A slice added before is replaced.
 
         Parameters
         ----------
@@ -122,13 +148,23 @@ class SupportSet:
             `labels` were painted; where none stand out, across the thickest axis, else axial.
         absent : iterable of int
             Slices without any of the classes, to learn what these do not look like.
+        partial : iterable of int
+            Slices of which only some pixels were painted, as by scribbles; added even if `slices` leaves them out.
+        background : int
+            Label value that says on partial slices that none of the classes is there; on others it is background, too,
+            unless it is one of the classes.
 
         Raises
         ------
         SupportError
             If labels lie on another grid or are no integers, a slice does not exist, an absent slice is
-            painted, or nothing is left.
+            painted, a partial one is not, or nothing is left.
         """
+        incomplete = {int(i) for i in partial}
+        if incomplete and background in self.classes:
+            raise SupportError(
+                f"Label {background} is '{self.classes[background]}': give another value for the background."
+            )
         if tuple(labels.shape) != tuple(volume.array.shape):
             raise SupportError(
                 f"The labels for '{volume.name}' have shape {tuple(labels.shape)}, the scan has "
@@ -140,10 +176,10 @@ class SupportSet:
             plane = painted_plane(labels, volume.geometry)
         axis = plane_axis(volume.geometry, plane)
         if self._open:
-            self._learn_classes(labels)
+            self._learn_classes(labels, {background} if incomplete else set())
         if slices is None:
             slices = painted_slices(np.isin(labels, list(self.classes)), axis)
-        painted, empty = sorted({int(i) for i in slices}), sorted({int(i) for i in absent})
+        painted, empty = sorted({*(int(i) for i in slices), *incomplete}), sorted({int(i) for i in absent})
         if not painted and not empty:
             raise SupportError(f"No slice of '{volume.name}' holds a class: paint one or mark one as absent.")
         for index in (*painted, *empty):
@@ -154,16 +190,29 @@ class SupportSet:
         for index, labels2d in taken:
             if index in empty and labels2d.any():
                 raise SupportError(f"Slice {index} of '{volume.name}' is marked as absent but holds a class.")
+        known = {
+            index: (labels2d > 0) | (np.take(labels, index, axis) == background)
+            for index, labels2d in taken
+            if index in incomplete
+        }
+        if nothing := [index for index, mask in known.items() if not mask.any()]:
+            raise SupportError(f"Nothing is painted on the partial slice {nothing[0]} of '{volume.name}'.")
         for index, labels2d in taken:
-            self.add_slice(volume, index, labels2d, plane=plane)
+            self.add_slice(volume, index, labels2d, plane=plane, known=known.get(index))
 
     def add_slice(
-        self, volume: Volume, index: int, labels2d: NDArray[Any], *, plane: Plane = "axial"
+        self,
+        volume: Volume,
+        index: int,
+        labels2d: NDArray[Any],
+        *,
+        plane: Plane = "axial",
+        known: Mask2D | None = None,
     ) -> None:
-        """Add one labelled slice (h, w) in array order; replaces what was there."""
+        """Add one painted slice (h, w) in array order, known where `known` says; replaces what was there."""
         if plane == "auto":
             plane = named_plane(volume.geometry, plane)
-        one = SupportSlice(volume, int(index), plane, labels2d.astype(np.uint32))
+        one = SupportSlice(volume, int(index), plane, labels2d.astype(np.uint32), known)
         if not 0 <= index < volume.array.shape[one.axis] or labels2d.shape != one.intensities.shape:
             raise SupportError(f"'{volume.name}' has no {plane} slice {index} of shape {labels2d.shape}.")
         self.remove(volume, index, plane)
@@ -185,8 +234,12 @@ class SupportSet:
 
     def copy(self) -> SupportSet:
         """A set of the same slices that later additions do not touch."""
+        return self.with_slices(self._slices)
+
+    def with_slices(self, slices: Iterable[SupportSlice]) -> SupportSet:
+        """A set of other slices for the same classes."""
         other = SupportSet()
-        other._open, other.classes, other._slices = self._open, dict(self.classes), list(self._slices)
+        other._open, other.classes, other._slices = self._open, dict(self.classes), list(slices)
         return other
 
     def content_hash(self) -> str:
@@ -209,11 +262,16 @@ class SupportSet:
         """The slices that were painted on this very scan: same grid and identical values on the slice."""
         return tuple(s for s in self._slices if s.volume is volume or _same_slice(s, volume))
 
-    def _learn_classes(self, labels: NDArray[Any]) -> None:
+    def elsewhere(self, volume: Volume) -> SupportSet:
+        """The slices of other scans."""
+        own = self.painted_on(volume)
+        return self.with_slices(s for s in self._slices if s not in own)
+
+    def _learn_classes(self, labels: NDArray[Any], but: set[int]) -> None:
         values = np.unique(labels)
         if values.size and values[0] < 0:
             raise SupportError(f"The labels hold the negative value {int(values[0])}: use 0 for background.")
-        named = {int(v): f"label {int(v)}" for v in values if v > 0}
+        named = {int(v): f"label {int(v)}" for v in values if v > 0 and v not in but}
         self.classes = dict(sorted({**named, **self.classes}.items()))
 
     def _painted(self, labels: NDArray[Any], axis: int, index: int) -> Labels2D:

@@ -91,6 +91,7 @@ def _episode_loss(
     generator: torch.Generator,
 ) -> Tensor:
     """Loss of one episode among the slices of a group."""
+    partial = bool(group.known.numel())
     order = rng.permutation(len(group.images)).tolist()
     queries = order[: max(1, min(_QUERIES, len(order) // 2))]
     supports = order[len(queries) :]
@@ -100,18 +101,27 @@ def _episode_loss(
     other = similar_style(style, rng) if rng.random() < settings.same_scanner else random_style(rng)
     sides = []
     for indices, look in ((supports, style), (queries, other)):
-        images, masks = _deformed(group.images[indices], group.masks[:, indices], rng, generator)
+        masks = group.masks[:, indices]
+        if partial:  # what is known is bent with it
+            masks = torch.cat([masks, group.known[:, indices]])
+        images, masks = _deformed(group.images[indices], masks, rng, generator)
         sides.append((restyle(images[None], [look], generator)[0], masks, group.levels[indices]))
     (shown, painted, low), (asked, truth, high) = sides
+    sure = told = None
+    if partial:
+        (painted, sure), (truth, told) = painted.chunk(2), truth.chunk(2)
+        told = told.transpose(0, 1)
     levels = torch.cat([low, high])
     features = model.encode(torch.cat([shown, asked]).contiguous(memory_format=torch.channels_last), levels)
     features = replace(features, level=levels)
     k = len(shown)
-    descriptors = model.describe([features.select(slice(0, k))], [painted])
+    descriptors = model.describe(
+        [features.select(slice(0, k))], [painted], known=None if sure is None else [sure]
+    )
     answer = model.segment(features.select(slice(k, None)), Descriptors.stack([descriptors]))
     # a class that none of these support slices shows cannot be asked for
     known = painted.flatten(1).any(1).to(answer.logits.dtype).expand(len(asked), -1)
-    return segmentation_loss(answer.logits, truth.transpose(0, 1), known)
+    return segmentation_loss(answer.logits, truth.transpose(0, 1), known, told)
 
 
 def _deformed(
