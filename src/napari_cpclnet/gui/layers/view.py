@@ -11,6 +11,8 @@ from napari_cpclnet.gui.layers.overlays import belongs_to, is_map
 from napari_cpclnet.gui.layers.scan_layers import note, same_grid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.components import ViewerModel
     from napari.layers import Layer
 
@@ -92,7 +94,12 @@ def show_scan(viewer: ViewerModel, scan: Layer, *, only: Labels | None = None) -
 
 def fit(viewer: ViewerModel, layer: Layer) -> None:
     """Fit one layer to the canvas, wherever other ones lie."""
+    fit_all(viewer, [layer])
+
+
+def fit_all(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
+    """Fit some layers to the canvas, wherever other ones lie."""
     if hasattr(viewer, "fit_to_view"):
-        viewer.fit_to_view(layers=[layer])
+        viewer.fit_to_view(layers=list(layers))
     else:  # an older napari can only fit all of them
         viewer.reset_view()

@@ -124,6 +124,7 @@ class SegmentTab(QWidget):
         self.support.slices.plane_wanted.connect(
             lambda plane: self.options.set_options(replace(self.session.options, plane=plane))
         )
+        self.viewing.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.first_steps.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.queries.changed.connect(self.refresh)
         self.queries.message.connect(lambda text, error: self.bar.show_message(text, error=error))

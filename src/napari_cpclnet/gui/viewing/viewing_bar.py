@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_cpclnet.gui.statistics.dock import StatisticsDock
+from napari_cpclnet.gui.viewing.surface_control import SurfaceControl
 from napari_cpclnet.gui.widgets.style import MARGIN, SPACING
 
 if TYPE_CHECKING:
@@ -15,14 +17,26 @@ if TYPE_CHECKING:
 
 
 class ViewingBar(QWidget):
-    """Always in sight, however far the sections are scrolled."""
+    """Always in sight, however far the sections are scrolled; emits `message(text, is_error)`."""
+
+    message = Signal(str, bool)
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.statistics_dock = StatisticsDock(session, self)
+        self.surfaces = SurfaceControl(session, self)
+        self.surfaces.message.connect(self.message)
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(MARGIN, SPACING, MARGIN, 0)
         self._row.setSpacing(SPACING)
+        self.in_3d = self._button(
+            "3-D",
+            "Show the result of the scan in view as smooth surfaces in the colours of its classes, without the scan;\n"
+            "press it again for the slices as they were. Drag to turn.",
+            self.surfaces.toggle,
+        )
+        self.in_3d.setCheckable(True)
+        self.surfaces.changed.connect(self.in_3d.setChecked)
         self.statistics = self._button(
             "Statistics",
             "Show volume, grey values, SUVpeak, axial diameters and components of each class below the canvas;\n"
