@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from napari.layers import Surface
 
-from napari_cpclnet.gui.layers.surfaces import camera_of
 from napari_cpclnet.gui.layers.view import show_scan
 from napari_cpclnet.gui.segment.uncertain_slices import CLASS
+from napari_cpclnet.gui.session.surfaces import camera_of
 
 from .doubles import DIRECTIONS, add_volume, factory, make_volume
 from .test_run import start, wait_ready

@@ -24,6 +24,9 @@ CT_WINDOWS = {
 }
 # CT stored in 8 bits: 0 and 255 are these values.
 HU8_RANGE = (-125.0, 275.0)
+# SUV shown as black, and percentiles shown as the two ends of the scale, to choose from.
+SUV_RANGES = (5.0, 10.0, 20.0)
+PERCENTILES = ((5.0, 95.0), (0.1, 99.9))
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,23 @@ class DisplayPresets:
             return 0.0, 255.0  # its window was chosen when it was stored
         if unit == "HU":
             return ct_limits(self.ct_windows.get(self.ct_window, CT_WINDOWS["soft tissue"]), unit)
-        steps = tuple(slice(None, None, max(1, n // 64)) for n in array.shape)
-        low, high = np.percentile(np.asarray(array[steps], dtype=np.float32), self.percentiles)
-        return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+        return _percentiles(array, self.percentiles)
+
+    def choices(self, array: Any, modality: str, unit: str) -> dict[str, tuple[float, float]]:
+        """Windows to choose from by name, of an array (z, y, x) of a modality in a unit."""
+        found: dict[str, tuple[float, float]] = {}
+        if unit in ("HU", "HU8"):
+            found |= {name.capitalize(): ct_limits(window, unit) for name, window in self.ct_windows.items()}
+        elif unit == "SUVbw":
+            ranges = sorted({*SUV_RANGES, self.pet_maximum})
+            found |= {f"SUV 0 to {high:g}": (0.0, high) for high in ranges}
+        else:
+            low, high = self.percentiles
+            found[f"Usual ({low:g} to {high:g} %)"] = self.limits(array, unit)
+            for low, high in PERCENTILES:
+                found[f"{low:g} to {high:g} %"] = _percentiles(array, (low, high))
+        found["All values"] = _percentiles(array, (0.0, 100.0))
+        return found
 
     def colormap(self, modality: str) -> str:
         """Name of napari's colormap for a modality."""
@@ -75,6 +92,20 @@ def ct_limits(window: tuple[float, float], unit: str) -> tuple[float, float]:
         bottom, top = HU8_RANGE
         return (low - bottom) * 255 / (top - bottom), (high - bottom) * 255 / (top - bottom)
     return low, high
+
+
+def limits_of(window: tuple[float, float], unit: str) -> tuple[float, float]:
+    """Values at the ends of a window of a level and a width: those of CT in HU, others in the unit of the values."""
+    return ct_limits(window, unit if unit == "HU8" else "HU")
+
+
+def level_and_width(limits: tuple[float, float], unit: str) -> tuple[float, float]:
+    """Level and width of a window, the other way round than `limits_of`."""
+    low, high = limits
+    if unit == "HU8":
+        bottom, top = HU8_RANGE
+        low, high = (bottom + value * (top - bottom) / 255 for value in (low, high))
+    return (low + high) / 2, high - low
 
 
 def presets() -> DisplayPresets:
@@ -107,3 +138,10 @@ def _window(text: str) -> tuple[float, float] | None:
     if match is None or float(match[2]) <= 0:
         return None
     return float(match[1]), float(match[2])
+
+
+def _percentiles(array: Any, percentiles: tuple[float, float]) -> tuple[float, float]:
+    """Values at percentiles of some 64 x 64 x 64 voxels of an array (z, y, x), which may lie in files."""
+    steps = tuple(slice(None, None, max(1, n // 64)) for n in array.shape)
+    low, high = np.percentile(np.asarray(array[steps], dtype=np.float32), percentiles)
+    return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)

@@ -8,8 +8,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cpclnet.gui.jobs.surface_job import SurfaceJob, SurfaceMade, SurfacesFailed, run_surfaces
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array, same_grid
-from napari_cpclnet.gui.layers.surfaces import Before, remove_surfaces, show_surfaces
 from napari_cpclnet.gui.session.reuse import result_in_view, scan_in_view
+from napari_cpclnet.gui.session.surfaces import Before, remove_surfaces, show_surfaces
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
 from napari_cpclnet.gui.widgets.worker import JobRunner
 

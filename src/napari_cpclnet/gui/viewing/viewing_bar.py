@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.statistics.dock import StatisticsDock
 from napari_cpclnet.gui.viewing.surface_control import SurfaceControl
+from napari_cpclnet.gui.viewing.window_row import WindowRow
 from napari_cpclnet.gui.widgets.style import MARGIN, SPACING
 
 if TYPE_CHECKING:
@@ -26,9 +27,14 @@ class ViewingBar(QWidget):
         self.statistics_dock = StatisticsDock(session, self)
         self.surfaces = SurfaceControl(session, self)
         self.surfaces.message.connect(self.message)
-        self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(MARGIN, SPACING, MARGIN, 0)
+        self.window_row = WindowRow(session)
+        self._row = QHBoxLayout()
         self._row.setSpacing(SPACING)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(MARGIN, SPACING, MARGIN, 0)
+        column.setSpacing(SPACING)
+        column.addLayout(self._row)
+        column.addWidget(self.window_row)
         self.in_3d = self._button(
             "3-D",
             "Show the result of the scan in view as smooth surfaces in the colours of its classes, without the scan;\n"

@@ -45,6 +45,7 @@ def style_sheet(theme_name: str) -> str:
     QLabel#status {{ color: {muted}; padding: 0px 2px; }}
     QLabel#message {{ border-radius: 3px; padding: 6px 8px; background: {row}; }}
     QLabel#message[kind="error"] {{ background: {error_back}; border-left: 3px solid {error_line}; }}
+    QLabel#field {{ border-radius: 3px; padding: 1px 5px; background: {row}; }}
     QFrame#hint {{ border-radius: 3px; background: {row}; border-left: 3px solid {accent}; }}
     QFrame#hint QLabel {{ background: transparent; }}
     QTextBrowser {{ border: 0px; background: {theme.background.as_rgb()}; color: {text}; }}
