@@ -16,11 +16,11 @@ from qtpy.QtCore import QTimer
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.gui.layers.scan_layers import slice_axis, volume_to_layer
-from napari_cpclnet.gui.settings.options import Options
 from napari_cpclnet.imaging import Geometry, Segmentation, Volume
 
 # Imported here and not in the first run: the import of torch takes seconds.
 from napari_cpclnet.segmentation import ClassSummary, Summary, UncertainSlice
+from napari_cpclnet.segmentation.settings import RunSettings
 
 FLIPPED = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
 SWAPPED = ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0), (1.0, 0.0, 0.0))
@@ -64,7 +64,7 @@ class BrightSegmenter:
     device = "cpu"
     model = SimpleNamespace(metadata={"hash": "0123456789ab"})
 
-    def __init__(self, options: Options, *, seconds: float = 0.0, fail_on: str = "") -> None:
+    def __init__(self, options: RunSettings, *, seconds: float = 0.0, fail_on: str = "") -> None:
         self.options = options
         self.seconds = seconds
         self.fail_on = fail_on
@@ -138,11 +138,11 @@ def expected_labels(volume: Volume, support: Any, locked: Any = None) -> np.ndar
     return labels
 
 
-def factory(**settings: Any) -> Callable[[Options], BrightSegmenter]:
+def factory(**settings: Any) -> Callable[[RunSettings], BrightSegmenter]:
     """Factory for a session; the segmenters it made are in its attribute ``made``."""
     made: list[BrightSegmenter] = []
 
-    def make(options: Options) -> BrightSegmenter:
+    def make(options: RunSettings) -> BrightSegmenter:
         made.append(BrightSegmenter(options, **settings))
         return made[-1]
 

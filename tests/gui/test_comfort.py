@@ -12,10 +12,10 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEd
 
 from napari_cpclnet.gui.jobs import device_status as machine_module
 from napari_cpclnet.gui.jobs.device_status import DeviceStatus, Note, Ready
-from napari_cpclnet.gui.settings.options import Options
 from napari_cpclnet.gui.widgets import memory_use, shortcuts
 from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.gui.widgets.shortcuts import WHAT, printed
+from napari_cpclnet.segmentation.settings import RunSettings
 
 from .doubles import add_volume, factory, make_volume
 from .test_run import start, wait_ready
@@ -151,10 +151,12 @@ def test_memory_of_the_gpu_is_told_only_where_there_is_some(monkeypatch):
 def test_what_the_machine_lacks_is_said_once(monkeypatch):
     monkeypatch.setattr(machine_module, "_unused_gpu", lambda: "Install this.")
     segmenter = SimpleNamespace(device="cpu", notes=())
-    machine = DeviceStatus(segmenter, Options())
+    machine = DeviceStatus(segmenter, RunSettings())
     assert list(machine.news()) == [Ready("CPU", "weights untrained"), Note("Install this.")]
     assert list(machine.news()) == []
-    assert list(DeviceStatus(segmenter, Options(device="cpu")).news()) == [Ready("CPU", "weights untrained")]
+    assert list(DeviceStatus(segmenter, RunSettings(device="cpu")).news()) == [
+        Ready("CPU", "weights untrained")
+    ]
 
 
 def test_a_run_that_falls_back_to_the_cpu_says_so_once_and_finishes(qtbot, viewer, make_panel, monkeypatch):

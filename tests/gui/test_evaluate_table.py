@@ -8,11 +8,12 @@ from qtpy.QtCore import Qt
 
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.evaluation import BASELINE_NAMES
+from napari_cpclnet.evaluation.baselines.registry import DESCRIPTIONS
 from napari_cpclnet.evaluation.report import pictures
 from napari_cpclnet.evaluation.settings import PROTOCOLS as ALL_PROTOCOLS
+from napari_cpclnet.gui.evaluate import evaluation_box
 from napari_cpclnet.gui.evaluate.score_table import DICE, ORGAN
 from napari_cpclnet.gui.evaluate.truth_table import is_own
-from napari_cpclnet.gui.jobs import evaluation_job
 from napari_cpclnet.gui.layers.corrections import is_result
 from napari_cpclnet.gui.layers.scan_layers import copied_transform, same_grid
 from napari_cpclnet.gui.session.error_layer import COLOURS, compare, worst_slice
@@ -45,8 +46,8 @@ def click(qtbot, panel, viewer, patient):
 
 
 def test_what_the_panel_offers_is_what_the_evaluation_has():
-    assert set(evaluation_job.BASELINES) == set(BASELINE_NAMES)
-    assert {name for names in evaluation_job.PROTOCOLS.values() for name in names} == set(ALL_PROTOCOLS)
+    assert set(DESCRIPTIONS) == set(BASELINE_NAMES)
+    assert {name for names in evaluation_box.PROTOCOLS.values() for name in names} == set(ALL_PROTOCOLS)
     assert list(COLOURS.values()) == [
         pictures.TRUE_POSITIVE,
         pictures.FALSE_POSITIVE,

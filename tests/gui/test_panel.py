@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from napari.utils.shortcuts import default_shortcuts
@@ -12,8 +10,7 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractItemView, QComboBox, QDoubl
 
 from napari_cpclnet.gui.layers.class_names import class_names
 from napari_cpclnet.gui.layers.scan_layers import slice_axis
-from napari_cpclnet.gui.segment.options_box import CUSTOM, NONE, RECOMMENDED
-from napari_cpclnet.gui.settings.options import NO_POST_PROCESSING
+from napari_cpclnet.gui.segment.options_box import CUSTOM, NO_POST_PROCESSING, NONE, RECOMMENDED
 from napari_cpclnet.gui.widgets.class_table import SLICES, VALUE
 from napari_cpclnet.gui.widgets.column_scroll import ColumnScroll
 from napari_cpclnet.gui.widgets.shortcuts import (
@@ -26,6 +23,7 @@ from napari_cpclnet.gui.widgets.shortcuts import (
     printed,
 )
 from napari_cpclnet.imaging import Geometry, Segmentation, write_segmentation
+from napari_cpclnet.segmentation.settings import PostprocessingSettings
 
 from .doubles import DIRECTIONS, add_volume, factory, make_volume
 
@@ -248,7 +246,7 @@ def test_run_without_anything_says_what_to_do(panel):
 
 def test_options_reach_the_session(panel):
     options = panel.segment.options
-    assert panel.session.options.postprocessing is None
+    assert panel.session.options.postprocessing == PostprocessingSettings()
     options.plane.setCurrentIndex(options.plane.findData("coronal"))
     options.device.setCurrentIndex(options.device.findData("cpu"))
     options.post.setCurrentIndex(options.post.findData(NONE))
@@ -257,15 +255,15 @@ def test_options_reach_the_session(panel):
     options.post.setCurrentIndex(options.post.findData(CUSTOM))
     options.holes.setChecked(True)
     options.closing.setValue(3.0)
-    assert panel.session.options.postprocessing == replace(
-        NO_POST_PROCESSING, fill_holes=True, closing_mm=3.0
+    settings = panel.session.options
+    assert settings.postprocessing == NO_POST_PROCESSING.model_copy(
+        update={"fill_holes": True, "closing_mm": 3.0}
     )
-    settings = panel.session.options.settings()
     assert settings.plane == "coronal"
     assert settings.postprocessing.fill_holes
     assert not settings.postprocessing.largest_component
     options.post.setCurrentIndex(options.post.findData(RECOMMENDED))
-    assert panel.session.options.postprocessing is None
+    assert panel.session.options.postprocessing == PostprocessingSettings()
 
 
 def test_panel_fits_a_small_screen(panel):

@@ -11,8 +11,9 @@ from npe2 import PluginManifest
 
 from napari_cpclnet.gui.session.class_book import PRESETS, offered
 from napari_cpclnet.gui.settings import preferences as module
-from napari_cpclnet.gui.settings.options import DEVICES, PRECISIONS, Options
 from napari_cpclnet.gui.settings.preferences import Preferences, from_pages, preferences
+from napari_cpclnet.segmentation.settings import RunSettings
+from napari_cpclnet.settings_fields import field_of
 
 from .test_manifest import MANIFEST
 
@@ -38,8 +39,8 @@ def test_the_pages_of_the_manifest_show_the_defaults():
 def test_the_pages_offer_what_the_options_know():
     manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
     computing = manifest["contributions"]["configurations"]["computing"]["properties"]
-    assert computing["device"]["enum"] == list(DEVICES)
-    assert computing["precision"]["enum"] == list(PRECISIONS)
+    for name in ("device", "precision"):
+        assert computing[name]["enum"] == list(field_of(RunSettings, name).choices)
 
 
 def test_without_pages_the_defaults_count(monkeypatch):
@@ -59,10 +60,8 @@ def test_values_of_the_page_are_options_of_the_next_run(settings):
     settings.computing.weights = "~/mine.safetensors"
     settings.work.lazy_gib = 0.5
     mine = Path("~/mine.safetensors").expanduser()
-    assert preferences().options() == Options(device="cpu", precision="bf16", weights=mine)
+    assert preferences().options() == RunSettings(device="cpu", precision="bf16", weights=mine)
     assert preferences().lazy_bytes == 1 << 29
-    core = preferences().options().settings()
-    assert (core.device, core.precision) == ("cpu", "bf16")
 
 
 def test_a_panel_begins_with_the_preferences(settings, make_panel):
@@ -81,12 +80,12 @@ def test_an_open_panel_takes_over_what_was_changed_and_nothing_else(settings, ma
     tab.options.plane.setCurrentIndex(tab.options.plane.findData("coronal"))
     tab.options.device.setCurrentIndex(tab.options.device.findData("cpu"))
     settings.computing.precision = "bf16"
-    assert tab.session.options == Options(plane="coronal", device="cpu", precision="bf16")
+    assert tab.session.options == RunSettings(plane="coronal", device="cpu", precision="bf16")
     assert tab.project.control.autosave
     settings.work.autosave = False
     assert not tab.project.control.autosave
     settings.work.autosave_seconds = 20.0
-    assert tab.session.options == Options(plane="coronal", device="cpu", precision="bf16")
+    assert tab.session.options == RunSettings(plane="coronal", device="cpu", precision="bf16")
     assert tab.project.control.clock.longest == 20
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,11 +29,10 @@ from napari_cpclnet.gui.project.snapshot import free_file, write_snapshot
 from napari_cpclnet.gui.project.tracker import ProjectTracker
 from napari_cpclnet.gui.session.result_layers import earlier_result
 from napari_cpclnet.gui.session.session import Session
-from napari_cpclnet.gui.settings.options import Options, PostProcessing
 from napari_cpclnet.imaging import ScanRef, read_volume, write_volume
 from napari_cpclnet.project import locate, open_project, read_project, write_project
 from napari_cpclnet.project.headless import support_set
-from napari_cpclnet.segmentation import PostprocessingSettings
+from napari_cpclnet.segmentation.settings import PostprocessingSettings, RunSettings
 
 from .doubles import DIRECTIONS, add_volume, make_volume
 
@@ -115,20 +113,20 @@ def test_absent_marks_of_every_plane_come_back(viewer, tmp_path):
     before = work(viewer, tmp_path)
     pair = before.active
     for plane, index in (("coronal", 3), ("coronal", 20), ("sagittal", 1)):
-        before.options = replace(before.options, plane=plane)
+        before.options = before.options.model_copy(update={"plane": plane})
         before.mark_absent(pair, index, True)
     before.tick([one for one in before.entries(pair) if one.index == 1], False)
-    before.options = replace(before.options, plane="axial")
+    before.options = before.options.model_copy(update={"plane": "axial"})
     expected = {"axial": [0], "coronal": [3, 20], "sagittal": []}
     save(before, tmp_path / "work")
     after, keeper = reopened(tmp_path / "work")
     keeper.done(write_snapshot(keeper.snapshot()))
     after, _ = reopened(tmp_path / "work")
     for plane, slices in expected.items():
-        after.options = replace(after.options, plane=plane)
+        after.options = after.options.model_copy(update={"plane": plane})
         assert [one.index for one in after.entries() if one.absent and one.ticked] == slices
     after.support_labels.data[:, 20] = 1
-    after.options = replace(after.options, plane="coronal")
+    after.options = after.options.model_copy(update={"plane": "coronal"})
     assert [one.index for one in after.entries() if one.absent] == [3], "paint goes before a mark"
 
 
@@ -140,22 +138,26 @@ def test_absent_marks_beyond_the_scan_are_not_shown(viewer, tmp_path):
     path.write_text(json.dumps(project), encoding="utf-8")
     after, _ = reopened(tmp_path / "work")
     assert [one.index for one in after.entries() if one.absent] == [0]
-    after.options = replace(after.options, plane="coronal")
+    after.options = after.options.model_copy(update={"plane": "coronal"})
     assert not any(one.absent for one in after.entries())
 
 
 def test_ticks_options_and_files_to_label_come_back(viewer, tmp_path):
     before = work(viewer, tmp_path)
     (weights := tmp_path / "my.safetensors").write_bytes(b"weights")
-    before.options = Options(
-        "axial", "cpu", postprocessing=PostProcessing(closing_mm=2.0), weights=weights, adapt=20
+    before.options = RunSettings(
+        plane="axial",
+        device="cpu",
+        postprocessing=PostprocessingSettings(closing_mm=2.0),
+        weights=weights,
+        adapt=20,
     )
     before.tick_query(viewer.layers["mr"], False)
     (file,) = before.queries.add_files([ScanRef(tmp_path / "scans" / "ct.nii.gz", None, "from a file")])
     before.tick_query(file, False)
     save(before, tmp_path / "work")
     after, _ = reopened(tmp_path / "work")
-    assert after.options == replace(before.options, device=after.options.device)
+    assert after.options == before.options.model_copy(update={"device": after.options.device})
     assert not after.is_ticked(after.viewer.layers["mr"])
     (file,) = after.queries.files
     assert (file.ref.path, file.name, after.is_ticked(file)) == (
@@ -165,23 +167,17 @@ def test_ticks_options_and_files_to_label_come_back(viewer, tmp_path):
     )
 
 
-def test_post_processing_of_the_window_is_that_of_the_command_line():
-    assert vars(PostProcessing()) == PostprocessingSettings().model_dump()
-
-
 def test_what_a_project_leaves_out_of_post_processing_is_as_on_the_command_line(viewer, tmp_path):
     folder = tmp_path / "work"
     save(work(viewer, tmp_path), folder)
     project = read_project(folder)
-    wanted = {"closing_mm": 2.0, "refine": True, "refine_band_mm": 5.0}
+    wanted = PostprocessingSettings(closing_mm=2.0, refine=True, refine_band_mm=5.0)
     settings = project.settings.model_copy(update={"postprocessing": wanted})
     write_project(folder, project.model_copy(update={"settings": settings}))
     after, _ = reopened(folder)
-    assert after.options.settings().postprocessing == PostprocessingSettings(**wanted)
+    assert after.options.postprocessing == wanted
     save(after, folder)
-    assert PostprocessingSettings(**read_project(folder).settings.postprocessing) == PostprocessingSettings(
-        **wanted
-    )
+    assert read_project(folder).settings.postprocessing == wanted
 
 
 def test_results_come_back_and_corrections_stay_corrections(viewer, tmp_path):

@@ -10,10 +10,10 @@ import pytest
 
 from napari_cpclnet.gui.project.recent import recent_projects, unsaved_work
 from napari_cpclnet.gui.segment.project_row import CANCEL, LOOK, OPEN
-from napari_cpclnet.gui.settings.options import Options
 from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.imaging import read_volume, write_volume
 from napari_cpclnet.project import absolute_path, read_project
+from napari_cpclnet.segmentation.settings import RunSettings
 
 from .doubles import add_volume, factory, make_volume
 
@@ -188,11 +188,11 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_tried_again(qtbot, pan
 
 
 def test_a_project_is_opened_in_place_of_the_open_layers(qtbot, viewer, panel, tmp_path, monkeypatch):
-    panel.segment.options.set_options(Options(plane="axial", adapt=30))
+    panel.segment.options.set_options(RunSettings(plane="axial", adapt=30))
     save_to(qtbot, panel, tmp_path / "work")
     row, asked = panel.segment.project, []
     viewer.layers.clear()
-    panel.segment.options.set_options(Options())
+    panel.segment.options.set_options(RunSettings())
     add_volume(viewer, make_volume("other"))
 
     def ask(name, warnings, **more):

@@ -7,9 +7,10 @@ import pytest
 from napari.layers import Layer
 
 from napari_cpclnet.gui.contributions.sample_data import painted_ct_and_mr
+from napari_cpclnet.gui.jobs.segmenters import SegmenterMaker
 from napari_cpclnet.gui.layers.view import show_scan
-from napari_cpclnet.gui.settings.options import Options, PostProcessing, SegmenterMaker
 from napari_cpclnet.gui.widgets.run_bar import RunState
+from napari_cpclnet.segmentation.settings import PostprocessingSettings, RunSettings
 
 from .doubles import DIRECTIONS, add_volume, longest_pause, make_volume
 
@@ -22,7 +23,7 @@ def untrained(options):
 
     torch.manual_seed(0)
     settings = CPCLNetSettings(channels=16, skip_channels=8, latent_channels=8, blocks=1)
-    return Segmenter(CPCLNet(settings), options.settings())
+    return Segmenter(CPCLNet(settings), options)
 
 
 def run(qtbot, panel, timeout=60_000):
@@ -78,15 +79,15 @@ def test_the_network_can_be_adapted_to_the_painted_slices_first(qtbot, viewer, m
 
 def test_an_adapted_run_leaves_the_weights_of_the_next_alone():
     maker = SegmenterMaker()
-    adapted, plain = maker(Options(device="cpu", adapt=5)), maker(Options(device="cpu"))
+    adapted, plain = maker(RunSettings(device="cpu", adapt=5)), maker(RunSettings(device="cpu"))
     assert adapted.model is not plain.model
-    assert maker(Options(device="cpu")).model is plain.model
+    assert maker(RunSettings(device="cpu")).model is plain.model
 
 
 @pytest.fixture
 def counting_maker(monkeypatch):
     """The panel's own factory with a small network that counts the slices it encodes, in ``encoded``."""
-    model = untrained(Options(device="cpu")).model
+    model = untrained(RunSettings(device="cpu")).model
     monkeypatch.setattr("napari_cpclnet.model.load_weights", lambda *_args, **_kwargs: model)
     maker, encode = SegmenterMaker(), model.encode
     maker.encoded = 0
@@ -118,17 +119,19 @@ def test_a_second_run_encodes_no_slice_again(qtbot, viewer, make_panel, counting
 
 def test_other_settings_keep_what_was_encoded(counting_maker):
     volume = make_volume("ct")
-    first = counting_maker.same(Options(device="cpu"))
+    first = counting_maker.same(RunSettings(device="cpu"))
     first.scan(volume).features(range(8))
     counting_maker.encoded = 0
-    second = counting_maker.same(Options(device="cpu", postprocessing=PostProcessing(fill_holes=True)))
+    second = counting_maker.same(
+        RunSettings(device="cpu", postprocessing=PostprocessingSettings(fill_holes=True))
+    )
     second.scan(volume).features(range(8))
     assert counting_maker.encoded == 0
     assert second.settings.postprocessing.fill_holes
 
 
 def test_evaluations_have_segmenters_of_their_own(counting_maker):
-    options = Options(device="cpu")
+    options = RunSettings(device="cpu")
     assert counting_maker(options) is not counting_maker.same(options)
 
 

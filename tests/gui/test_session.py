@@ -10,7 +10,7 @@ from napari_cpclnet.gui.layers.class_names import class_names
 from napari_cpclnet.gui.layers.scan_layers import copied_transform, same_grid
 from napari_cpclnet.gui.session.class_book import preset_of
 from napari_cpclnet.gui.session.session import Session
-from napari_cpclnet.gui.settings.options import Options
+from napari_cpclnet.segmentation.settings import RunSettings
 
 from .doubles import DIRECTIONS, add_volume, make_volume
 
@@ -94,7 +94,7 @@ def test_run_starts_with_the_slice_in_view(session, viewer):
 
 def test_slices_are_counted_along_the_plane(session, viewer):
     ready(session, viewer)
-    session.options = Options(plane="sagittal")
+    session.options = RunSettings(plane="sagittal")
     assert sorted(session.painted_slices()) == [4, 5, 6, 7, 8]
     assert session.job().queries[0].axis == 2
 

@@ -10,8 +10,8 @@ from napari_cpclnet.gui.layers.class_names import class_names
 from napari_cpclnet.gui.layers.scan_layers import copied_transform, segmentation_of, volume_to_layer
 from napari_cpclnet.gui.layers.support_slices import SupportPair
 from napari_cpclnet.gui.session.session import Session
-from napari_cpclnet.gui.settings.options import Options
 from napari_cpclnet.imaging import Segmentation, write_segmentation
+from napari_cpclnet.segmentation.settings import RunSettings
 
 from .doubles import DIRECTIONS, add_volume, make_volume
 
@@ -142,9 +142,9 @@ def test_an_absent_slice_teaches_where_nothing_is(two):
 
 def test_marks_belong_to_their_plane(two):
     two.mark_absent(two.active, 0, True)
-    two.options = Options(plane="coronal")
+    two.options = RunSettings(plane="coronal")
     assert not any(entry.absent for entry in two.entries())
-    two.options = Options()
+    two.options = RunSettings()
     assert two.entries()[0].absent
 
 
@@ -152,7 +152,7 @@ def test_marks_belong_to_their_plane(two):
 @pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
 def test_removing_a_slice_is_one_step_of_undo(session, viewer, plane, direction):
     opened(viewer, "ct", direction=direction)
-    session.options = Options(plane=plane)
+    session.options = RunSettings(plane=plane)
     session.forget_removed()
     layer = session.new_support_labels()
     layer.data[2:5, 6:10, 3:9] = 1

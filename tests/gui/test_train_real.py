@@ -12,13 +12,14 @@ import torch
 from safetensors import safe_open
 from tests.training.labelled_data import write_layout
 
+from napari_cpclnet.gui.jobs.segmenters import SegmenterMaker
 from napari_cpclnet.gui.jobs.training_folder import look_into
-from napari_cpclnet.gui.settings.options import Options, SegmenterMaker
 from napari_cpclnet.gui.train.training_box import MASKS, RANDOM
 from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.model import CPCLNet, CPCLNetSettings, load_weights, save_weights
 from napari_cpclnet.preprocessing import PreprocessingSettings
 from napari_cpclnet.segmentation import Segmenter
+from napari_cpclnet.segmentation.settings import RunSettings
 from napari_cpclnet.training import TrainingSettings
 
 from .doubles import add_volume, make_volume
@@ -28,7 +29,7 @@ from .training_doubles import choose, give_phantoms, train_tiny, wait_ready
 def untrained(options):
     torch.manual_seed(0)
     settings = CPCLNetSettings(channels=16, skip_channels=8, latent_channels=8, blocks=1)
-    return Segmenter(CPCLNet(settings), options.settings())
+    return Segmenter(CPCLNet(settings), options)
 
 
 def tensors(path):
@@ -97,7 +98,7 @@ def test_weights_that_are_replaced_are_read_anew(tmp_path):
         save_weights(
             CPCLNet(small), path, {"preprocessing": PreprocessingSettings().model_dump(), "seed": seed}
         )
-        used.append([make(Options(weights=path, device="cpu")).model for _ in range(2)])
+        used.append([make(RunSettings(weights=path, device="cpu")).model for _ in range(2)])
     assert used[0][0] is used[0][1]
     assert used[1][0] is used[1][1]
     assert [pair[0].metadata["seed"] for pair in used] == [0, 1]

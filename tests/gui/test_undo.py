@@ -12,8 +12,8 @@ from napari_cpclnet.gui.layers.scan_layers import copied_transform
 from napari_cpclnet.gui.layers.support_slices import SupportPair
 from napari_cpclnet.gui.session.class_book import ClassInfo
 from napari_cpclnet.gui.session.session import Session
-from napari_cpclnet.gui.settings.options import Options
 from napari_cpclnet.imaging import Segmentation
+from napari_cpclnet.segmentation.settings import RunSettings
 
 from .doubles import add_volume, make_volume
 
@@ -23,7 +23,7 @@ SHAPE = (8, 12, 10)
 @pytest.fixture
 def session(viewer):
     made = Session(viewer)
-    made.options = Options(plane="axial")
+    made.options = RunSettings(plane="axial")
     made.support_scan = add_volume(viewer, make_volume("ct", shape=SHAPE))
     made.new_support_labels()
     return made
@@ -194,7 +194,7 @@ def test_a_new_class_does_not_look_like_another(session):
 def test_the_panel_says_what_to_do_with_crossed_slices(viewer, make_panel, qtbot):
     panel = make_panel()
     add_volume(viewer, make_volume("ct", shape=SHAPE))
-    panel.segment.options.set_options(Options(plane="axial"))
+    panel.segment.options.set_options(RunSettings(plane="axial"))
     panel.segment.refresh()
     panel.segment.support.new.click()
     layer = panel.session.support_labels

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -61,7 +59,7 @@ def correct(session, index, value=1):
 
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
 def test_a_slice_is_given_back_and_the_others_stay(session, plane):
-    session.options = replace(session.options, plane=plane)
+    session.options = session.options.model_copy(update={"plane": plane})
     for index in (2, 4):
         correct(session, index)
     look(session, 2)

@@ -6,8 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from napari_cpclnet.errors import ProjectError, SettingsError, SupportError
+from napari_cpclnet.errors import ProjectError, SupportError
 from napari_cpclnet.imaging import (
     Geometry,
     Segmentation,
@@ -24,7 +25,7 @@ from napari_cpclnet.project import (
     read_project,
     write_project,
 )
-from napari_cpclnet.project.headless import queries, segmentation_settings, support_set
+from napari_cpclnet.project.headless import queries, run_settings, support_set
 
 from .conftest import GRID, painted
 
@@ -150,9 +151,8 @@ def test_a_moved_query_is_labelled_where_it_is(work, tmp_path):
 
 def test_settings_are_those_of_the_window(work):
     chosen = ProjectSettings(plane="coronal", postprocessing={"largest_component": False, "closing_mm": 2.0})
-    settings = segmentation_settings(change(work, settings=chosen))
+    settings = run_settings(change(work, settings=chosen), work)
     assert settings.plane == "coronal"
     assert (settings.postprocessing.largest_component, settings.postprocessing.closing_mm) == (False, 2.0)
-    wrong = change(work, settings=ProjectSettings(postprocessing={"bleach": True}))
-    with pytest.raises(SettingsError, match="bleach"):
-        segmentation_settings(wrong)
+    with pytest.raises(ValidationError, match="bleach"):
+        ProjectSettings(postprocessing={"bleach": True})

@@ -24,23 +24,30 @@ from napari_cpclnet.cli.masks import MaskPlace
 from napari_cpclnet.cli.options import (
     Device,
     MultiValueCommand,
-    PlaneName,
+    PaintedPlane,
     Precision,
+    Quick,
     ResultFormat,
     Statistics,
     Terminology,
     Weights,
     check_sources,
     home_paths,
+    option,
     parse_classes,
     parse_slices,
     support_pairs,
 )
 from napari_cpclnet.cli.project import check_output, project_outputs
 from napari_cpclnet.cli.pseudo_labels import run_pseudo_labels
-from napari_cpclnet.cli.segment import SegmentJob, run_segment
+from napari_cpclnet.cli.segment import PaintedFiles, SegmentJob, run_segment
 from napari_cpclnet.cli.suggest import suggest
 from napari_cpclnet.cli.train import train
+from napari_cpclnet.evaluation.settings import EvaluationSettings
+from napari_cpclnet.imaging import Plane
+from napari_cpclnet.segmentation.settings import RunSettings
+
+_RUN, _EVALUATION = RunSettings(), EvaluationSettings()
 
 app = typer.Typer(
     name="napari-cpclnet",
@@ -123,16 +130,10 @@ def segment(
             help="Label values to use, with their names. Default: every label of the mask.",
         ),
     ] = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
+    device: Device = _RUN.device,
+    precision: Precision = _RUN.precision,
     weights: Weights = None,
-    plane: Annotated[
-        PlaneName,
-        typer.Option(
-            help="Plane in which the slices were painted; native is the first array axis, auto the plane in which they "
-            "lie (of a mask painted on all slices: across the thickest axis, else axial)."
-        ),
-    ] = "auto",
+    plane: PaintedPlane = _RUN.plane,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write <name>_probability_<class> for every class.")
     ] = False,
@@ -147,23 +148,8 @@ def segment(
     output_format: ResultFormat = None,
     terminology: Terminology = None,
     mask_place: MaskPlace = "auto",
-    adapt: Annotated[
-        int,
-        typer.Option(
-            metavar="STEPS",
-            min=0,
-            max=10_000,
-            help="Train the network on the painted slices for so many steps first (some 0.3 s each on a CPU); 0 does "
-            "not.",
-        ),
-    ] = 0,
-    quick: Annotated[
-        bool,
-        typer.Option(
-            "--quick",
-            help="Do not register the scans with the support's: quicker, and finds only what the network recognises.",
-        ),
-    ] = False,
+    adapt: Annotated[int, option(RunSettings, "adapt", metavar="STEPS")] = _RUN.adapt,
+    quick: Quick = not _RUN.align,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -192,24 +178,25 @@ def segment(
             check_output(kept_out, project)
         job = SegmentJob(
             project=project,
-            supports=pairs,
-            slices=parse_slices(slices or [], len(pairs)),
+            painted=PaintedFiles(
+                pairs, parse_slices(slices or [], len(pairs)), parse_classes(classes), plane, mask_place
+            ),
             queries=query or [],
             out=out or kept_out or Path("results"),
-            classes=parse_classes(classes),
-            device=device,
-            precision=precision,
-            weights=weights,
-            plane=plane,
+            settings=RunSettings(
+                plane=plane,
+                device=device,
+                precision=precision,
+                align=not quick,
+                weights=weights,
+                adapt=adapt,
+            ),
             probabilities=probabilities,
             uncertainty=uncertainty,
             statistics=statistics,
             output_format=output_format or kept_format or "nii.gz",
             terminology=terminology,
             overwrite=overwrite,
-            adapt=adapt,
-            mask_place=mask_place,
-            quick=quick,
         )
         if run_segment(job):
             raise typer.Exit(WRONG_INPUT)
@@ -253,34 +240,18 @@ def evaluate(
         Path, typer.Option(metavar="DIR", help="Folder for the results; made if it does not exist.")
     ],
     protocol: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="honest|legacy|same-volume [...]",
-            help="honest (default): support and query of different patients, all slices. legacy: the published "
-            "protocol, which reads the organ's first and last slice from the truth. same-volume: the rest of the "
-            "painted scan.",
-        ),
+        list[str] | None, option(EvaluationSettings, "protocols", metavar="honest|legacy|same-volume [...]")
     ] = None,
-    shots: Annotated[
-        list[int] | None,
-        typer.Option(metavar="K [K ...]", help="Painted slices per support, for example 1 3 5. Default: 5."),
-    ] = None,
-    supports: Annotated[
-        int, typer.Option(min=1, help="Support scans per query and support modality, drawn with --seed.")
-    ] = 1,
+    shots: Annotated[list[int] | None, option(EvaluationSettings, "shots", metavar="K [K ...]")] = None,
+    supports: Annotated[int, option(EvaluationSettings, "supports")] = _EVALUATION.supports,
     from_modality: Annotated[
-        str | None, typer.Option("--from", metavar="CT|MR|PT", help="Only supports of this modality.")
+        str | None, option(EvaluationSettings, "from_modality", "--from", metavar="CT|MR|PT")
     ] = None,
     to_modality: Annotated[
-        str | None, typer.Option("--to", metavar="CT|MR|PT", help="Only queries of this modality.")
+        str | None, option(EvaluationSettings, "to_modality", "--to", metavar="CT|MR|PT")
     ] = None,
     baselines: Annotated[
-        str,
-        typer.Option(
-            metavar="all|none|NAMES",
-            help="Methods to run beside the network: copy, prototype, knn, intensity, registration, and of the same "
-            "scan interpolation and fill (with commas).",
-        ),
+        str, option(EvaluationSettings, "baselines", metavar="all|none|NAMES", help="Names with commas.")
     ] = "all",
     weights: Annotated[
         Path | None,
@@ -290,27 +261,14 @@ def evaluate(
             "of the package.",
         ),
     ] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(
-            min=2, help="Cross-validation: patients in this many folds, each with weights of its own."
-        ),
-    ] = None,
+    folds: Annotated[int | None, option(EvaluationSettings, "folds")] = _EVALUATION.folds,
     predictions: Annotated[
-        bool, typer.Option("--predictions", help="Also write every predicted label map.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Which supports each query gets; folds.")] = 0,
-    plane: Annotated[
-        PlaneName,
-        typer.Option(
-            help="Plane of the painted slices; native is the first array axis, auto across the thickest axis, else "
-            "axial."
-        ),
-    ] = "auto",
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Do not register scans: what `segment --quick` does.")
-    ] = False,
-    device: Device = "auto",
+        bool, option(EvaluationSettings, "keep_predictions", "--predictions")
+    ] = _EVALUATION.keep_predictions,
+    seed: Annotated[int, option(EvaluationSettings, "seed")] = _EVALUATION.seed,
+    plane: Annotated[Plane, option(EvaluationSettings, "plane")] = _EVALUATION.plane,
+    quick: Quick = not _EVALUATION.align,
+    device: Device = _RUN.device,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with the results in --out; finished cases are not run again."),
@@ -374,7 +332,7 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for pictures and label files.")] = Path(
         "cpclnet_demo"
     ),
-    device: Device = "auto",
+    device: Device = _RUN.device,
     seed: Annotated[int, typer.Option(min=0, help="Which phantom patients to make.")] = 0,
     window: Annotated[
         bool | None,

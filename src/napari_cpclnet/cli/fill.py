@@ -11,7 +11,7 @@ import typer
 from napari_cpclnet.cli.errors import user_errors
 from napari_cpclnet.cli.files import scan_progress
 from napari_cpclnet.cli.masks import MaskPlace
-from napari_cpclnet.cli.options import PlaneName, Terminology, parse_classes, parse_slices
+from napari_cpclnet.cli.options import PaintedPlane, Terminology, parse_classes, parse_slices
 from napari_cpclnet.cli.outputs import keep_existing, protect
 from napari_cpclnet.cli.segment import echo_notes, read_support, sizes
 from napari_cpclnet.errors import OutputError
@@ -46,13 +46,7 @@ def fill(
             metavar='"6=liver,1=spleen"', help="Label values to use, with their names. Default: every label."
         ),
     ] = None,
-    plane: Annotated[
-        PlaneName,
-        typer.Option(
-            help="Plane in which the slices were painted; native is the first array axis, auto the plane in which they "
-            "lie."
-        ),
-    ] = "auto",
+    plane: PaintedPlane = "auto",
     shapes_only: Annotated[
         bool, typer.Option("--shapes-only", help="Interpolate the outlines and leave grey values aside.")
     ] = False,

@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 import typer
+from pydantic import BaseModel
 from typer.core import TyperCommand
 
 from napari_cpclnet.errors import SettingsError, SupportError
+from napari_cpclnet.imaging import Plane
+from napari_cpclnet.model import settings as names
+from napari_cpclnet.segmentation.settings import RunSettings
+from napari_cpclnet.settings_fields import field_of
 
 MOST_RUNS = 12
 """Runs of neighbouring slices that a sentence lists."""
@@ -27,21 +32,32 @@ Terminology = Annotated[
     ),
 ]
 
-Device = Annotated[
-    str,
+
+def option(settings: type[BaseModel], name: str, *flags: str, help: str = "", **more: Any) -> Any:
+    """Option of the command line that sets one field of a settings model: its help and its range are the field's.
+
+    ``help`` is added to what the field says.
+    """
+    field = field_of(settings, name)
+    return typer.Option(
+        *flags, help=f"{field.description} {help}".rstrip(), min=field.lowest, max=field.highest, **more
+    )
+
+
+Device = Annotated[names.Device, option(RunSettings, "device", metavar="auto|cpu|cuda|cuda:N|mps")]
+
+Weights = Annotated[Path | None, option(RunSettings, "weights", metavar="PATH")]
+
+Precision = Annotated[names.Precision, option(RunSettings, "precision")]
+
+PaintedPlane = Annotated[Plane, option(RunSettings, "plane")]
+
+Quick = Annotated[
+    bool,
     typer.Option(
-        metavar="auto|cpu|cuda|cuda:N|mps", help="Where to compute; auto takes a GPU if there is one."
+        "--quick",
+        help="Do not register the scans with the support's: quicker, and finds only what the network recognises.",
     ),
-]
-
-Weights = Annotated[
-    Path | None,
-    typer.Option(metavar="PATH", help="Weights (.safetensors). Default: those of the package."),
-]
-
-Precision = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16"],
-    typer.Option(help="Number format of the network's large products."),
 ]
 
 ResultFormat = Annotated[
@@ -60,8 +76,6 @@ Statistics = Annotated[
         help="Also write statistics.csv: volume, grey values, SUVpeak, axial diameters and components of each class.",
     ),
 ]
-
-PlaneName = Literal["auto", "axial", "coronal", "sagittal", "native"]
 
 _VALUES_OF = {"--support": 2, "--query": None, "--protocol": None, "--shots": None}
 """How many values follow each option; None is any number."""

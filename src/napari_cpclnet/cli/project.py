@@ -20,13 +20,13 @@ from napari_cpclnet.project import (
     relative_path,
     write_project,
 )
-from napari_cpclnet.project.headless import queries, segmentation_settings, support_set
+from napari_cpclnet.project.headless import queries, run_settings, support_set
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_cpclnet.project import LocatedScan, Project, QueryEntry, SummaryEntry
-    from napari_cpclnet.segmentation import SegmentationSettings, SupportSet
+    from napari_cpclnet.segmentation import RunSettings, SupportSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +36,7 @@ class SegmentPlan:
     support: SupportSet
     targets: list[Target]
     failures: list[CpclnetError]
-    settings: SegmentationSettings
-    adapt: int
-    weights: Path | None
+    settings: RunSettings
     inputs: list[Path]
 
 
@@ -50,7 +48,7 @@ class SavedResult:
     summary: SummaryEntry
 
 
-def project_work(folder: Path, more: list[Path] | None, weights: Path | None) -> SegmentPlan:
+def project_plan(folder: Path, more: list[Path] | None, asked: RunSettings) -> SegmentPlan:
     """Read a project; scans that were moved are looked for, scans that changed are said.
 
     Parameters
@@ -59,8 +57,8 @@ def project_work(folder: Path, more: list[Path] | None, weights: Path | None) ->
         Of the project.
     more
         Scans to label instead of the project's own.
-    weights
-        To use instead of the project's own.
+    asked
+        Where it is computed; weights and fine-tuning to use instead of the project's own.
 
     Raises
     ------
@@ -72,16 +70,21 @@ def project_work(folder: Path, more: list[Path] | None, weights: Path | None) ->
     for one in found:
         if one.warning:
             typer.echo(f"Note: {one.warning}", err=True)
-    settings = segmentation_settings(project)
+    settings = run_settings(project, folder)
+    changed = {
+        "device": asked.device,
+        "precision": asked.precision,
+        "align": settings.align and asked.align,
+        "adapt": asked.adapt or settings.adapt,
+        "weights": asked.weights or settings.weights,
+    }
     support = support_set(project, folder, found)
     masks = [folder / entry.mask for entry in project.supports]
     targets, failures = expand_queries(more, masks) if more else _own_targets(project, folder, found)
     if not targets and not failures:
         raise ProjectError(f"{folder}: no scan is ticked to be labelled; give some with --query.")
-    if weights is None and project.weights.path:
-        weights = absolute_path(project.weights.path, folder)
     inputs = [*masks, *(one.path for one in found)]
-    return SegmentPlan(support, targets, failures, settings, project.settings.adapt, weights, inputs)
+    return SegmentPlan(support, targets, failures, settings.model_copy(update=changed), inputs)
 
 
 def project_outputs(folder: Path) -> tuple[Path, str]:

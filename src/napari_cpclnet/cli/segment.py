@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -24,63 +24,50 @@ from napari_cpclnet.cli.outputs import (
 from napari_cpclnet.cli.project import (
     SavedResult,
     SegmentPlan,
-    project_work,
+    project_plan,
     remember_results,
     say_other_weights,
 )
 from napari_cpclnet.errors import CpclnetError, GeometryError, ImageError, OutputError, SupportError
 from napari_cpclnet.imaging import ScanRef, dicom, painted_plane, plane_axis, read_segmentation, read_volume
 from napari_cpclnet.project import FOUND_BY, SummaryEntry
-from napari_cpclnet.segmentation import SegmentationSettings, SupportSet
+from napari_cpclnet.segmentation import RunSettings, SupportSet
 from napari_cpclnet.training.settings import AdaptationSettings
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from napari_cpclnet.imaging import Plane, Segmentation, Volume
-    from napari_cpclnet.model import Precision
     from napari_cpclnet.segmentation import Segmenter, SupportSet
     from napari_cpclnet.segmentation.statistics import ClassStatistics
+
+
+@dataclass(frozen=True)
+class PaintedFiles:
+    """Painted scans and their masks, as parsed."""
+
+    supports: tuple[tuple[Path, Path], ...]
+    slices: tuple[tuple[int, ...] | None, ...]
+    classes: dict[int, str] | None
+    plane: Plane
+    mask_place: Place = "auto"
 
 
 @dataclass(frozen=True)
 class SegmentJob:
     """Everything ``segment`` was asked for, as parsed; with a ``project`` the supports are in there."""
 
-    supports: tuple[tuple[Path, Path], ...]
-    slices: tuple[tuple[int, ...] | None, ...]
+    painted: PaintedFiles
     queries: list[Path]
     out: Path
-    classes: dict[int, str] | None
-    device: str
-    precision: Precision
-    weights: Path | None
-    plane: Plane
+    settings: RunSettings
     probabilities: bool
     output_format: str
     overwrite: bool
     terminology: Path | None = None
-    adapt: int = 0
     project: Path | None = None
     uncertainty: bool = False
     statistics: bool = False
-    mask_place: Place = "auto"
-    quick: bool = False
-
-
-class PaintedFiles(Protocol):
-    """Painted scans and their masks, as parsed."""
-
-    @property
-    def supports(self) -> tuple[tuple[Path, Path], ...]: ...
-    @property
-    def slices(self) -> tuple[tuple[int, ...] | None, ...]: ...
-    @property
-    def classes(self) -> dict[int, str] | None: ...
-    @property
-    def plane(self) -> Plane: ...
-    @property
-    def mask_place(self) -> Place: ...
 
 
 def run_segment(job: SegmentJob) -> int:
@@ -100,36 +87,22 @@ def run_segment(job: SegmentJob) -> int:
     from napari_cpclnet.segmentation import Segmenter
     from napari_cpclnet.segmentation.statistics import STATISTICS_FILE, write_statistics
 
-    device = choose_device(job.device)
-    choose_precision(job.precision, device)
+    device = choose_device(job.settings.device)
+    choose_precision(job.settings.precision, device)
     check_folder(job.out)
-    if job.project is not None:
-        work = project_work(job.project, job.queries, job.weights)
-    else:
-        support = read_supports(job)
-        masks = [mask for _, mask in job.supports]
-        targets, failures = expand_queries(job.queries, leave_out=masks)
-        inputs = [path for pair in job.supports for path in pair]
-        settings = SegmentationSettings(plane=job.plane)
-        work = SegmentPlan(support, targets, failures, settings, job.adapt, job.weights, inputs)
+    work = _plan(job)
     for failure in work.failures:
         typer.echo(f"Error: {failure}", err=True)
     if not work.targets:
         return len(work.failures)
     paths = _all_paths(job, work)
-    chosen = {
-        "device": job.device,
-        "precision": job.precision,
-        "align": work.settings.align and not job.quick,
-    }
-    settings = work.settings.model_copy(update=chosen)
-    segmenter = Segmenter(load_weights(work.weights, device), settings)
-    if job.device == "auto" and device.type == "cpu" and (advice := unused_gpu()):
+    segmenter = Segmenter(load_weights(work.settings.weights, device), work.settings)
+    if job.settings.device == "auto" and device.type == "cpu" and (advice := unused_gpu()):
         typer.echo(f"Note: {advice}", err=True)
     if job.project is not None:
         say_other_weights(job.project, segmenter.model.metadata["hash"])
-    if steps := job.adapt or work.adapt:
-        adapt_network(segmenter, work.support, steps)
+    if work.settings.adapt:
+        adapt_network(segmenter, work.support, work.settings.adapt)
     segmenter.set_support(work.support)
     n_failed, n_notes = len(work.failures), 0
     written = {}
@@ -154,6 +127,16 @@ def run_segment(job: SegmentJob) -> int:
     return n_failed
 
 
+def _plan(job: SegmentJob) -> SegmentPlan:
+    """What the project or the options of the command line say."""
+    if job.project is not None:
+        return project_plan(job.project, job.queries, job.settings)
+    support = read_supports(job.painted)
+    targets, failures = expand_queries(job.queries, leave_out=[mask for _, mask in job.painted.supports])
+    inputs = [path for pair in job.painted.supports for path in pair]
+    return SegmentPlan(support, targets, failures, job.settings, inputs)
+
+
 def _all_paths(job: SegmentJob, work: SegmentPlan) -> dict[Target, OutputPaths]:
     """What is written for each scan; none of it is read by this run.
 
@@ -176,7 +159,7 @@ def _all_paths(job: SegmentJob, work: SegmentPlan) -> dict[Target, OutputPaths]:
     if len({str(path).casefold() for path in written}) < len(written):
         raise OutputError(f"{job.out}: two results would get the same name; label these scans one by one.")
     scans = [ScanRef(target.path, target.series) for target in work.targets]
-    others = [path for path in (work.weights, job.terminology) if path is not None]
+    others = [path for path in (work.settings.weights, job.terminology) if path is not None]
     protect(written, [*work.inputs, *job.queries, *scans, *others])
     return paths
 
@@ -193,7 +176,7 @@ def adapt_network(segmenter: Segmenter, support: SupportSet, steps: int) -> None
     typer.echo(f"Fine-tuned on the support in {steps} steps, {time.perf_counter() - started:.1f} s.")
 
 
-def read_supports(job: PaintedFiles) -> SupportSet:
+def read_supports(files: PaintedFiles) -> SupportSet:
     """Read the painted scans.
 
     Returns
@@ -208,24 +191,24 @@ def read_supports(job: PaintedFiles) -> SupportSet:
     """
     painted: list[tuple[Volume, Segmentation, Plane]] = []
     found: set[int] = set()
-    for (image, mask), slices in zip(job.supports, job.slices, strict=True):
-        volume, segmentation = read_support(image, mask, job.mask_place)
+    for (image, mask), slices in zip(files.supports, files.slices, strict=True):
+        volume, segmentation = read_support(image, mask, files.mask_place)
         echo_notes(volume)
         echo_notes(segmentation)
-        plane = painted_plane(segmentation.labels, volume.geometry, job.plane)
-        if job.plane == "auto" and plane != "axial":
+        plane = painted_plane(segmentation.labels, volume.geometry, files.plane)
+        if files.plane == "auto" and plane != "axial":
             typer.echo(f"Note on {segmentation.name}: its slices are {plane} ones.", err=True)
         painted.append((volume, segmentation, plane))
         found |= labels_on(segmentation, slices, plane, mask)
-    where = ", ".join(str(mask) for _, mask in job.supports)
-    if job.classes is None:
+    where = ", ".join(str(mask) for _, mask in files.supports)
+    if files.classes is None:
         names = {label: name for _, seg, _ in painted for label, name in seg.classes.items()}
         classes = {label: names.get(label, f"label {label}") for label in sorted(found)}
     else:
-        require_labels(job.classes, sorted(found), where, some_slices=any(job.slices))
-        classes = job.classes
+        require_labels(files.classes, sorted(found), where, some_slices=any(files.slices))
+        classes = files.classes
     support = SupportSet(classes)
-    for (volume, segmentation, plane), slices in zip(painted, job.slices, strict=True):
+    for (volume, segmentation, plane), slices in zip(painted, files.slices, strict=True):
         support.add(volume, segmentation.labels, slices=slices, plane=plane)
     return support
 

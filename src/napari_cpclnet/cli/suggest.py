@@ -10,14 +10,21 @@ import typer
 
 from napari_cpclnet.cli.errors import user_errors
 from napari_cpclnet.cli.files import scan_progress
-from napari_cpclnet.cli.masks import MaskPlace, Place
-from napari_cpclnet.cli.options import Device, PlaneName, Weights, parse_classes, parse_slices, support_pairs
-from napari_cpclnet.cli.segment import echo_notes, predict, read_supports
+from napari_cpclnet.cli.masks import MaskPlace
+from napari_cpclnet.cli.options import (
+    Device,
+    PaintedPlane,
+    Weights,
+    parse_classes,
+    parse_slices,
+    support_pairs,
+)
+from napari_cpclnet.cli.segment import PaintedFiles, echo_notes, predict, read_supports
 from napari_cpclnet.imaging import read_volume
-from napari_cpclnet.segmentation import SegmentationSettings
+from napari_cpclnet.segmentation import RunSettings
 
 if TYPE_CHECKING:
-    from napari_cpclnet.imaging import Plane
+    pass
 
 
 def suggest(
@@ -55,12 +62,7 @@ def suggest(
     ] = 5,
     device: Device = "auto",
     weights: Weights = None,
-    plane: Annotated[
-        PlaneName,
-        typer.Option(
-            help="Plane in which slices are painted; native is the first array axis, auto the plane painted in."
-        ),
-    ] = "auto",
+    plane: PaintedPlane = "auto",
     mask_place: MaskPlace = "auto",
 ) -> None:
     """Say which slices of a scan are worth painting next, and why.
@@ -71,15 +73,12 @@ def suggest(
     with user_errors():
         pairs = support_pairs(support)
         job = SuggestJob(
-            supports=pairs,
-            slices=parse_slices(slices or [], len(pairs)),
-            query=query,
-            classes=parse_classes(classes),
-            device=device,
-            weights=weights,
-            plane=plane,
-            count=count,
-            mask_place=mask_place,
+            PaintedFiles(
+                pairs, parse_slices(slices or [], len(pairs)), parse_classes(classes), plane, mask_place
+            ),
+            query,
+            RunSettings(plane=plane, device=device, weights=weights),
+            count,
         )
         run_suggest(job)
 
@@ -88,15 +87,10 @@ def suggest(
 class SuggestJob:
     """Everything ``suggest`` was asked for, as parsed."""
 
-    supports: tuple[tuple[Path, Path], ...]
-    slices: tuple[tuple[int, ...] | None, ...]
+    painted: PaintedFiles
     query: Path
-    classes: dict[int, str] | None
-    device: str
-    weights: Path | None
-    plane: Plane
+    settings: RunSettings
     count: int
-    mask_place: Place = "auto"
 
 
 def run_suggest(job: SuggestJob) -> None:
@@ -111,12 +105,11 @@ def run_suggest(job: SuggestJob) -> None:
     from napari_cpclnet.segmentation import Segmenter
     from napari_cpclnet.segmentation import suggest as suggested
 
-    device = choose_device(job.device)
-    support = read_supports(job)
+    device = choose_device(job.settings.device)
+    support = read_supports(job.painted)
     volume = read_volume(job.query)
     echo_notes(volume)
-    settings = SegmentationSettings(plane=job.plane, device=job.device)
-    segmenter = Segmenter(load_weights(job.weights, device), settings)
+    segmenter = Segmenter(load_weights(job.settings.weights, device), job.settings)
     segmenter.set_support(support)
     with scan_progress(volume.name) as progress:
         predict(segmenter, volume, progress)

@@ -19,7 +19,7 @@ from napari_cpclnet.cli.options import Device
 from napari_cpclnet.cli.outputs import check_folder
 from napari_cpclnet.errors import OutputError, SettingsError
 from napari_cpclnet.training.settings import TrainingSettings
-from napari_cpclnet.training.settings_file import read_settings, validated
+from napari_cpclnet.training.settings_file import CHECKPOINT, SETTINGS, read_settings, validated
 from napari_cpclnet.worker_process import end_with_parent
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def run_train(job: TrainingJob) -> bool:
         If settings, data, weights, device or folder cannot be used.
     """
     from napari_cpclnet.model import bundled_weights
-    from napari_cpclnet.training.run import CHECKPOINT, train
+    from napari_cpclnet.training.run import train
 
     check_folder(job.out)
     check_apart(job)
@@ -180,8 +180,6 @@ def check_apart(job: TrainingJob) -> None:
     OutputError
         The sentence says what to do.
     """
-    from napari_cpclnet.training.run import CHECKPOINT, SETTINGS
-
     if job.settings is not None and job.settings.resolve() == (job.out / SETTINGS).resolve():
         raise OutputError(
             f"{job.settings}: is written by this command; leave --settings out to go on with that run, or copy the "
@@ -218,8 +216,6 @@ def chosen_settings(job: TrainingJob, going_on: bool) -> TrainingSettings | None
     SettingsError
         If a setting or a value does not exist.
     """
-    from napari_cpclnet.training.run import SETTINGS
-
     changes: dict[str, object] = chosen_fold(job.fold)
     if going_on and job.settings is None and job.steps is None and not changes:
         return None

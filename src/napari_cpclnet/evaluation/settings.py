@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_cpclnet.imaging import Modality, Plane
-from napari_cpclnet.model import Precision
+from napari_cpclnet.model.settings import Device, Precision
 
 ProtocolName = Literal["honest", "legacy", "same-volume"]
 PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
@@ -25,44 +25,54 @@ class EvaluationSettings(BaseModel):
     protocols: tuple[ProtocolName, ...] = Field(
         default=("honest",),
         min_length=1,
-        description="honest: other patients, all slices; legacy: the published protocol, which reads the organ's "
-        "extent from the truth; same-volume: the rest of the scan that was painted.",
+        description="honest (default): support and query of different patients, all slices. legacy: the published "
+        "protocol, which reads the organ's first and last slice from the truth. same-volume: the rest of the painted "
+        "scan.",
     )
     shots: tuple[Shots, ...] = Field(
-        default=(5,), min_length=1, description="Numbers of painted slices to try (1 to 100 each)."
+        default=(5,),
+        min_length=1,
+        title="Support slices",
+        description="Painted slices per support, for example 1 3 5; several numbers are tried one after another. "
+        "Default: 5.",
     )
     supports: int = Field(
-        default=1, ge=1, le=100, description="Support scans per query and support modality (1 to 100)."
+        default=1,
+        ge=1,
+        le=100,
+        title="Support scans per query",
+        description="Support scans per query and support modality, drawn with the seed.",
     )
-    seed: int = Field(default=0, ge=0, description="Which supports each query gets, and folds (0 or more).")
-    from_modality: Modality | None = Field(
-        default=None, description="Modality of the support scans; all if none is given."
-    )
-    to_modality: Modality | None = Field(
-        default=None, description="Modality of the query scans; all if none is given."
-    )
+    seed: int = Field(default=0, ge=0, description="Which supports each query gets; folds.")
+    from_modality: Modality | None = Field(default=None, description="Only supports of this modality.")
+    to_modality: Modality | None = Field(default=None, description="Only queries of this modality.")
     baselines: tuple[BaselineName, ...] = Field(
         default=BASELINE_NAMES,
-        description="Methods without a trained decoder that are run on the same tasks.",
+        title="Baselines",
+        description="Methods to run beside the network: copy, prototype, knn, intensity, registration, and of the same "
+        "scan interpolation and fill.",
     )
     folds: int | None = Field(
-        default=None, ge=2, le=100, description="Patient-level folds, one weights file each (2 to 100)."
+        default=None,
+        ge=2,
+        le=100,
+        description="Cross-validation: patients in this many folds, each with weights of its own.",
     )
     tolerance_mm: float = Field(
         default=2.0, gt=0.0, le=100.0, description="Tolerance of the surface Dice, in mm (above 0 to 100)."
     )
-    keep_predictions: bool = Field(default=False, description="Write every predicted label map.")
+    keep_predictions: bool = Field(default=False, description="Also write every predicted label map.")
     plane: Plane = Field(
         default="auto",
-        description="Plane in which the scans are sliced; auto: in which the support was painted, else across its "
-        "thickest axis, else axial.",
+        description="Plane of the painted slices; native is the first array axis, auto across the thickest axis, else "
+        "axial.",
     )
     align: bool = Field(
         default=True,
         description="Register scans with the support's scans, as the tool does; never in the legacy protocol.",
     )
-    device: str = Field(default="auto", description="Computing device: auto, cpu, cuda, cuda:N or mps.")
-    precision: Precision = Field(default="auto", description="Numeric precision: auto, fp32, bf16 or fp16.")
+    device: Device = "auto"
+    precision: Precision = "auto"
 
     @field_validator("protocols", "shots", "baselines")
     @classmethod

@@ -5,14 +5,29 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from napari_cpclnet.imaging.geometry import Geometry
 
-Plane = Literal["auto", "axial", "coronal", "sagittal", "native"]
+Plane = Annotated[
+    Literal["auto", "axial", "coronal", "sagittal", "native"],
+    Field(
+        title="Plane",
+        json_schema_extra={
+            "choices": {
+                "auto": "As painted",
+                "axial": "Axial",
+                "coronal": "Coronal",
+                "sagittal": "Sagittal",
+                "native": "As stored",
+            }
+        },
+    ),
+]
 
 NAMES: tuple[Plane, Plane, Plane] = ("axial", "coronal", "sagittal")
 """Planes whose slices are stacked along the world axes superior, posterior, left."""

@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 EncoderName = Literal["compact", "efficientnet-b0", "resnet50"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+Device = Annotated[
+    str,
+    Field(
+        title="Device",
+        description="Where to compute; auto takes a GPU if there is one.",
+        json_schema_extra={
+            "choices": {
+                "auto": "Automatic",
+                "cpu": "CPU",
+                "cuda": "NVIDIA GPU (CUDA)",
+                "mps": "Apple GPU (MPS)",
+            }
+        },
+    ),
+]
+"""One of the choices, or one of several GPUs, as ``cuda:1``."""
+
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    Field(
+        title="Precision",
+        description="Number format of the network's large products; auto takes 16 bits on a GPU that computes in them.",
+        json_schema_extra={
+            "choices": {
+                "auto": "Automatic",
+                "fp32": "32 bits",
+                "bf16": "16 bits (bfloat16)",
+                "fp16": "16 bits (half)",
+            }
+        },
+    ),
+]
 
 
 class CPCLNetSettings(BaseModel):

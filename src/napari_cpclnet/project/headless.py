@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cpclnet.errors import SettingsError, SupportError
+from napari_cpclnet.errors import SupportError
 from napari_cpclnet.imaging import plane_axis
 from napari_cpclnet.project.folder import absolute_path
 from napari_cpclnet.project.locating import LocatedScan
 from napari_cpclnet.project.opening import read_mask, read_scan
 from napari_cpclnet.project.schema import Project, QueryEntry
-from napari_cpclnet.segmentation import PostprocessingSettings, SegmentationSettings, SupportSet
+from napari_cpclnet.segmentation import PostprocessingSettings, RunSettings, SupportSet
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Segmentation, Volume
     from napari_cpclnet.project.schema import SupportEntry
-    from napari_cpclnet.segmentation import SegmentationSettings, SupportSet
+    from napari_cpclnet.segmentation import RunSettings, SupportSet
 
 
 @dataclass(frozen=True)
@@ -84,21 +84,13 @@ def queries(project: Project, folder: Path, found: Sequence[LocatedScan]) -> lis
     return places
 
 
-def segmentation_settings(project: Project) -> SegmentationSettings:
-    """How the project's scans are labelled, on whatever device is there.
-
-    Raises
-    ------
-    SettingsError
-        If the project names settings that do not exist.
-    """
-    from pydantic import ValidationError
-
-    wanted = project.settings
-    try:
-        post = PostprocessingSettings.model_validate(wanted.postprocessing or {})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"The project's post-processing: {name}: {first['msg']}.") from error
-    return SegmentationSettings(plane=wanted.plane, align=wanted.align, postprocessing=post)
+def run_settings(project: Project, folder: Path) -> RunSettings:
+    """How the project's scans are labelled, on whatever device is there."""
+    wanted, weights = project.settings, project.weights.path
+    return RunSettings(
+        plane=wanted.plane,
+        align=wanted.align,
+        adapt=wanted.adapt,
+        postprocessing=wanted.postprocessing or PostprocessingSettings(),
+        weights=None if weights is None else absolute_path(weights, folder),
+    )

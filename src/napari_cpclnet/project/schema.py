@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from napari_cpclnet.imaging import Geometry, Modality, Plane
+from napari_cpclnet.segmentation.settings import AdaptSteps, Align, PostprocessingSettings
 
 FORMAT: Literal["napari-cpclnet project"] = "napari-cpclnet project"
 SCHEMA_VERSION = 1
@@ -227,9 +228,9 @@ class ProjectSettings(Entry):
     """How scans are labelled. Where it is computed belongs to the machine, not to the project."""
 
     plane: Plane = "axial"
-    adapt: int = Field(default=0, ge=0, le=10_000, description="Steps of training on the painted slices.")
-    align: bool = Field(default=True, description="Register scans with the support's scans; off is quicker.")
-    postprocessing: dict[str, bool | float] | None = Field(
+    adapt: AdaptSteps = 0
+    align: Align = True
+    postprocessing: PostprocessingSettings | None = Field(
         default=None, description="Settings of post-processing; null: what is recommended."
     )
     output: KeptPath | None = Field(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_cpclnet.model.settings import Device
+
 
 class RegistrationSettings(BaseModel):
     """How a query is registered with a support.
@@ -13,7 +15,7 @@ class RegistrationSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    device: str = Field(default="auto", description="Computing device: auto, cpu, cuda, cuda:N or mps.")
+    device: Device = "auto"
     step_mm: tuple[float, float] = Field(
         default=(1.0, 5.0),
         description="Finest and coarsest step of the grid that features are compared on, in mm. A control point of the "

@@ -12,6 +12,7 @@ from .prior_trust import TriedPrior as TriedPrior
 from .prior_trust import trying_priors as trying_priors
 from .segmenter import Segmenter as Segmenter
 from .settings import PostprocessingSettings as PostprocessingSettings
+from .settings import RunSettings as RunSettings
 from .settings import SegmentationSettings as SegmentationSettings
 from .suggestion import SliceSuggestion as SliceSuggestion
 from .suggestion import suggest as suggest

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_cpclnet.imaging import Plane
-from napari_cpclnet.model import Precision
+from napari_cpclnet.model.settings import Device, Precision
+
+Align = Annotated[
+    bool,
+    Field(
+        title="Search",
+        description="Register every scan with the support's scans and carry over what was painted, whatever it is "
+        "(some 30 s a scan); off is quicker, and finds only what the network recognises.",
+        json_schema_extra={"choices": {"thorough": "Thorough", "quick": "Quick"}},
+    ),
+]
+AdaptSteps = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=10_000,
+        title="Fine-tune on support",
+        description="Train the network on the painted slices for so many steps first (some 0.3 s each on a CPU; 20 to "
+        "50 are plenty); 0 does not. Helps between CT scans; harms between MR scans and across modalities.",
+    ),
+]
 
 
 class PostprocessingSettings(BaseModel):
@@ -15,19 +38,31 @@ class PostprocessingSettings(BaseModel):
 
     largest_component: bool = Field(
         default=True,
+        title="Largest piece only",
         description="Keep only the largest connected piece of each class, and pieces that were painted.",
     )
     # off: the fat of the renal sinus is a true hole; filling it costs a perfect CT kidney mask 0.004 to 0.017 Dice
-    fill_holes: bool = Field(default=False, description="Fill holes of each class, slice by slice.")
+    fill_holes: bool = Field(
+        default=False, title="Fill holes", description="Fill holes of each class, slice by slice."
+    )
     minimum_ml: float = Field(
-        default=0.0, ge=0.0, le=10_000.0, description="Remove pieces smaller than this, in ml (0 to 10000)."
+        default=0.0,
+        ge=0.0,
+        le=10_000.0,
+        title="Min. component size",
+        description="Remove pieces smaller than this, in ml (0 to 10000).",
     )
     closing_mm: float = Field(
-        default=0.0, ge=0.0, le=50.0, description="Close gaps up to twice this, in mm (0 to 50)."
+        default=0.0,
+        ge=0.0,
+        le=50.0,
+        title="Close gaps",
+        description="Close gaps up to twice this, in mm (0 to 50).",
     )
     refine: bool = Field(
         default=False,
-        description="Move boundaries to nearby edges of the image (random walker, slice by slice).",
+        title="Follow edges",
+        description="Move boundaries to nearby edges of the image (random walker, slice by slice); slow.",
     )
     refine_band_mm: float = Field(
         default=3.0, ge=0.5, le=20.0, description="How far refinement may move a boundary, in mm (0.5 to 20)."
@@ -41,11 +76,11 @@ class SegmentationSettings(BaseModel):
 
     plane: Plane = Field(
         default="auto",
-        description="Plane in which the scan is sliced: auto (as the support was painted), axial, coronal, sagittal or "
-        "native (the first array axis).",
+        description="Plane in which the slices were painted; native is the first array axis, auto the plane in which "
+        "they lie (of a mask painted on all slices: across the thickest axis, else axial).",
     )
-    device: str = Field(default="auto", description="Computing device: auto, cpu, cuda, cuda:N or mps.")
-    precision: Precision = Field(default="auto", description="Numeric precision: auto, fp32, bf16 or fp16.")
+    device: Device = "auto"
+    precision: Precision = "auto"
     # training weighs pixels of the object four times; 0.6 was best on phantoms (benchmarks/accuracy/decisions.py)
     threshold: float = Field(
         default=0.6, gt=0.0, lt=1.0, description="Probability from which a pixel belongs to a class (0 to 1)."
@@ -57,11 +92,18 @@ class SegmentationSettings(BaseModel):
         default=True,
         description="Look at every slice twice, the second time with the scan's own clearest slices as support.",
     )
-    align: bool = Field(
-        default=True,
-        description="Register every scan with the support's scans and carry over what was painted, whatever it is; off "
-        "is quicker, and finds only what the network recognises.",
-    )
+    align: Align = True
     postprocessing: PostprocessingSettings = Field(
         default=PostprocessingSettings(), description="What is done to the labels of the whole scan."
     )
+
+
+class RunSettings(SegmentationSettings):
+    """How scans are segmented by a command or by the panel: with which weights, after how much fine-tuning, and how."""
+
+    weights: Path | None = Field(
+        default=None,
+        title="Weights",
+        description="Weights of the network (.safetensors). Default: those of the package.",
+    )
+    adapt: AdaptSteps = 0

@@ -40,12 +40,16 @@ from napari_cpclnet.training.preparation import (
     prepare_sources,
 )
 from napari_cpclnet.training.settings import TrainingSettings
-from napari_cpclnet.training.settings_file import read_settings, validated, write_settings
+from napari_cpclnet.training.settings_file import (
+    CHECKPOINT,
+    SETTINGS,
+    read_settings,
+    validated,
+    write_settings,
+)
 from napari_cpclnet.training.trainer import StepReport, Trainer
 from napari_cpclnet.training.training_log import TimeRemaining, TrainingLog
 
-CHECKPOINT = "checkpoint.safetensors"
-SETTINGS = "settings.yaml"
 LOG = "training_log.csv"
 
 _PLACES = ("data_root", "labels")

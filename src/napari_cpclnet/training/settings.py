@@ -57,7 +57,12 @@ class TrainingSettings(BaseModel):
     seed: int = Field(default=1, ge=0, description="Of the phantoms, the episodes and the initial weights.")
     phantoms: int = Field(default=224, ge=4, description="Number of phantoms, the held-out ones included.")
     held_out: int = Field(default=8, ge=2, description="Phantoms kept for validation.")
-    steps: int = Field(default=9500, ge=1, description="Optimiser steps of the whole run.")
+    steps: int = Field(
+        default=9500,
+        ge=1,
+        title="Steps",
+        description="Optimiser steps of the whole run; each takes seconds on a CPU.",
+    )
     anatomy_steps: int = Field(
         default=1500,
         ge=0,
@@ -74,7 +79,10 @@ class TrainingSettings(BaseModel):
     clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
     ema: float = Field(default=0.998, ge=0, lt=1, description="Decay of the moving average of the weights.")
     validate_every: int = Field(
-        default=500, ge=1, description="Steps between validations, each followed by a checkpoint."
+        default=500,
+        ge=1,
+        title="Validate every",
+        description="Steps between validations. Each takes a while, and writes picture, weights and checkpoint.",
     )
     validation_batches: int = Field(
         default=6, ge=1, description="Batches of held-out episodes, the same ones every time."
@@ -103,11 +111,7 @@ class TrainingSettings(BaseModel):
         description="Share of batches segmented without levels, as scans on no line are; others may have none.",
     )
     line_error: float = Field(default=0.04, ge=0, description="Standard deviation of such a level's error.")
-    precision: Precision = Field(
-        default="auto",
-        description="Number format of the network's large products: auto (bf16 on GPUs that compute in it, else fp32), "
-        "fp32, bf16 or fp16.",
-    )
+    precision: Precision = "auto"
     sources: SourceWeights = SourceWeights()
     loss: LossWeights = LossWeights()
     episodes: EpisodeSettings = EpisodeSettings()

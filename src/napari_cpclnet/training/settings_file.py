@@ -16,6 +16,10 @@ from napari_cpclnet.files.bounded import BoundsError, read_text, shown
 from napari_cpclnet.files.yaml_text import NotYamlError, load_yaml
 from napari_cpclnet.training.settings import TrainingSettings
 
+CHECKPOINT = "checkpoint.safetensors"
+SETTINGS = "settings.yaml"
+"""Files of a run, beside its log and its weights."""
+
 _WIDTH = 100
 
 

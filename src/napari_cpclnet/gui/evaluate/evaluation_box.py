@@ -14,22 +14,31 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QRadioButton,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_cpclnet.errors import SettingsError
+from napari_cpclnet.evaluation.baselines.registry import DESCRIPTIONS
+from napari_cpclnet.evaluation.settings import EvaluationSettings, ProtocolName
 from napari_cpclnet.gui.evaluate.truth_table import TruthTable
-from napari_cpclnet.gui.jobs.evaluation_job import BASELINES, PROTOCOLS, EvaluationJob
+from napari_cpclnet.gui.jobs.evaluation_job import EvaluationJob
 from napari_cpclnet.gui.widgets.path_edit import PathEdit
+from napari_cpclnet.gui.widgets.setting_widgets import add_row, number_of
 from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.settings_fields import field_of
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.session import Session
 
 TABLES = "Cases table (*.csv *.yaml *.yml)"
 MOST_SHOTS = 100
+PROTOCOLS: dict[str, tuple[ProtocolName, ...]] = {
+    "Across patients (recommended)": ("honest",),
+    "As published": ("legacy",),
+    "Across patients and as published": ("honest", "legacy"),
+    "Same volume": ("same-volume",),
+}
 
 
 class SourceBox(QWidget):
@@ -79,18 +88,15 @@ class EvaluationBox(QWidget):
             "As published: the protocol of the paper; it reads from the ground truth where the organ begins and ends.\n"
             "Same volume: a few slices of a scan are given, the rest of it is scored."
         )
-        self.shots = QLineEdit("5")
-        self.shots.setToolTip(
-            "Painted slices per support; several numbers are tried one after another: 1, 3, 5."
-        )
-        self.supports = QSpinBox()
-        self.supports.setRange(1, 100)
-        self.supports.setToolTip("Support scans per query and support modality, drawn by chance.")
-        self.baselines = {name: QCheckBox(name) for name in BASELINES}
+        shots = field_of(EvaluationSettings, "shots")
+        self.shots = QLineEdit(", ".join(map(str, shots.default)))
+        self.shots.setToolTip(shots.description)
+        self.supports = number_of(EvaluationSettings, "supports")
+        self.baselines = {name: QCheckBox(name) for name in DESCRIPTIONS}
         boxes = QGridLayout()
         boxes.setContentsMargins(0, 0, 0, 0)
         for number, (name, box) in enumerate(self.baselines.items()):
-            box.setToolTip(BASELINES[name])
+            box.setToolTip(DESCRIPTIONS[name])
             boxes.addWidget(box, number // 2, number % 2)
         tip = (
             "Folder of the results; empty: nothing is kept but what you export.\n"
@@ -101,10 +107,10 @@ class EvaluationBox(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.protocol)  # below a heading that says what it is
-        form.addRow("Support slices", self.shots)
-        form.addRow("Support scans per query", self.supports)
+        add_row(form, EvaluationSettings, "shots", self.shots)
+        add_row(form, EvaluationSettings, "supports", self.supports)
         # Beside their label two columns of them are wider than the panel.
-        form.addRow(QLabel("Baselines"))
+        form.addRow(QLabel(field_of(EvaluationSettings, "baselines").title))
         form.addRow(boxes)
         form.addRow("Folder", self.out)
 
@@ -121,10 +127,16 @@ class EvaluationBox(QWidget):
             raise SettingsError("Choose a cases table, or evaluate the open scans.")
         return EvaluationJob(
             source=table if source.table.isChecked() else source.truths.pairs(),
-            protocols=PROTOCOLS[self.protocol.currentText()],
-            shots=parse_shots(self.shots.text()),
-            supports=self.supports.value(),
-            baselines=tuple(name for name, box in self.baselines.items() if box.isChecked()),
+            settings=EvaluationSettings(
+                protocols=PROTOCOLS[self.protocol.currentText()],
+                shots=parse_shots(self.shots.text()),
+                supports=self.supports.value(),
+                baselines=tuple(name for name, box in self.baselines.items() if box.isChecked()),
+                plane=session.options.plane,
+                device=session.options.device,
+                precision=session.options.precision,
+                keep_predictions=True,  # a click on a row shows one
+            ),
             options=session.options,
             out=self.out.path(),
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_cpclnet.gui.settings.options import Options
+    from napari_cpclnet.segmentation.settings import RunSettings
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Note:
 class DeviceStatus:
     """Tells what is new about device and memory since it was asked last; advice on the device comes first."""
 
-    def __init__(self, segmenter: Any, options: Options) -> None:
+    def __init__(self, segmenter: Any, options: RunSettings) -> None:
         self._segmenter = segmenter
         self._options = options
         self._told: set[Ready | Note] = set()
@@ -60,7 +60,7 @@ def _unused_gpu() -> str:
     return unused_gpu()
 
 
-def describe(segmenter: Any, options: Options) -> tuple[str, str]:
+def describe(segmenter: Any, options: RunSettings) -> tuple[str, str]:
     """Device and weights of a Segmenter in words for the status line."""
     device = device_words(str(getattr(segmenter, "device", options.device)))
     digest = str(getattr(getattr(segmenter, "model", None), "metadata", {}).get("hash", "untrained"))[:12]

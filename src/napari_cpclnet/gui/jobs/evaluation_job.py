@@ -19,32 +19,15 @@ from napari_cpclnet.evaluation.results import to_csv, write_bytes, write_text
 from napari_cpclnet.gui.jobs.device_status import Ready, describe
 from napari_cpclnet.gui.jobs.layer_case import layer_case
 from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage, user_message
-from napari_cpclnet.gui.settings.options import Options
 from napari_cpclnet.imaging.cases import check_labels, read_cases
+from napari_cpclnet.segmentation.settings import RunSettings
 
 if TYPE_CHECKING:
     from napari_cpclnet.evaluation import CaseResult, EvaluationSettings, Task
     from napari_cpclnet.gui.jobs.layer_pair import LayerPair
-    from napari_cpclnet.gui.settings.options import SegmenterFactory
+    from napari_cpclnet.gui.jobs.segmenters import SegmenterFactory
     from napari_cpclnet.imaging.cases import Case
     from napari_cpclnet.segmentation import SliceResult
-
-# Said again here because the evaluation room imports torch, and the panel must open at once.
-PROTOCOLS: dict[str, tuple[str, ...]] = {
-    "Across patients (recommended)": ("honest",),
-    "As published": ("legacy",),
-    "Across patients and as published": ("honest", "legacy"),
-    "Same volume": ("same-volume",),
-}
-BASELINES = {
-    "copy": "Copy the nearest painted mask.",
-    "prototype": "One masked-average prototype on the same encoder.",
-    "knn": "Nearest neighbours on the same encoder.",
-    "intensity": "Intensity window and largest piece.",
-    "registration": "Affine and B-spline label transfer; slow.",
-    "interpolation": "Same scan only: painted outlines interpolated between slices.",
-    "fill": "Same scan only: fill between slices.",
-}
 
 T = TypeVar("T")
 
@@ -69,11 +52,8 @@ class EvaluationJob:
     """
 
     source: tuple[LayerPair, ...] | Path
-    protocols: tuple[str, ...] = ("honest",)
-    shots: tuple[int, ...] = (5,)
-    supports: int = 1
-    baselines: tuple[str, ...] = ()
-    options: Options = field(default_factory=Options)
+    settings: EvaluationSettings = field(default_factory=lambda: EvaluationSettings(baselines=()))
+    options: RunSettings = field(default_factory=RunSettings)
     out: Path | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -87,19 +67,6 @@ class EvaluationJob:
             except OSError as error:
                 raise SettingsError(f"No temporary folder can be made ({error.strerror}).") from error
             weakref.finalize(self, shutil.rmtree, self.out, ignore_errors=True)
-
-    def settings(self) -> EvaluationSettings:
-        """The same for the evaluation room (imports torch)."""
-        return EvaluationSettings(
-            protocols=self.protocols,
-            shots=self.shots,
-            supports=self.supports,
-            baselines=self.baselines,
-            plane=self.options.plane,
-            device=self.options.device,
-            precision=self.options.precision,
-            keep_predictions=True,  # a click on a row shows one
-        )
 
     def check(self) -> None:
         """Raise `Stopped` if the run is cancelled."""
@@ -157,7 +124,7 @@ def _run(job: EvaluationJob, make_segmenter: SegmenterFactory) -> Iterator[Evalu
 
     yield Ready(*describe(segmenter, job.options))
     yield Stage("Reading the cases…")
-    cases, settings = _cases(job), job.settings()
+    cases, settings = _cases(job), job.settings
     # A click needs the task of a row, also of one that an earlier run finished.
     job.tasks = {task.key: task for task in _checked(job, tasks(cases, settings))}
     weights = str(segmenter.model.metadata.get("hash", "unknown"))

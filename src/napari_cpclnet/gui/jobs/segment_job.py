@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
     from napari.layers import Image, Labels
 
+    from napari_cpclnet.gui.jobs.segmenters import SegmenterFactory, SegmenterLike
     from napari_cpclnet.gui.layers.class_names import Color
     from napari_cpclnet.gui.layers.scan_layers import FileScan, LayerScan
-    from napari_cpclnet.gui.settings.options import Options, SegmenterFactory, SegmenterLike
     from napari_cpclnet.imaging import Plane, Segmentation, Volume
     from napari_cpclnet.segmentation import Corrections, Summary, SupportSet
+    from napari_cpclnet.segmentation.settings import RunSettings
 
 logger = logging.getLogger(__name__)
 
@@ -54,18 +55,6 @@ class SupportPart:
 
 
 @dataclass(frozen=True, eq=False)
-class Locked:
-    """Corrected voxels of an earlier result, which stay: where (mask), and what they are; both (z, y, x)."""
-
-    mask: np.ndarray
-    labels: np.ndarray
-
-    def corrections(self) -> Corrections:
-        """The same for the segmentation core (imports torch: call it in a worker)."""
-        return Corrections(self.mask, self.labels)
-
-
-@dataclass(frozen=True, eq=False)
 class Query:
     """A scan to label, open or in a file.
 
@@ -81,7 +70,7 @@ class Query:
     part: int | None = None
     save_to: Path | None = None
     result: Labels | None = None
-    locked: Locked | None = None
+    locked: Corrections | None = None
 
     @property
     def source(self) -> Image | LayerScan | FileScan:
@@ -101,7 +90,7 @@ class Job:
     supports: tuple[SupportPart, ...]
     classes: dict[int, str]
     queries: tuple[Query, ...]
-    options: Options
+    options: RunSettings
     colors: dict[int, Color] = field(default_factory=dict)
     terms: dict[int, str] = field(default_factory=dict)
     maps: tuple[str, ...] = ()
@@ -235,7 +224,6 @@ def _label(
 ) -> Generator[Report, None, None]:
     started = time.perf_counter()
     query = job.queries[number]
-    locked = None if query.locked is None else query.locked.corrections()
     asked = query.layer is not None and "probability" in job.maps and len(job.classes) > 1
     each = asked and len(job.classes) * volume.array.size <= MOST_BYTES
     if asked and not each:
@@ -243,7 +231,7 @@ def _label(
             "Many classes on a large scan: Probability shows the likeliest class alone, to spare memory."
         )
     predicted = segmenter.predict(
-        volume, start_slice=query.start_slice, locked=locked, keep_probabilities=each
+        volume, start_slice=query.start_slice, locked=query.locked, keep_probabilities=each
     )
     with closing(predicted) as slices:  # type: ignore[type-var]
         for result in slices:

@@ -23,7 +23,8 @@ from napari_cpclnet.gui.layers.scan_layers import LayerScan
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from napari_cpclnet.gui.settings.options import Options, SegmenterFactory
+    from napari_cpclnet.gui.jobs.segmenters import SegmenterFactory
+    from napari_cpclnet.segmentation.settings import RunSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class SuggestionJob:
     supports: tuple[SupportPart, ...]
     classes: dict[int, str]
     wanted: dict[int, str]
-    options: Options
+    options: RunSettings
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 

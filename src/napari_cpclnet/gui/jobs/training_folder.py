@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_cpclnet.files.bounded import load_json, read_text
 from napari_cpclnet.files.yaml_text import NotYamlError, load_yaml
-from napari_cpclnet.gui.jobs.training_job import CHECKPOINT, SETTINGS
+from napari_cpclnet.training.settings_file import CHECKPOINT, SETTINGS
 
 LOG = "training_log.csv"
 WEIGHTS = Path("models", "best_model.safetensors")

@@ -16,7 +16,7 @@ from napari_cpclnet.gui.jobs.device_status import Ready, device_words
 from napari_cpclnet.gui.jobs.segment_job import ScanFailed, Stage, user_message
 from napari_cpclnet.imaging import write_volume
 from napari_cpclnet.training import TrainingSettings, read_settings
-from napari_cpclnet.training.settings_file import validated
+from napari_cpclnet.training.settings_file import CHECKPOINT, SETTINGS, validated
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.layers.scan_layers import LayerScan
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Said again here because the training room imports torch, and the panel must open at once.
-CHECKPOINT = "checkpoint.safetensors"
-SETTINGS = "settings.yaml"
 OPEN_SCANS = "open_scans"
 BUNDLED = "bundled"
 

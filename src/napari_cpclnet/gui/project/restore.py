@@ -19,9 +19,10 @@ from napari_cpclnet.gui.session.class_book import ClassInfo
 from napari_cpclnet.gui.session.queries import SAVE_SUFFIXES, QueryState, SaveTo
 from napari_cpclnet.gui.session.result_book import ScanResult
 from napari_cpclnet.gui.session.result_layers import SUFFIX
-from napari_cpclnet.gui.settings.options import Options, PostProcessing
 from napari_cpclnet.imaging import ScanRef
 from napari_cpclnet.project import RESULTS, SupportEntry, absolute_path, is_inside, relative_path
+from napari_cpclnet.project.headless import run_settings
+from napari_cpclnet.segmentation.settings import RunSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,22 +93,10 @@ def restore(session: Session, keeper: ProjectTracker, opened: Opened, *, own: bo
     _look(session, project, layers, files)
 
 
-def options_of(session: Session, opened: Opened) -> Options:
+def options_of(session: Session, opened: Opened) -> RunSettings:
     """Options of the project; where it is computed stays as this machine has it."""
-    project = opened.project
-    post, weights = project.settings.postprocessing, project.weights.path
-    known = (
-        {} if post is None else {k: v for k, v in post.items() if k in PostProcessing.__dataclass_fields__}
-    )
-    return Options(
-        plane=project.settings.plane,
-        device=session.options.device,
-        precision=session.options.precision,
-        postprocessing=None if post is None else PostProcessing(**known),
-        weights=None if weights is None else absolute_path(weights, opened.folder),
-        adapt=project.settings.adapt,
-        align=project.settings.align,
-    )
+    here = {"device": session.options.device, "precision": session.options.precision}
+    return run_settings(opened.project, opened.folder).model_copy(update=here)
 
 
 def _save_to(opened: Opened, *, own: bool) -> tuple[SaveTo, Path | None]:

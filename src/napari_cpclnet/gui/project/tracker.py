@@ -20,6 +20,7 @@ from napari_cpclnet.gui.project.snapshot import (
     free_file,
     stamp_of,
 )
+from napari_cpclnet.segmentation.settings import PostprocessingSettings
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -150,7 +151,7 @@ class ProjectTracker:
                 "plane": options.plane,
                 "adapt": options.adapt,
                 "align": options.align,
-                "postprocessing": None if post is None else vars(post),
+                "postprocessing": None if post == PostprocessingSettings() else post,
                 "output": session.queries.outside or session.queries.save_to.folder,
                 "output_format": session.queries.save_to.suffix.removeprefix("."),
             },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -25,7 +24,6 @@ from napari_cpclnet.gui.segment.suggest_control import SuggestControl
 from napari_cpclnet.gui.segment.support_box import SupportBox
 from napari_cpclnet.gui.session.reuse import scan_in_view
 from napari_cpclnet.gui.session.run_check import plan
-from napari_cpclnet.gui.settings.options import DEVICES, Options
 from napari_cpclnet.gui.settings.preferences import preferences, when_changed
 from napari_cpclnet.gui.viewing.viewing_bar import ViewingBar
 from napari_cpclnet.gui.widgets.column_scroll import ColumnScroll
@@ -45,6 +43,8 @@ from napari_cpclnet.gui.widgets.shortcuts import (
     ViewerShortcuts,
 )
 from napari_cpclnet.gui.widgets.style import MARGIN, SPACING
+from napari_cpclnet.segmentation.settings import RunSettings
+from napari_cpclnet.settings_fields import field_of
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.session import Session
@@ -122,7 +122,7 @@ class SegmentTab(QWidget):
         self.support.changed.connect(self.refresh)
         self.support.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.support.slices.plane_wanted.connect(
-            lambda plane: self.options.set_options(replace(self.session.options, plane=plane))
+            lambda plane: self.options.set_options(self.session.options.model_copy(update={"plane": plane}))
         )
         self.viewing.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.first_steps.message.connect(lambda text, error: self.bar.show_message(text, error=error))
@@ -190,7 +190,7 @@ class SegmentTab(QWidget):
         """Say what the next run would use; while one is under way that is another matter."""
         self.plan.show_plan(plan(self.session))
 
-    def _set_options(self, options: Options) -> None:
+    def _set_options(self, options: RunSettings) -> None:
         old = self.session.options
         if (options.weights, options.device) != (old.weights, old.device):
             self._show_network(options)
@@ -203,10 +203,11 @@ class SegmentTab(QWidget):
         self.queries.show_results_folder()
         self.refresh()
 
-    def _show_network(self, options: Options) -> None:
+    def _show_network(self, options: RunSettings) -> None:
         """Say in the status line what the next run takes."""
         weights = "bundled weights" if options.weights is None else f"weights {options.weights.name}"
-        self.bar.set_network("automatic" if options.device == "auto" else DEVICES[options.device], weights)
+        titles = field_of(RunSettings, "device").choices | {"auto": "automatic"}
+        self.bar.set_network(titles.get(options.device, options.device), weights)
 
     def _on_preferences(self) -> None:
         """Take over what was changed on the preferences page, and nothing else."""
@@ -214,9 +215,9 @@ class SegmentTab(QWidget):
         self.first_steps.setVisible(preferences().hint)
         new, old = preferences().options(), self._preferred
         self._preferred = new
-        changed = {key: value for key, value in vars(new).items() if value != getattr(old, key)}
+        changed = {key: value for key, value in new if value != getattr(old, key)}
         if changed:
-            self.options.set_options(replace(self.session.options, **changed))
+            self.options.set_options(self.session.options.model_copy(update=changed))
 
     def _on_run_finished(self) -> None:
         self.refresh()

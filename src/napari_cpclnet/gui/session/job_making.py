@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from napari_cpclnet.errors import OutputError
-from napari_cpclnet.gui.jobs.segment_job import Locked, Query, SupportPart
+from napari_cpclnet.gui.jobs.segment_job import Query, SupportPart
 from napari_cpclnet.gui.layers.corrections import changes
 from napari_cpclnet.gui.layers.scan_layers import FileScan, LayerScan, geometry_of, labels_array, slice_axis
 from napari_cpclnet.gui.layers.view import slice_in_view
 from napari_cpclnet.gui.session.queries import QueryBook, QuerySource
 from napari_cpclnet.gui.session.result_layers import earlier_result
 from napari_cpclnet.imaging import Sliced, plane_like
+from napari_cpclnet.segmentation import Corrections
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -93,7 +94,7 @@ def answering_plane(geometry: Geometry, used: Iterable[SupportEntry]) -> str:
     )
 
 
-def locked_voxels(result: Labels) -> Locked | None:
+def locked_voxels(result: Labels) -> Corrections | None:
     """Copy of what was corrected on a result; None if nothing was."""
     found, labels = changes(result), labels_array(result)
     if not found:
@@ -102,4 +103,4 @@ def locked_voxels(result: Labels) -> Locked | None:
     copied = np.where(mask, labels, 0)
     if copied.dtype.kind != "u":
         copied = copied.astype(np.min_scalar_type(max(int(copied.max(initial=0)), 0)))
-    return Locked(mask, copied)
+    return Corrections(mask, copied)

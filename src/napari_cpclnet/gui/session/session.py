@@ -14,6 +14,7 @@ from psygnal import Signal
 from napari_cpclnet.errors import CpclnetError, GeometryError, SupportError
 from napari_cpclnet.gui.jobs.fill_job import AcceptedSlices
 from napari_cpclnet.gui.jobs.segment_job import Job
+from napari_cpclnet.gui.jobs.segmenters import SegmenterFactory, SegmenterMaker
 from napari_cpclnet.gui.jobs.training_job import TrainFunction, train_for_real
 from napari_cpclnet.gui.layers.class_names import (
     class_color,
@@ -45,7 +46,6 @@ from napari_cpclnet.gui.session.queries import QueryBook, QuerySource
 from napari_cpclnet.gui.session.result_book import ResultBook
 from napari_cpclnet.gui.session.slice_actions import SliceActions
 from napari_cpclnet.gui.session.supports import Supports
-from napari_cpclnet.gui.settings.options import SegmenterFactory, SegmenterMaker
 from napari_cpclnet.gui.settings.preferences import preferences
 from napari_cpclnet.imaging import read_segmentation
 

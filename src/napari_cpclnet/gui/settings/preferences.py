@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_cpclnet.gui.settings.options import DEVICES, PRECISIONS, Options
+from napari_cpclnet.model.settings import Device, Precision
+from napari_cpclnet.segmentation.settings import RunSettings
+from napari_cpclnet.settings_fields import field_of
 
 PLUGIN = "napari-cpclnet"
 GIB = 1 << 30
@@ -23,9 +25,9 @@ class Preferences:
     Parameters
     ----------
     device
-        Where the network computes, a key of `DEVICES`.
+        Where the network computes.
     precision
-        Number format of its large products, a key of `PRECISIONS`.
+        Number format of its large products.
     weights
         Weights file; None: those of the package.
     classes
@@ -40,8 +42,8 @@ class Preferences:
         Whether the panel says how to begin.
     """
 
-    device: str = "auto"
-    precision: str = "auto"
+    device: Device = field_of(RunSettings, "device").default
+    precision: Precision = field_of(RunSettings, "precision").default
     weights: Path | None = None
     classes: tuple[str, ...] = ()
     autosave: bool = True
@@ -49,9 +51,9 @@ class Preferences:
     lazy_gib: float = 2.0
     hint: bool = True
 
-    def options(self) -> Options:
+    def options(self) -> RunSettings:
         """Options of a run with these defaults."""
-        return Options(device=self.device, precision=self.precision, weights=self.weights)
+        return RunSettings(device=self.device, precision=self.precision, weights=self.weights)
 
     @property
     def lazy_bytes(self) -> int:
@@ -70,8 +72,8 @@ def from_pages(computing: Any, work: Any) -> Preferences:
     weights = str(getattr(computing, "weights", "")).strip()
     classes = [name.strip() for name in str(getattr(work, "classes", "")).split(",")]
     return Preferences(
-        device=_one_of(DEVICES, getattr(computing, "device", ""), usual.device),
-        precision=_one_of(PRECISIONS, getattr(computing, "precision", ""), usual.precision),
+        device=_one_of("device", computing),
+        precision=_one_of("precision", computing),
         weights=Path(weights).expanduser() if weights else None,
         classes=tuple(dict.fromkeys(name for name in classes if name)),
         autosave=bool(getattr(work, "autosave", usual.autosave)),
@@ -115,8 +117,10 @@ def when_changed(action: Callable[[], object]) -> Callable[[], None]:
     return end
 
 
-def _one_of(known: dict[str, str], value: Any, usual: str) -> str:
-    return str(value) if value in known else usual
+def _one_of(name: str, computing: Any) -> Any:
+    field = field_of(RunSettings, name)
+    value = getattr(computing, name, "")
+    return value if value in field.choices else field.default
 
 
 def _positive(value: Any, usual: float) -> float:

@@ -12,6 +12,8 @@ from napari_cpclnet.gui.jobs.training_folder import TrainingFolder, look_into
 from napari_cpclnet.gui.jobs.training_job import BUNDLED, TrainingJob
 from napari_cpclnet.gui.layers.scan_layers import LayerScan, refusal
 from napari_cpclnet.gui.widgets.path_edit import WEIGHTS, PathEdit
+from napari_cpclnet.gui.widgets.setting_widgets import add_row, number_of
+from napari_cpclnet.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,13 +163,8 @@ class TrainingBox(QWidget):
             "A network that begins with random ones needs hours to learn anything.",
         )
         self.file = PathEdit("weights", "Weights of an earlier run (.safetensors).", self._pick_weights)
-        self.steps = _spin(1, 1_000_000, STEPS, "Steps of the whole run; each takes seconds on a CPU.")
-        self.every = _spin(
-            1,
-            100_000,
-            VALIDATE_EVERY,
-            "Steps between validations. Each takes a while, and writes picture, weights and checkpoint.",
-        )
+        self.steps = number_of(TrainingSettings, "steps", value=STEPS)
+        self.every = number_of(TrainingSettings, "validate_every", value=VALIDATE_EVERY)
         self.form = form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -175,8 +172,8 @@ class TrainingBox(QWidget):
         form.addRow(self.holds)
         form.addRow("Initial weights", self.start)
         form.addRow("", self.file)
-        form.addRow("Steps", self.steps)
-        form.addRow("Validate every", self.every)
+        add_row(form, TrainingSettings, "steps", self.steps)
+        add_row(form, TrainingSettings, "validate_every", self.every)
         self.out.changed.connect(self.look)
         self.start.currentIndexChanged.connect(self._show)
         self._holds_run = False

@@ -16,7 +16,7 @@ from napari_cpclnet.gui.jobs.segment_job import Job, run_job, user_message
 from napari_cpclnet.gui.widgets.connections import when_destroyed
 
 if TYPE_CHECKING:
-    from napari_cpclnet.gui.settings.options import SegmenterFactory
+    from napari_cpclnet.gui.jobs.segmenters import SegmenterFactory
 
 
 class JobRunner(QObject):

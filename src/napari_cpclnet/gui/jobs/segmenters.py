@@ -1,14 +1,13 @@
-"""What the user can set for a run, in plain Python: no Qt, no torch."""
+"""Segmenters for the jobs of the panel: what the panel uses of them, and how they are made. No Qt."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari_cpclnet.segmentation import PostprocessingSettings, SegmentationSettings
+from napari_cpclnet.segmentation.settings import RunSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,83 +17,10 @@ if TYPE_CHECKING:
     from napari_cpclnet.imaging import Segmentation, Volume
     from napari_cpclnet.segmentation import (
         Corrections,
-        SegmentationSettings,
         SliceResult,
         Summary,
         SupportSet,
     )
-
-PLANES = {
-    "auto": "As painted",
-    "axial": "Axial",
-    "coronal": "Coronal",
-    "sagittal": "Sagittal",
-    "native": "As stored",
-}
-SEARCHES = {
-    "thorough": "Thorough",
-    "quick": "Quick",
-}
-DEVICES = {
-    "auto": "Automatic",
-    "cpu": "CPU",
-    "cuda": "NVIDIA GPU (CUDA)",
-    "mps": "Apple GPU (MPS)",
-}
-PRECISIONS = {
-    "auto": "Automatic",
-    "fp32": "32 bits",
-    "bf16": "16 bits (bfloat16)",
-    "fp16": "16 bits (half)",
-}
-
-
-@dataclass(frozen=True)
-class PostProcessing:
-    """What is done to a finished label map when the user wants something else than the recommended.
-
-    Fields and defaults are those of `segmentation.PostprocessingSettings`, whose import takes seconds: what a project
-    file leaves out is the same in the window and on the command line. A test keeps the two alike.
-    """
-
-    largest_component: bool = True
-    fill_holes: bool = False
-    minimum_ml: float = 0.0
-    closing_mm: float = 0.0
-    refine: bool = False
-    refine_band_mm: float = 3.0
-
-
-NO_POST_PROCESSING = PostProcessing(largest_component=False)
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options of a run.
-
-    ``postprocessing=None`` means what the benchmark recommends, ``weights=None`` the bundled ones; the network is
-    trained on the painted slices for ``adapt`` steps first; without ``align`` only what it recognises is found.
-    """
-
-    plane: str = "auto"
-    device: str = "auto"
-    precision: str = "auto"
-    postprocessing: PostProcessing | None = field(default=None)
-    weights: Path | None = None
-    adapt: int = 0
-    align: bool = True
-
-    def settings(self) -> SegmentationSettings:
-        """The same as settings of the segmentation core (imports torch: call it in a worker)."""
-        chosen: dict[str, Any] = {
-            "plane": self.plane,
-            "device": self.device,
-            "precision": self.precision,
-            "align": self.align,
-        }
-        if self.postprocessing is not None:
-            chosen["postprocessing"] = PostprocessingSettings(**vars(self.postprocessing))
-        return SegmentationSettings(**chosen)
 
 
 class SegmenterLike(Protocol):
@@ -122,7 +48,7 @@ class SegmenterLike(Protocol):
     def result_uncertainty(self) -> np.ndarray: ...
 
 
-SegmenterFactory = Callable[[Options], SegmenterLike]
+SegmenterFactory = Callable[[RunSettings], SegmenterLike]
 
 
 class SegmenterMaker:
@@ -132,16 +58,16 @@ class SegmenterMaker:
         self._models: dict[str, tuple[Any, Any]] = {}
         self._kept: Any = None
 
-    def __call__(self, options: Options) -> SegmenterLike:
+    def __call__(self, options: RunSettings) -> SegmenterLike:
         """Load the weights if need be and build the Segmenter; takes seconds the first time."""
         from napari_cpclnet.segmentation import Segmenter
 
         model = self._model(options)
         if options.adapt:  # what one run learns is not for the next
             model = copy.deepcopy(model)
-        return Segmenter(model, options.settings())
+        return Segmenter(model, options)
 
-    def same(self, options: Options) -> SegmenterLike:
+    def same(self, options: RunSettings) -> SegmenterLike:
         """The Segmenter of the last call with these weights on this device, with the options as they are now.
 
         A scan that it has seen is not encoded again. Only for work of which one is done at a time.
@@ -154,13 +80,13 @@ class SegmenterMaker:
         # Where the GPU's memory did not suffice it is on the CPU now, and starts anew.
         here = kept is not None and str(kept.device) == str(choose_device(options.device))
         if here and kept.model is self._model(options):
-            kept.configure(options.settings())
+            kept.configure(options)
         else:
             self._kept = None  # its memory is wanted for the next
             self._kept = self(options)
         return self._kept
 
-    def _model(self, options: Options) -> Any:
+    def _model(self, options: RunSettings) -> Any:
         from napari_cpclnet.model import bundled_weights, choose_device, load_weights
 
         device = str(choose_device(options.device))
