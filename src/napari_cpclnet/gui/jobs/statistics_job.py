@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_cpclnet.gui.jobs.segment_job import user_message
 from napari_cpclnet.gui.layers.scan_layers import FileScan, LayerScan
+from napari_cpclnet.imaging import Segmentation, read_segmentation
 
 if TYPE_CHECKING:
     from napari_cpclnet.segmentation.statistics import ClassStatistics
@@ -99,7 +100,6 @@ def _content(part: MeasuredLabels, names: Mapping[int, str]) -> Hashable:
 
 
 def _measured(part: MeasuredLabels, names: Mapping[int, str]) -> Generator[ClassStatistics, None, None]:
-    from napari_cpclnet.imaging import Segmentation, read_segmentation
     from napari_cpclnet.segmentation.statistics import measure
 
     volume = part.scan.volume().replaced(name=part.name)
