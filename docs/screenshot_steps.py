@@ -44,8 +44,7 @@ class Photographer:
 
     def shoot(self, name: str, menus: Sequence[tuple[QMenu, QPoint]] = ()) -> None:
         """Write one picture, with open menus at places of the window, after the window has settled."""
-        self.hands.wait(0.6)  # napari fades its messages in, and a busy machine comes late to the layout
-        window = Image.fromarray(self.viewer.window.screenshot(canvas_only=False, flash=False)).convert("RGB")
+        window = self.picture()
         ratio = window.width / self.window.width()
         for menu, place in menus:
             window.paste(
@@ -54,6 +53,11 @@ class Photographer:
         # Of few colours a picture is a third as large and looks the same.
         few = window.quantize(COLORS, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
         few.save(self.folder / f"{name}.png", optimize=True)
+
+    def picture(self, settle: float = 0.6) -> Image.Image:
+        """The window as it is now, after it has settled."""
+        self.hands.wait(settle)  # napari fades its messages in, and a busy machine comes late to the layout
+        return Image.fromarray(self.viewer.window.screenshot(canvas_only=False, flash=False)).convert("RGB")
 
     def shoot_menu(self, name: str, button: QPushButton) -> None:
         """Write a picture with the menu of a button open."""
@@ -113,7 +117,7 @@ def make_afternoon(folder: Path, work: Path, theme: str) -> None:
     shoot("running")
     day.run_to_the_end()
     results.boxes["uncertainty"].click()
-    index = _fullest(day.result)
+    index = fullest(day.result)
     day.look_at_result("phantom_mr")
     hands.go_to(day.result, index)
     show(results)
@@ -224,7 +228,7 @@ def _correct(photographer: Photographer, index: int) -> None:
     hands.until(lambda: any("corrected" in row[0] for row in day.tab.results.tree.texts()), "it is counted")
 
 
-def _fullest(result: Any) -> int:
+def fullest(result: Any) -> int:
     """Slice of a result on which most classes, and most voxels, can be seen."""
     classes = [len(np.unique(one)) for one in result.data]
     return int(np.lexsort(((result.data > 0).sum((1, 2)), classes))[-1])

@@ -15,7 +15,7 @@ PAGES = [
     *ROOT.glob("src/**/*.md"),
 ]
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)\s]*)\)")
-MOST_BYTES = 200_000
+MOST_BYTES = {".png": 200_000, ".svg": 50_000, ".gif": 2_000_000}
 
 
 def anchors(page: Path) -> set[str]:
@@ -37,7 +37,7 @@ def test_every_picture_is_small_and_on_a_page():
     used = {
         (page.parent / link).resolve() for page in PAGES for link in LINK.findall(page.read_text("utf-8"))
     }
-    pictures = set(ROOT.glob("docs/**/*.png"))
+    pictures = {one for suffix in MOST_BYTES for one in ROOT.glob(f"docs/**/*{suffix}")}
     assert pictures
     assert not {one.name for one in pictures if one.resolve() not in used}
-    assert not {one.name for one in pictures if one.stat().st_size > MOST_BYTES}
+    assert not {one.name for one in pictures if one.stat().st_size > MOST_BYTES[one.suffix]}

@@ -1,12 +1,14 @@
 """Paint a few slices of one scan, and get 3-D labels in every other scan, whatever its modality.
 
 >>> import napari_cpclnet as cpclnet
->>> support = cpclnet.SupportSet()                                     # doctest: +SKIP
->>> support.add(cpclnet.read_volume("ct.nii.gz"), painted_labels)      # doctest: +SKIP
->>> segmenter = cpclnet.Segmenter(cpclnet.load_weights())              # doctest: +SKIP
->>> segmenter.set_support(support)                                     # doctest: +SKIP
->>> for slice_result in segmenter.predict(cpclnet.read_volume("mr.nii.gz")): ...   # doctest: +SKIP
->>> cpclnet.write_segmentation(segmenter.result(), "labels.nii.gz")    # doctest: +SKIP
+>>> ct = cpclnet.read_volume("ct.nii.gz")
+>>> painted = cpclnet.read_segmentation("ct_painted.nii.gz", like=ct)
+>>> support = cpclnet.SupportSet({1: "liver"})
+>>> support.add(ct, painted.labels)
+>>> segmenter = cpclnet.Segmenter(cpclnet.load_weights(), cpclnet.SegmentationSettings(align=False))
+>>> segmenter.set_support(support)
+>>> for slice_result in segmenter.predict(cpclnet.read_volume("mr.nii.gz")): pass
+>>> written = cpclnet.write_segmentation(segmenter.result(), "labels.nii.gz")
 
 The names below are imported when they are first used: napari imports this module to find the manifest, and must
 not wait for torch.

@@ -153,9 +153,9 @@ class WorkingDay:
             120,
         )
 
-    def run_to_the_end(self) -> None:
+    def run_to_the_end(self, seconds: float = 180) -> None:
         bar = self.tab.bar
-        self.hands.until(lambda: bar.state is RunState.READY, "the run ends", 180)
+        self.hands.until(lambda: bar.state is RunState.READY, "the run ends", seconds)
         assert bar.message.property("kind") != "error", bar.message.text()
 
     def cancel(self) -> None:
