@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.segmentation.statistics import ClassStatistics
 
 COLUMNS: tuple[tuple[str, str, str, str], ...] = (
-    ("Volume (ml)", "ml", ".2f", "Volume; empty where the scan has no physical size."),
+    ("ml", "ml", ".2f", "Volume; empty where the scan has no physical size."),
     ("Mean", "mean", ".2f", "Mean grey value; SUVmean in a PET."),
     ("SD", "sd", ".2f", "Standard deviation of a sample (n - 1)."),
     ("Min", "minimum", ".2f", "Lowest grey value."),
@@ -29,13 +29,13 @@ COLUMNS: tuple[tuple[str, str, str, str], ...] = (
         "voxels of the sphere outside the class count, too (global intensity peak, IBSI 0F91).",
     ),
     (
-        "Diameter (mm)",
+        "Diam. (mm)",
         "diameter_mm",
         ".1f",
         "Largest diameter of one component on one axial slice (RECIST). Click the row to go to the slice.",
     ),
     ("Across (mm)", "perpendicular_mm", ".1f", "Largest diameter at a right angle to it, on the same slice."),
-    ("Components", "components", "d", "Connected components (26-neighbourhood)."),
+    ("Comp.", "components", "d", "Connected components (26-neighbourhood)."),
 )
 SCAN, CLASS = 0, 1
 SUV_PEAK = 2 + [field for _, field, _, _ in COLUMNS].index("suv_peak")
@@ -68,8 +68,7 @@ class StatisticsTable(QTableWidget):
         header.setHighlightSections(False)
         header.setMinimumSectionSize(40)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        for column in (SCAN, CLASS):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(SCAN, QHeaderView.ResizeMode.Stretch)
         self.setColumnHidden(SUV_PEAK, True)
         self.setSortingEnabled(True)
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)  # as they come, until a head is clicked

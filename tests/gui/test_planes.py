@@ -1,0 +1,170 @@
+"""Three planes with one cross-hair, letters at their edges, and paint in each of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_cpclnet.gui.layers.head_up import HeadUp
+from napari_cpclnet.gui.session.session import Session
+from napari_cpclnet.gui.viewing.canvas_overlay import canvas_letters
+from napari_cpclnet.gui.viewing.plane_picture import PlaneOfScan, direction_letter, disc, draw
+from napari_cpclnet.imaging import Geometry
+from napari_cpclnet.imaging.planes import NAMES
+
+from .doubles import DIRECTIONS, add_volume, factory, make_volume
+
+LETTERS = {"axial": ("A", "L", "P", "R"), "coronal": ("S", "L", "I", "R"), "sagittal": ("S", "P", "I", "A")}
+
+
+@pytest.fixture(params=DIRECTIONS.values(), ids=DIRECTIONS)
+def planes(request, qtbot, viewer, make_panel):
+    """The two other planes of a scan with a layer to paint on."""
+    panel = make_panel(factory())
+    add_volume(viewer, make_volume("ct", request.param, (14, 24, 20)))
+    panel.segment.refresh()
+    panel.session.new_support_labels().mode = "pan_zoom"
+    panel.segment.viewing.planes.click()
+    box = panel.segment.viewing.planes_dock.box
+    box.resize(700, 320)
+    qtbot.waitUntil(lambda: box.views[0]._picture is not None, timeout=30_000)
+    box.session = panel.session
+    return box
+
+
+def at(view, index):
+    """Where a voxel (z, y, x) is on a plane."""
+    row, column = view._plane.on_screen(index)
+    (rows, columns), place = view._plane.shape, view._place()
+    x = place.left() + (column + 0.5) / columns * place.width()
+    y = place.top() + (row + 0.5) / rows * place.height()
+    return QPoint(round(x), round(y))
+
+
+@pytest.mark.parametrize("plane", NAMES)
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
+def test_every_plane_is_upright_whichever_way_a_scan_is_stored(plane, direction):
+    geometry = Geometry((5, 6, 7), (4.0, 1.0, 2.0), (1.0, 2.0, 3.0), direction)
+    found = PlaneOfScan.of(geometry, plane)
+    assert found.letters == LETTERS[plane]
+    array = np.arange(5 * 6 * 7).reshape(geometry.shape)
+    for index in ((0, 0, 0), (4, 2, 6), (3, 5, 1)):
+        picture = found.take(array, index[found.view.axes[0]])
+        row, column = (round(v) for v in found.on_screen(index))
+        assert picture.shape == found.shape and picture[row, column] == array[index]
+        assert found.in_array(row, column, index) == index
+
+
+def test_the_letters_of_the_canvas_follow_the_view(viewer):
+    scan = add_volume(viewer, make_volume("ct"))
+    session, _turned = Session(viewer), HeadUp(viewer)
+    for order, plane in (((0, 1, 2), "axial"), ((1, 0, 2), "coronal"), ((2, 0, 1), "sagittal")):
+        viewer.dims.order = order
+        assert canvas_letters(session, scan) == LETTERS[plane]
+
+
+def test_letters_are_those_of_the_patient():
+    assert [
+        direction_letter(np.array(d)) for d in ((1, 0, 0.2), (-1, 0, 0), (0.1, 0.9, 0), (0, 0, -2))
+    ] == list("SIPR")
+
+
+def test_the_planes_are_those_that_the_canvas_does_not_show(planes, viewer):
+    for axis in range(3):
+        viewer.dims.order = (axis, *(a for a in range(3) if a != axis))
+        planes.redraw()
+        axes = {view._plane.view.axes[0] for view in planes.views}
+        assert axes == {0, 1, 2} - {axis}
+
+
+def test_a_click_moves_the_cross_hair_of_all_planes(planes, viewer):
+    scan = viewer.layers["ct"]
+    first, second = planes.views
+    place = [3, 10, 12]
+    place[first._plane.view.axes[0]] = first.slice
+    QTest.mouseClick(first, Qt.MouseButton.LeftButton, pos=at(first, place))
+    assert np.rint(scan.world_to_data(viewer.dims.point)).tolist() == place
+    assert second.slice == place[second._plane.view.axes[0]]
+
+
+def test_the_wheel_turns_slices(planes, viewer):
+    view = planes.views[0]
+    before, axis = view.slice, view._plane.view.axes[0]
+    middle = QPointF(view.rect().center())
+    for delta in (120, 120, -120):
+        event = QWheelEvent(
+            middle, middle, QPoint(), QPoint(0, delta), Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier,
+            Qt.ScrollPhase.NoScrollPhase, False,
+        )  # fmt: skip
+        QApplication.sendEvent(view, event)
+    assert view.slice == before + 1
+    assert np.rint(viewer.layers["ct"].world_to_data(viewer.dims.point))[axis] == before + 1
+
+
+def test_a_stroke_paints_on_the_plane_in_one_step_of_undo(planes, viewer):
+    layer = planes.session.support_labels
+    viewer.layers.selection.active = layer
+    layer.mode, layer.brush_size, layer.selected_label = "paint", 1, 3
+    view = planes.views[1]
+    axis = view._plane.view.axes[0]
+    start, end = [6, 8, 6], [6, 8, 6]
+    start[axis] = end[axis] = view.slice
+    along = view._plane.view.axes[2]
+    end[along] += 6
+    point = viewer.dims.point
+    QTest.mousePress(view, Qt.MouseButton.LeftButton, pos=at(view, start))
+    QTest.mouseMove(view, at(view, end))
+    QTest.mouseRelease(view, Qt.MouseButton.LeftButton, pos=at(view, end))
+    painted = np.argwhere(layer.data)
+    assert len(painted) >= 7 and set(painted[:, axis]) == {view.slice}
+    assert layer.data[tuple(start)] == layer.data[tuple(end)] == 3
+    assert viewer.dims.point == point, "the cross-hair stays where it is"
+    layer.undo()
+    assert not layer.data.any()
+    layer.redo()
+    layer.mode = "erase"
+    QTest.mouseClick(view, Qt.MouseButton.LeftButton, pos=at(view, end))
+    assert layer.data[tuple(end)] == 0 and layer.data[tuple(start)] == 3
+    layer.mode = "pan_zoom"
+    QTest.mouseClick(view, Qt.MouseButton.LeftButton, pos=at(view, start))
+    assert viewer.dims.point != point
+
+
+def test_what_is_painted_elsewhere_is_seen(planes, qtbot):
+    layer, view = planes.session.support_labels, planes.views[0]
+    before = view._picture
+    index = [6, 8, 6]
+    index[view._plane.view.axes[0]] = view.slice
+    layer.data_setitem(tuple(np.array([i]) for i in index), np.array([1]))
+    qtbot.waitUntil(lambda: view._picture is not before, timeout=30_000)
+    row, column = (round(v) for v in view._plane.on_screen(index))
+    color = view._picture.pixelColor(column, row)
+    assert len({color.red(), color.green(), color.blue()}) > 1, "a class has a colour, grey has none"
+
+
+def test_a_picture_has_the_grey_values_and_colours_of_the_layers(viewer):
+    scan = add_volume(viewer, make_volume("ct"))
+    scan.contrast_limits = (0.0, 2.0)
+    labels = viewer.add_labels(np.zeros(scan.data.shape, np.uint8), opacity=1.0)
+    labels.data[4, 1, 2] = 1
+    plane = PlaneOfScan.of(make_volume("ct").geometry, "axial")
+    picture = draw(scan, [labels], plane, 4)
+    assert picture[12, 10].tolist() == [127, 127, 127]
+    np.testing.assert_allclose(picture[1, 2], 255 * np.asarray(labels.colormap.map(1)).ravel()[:3], atol=1)
+    labels.contour = 1
+    labels.data[4, 10:14, 10:14] = 1
+    outlined = draw(scan, [labels], plane, 4)
+    assert outlined[12, 12].tolist() == [127, 127, 127] and outlined[10, 10].tolist() != [127, 127, 127]
+
+
+def test_the_brush_is_round_in_the_patient():
+    plane = PlaneOfScan.of(Geometry((9, 60, 60), (5.0, 1.0, 2.0)), "axial")
+    places = disc(plane, (30.0, 30.0), (30.0, 30.0), 20)
+    rows, columns = np.ptp(places, axis=0) + 1
+    assert rows == 21 and columns == 11
+    assert len(disc(plane, (3.2, 4.1), (3.2, 4.1), 1)) >= 1
+    assert (disc(plane, (0.0, 0.0), (0.0, 0.0), 30) >= 0).all()
