@@ -72,3 +72,23 @@ def test_what_is_wrong_is_said_in_one_sentence(painted, words, said) -> None:
     assert result.exit_code == 2
     assert said in result.output
     assert "Traceback" not in result.output
+
+
+def test_scribbles_are_filled_to_the_edges_and_their_background_is_no_class(painted) -> None:
+    folder, organ = painted
+    mask = read_segmentation(folder / "mask.nii.gz")
+    labels = mask.labels.copy()
+    labels[7] = 0
+    labels[7, 18:22, 18:26] = 4
+    labels[7, 2:5, 5:40] = labels[7, 36:39, 5:40] = 255
+    write_segmentation(mask.replaced(labels=labels), folder / "scribbles.nii.gz")
+    out = folder / "filled.nii.gz"
+    words = (folder / "scan.nii.gz", folder / "scribbles.nii.gz", "--out", out, "--overwrite")
+    result = run(*words, "--slices", "2,12", "--partial", "7")
+    assert result.exit_code == 0, result.output
+    found = read_segmentation(out).labels
+    assert set(np.unique(found)) == {0, 4}
+    assert np.mean((found[7] == 4) == organ[7]) > 0.97
+    result = run(*words, "--partial", "x")
+    assert result.exit_code == 2
+    assert "--partial 'x'" in " ".join(result.output.split())

@@ -330,3 +330,16 @@ class TestSuggest:
         code, out, err = run(self.arguments(case, case.folder / "nothing.nii.gz"))
         assert code == 2 and not out
         assert "nothing.nii.gz" in err and "Traceback" not in err
+
+
+def test_partial_slices_teach_without_their_background_label(case, run):
+    labels = mask()
+    labels[2, 30:34, 10:22] = 255
+    save(case.mask, labels)
+    code, out, err = run(case.arguments("--slices", "3", "--partial", "2"))
+    assert code == 0, err
+    assert "label 6" in out
+    assert "label 255" not in out
+    code, _, err = run(case.arguments("--partial", "0", "--overwrite"))
+    assert code == 2
+    assert "Nothing is painted on the partial slice 0" in err

@@ -29,7 +29,7 @@ from napari_cpclnet.gui.project.snapshot import free_file, write_snapshot
 from napari_cpclnet.gui.project.tracker import ProjectTracker
 from napari_cpclnet.gui.session.result_layers import earlier_result
 from napari_cpclnet.gui.session.session import Session
-from napari_cpclnet.imaging import ScanRef, read_volume, write_volume
+from napari_cpclnet.imaging import BACKGROUND, ScanRef, read_volume, write_volume
 from napari_cpclnet.project import locate, open_project, read_project, write_project
 from napari_cpclnet.project.headless import support_set
 from napari_cpclnet.segmentation.settings import PostprocessingSettings, RunSettings
@@ -128,6 +128,37 @@ def test_absent_marks_of_every_plane_come_back(viewer, tmp_path):
     after.support_labels.data[:, 20] = 1
     after.options = after.options.model_copy(update={"plane": "coronal"})
     assert [one.index for one in after.entries() if one.absent] == [3], "paint goes before a mark"
+
+
+def test_partial_slices_come_back_and_the_others_are_complete(viewer, tmp_path):
+    session = work(viewer, tmp_path)
+    labels = session.support_labels
+    labels.data[2, 15, 4:9] = labels.data[6, 15, 4:9] = BACKGROUND
+    session.mark_partial([one for one in session.entries() if one.index in (3, 6)], True)
+    session.mark_partial([one for one in session.entries() if one.index == 2], False)
+    partial = {one.index: one.partial for one in session.entries()}
+    assert partial == {0: False, 2: False, 3: True, 5: False, 6: True}
+    save(session, tmp_path / "project")
+    other, _ = reopened(tmp_path / "project")
+    assert {one.index: one.partial for one in other.entries()} == partial
+    assert BACKGROUND not in other.book
+    folder = tmp_path / "project"
+    project = read_project(folder)
+    support = support_set(project, folder, locate(project, folder))
+    assert {one.index: one.partial for one in support.slices if one.labels2d.any()} == {2: False, 3: True}
+    assert {one.index: one.partial for one in support.slices if not one.labels2d.any()} == {0: False, 6: True}
+    assert support.classes == {1: "liver", 2: "my organ"}
+
+
+def test_projects_from_before_partial_slices_open_with_complete_ones(viewer, tmp_path):
+    save(work(viewer, tmp_path), tmp_path / "project")
+    file = tmp_path / "project" / "project.json"
+    content = json.loads(file.read_text())
+    for one in content["supports"]:
+        del one["partial"]
+    file.write_text(json.dumps(content))
+    other, _ = reopened(tmp_path / "project")
+    assert not any(one.partial for one in other.entries())
 
 
 def test_absent_marks_beyond_the_scan_are_not_shown(viewer, tmp_path):

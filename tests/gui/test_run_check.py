@@ -88,10 +88,19 @@ def test_such_paint_is_used_if_the_user_says_so(qtbot, panel, viewer):
     qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=20_000)
 
 
-def test_a_stray_dab_may_be_left_out(qtbot, panel, viewer):
+def test_a_stray_dab_is_partial_and_nothing_to_ask_about(panel, viewer):
     paint_ct(panel, viewer, 2, 3, 4, size=18)
     stroke(panel.session.support_labels, 7, size=1)
     panel.segment.refresh()
+    assert [entry.index for entry in panel.session.entries() if entry.partial] == [7]
+    assert questions(panel.session) == []
+
+
+def test_a_stray_dab_on_a_complete_slice_may_be_left_out(qtbot, panel, viewer):
+    paint_ct(panel, viewer, 2, 3, 4, size=18)
+    stroke(panel.session.support_labels, 7, size=1)
+    panel.segment.refresh()
+    panel.session.mark_partial(panel.session.entries(), False)
     asked = answers(panel, "Leave out")
     panel.segment.bar.press()
     assert "slice 7 of ct (1 voxels)" in asked[0][0]

@@ -25,6 +25,7 @@ from napari_cpclnet.cli.options import (
     Device,
     MultiValueCommand,
     PaintedPlane,
+    Partial,
     Precision,
     Quick,
     ResultFormat,
@@ -123,6 +124,7 @@ def segment(
             "per --support in the same order. Default: every slice that carries a label.",
         ),
     ] = None,
+    partial: Partial = None,
     classes: Annotated[
         str | None,
         typer.Option(
@@ -170,6 +172,7 @@ def segment(
             query=query,
             out=out,
             slices=slices,
+            partial=partial,
             classes=classes,
             plane=other_plane,
         )
@@ -179,7 +182,12 @@ def segment(
         job = SegmentJob(
             project=project,
             painted=PaintedFiles(
-                pairs, parse_slices(slices or [], len(pairs)), parse_classes(classes), plane, mask_place
+                pairs,
+                parse_slices(slices or [], len(pairs)),
+                parse_classes(classes),
+                plane,
+                mask_place,
+                parse_slices(partial or [], len(pairs), "--partial"),
             ),
             queries=query or [],
             out=out or kept_out or Path("results"),

@@ -11,11 +11,11 @@ import typer
 from napari_cpclnet.cli.errors import user_errors
 from napari_cpclnet.cli.files import scan_progress
 from napari_cpclnet.cli.masks import MaskPlace
-from napari_cpclnet.cli.options import PaintedPlane, Terminology, parse_classes, parse_slices
+from napari_cpclnet.cli.options import PaintedPlane, Partial, Terminology, parse_classes, parse_slices
 from napari_cpclnet.cli.outputs import keep_existing, protect
 from napari_cpclnet.cli.segment import echo_notes, read_support, sizes
 from napari_cpclnet.errors import OutputError
-from napari_cpclnet.imaging import OUTPUTS, ScanRef, output_suffix, write_segmentation
+from napari_cpclnet.imaging import BACKGROUND, OUTPUTS, ScanRef, output_suffix, write_segmentation
 from napari_cpclnet.propagation import PropagationSettings
 
 
@@ -23,7 +23,7 @@ def fill(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The scan: a file or a DICOM folder.")],
     mask: Annotated[
         Path,
-        typer.Argument(metavar="MASK", help="Label map on its grid, with a few slices painted completely."),
+        typer.Argument(metavar="MASK", help="Label map on its grid, with a few slices painted."),
     ],
     out: Annotated[
         Path,
@@ -40,6 +40,7 @@ def fill(
             "class. Default: every slice that carries a label.",
         ),
     ] = None,
+    partial: Partial = None,
     classes: Annotated[
         str | None,
         typer.Option(
@@ -70,6 +71,9 @@ def fill(
         echo_notes(painted)
         named = parse_classes(classes) or painted.classes or None
         (wanted,) = parse_slices([slices] if slices else [], 1)
+        (scribbled,) = parse_slices(partial or [], 1, "--partial")
+        if named and scribbled:
+            named = {value: name for value, name in named.items() if value != BACKGROUND}
         started = time.perf_counter()
         propagation = start_fill(
             volume,
@@ -78,6 +82,7 @@ def fill(
             plane=plane,
             classes=named,
             settings=PropagationSettings(grey_values=not shapes_only),
+            partial=scribbled or (),
         )
         with scan_progress(volume.name) as progress:
             (task,) = progress.task_ids

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from typer.core import TyperCommand
 
 from napari_cpclnet.errors import SettingsError, SupportError
-from napari_cpclnet.imaging import Plane
+from napari_cpclnet.imaging import BACKGROUND, Plane
 from napari_cpclnet.model import settings as names
 from napari_cpclnet.segmentation.settings import RunSettings
 from napari_cpclnet.settings_fields import field_of
@@ -74,6 +74,16 @@ Statistics = Annotated[
     typer.Option(
         "--statistics",
         help="Also write statistics.csv: volume, grey values, SUVpeak, axial diameters and components of each class.",
+    ),
+]
+
+Partial = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--partial",
+        metavar="14,25",
+        help=f"Slices of which only some pixels are painted, as by scribbles: what is not painted there is unknown, "
+        f"and label {BACKGROUND} says that no class is there. Once, or once per --support, as --slices.",
     ),
 ]
 
@@ -157,7 +167,7 @@ def check_sources(project: Path | None, **given: object) -> None:
         if missing:
             raise SettingsError(f"{', '.join(missing)} must be given, or --project.")
         return
-    twice = [f"--{name}" for name in ("support", "slices", "classes", "plane") if given[name]]
+    twice = [f"--{name}" for name in ("support", "slices", "partial", "classes", "plane") if given[name]]
     if twice:
         raise SettingsError(f"{twice[0]} says what the project says already: leave it out.")
 
@@ -167,8 +177,10 @@ def support_pairs(paths: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:
     return tuple(zip(paths[::2], paths[1::2], strict=True))
 
 
-def parse_slices(texts: Sequence[str], n_supports: int) -> tuple[tuple[int, ...] | None, ...]:
-    """Slice numbers of every support scan from ``"12,20,31"``; None means every slice that carries a label.
+def parse_slices(
+    texts: Sequence[str], n_supports: int, option: str = "--slices"
+) -> tuple[tuple[int, ...] | None, ...]:
+    """Slice numbers of every support scan from ``"12,20,31"``; None where there are none.
 
     Raises
     ------
@@ -177,21 +189,21 @@ def parse_slices(texts: Sequence[str], n_supports: int) -> tuple[tuple[int, ...]
     """
     if not texts:
         return (None,) * n_supports
-    lists = tuple(_slice_list(text) for text in texts)
+    lists = tuple(_slice_list(text, option) for text in texts)
     if len(lists) == 1:
         return lists * n_supports
     if len(lists) != n_supports:
         raise SettingsError(
-            f"--slices is given {len(lists)} times for {n_supports} supports: give it once, or once per --support."
+            f"{option} is given {len(lists)} times for {n_supports} supports: give it once, or once per --support."
         )
     return lists
 
 
-def _slice_list(text: str) -> tuple[int, ...]:
+def _slice_list(text: str, option: str) -> tuple[int, ...]:
     numbers = []
     for part in text.split(","):
         if not part.strip().isdecimal():
-            raise SettingsError(f"--slices '{text}': '{part.strip()}' is not a slice number (0, 1, 2, ...).")
+            raise SettingsError(f"{option} '{text}': '{part.strip()}' is not a slice number (0, 1, 2, ...).")
         numbers.append(int(part))
     return tuple(sorted(set(numbers)))
 

@@ -29,7 +29,15 @@ from napari_cpclnet.cli.project import (
     say_other_weights,
 )
 from napari_cpclnet.errors import CpclnetError, GeometryError, ImageError, OutputError, SupportError
-from napari_cpclnet.imaging import ScanRef, dicom, painted_plane, plane_axis, read_segmentation, read_volume
+from napari_cpclnet.imaging import (
+    BACKGROUND,
+    ScanRef,
+    dicom,
+    painted_plane,
+    plane_axis,
+    read_segmentation,
+    read_volume,
+)
 from napari_cpclnet.project import FOUND_BY, SummaryEntry
 from napari_cpclnet.segmentation import RunSettings, SupportSet
 from napari_cpclnet.training.settings import AdaptationSettings
@@ -51,6 +59,7 @@ class PaintedFiles:
     classes: dict[int, str] | None
     plane: Plane
     mask_place: Place = "auto"
+    partial: tuple[tuple[int, ...] | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -191,7 +200,8 @@ def read_supports(files: PaintedFiles) -> SupportSet:
     """
     painted: list[tuple[Volume, Segmentation, Plane]] = []
     found: set[int] = set()
-    for (image, mask), slices in zip(files.supports, files.slices, strict=True):
+    incomplete = files.partial or (None,) * len(files.supports)
+    for (image, mask), slices, scribbled in zip(files.supports, files.slices, incomplete, strict=True):
         volume, segmentation = read_support(image, mask, files.mask_place)
         echo_notes(volume)
         echo_notes(segmentation)
@@ -199,7 +209,8 @@ def read_supports(files: PaintedFiles) -> SupportSet:
         if files.plane == "auto" and plane != "axial":
             typer.echo(f"Note on {segmentation.name}: its slices are {plane} ones.", err=True)
         painted.append((volume, segmentation, plane))
-        found |= labels_on(segmentation, slices, plane, mask)
+        looked_at = slices and tuple(sorted({*slices, *(scribbled or ())}))
+        found |= labels_on(segmentation, looked_at, plane, mask) - ({BACKGROUND} if scribbled else set())
     where = ", ".join(str(mask) for _, mask in files.supports)
     if files.classes is None:
         names = {label: name for _, seg, _ in painted for label, name in seg.classes.items()}
@@ -208,8 +219,10 @@ def read_supports(files: PaintedFiles) -> SupportSet:
         require_labels(files.classes, sorted(found), where, some_slices=any(files.slices))
         classes = files.classes
     support = SupportSet(classes)
-    for (volume, segmentation, plane), slices in zip(painted, files.slices, strict=True):
-        support.add(volume, segmentation.labels, slices=slices, plane=plane)
+    for (volume, segmentation, plane), slices, scribbled in zip(
+        painted, files.slices, incomplete, strict=True
+    ):
+        support.add(volume, segmentation.labels, slices=slices, plane=plane, partial=scribbled or ())
     return support
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_cpclnet.errors import SupportError
-from napari_cpclnet.imaging import plane_axis
+from napari_cpclnet.imaging import BACKGROUND, plane_axis
 from napari_cpclnet.project.folder import absolute_path
 from napari_cpclnet.project.locating import LocatedScan
 from napari_cpclnet.project.opening import read_mask, read_scan
@@ -55,7 +55,8 @@ def support_set(project: Project, folder: Path, found: Sequence[LocatedScan]) ->
         planes = np.moveaxis(mask.labels, axis, 0)
         painted = [index for index, plane in enumerate(planes) if plane.any()]
         ticked = [index for index in painted if entry.slices is None or index in entry.slices]
-        values |= {int(v) for index in ticked for v in np.unique(planes[index]) if v}
+        no_class = {0} if BACKGROUND in project.names else {0, BACKGROUND}
+        values |= {int(v) for index in ticked for v in np.unique(planes[index])} - no_class
         # a slice that was painted after it had been marked is not empty any more
         absent = [index for index in entry.absent if index < len(planes) and index not in painted]
         if ticked or absent:
@@ -65,7 +66,8 @@ def support_set(project: Project, folder: Path, found: Sequence[LocatedScan]) ->
     names = {value: name for *_, mask, _, _ in parts for value, name in mask.classes.items()}
     support = SupportSet({value: names.get(value, f"label {value}") for value in sorted(values)})
     for entry, volume, mask, ticked, absent in parts:
-        support.add(volume, mask.labels, slices=ticked, plane=entry.plane, absent=absent)
+        partial = [index for index in ticked if index in entry.partial]
+        support.add(volume, mask.labels, slices=ticked, plane=entry.plane, absent=absent, partial=partial)
     return support
 
 

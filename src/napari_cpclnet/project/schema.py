@@ -102,6 +102,11 @@ class SupportEntry(Entry):
         default=None, description="Painted slices to learn from; null: all of them."
     )
     absent: tuple[int, ...] = Field(default=(), description="Slices on which none of the classes is.")
+    partial: tuple[int, ...] = Field(
+        default=(),
+        description="Painted slices of which only some pixels are painted: what is not painted there is unknown, and "
+        "label 255 says that no class is there.",
+    )
     absent_elsewhere: dict[Plane, tuple[int, ...]] = Field(
         default={}, description="Such slices of the other planes."
     )

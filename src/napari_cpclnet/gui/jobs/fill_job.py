@@ -49,6 +49,8 @@ class FillOrder:
         Label values and names.
     stamps
         Another value whenever something else is to be filled.
+    partial
+        Those of the painted slices of which only some pixels are known.
     """
 
     pair: SupportPair
@@ -59,6 +61,7 @@ class FillOrder:
     empty: tuple[int, ...]
     classes: dict[int, str]
     stamps: tuple[Any, ...]
+    partial: tuple[int, ...] = ()
     cancelled: Event = field(default_factory=Event)
 
 
@@ -122,7 +125,7 @@ def make_order(
     Accepted slices are filled anew: only drawn ones say what is where.
     """
     used = [entry for entry in entries if entry.ticked and entry not in accepted]
-    drawn = [entry for entry in used if entry.values]
+    drawn = [entry for entry in used if entry.values or entry.partial]
     values = sorted({value for entry in drawn for value in entry.values if value > 0})
     if not values:
         return None
@@ -131,7 +134,7 @@ def make_order(
         id(pair.scan),
         id(pair.labels),
         plane,
-        tuple((entry.index, entry.stamp) for entry in drawn),
+        tuple((entry.index, entry.stamp, entry.partial) for entry in drawn),
         tuple(entry.index for entry in used if entry.absent),
     )
     return FillOrder(
@@ -143,6 +146,7 @@ def make_order(
         tuple(entry.index for entry in used if entry.absent),
         classes,
         stamps,
+        tuple(entry.index for entry in drawn if entry.partial),
     )
 
 
@@ -152,17 +156,22 @@ def run_fill(order: FillOrder, keeper: VolumeKeeper) -> Generator[FillReport, No
     Consumed in a worker thread. Never raises; ends without a word if it is cancelled.
     """
     try:
-        from napari_cpclnet.propagation import Propagation
+        from napari_cpclnet.propagation import Propagation, Scribbled
 
         labels = np.moveaxis(labels_array(order.pair.labels), order.axis, 0)
-        painted = {index: labels[index].copy() for index in order.painted}
+        scribbled = {}
+        for index in order.partial:
+            known = labels[index] != 0
+            one = np.where(np.isin(labels[index], list(order.classes)), labels[index], 0)
+            scribbled[index] = Scribbled(one, known)
+        painted = {index: labels[index].copy() for index in order.painted if index not in scribbled}
         painted |= {index: np.zeros_like(labels[index]) for index in order.empty}
         volume = keeper.volume(order.scan)
         settings = [PropagationSettings()]
         if volume.array.size > LARGE:
             settings.insert(0, PropagationSettings(working_voxels=COARSE_VOXELS))
         for number, one in enumerate(settings, start=1):
-            propagation = Propagation(volume, painted, order.axis, order.classes, one)
+            propagation = Propagation(volume, painted, order.axis, order.classes, one, scribbled)
             for _ in propagation.run():
                 if order.cancelled.is_set():
                     return

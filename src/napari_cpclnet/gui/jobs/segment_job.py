@@ -44,7 +44,8 @@ class SupportPart:
     """What is painted on one scan.
 
     ``labels`` (z, y, x) is a copy of the painted slices, ``slices``, which are the only ones that are used;
-    ``absent`` are slices without any of the classes. All are counted in ``plane``.
+    ``absent`` are slices without any of the classes, ``partial`` those of the painted ones of which what is not painted
+    is unknown. All are counted in ``plane``.
     """
 
     scan: LayerScan
@@ -52,6 +53,7 @@ class SupportPart:
     slices: tuple[int, ...]
     absent: tuple[int, ...] = ()
     plane: str = "axial"
+    partial: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,7 +290,9 @@ def support_set(
     support = SupportSet(classes=classes)
     for part, volume in zip(supports, volumes, strict=True):
         plane = cast("Plane", part.plane)
-        support.add(volume, part.labels, slices=part.slices, plane=plane, absent=part.absent)
+        support.add(
+            volume, part.labels, slices=part.slices, plane=plane, absent=part.absent, partial=part.partial
+        )
     return support
 
 

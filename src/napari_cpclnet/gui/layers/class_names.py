@@ -32,13 +32,22 @@ def class_name(labels: Labels, value: int) -> str:
     return class_names(labels).get(value, default_name(value))
 
 
-def set_class_names(labels: Labels, names: dict[int, str], terms: dict[int, str] | None = None) -> None:
-    """Replace all names; ``terms``: what to look up in the terminology where that is something else."""
+def set_class_names(
+    labels: Labels,
+    names: dict[int, str],
+    terms: dict[int, str] | None = None,
+    others: dict[int, str] | None = None,
+) -> None:
+    """Replace all names; ``terms``: what to look up in the terminology where that is something else.
+
+    ``others``: what the status bar calls values that are no classes.
+    """
     names, terms = dict(sorted(names.items())), terms or {}
     if names != class_names(labels) or terms != note(labels).get("terms", {}):
         labels.metadata = {**labels.metadata, KEY: {**note(labels), "classes": names, "terms": terms}}
-    if class_features(names) != labels.features.to_dict(orient="list"):
-        labels.features = class_features(names)
+    told = class_features({**names, **(others or {})})
+    if told != labels.features.to_dict(orient="list"):
+        labels.features = told
 
 
 def set_class_colors(labels: Labels, colors: dict[int, Color]) -> None:

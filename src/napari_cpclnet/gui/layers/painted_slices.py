@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_cpclnet.gui.layers.scan_layers import note
+from napari_cpclnet.gui.layers.scribbles import looks_scribbled
 from napari_cpclnet.gui.layers.undoing import is_ours
 
 if TYPE_CHECKING:
@@ -37,16 +39,21 @@ class PaintedSlices:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[int, tuple[int, tuple[int, ...]]] = {}
+        self._seen: dict[int, tuple[int, tuple[int, ...], bool]] = {}
         self._axis = 0
 
-    def update(self, labels: np.ndarray, axis: int = 0) -> dict[int, tuple[int, ...]]:
-        """Label values on every painted slice of ``labels`` (z, y, x) along array ``axis``."""
+    def update(
+        self, labels: np.ndarray, axis: int = 0, strokes: Callable[[int], int] = lambda _index: 0
+    ) -> dict[int, tuple[int, ...]]:
+        """Label values on every painted slice of ``labels`` (z, y, x) along array ``axis``.
+
+        ``strokes``: how many strokes painted a slice, as far as that is known.
+        """
         if axis != self._axis:
             self._seen.clear()
             self._axis = axis
         slices = np.moveaxis(labels, axis, 0)
-        current: dict[int, tuple[int, tuple[int, ...]]] = {}
+        current: dict[int, tuple[int, tuple[int, ...], bool]] = {}
         others = tuple(a for a in range(labels.ndim) if a != axis)
         # all at once: slice by slice, those along the last axis would take a hundred times as long
         for index in np.flatnonzero(labels.any(axis=others)).tolist():
@@ -54,10 +61,15 @@ class PaintedSlices:
             checksum = zlib.crc32(np.ascontiguousarray(plane))
             known = self._seen.get(index)
             if known is None or known[0] != checksum:
-                known = (checksum, tuple(v for v in label_values(plane) if v != 0))
+                values = tuple(v for v in label_values(plane) if v != 0)
+                known = (checksum, values, looks_scribbled(plane) and strokes(index) == 1)
             current[index] = known
         self._seen = current
-        return {index: values for index, (_, values) in current.items()}
+        return {index: values for index, (_, values, _) in current.items()}
+
+    def scribbled(self, index: int) -> bool:
+        """Whether all that was painted on a slice, as it was seen last, is a single stroke or dab."""
+        return index in self._seen and self._seen[index][2]
 
     def stamp(self, index: int) -> int:
         """Checksum of a slice as it was seen last; 0 if nothing is painted on it."""

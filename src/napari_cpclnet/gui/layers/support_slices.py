@@ -29,7 +29,8 @@ class SupportEntry:
 
     ``index`` counts along the array axis of ``plane``; ``values`` are the label values on it; ``ticked``: whether a
     run learns from it; ``stamp``: another number whenever the paint is another; ``crossed``: only strokes of another
-    view are on it, so that it is not complete unless the user says so.
+    view are on it, so that it is not complete unless the user says so; ``partial``: what is not painted on it is
+    unknown.
     """
 
     pair: SupportPair
@@ -40,6 +41,7 @@ class SupportEntry:
     absent: bool
     stamp: int = 0
     crossed: bool = False
+    partial: bool = False
 
     @property
     def key(self) -> tuple[str, int]:

@@ -166,6 +166,7 @@ def _mark(session: Session, pair: SupportPair, entry: SupportEntry) -> None:
     if used:
         session.activate(pair)
         session.slice_along(pair, pair.axis(entry.plane))
+    session.restore_partial(pair, entry.plane, entry.partial)
     session.restore_absent(pair, {**entry.absent_elsewhere, entry.plane: entry.absent})
     slices = np.moveaxis(labels_array(pair.labels), pair.axis(entry.plane), 0)
     for index in entry.accepted:

@@ -227,8 +227,9 @@ class ProjectTracker:
 
     def _support(self, pair: SupportPair) -> dict[str, Any]:
         entries = self.session.entries(pair)
-        used = [entry.index for entry in entries if entry.ticked and entry.values]
-        everything = len(used) == sum(bool(entry.values) for entry in entries)
+        painted = [entry for entry in entries if entry.values or entry.partial]
+        used = [entry.index for entry in painted if entry.ticked]
+        everything = len(used) == len(painted)
         taken = self.session.is_taken(pair)
         return {
             "scan": self._ids[pair.scan],
@@ -237,6 +238,7 @@ class ProjectTracker:
             "plane": self.session.plane_of(pair),
             "slices": None if taken and everything else used,
             "absent": [entry.index for entry in entries if entry.absent and entry.ticked],
+            "partial": [entry.index for entry in entries if entry.partial],
             "accepted": [entry.index for entry in entries if entry in self.session.accepted],
             "absent_elsewhere": self.session.absent_elsewhere(pair),
             "taken": taken or bool(used),

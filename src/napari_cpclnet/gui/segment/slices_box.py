@@ -14,7 +14,15 @@ from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan, slice_in_vi
 from napari_cpclnet.gui.segment.crossed_note import CrossedNote
 from napari_cpclnet.gui.segment.support_tree import GroupRow, SliceRow, SupportTree
 from napari_cpclnet.gui.segment.thumbnail_queue import ThumbnailQueue
-from napari_cpclnet.gui.widgets.shortcuts import COPY_ON, MARK_ABSENT, NEXT_PAINTED, label, printed
+from napari_cpclnet.gui.widgets.shortcuts import (
+    BACKGROUND_SCRIBBLE,
+    COPY_ON,
+    MARK_ABSENT,
+    MARK_PARTIAL,
+    NEXT_PAINTED,
+    label,
+    printed,
+)
 from napari_cpclnet.gui.widgets.style import SPACING
 
 if TYPE_CHECKING:
@@ -45,6 +53,7 @@ class SlicesBox(QWidget):
         self.tree.picked.connect(self.go_to)
         self.tree.ticked.connect(self._tick)
         self.tree.remove.connect(self._remove)
+        self.tree.marked_partial.connect(self._mark_partial)
         self.tree.activated_pair.connect(self._activate)
         self.tree.itemExpanded.connect(lambda _item: self._request())
         self.hint = QLabel("No slice is painted yet.")
@@ -66,6 +75,17 @@ class SlicesBox(QWidget):
             self.mark_absent,
             "Mark the slice in view as empty: none of the classes is on it; once more takes it back",
         )
+        self.partial = QPushButton("Mark partial")
+        self.partial.setToolTip(
+            "Mark the slice in view as partial: what is not painted on it is unknown, not background; once more makes "
+            f"it complete ({printed(MARK_PARTIAL)})."
+        )
+        self.partial.clicked.connect(self.mark_partial)
+        self.scribble = QPushButton("Scribble background")
+        self.scribble.setToolTip(
+            f"Paint where no class is, on a slice that is not painted completely ({printed(BACKGROUND_SCRIBBLE)})."
+        )
+        self.scribble.clicked.connect(self.scribble_background)
         self.removing = QPushButton("Remove")
         self.removing.setToolTip("Erase the selected slices of the list; Ctrl+Z brings the paint back.")
         self.removing.clicked.connect(lambda: self._remove(self.tree.chosen()))
@@ -78,6 +98,8 @@ class SlicesBox(QWidget):
         grid.addWidget(self.removing, 0, 1)
         grid.addWidget(self.copy, 1, 0, 1, 2)  # whose words need the width
         grid.addWidget(self.absent, 2, 0, 1, 2)
+        grid.addWidget(self.partial, 3, 0)
+        grid.addWidget(self.scribble, 3, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACING)
@@ -167,6 +189,34 @@ class SlicesBox(QWidget):
             self.message.emit(str(error), True)
             return
         self.session.viewer.layers.selection.active = pair.labels  # so that Ctrl+Z takes it back
+        self.message.emit("", False)
+        self.changed.emit()
+
+    def mark_partial(self) -> None:
+        """Say that what is not painted on the slice in view is unknown, or take it back."""
+        pair = self.session.active
+        if pair is None:
+            return
+        here = self._here(pair)
+        entries = [e for e in self.session.entries(pair, look=()) if e.index == here and not e.absent]
+        if not entries:
+            self.message.emit(f"Nothing is painted on slice {here}: go to a painted slice.", True)
+            return
+        self._mark_partial(entries, not entries[0].partial)
+
+    def scribble_background(self) -> None:
+        """Paint scribbles for the background from now on."""
+        try:
+            self.session.scribble_background()
+        except CpclnetError as error:
+            self.message.emit(str(error), True)
+            return
+        self.message.emit("Paint where no class is; choose a class to go on with it.", False)
+
+    def _mark_partial(self, entries: list[SupportEntry], on: bool) -> None:
+        self.session.mark_partial(entries, on)
+        for entry in entries:
+            self.session.viewer.layers.selection.active = entry.pair.labels  # so that Ctrl+Z takes it back
         self.message.emit("", False)
         self.changed.emit()
 

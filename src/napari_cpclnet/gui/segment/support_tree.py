@@ -52,13 +52,15 @@ class GroupRow:
 class SupportTree(QTreeWidget):
     """Emits what the user asks for; it changes nothing by itself.
 
-    `picked(entry)`: go there; `activated_pair(pair)`: paint there; `ticked(entries, on)`; `remove(entries)`.
+    `picked(entry)`: go there; `activated_pair(pair)`: paint there; `ticked(entries, on)`; `remove(entries)`;
+    `marked_partial(entries, on)`.
     """
 
     picked = Signal(object)
     activated_pair = Signal(object)
     ticked = Signal(object, bool)
     remove = Signal(object)
+    marked_partial = Signal(object, bool)
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,13 +188,16 @@ class SupportTree(QTreeWidget):
     def _fill_slice(self, item: QTreeWidgetItem, row: SliceRow) -> None:
         entry = row.entry
         item.setData(0, ROLE, row)
-        item.setText(0, f"Slice {entry.index}")
+        item.setText(0, f"Slice {entry.index}" + (" · partial" if entry.partial else ""))
         item.setFlags(
             Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsSelectable
         )
         item.setCheckState(0, Qt.CheckState.Checked if entry.ticked else Qt.CheckState.Unchecked)
         item.setIcon(0, _icon(row.picture))
-        names = ", ".join(name for name, _ in row.classes) or "marked as empty: no class"
+        empty = "background only" if entry.partial else "marked as empty: no class"
+        names = ", ".join(name for name, _ in row.classes) or empty
+        if entry.partial:
+            names += "\nPartial: what is not painted on it is unknown."
         if entry.crossed:
             names += "\nOnly strokes of another view cross it. Tick it if everything on it is painted."
         item.setToolTip(
@@ -239,6 +244,12 @@ class SupportTree(QTreeWidget):
         menu.addAction("Go there", lambda: self.picked.emit(entries[0]))
         menu.addAction("Learn from it", lambda: self.ticked.emit(entries, True))
         menu.addAction("Do not learn from it", lambda: self.ticked.emit(entries, False))
+        if painted := [entry for entry in entries if not entry.absent]:
+            menu.addSeparator()
+            menu.addAction("Partial: unpainted is unknown", lambda: self.marked_partial.emit(painted, True))
+            menu.addAction(
+                "Complete: unpainted is background", lambda: self.marked_partial.emit(painted, False)
+            )
         menu.addSeparator()
         menu.addAction("Remove (Ctrl+Z brings the paint back)", lambda: self.remove.emit(entries))
         menu.exec(self.viewport().mapToGlobal(position))
@@ -283,7 +294,9 @@ class _Delegate(QStyledItemDelegate):
         if not row.classes:
             where = QRect(x, top + line, place.width(), line)
             painter.setPen(colors[1])
-            painter.drawText(where, Qt.AlignmentFlag.AlignVCenter, "∅  empty")
+            painter.drawText(
+                where, Qt.AlignmentFlag.AlignVCenter, "background only" if row.entry.partial else "∅  empty"
+            )
             return
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         named = True

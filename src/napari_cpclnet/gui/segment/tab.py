@@ -31,9 +31,11 @@ from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
 from napari_cpclnet.gui.widgets.heading import heading
 from napari_cpclnet.gui.widgets.run_bar import RunBar
 from napari_cpclnet.gui.widgets.shortcuts import (
+    BACKGROUND_SCRIBBLE,
     COPY_ON,
     IMPORT_MASK,
     MARK_ABSENT,
+    MARK_PARTIAL,
     NEW_LABELS,
     NEXT_PAINTED,
     RUN,
@@ -153,6 +155,8 @@ class SegmentTab(QWidget):
         shortcuts.bind(NEXT_PAINTED, self.support.slices.next_painted)
         shortcuts.bind(COPY_ON, self.support.slices.copy_on)
         shortcuts.bind(MARK_ABSENT, self.support.slices.mark_absent)
+        shortcuts.bind(MARK_PARTIAL, self.support.slices.mark_partial)
+        shortcuts.bind(BACKGROUND_SCRIBBLE, self.support.slices.scribble_background)
         shortcuts.bind(SAVE_PROJECT, self.project.save)
         shortcuts.bind(USE_SLICE, self.results.use_slice)
         shortcuts.bind(SUGGEST, self.suggest.start)

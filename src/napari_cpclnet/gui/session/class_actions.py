@@ -17,6 +17,7 @@ from napari_cpclnet.gui.layers.class_names import (
     set_class_names,
 )
 from napari_cpclnet.gui.layers.corrections import is_result
+from napari_cpclnet.gui.layers.scribbles import BACKGROUND_COLOR, BACKGROUND_NAME
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.layers.class_names import Color
@@ -104,9 +105,11 @@ class ClassActions:
     def publish_classes(self) -> None:
         """Give all layers that share the book its names and colours."""
         names, colors, terms = self.book.names(), self.book.colors(), self.book.terms()
+        scribbles = {} if self.background is None else {self.background: BACKGROUND_NAME}
+        colors |= dict.fromkeys(scribbles, BACKGROUND_COLOR)
         for layer in self.viewer.layers:
             if isinstance(layer, Labels) and (is_result(layer) or self._supports.is_taken(layer)):
-                set_class_names(layer, names, terms)
+                set_class_names(layer, names, terms, {} if is_result(layer) else scribbles)
                 set_class_colors(layer, colors)
         self.changed.emit()
 

@@ -44,9 +44,17 @@ def support_parts(entries: Sequence[SupportEntry], dtype: np.dtype) -> list[tupl
             painted = np.moveaxis(labels_array(entry.pair.labels), axis, 0)[entry.index]
             free = slices[entry.index] == 0
             slices[entry.index][free] = painted[free]
-        painted_on = {entry.index for entry in listed if entry.values}
+        painted_on = {entry.index for entry in listed if entry.values or entry.partial}
+        complete = {entry.index for entry in listed if entry.values and not entry.partial}
         absent = {entry.index for entry in listed if entry.absent} - painted_on
-        part = SupportPart(layer_scan, labels, tuple(sorted(painted_on)), tuple(sorted(absent)), plane)
+        part = SupportPart(
+            layer_scan,
+            labels,
+            tuple(sorted(painted_on)),
+            tuple(sorted(absent)),
+            plane,
+            tuple(sorted(painted_on - complete)),
+        )
         parts.append((scan, part))
     return parts
 

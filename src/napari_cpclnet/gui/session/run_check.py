@@ -152,7 +152,11 @@ def _dabs(session: Session) -> list[Question]:
     """Slices with hardly any paint, beside others with much."""
     odd: list[tuple[SupportEntry, int]] = []
     for pair in session.supports:
-        used = [entry for entry in session.entries(pair, look=()) if entry.ticked and entry.values]
+        used = [
+            entry
+            for entry in session.entries(pair, look=())
+            if entry.ticked and entry.values and not entry.partial
+        ]
         if len(used) < 3:
             continue
         slices = np.moveaxis(labels_array(pair.labels), pair.axis(used[0].plane), 0)

@@ -37,6 +37,7 @@ from napari_cpclnet.gui.layers.scan_layers import (
     refusal,
     same_grid,
 )
+from napari_cpclnet.gui.layers.scribbles import without_background
 from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
 from napari_cpclnet.gui.layers.undoing import UndoSteps
 from napari_cpclnet.gui.session.class_actions import ClassActions
@@ -107,7 +108,7 @@ class Session(ClassActions, SliceActions):
         self.look = ResultDisplay()
         self.support_scan: Image | None = None
         self._support_labels: Labels | None = None
-        self._supports = Supports(viewer)
+        self._supports = Supports(viewer, lambda: self.background)
         self.accepted = AcceptedSlices()
         self._brought: dict[Labels, set[int]] = {}
         self.steps = UndoSteps(self.publish_classes)
@@ -226,9 +227,10 @@ class Session(ClassActions, SliceActions):
         new layer takes the mask off it, and the classes that came with it.
         """
         scan, before = self._need_scan(), dict(self.book.items())
-        moved = self._join(
-            mask.classes if classes is None else classes, mask.colors, label_values(mask.labels)
+        names, values = without_background(
+            label_values(mask.labels), mask.classes if classes is None else classes
         )
+        moved = self._join(names, mask.colors, values)
         layer = self._add_labels(renumbered(mask.labels, moved).reshape(scan.data.shape), mask.name)
         after, kept = dict(self.book.items()), LabelSnapshot.of(labels_array(layer))
         self._brought[layer] = {*after} - {*before}
@@ -336,10 +338,11 @@ class Session(ClassActions, SliceActions):
         if "geometry" not in note(labels) and self.support_scan is not None:
             # napari's own new layer knows nothing of the place of a scan that is shown elsewhere
             labels.metadata = {**labels.metadata, KEY: {**note(labels), **grid_note(self.support_scan)}}
-        names, before = class_names(labels), dict(self.book.items())
+        found, before = class_names(labels), dict(self.book.items())
+        names, painted = without_background(label_values(labels_array(labels)) if found else [], found)
         own = isinstance(labels.colormap, DirectLabelColormap)  # else napari's, which say nothing
         colors = {value: class_color(labels, value) for value in names} if own else {}
-        moved = self._join(names, colors, [] if not names else label_values(labels_array(labels)))
+        moved = self._join(names, colors, painted)
         after, colormap = dict(self.book.items()), labels.colormap
         self._brought[labels] = {*after} - {*before}
 
@@ -348,7 +351,7 @@ class Session(ClassActions, SliceActions):
             if self._support_labels is labels:
                 self._support_labels = None
             self._restore_book(before, after)
-            set_class_names(labels, names)
+            set_class_names(labels, found)
             labels.colormap = colormap
 
         def redo() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from napari_cpclnet.errors import SupportError
 from napari_cpclnet.gui.layers.editing import copy_class, erase_slice, set_slice
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array, slice_axis
 from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
 from napari_cpclnet.gui.session.job_making import answering_plane
 from napari_cpclnet.gui.session.supports import Said
+from napari_cpclnet.imaging import BACKGROUND
 from napari_cpclnet.imaging.planes import axis_plane
 
 if TYPE_CHECKING:
@@ -125,9 +127,52 @@ class SliceActions:
             return
         if on:
             self._supports.check_free(pair, plane, index)
-        with self._saying(pair.labels, plane, index, (on, True if on else None)):
+        with self._saying(pair.labels, plane, index, Said(on, True if on else None)):
             pass
         self.changed.emit()
+
+    def mark_partial(self, entries: Iterable[SupportEntry], on: bool) -> None:
+        """Say that what is not painted on slices is unknown, or that it is background; a step of undo for each."""
+        for entry in entries:
+            labels = entry.pair.labels
+            said = self._supports.said(labels, entry.plane, entry.index)
+            if entry.partial != on and not entry.absent:
+                with self._saying(labels, entry.plane, entry.index, said._replace(partial=on)):
+                    pass
+        self.changed.emit()
+
+    def restore_partial(self, pair: SupportPair, plane: str, slices: Collection[int]) -> None:
+        """Make slices of a plane partial that were so once, and all others that are painted complete."""
+        for entry in self.entries(pair):
+            if entry.plane == plane and not entry.absent:
+                said = self._supports.said(pair.labels, plane, entry.index)
+                partial = entry.index in slices
+                self._supports.say(pair.labels, plane, entry.index, said._replace(partial=partial))
+
+    def scribble_background(self) -> None:
+        """Paint scribbles for the background from now on, on the layer one paints on.
+
+        Raises
+        ------
+        SupportError
+            If there is no such layer, or a class has their label value.
+        """
+        pair = self.active
+        if pair is None:
+            raise SupportError(
+                "Choose the labels you paint on, or press 'New', to scribble on the background."
+            )
+        if self.background is None:
+            name = self.book.name(BACKGROUND)
+            raise SupportError(f"'{name}' has label {BACKGROUND}, which stands for background: renumber it.")
+        pair.labels.selected_label = self.background
+        pair.labels.mode = "paint"
+        self.viewer.layers.selection.active = pair.labels
+
+    @property
+    def background(self) -> int | None:
+        """Label value of scribbles for the background; None while a class has it."""
+        return None if BACKGROUND in self.book else BACKGROUND
 
     def absent_elsewhere(self, pair: SupportPair) -> dict[str, tuple[int, ...]]:
         """Slices that were marked absent in other planes than the one in use."""
@@ -143,7 +188,7 @@ class SliceActions:
     def remove(self, entry: SupportEntry) -> None:
         """Take a slice off the table: erase its paint, or its mark *absent*; Ctrl+Z brings it back as it was."""
         labels = entry.pair.labels
-        with self._saying(labels, entry.plane, entry.index, (False, None)):
+        with self._saying(labels, entry.plane, entry.index, Said(False)):
             erase_slice(labels, entry.pair.axis(entry.plane), entry.index)
         self.changed.emit()
 
@@ -155,7 +200,7 @@ class SliceActions:
         plane = self.plane_of(pair)
         if pair.axis(plane) != axis:
             plane = axis_plane(geometry_of(pair.scan), axis)
-        with self._saying(pair.labels, plane, index, (not labels.any(), True)):
+        with self._saying(pair.labels, plane, index, Said(not labels.any(), True, False)):
             set_slice(pair.labels, axis, index, labels)
         self.changed.emit()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari.layers import Image, Labels
 
@@ -13,6 +13,7 @@ from napari_cpclnet.gui.layers.corrections import is_result
 from napari_cpclnet.gui.layers.overlays import is_map
 from napari_cpclnet.gui.layers.painted_slices import PaintedSlices
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array, refusal, same_grid
+from napari_cpclnet.gui.layers.scribbles import strokes_on
 from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
 from napari_cpclnet.imaging.paint import chosen_axis, crossed_slices, single_slice_shares
 from napari_cpclnet.imaging.planes import axis_plane, named_plane
@@ -31,6 +32,7 @@ class _Marks:
     declined: bool = False
     ticks: dict[tuple[str, int], bool] = field(default_factory=dict)
     absent: set[tuple[str, int]] = field(default_factory=set)
+    partial: dict[tuple[str, int], bool] = field(default_factory=dict)
     painted: PaintedSlices = field(default_factory=PaintedSlices)
     found: tuple[str, dict[int, tuple[int, ...]]] | None = None
     axis: int | None = None
@@ -38,19 +40,24 @@ class _Marks:
     crossed: frozenset[int] = frozenset()
 
 
-Said = tuple[bool, bool | None]
-"""What was said of a slice: free of the classes or not, and used, not used or nothing."""
+class Said(NamedTuple):
+    """What was said of a slice: that it is free of the classes; that it is used, or not; partial, or complete."""
+
+    absent: bool
+    ticked: bool | None = None
+    partial: bool | None = None
 
 
 class Supports:
     """Pairs of scan and labels in a viewer, and their slices.
 
     A labels layer somebody only opened (a truth, say) is listed with its slices unticked; once it was painted on,
-    imported or chosen it is *taken*, and its slices are used unless the user says otherwise.
+    imported or chosen it is *taken*, and its slices are used unless the user says otherwise. ``background``: label
+    value of scribbles for the background, while it is no class.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: ViewerModel, background: Callable[[], int | None]) -> None:
+        self._viewer, self._background = viewer, background
         self._marks: dict[Labels, _Marks] = {}
 
     def pairs(self, active: SupportPair | None = None) -> list[SupportPair]:
@@ -126,7 +133,8 @@ class Supports:
             if choice == "auto" and (axis := chosen_axis(shares, marks.axis)) is not None:
                 marks.axis = axis  # what is erased, or painted on all slices, keeps its plane
             plane = self.plane(pair, choice)
-            painted = marks.painted.update(labels, pair.axis(plane))
+            axis = pair.axis(plane)
+            painted = marks.painted.update(labels, axis, lambda index: strokes_on(pair.labels, axis, index))
             marks.crossed = frozenset(crossed_slices(labels, pair.axis(plane), tuple(painted), shares))
             marks.found = (plane, painted)
         plane = self.plane(pair, choice)
@@ -146,14 +154,20 @@ class Supports:
                 pair,
                 index,
                 plane,
-                painted.get(index, ()),
+                tuple(value for value in painted.get(index, ()) if value != self._background()),
                 marks.ticks.get((plane, index), marks.taken and index not in marks.crossed),
                 index in absent,
                 marks.painted.stamp(index),
                 index in marks.crossed,
+                index in painted and self._is_partial(marks, (plane, index), painted[index]),
             )
             for index in sorted({*painted, *absent})
         ]
+
+    def _is_partial(self, marks: _Marks, key: tuple[str, int], values: tuple[int, ...]) -> bool:
+        """What was said of a painted slice; else whether background is scribbled on it, or all is one stroke."""
+        said = marks.partial.get(key)
+        return self._background() in values or marks.painted.scribbled(key[1]) if said is None else said
 
     def tick(self, entries: Iterable[SupportEntry], on: bool) -> None:
         """Use slices, or not."""
@@ -171,18 +185,21 @@ class Supports:
 
     def said(self, labels: Labels, plane: str, index: int) -> Said:
         """What was said of a slice."""
-        marks = self._of(labels)
-        return (plane, index) in marks.absent, marks.ticks.get((plane, index))
+        marks, key = self._of(labels), (plane, index)
+        return Said(key in marks.absent, marks.ticks.get(key), marks.partial.get(key))
 
     def say(self, labels: Labels, plane: str, index: int, said: Said) -> None:
         """Say something of a slice, instead of what was said before."""
         marks, key = self._of(labels), (plane, index)
         marks.absent.discard(key)
         marks.ticks.pop(key, None)
-        if said[0]:
+        marks.partial.pop(key, None)
+        if said.absent:
             marks.absent.add(key)
-        if said[1] is not None:
-            marks.ticks[key] = said[1]
+        if said.ticked is not None:
+            marks.ticks[key] = said.ticked
+        if said.partial is not None:
+            marks.partial[key] = said.partial
 
     def absent(self, labels: Labels) -> dict[str, tuple[int, ...]]:
         """Slices of each plane that teach as absent; whether one was painted since only `entries` sees."""

@@ -17,6 +17,8 @@ IMPORT_MASK = "Control-Alt-I"
 NEXT_PAINTED = "Control-Alt-J"
 COPY_ON = "Control-Alt-C"
 MARK_ABSENT = "Control-Alt-A"
+MARK_PARTIAL = "Control-Alt-P"
+BACKGROUND_SCRIBBLE = "Control-Alt-B"
 SAVE_PROJECT = "Control-Alt-K"
 USE_SLICE = "Control-Alt-U"
 SUGGEST = "Control-Alt-G"
@@ -28,6 +30,8 @@ WHAT = {
     NEXT_PAINTED: "Go to the next painted slice",
     COPY_ON: "Copy the class on this slice to the next slice",
     MARK_ABSENT: "Mark this slice empty: none of the classes is on it",
+    MARK_PARTIAL: "Mark this slice partial: what is not painted on it is unknown; once more: complete",
+    BACKGROUND_SCRIBBLE: "Scribble on the background",
     USE_SLICE: "Add the slice in view of the result to the support",
     SUGGEST: "Suggest the slice to paint next",
     SAVE_PROJECT: "Save the project (keep it)",
