@@ -86,7 +86,7 @@ def draw(names: tuple[str, ...], path: Path) -> None:
     for above, below, name in zip(*rows, names, strict=True):
         painted, truth = support[0].mask(name), query[0].mask(name)
         slices = spread_slices(painted.astype(np.uint8), SHOTS)
-        index = slices[SHOTS // 2]
+        index = max(slices, key=lambda place: painted[place].sum())
         show(above, support[1], index, (-160.0, 240.0))
         above.contour(painted[index], [0.5], colors=PAINT, linewidths=1.6)
         zoom(above, painted[index], support[1])

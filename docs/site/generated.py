@@ -96,9 +96,7 @@ def command(name: str, function: Callable[..., None]) -> str:
         if isinstance(about, ArgumentInfo):
             words.append(title := about.metavar or parameter.name.upper())
         else:
-            title = " ".join(
-                filter(None, ["/".join(about.param_decls or [flag(parameter.name)]), about.metavar or kind])
-            )
+            title = " ".join(filter(None, ["/".join(flags(parameter.name, about)), about.metavar or kind]))
         text, default = about.help or "", parameter.default
         if default is inspect.Parameter.empty:
             text += " Needed."
@@ -111,14 +109,18 @@ def command(name: str, function: Callable[..., None]) -> str:
     )
 
 
-def flag(name: str) -> str:
-    """An option by the name of its parameter."""
-    return "--" + name.replace("_", "-")
+def flags(name: str, about: Any) -> list[str]:
+    """What an option is called: as its annotation says, whose first word typer keeps apart, or as its parameter."""
+    said = [word for word in (about.default, *(about.param_decls or ())) if str(word).startswith("-")]
+    return said or ["--" + name.replace("_", "-")]
 
 
 def flat(hint: Any) -> tuple[str, Any]:
     """What an annotated type takes, in capitals or as choices, and what typer is told about it."""
-    kind, about = hint.__origin__, hint.__metadata__[0]
+    from typer.models import ParameterInfo
+
+    kind = hint.__origin__
+    about = next(one for one in hint.__metadata__ if isinstance(one, ParameterInfo))
     choices = [
         value for part in (kind, *get_args(kind)) if get_origin(part) is Literal for value in get_args(part)
     ]
