@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from screenshot_steps import SLICES, Photographer, fullest
+from screenshot_steps import PATIENCE, SLICES, Photographer, fullest
 from working_day import organs_of_the_sample
 
 NAME = "film.gif"
@@ -73,6 +73,7 @@ def make_film(folder: Path, theme: str) -> None:
         film.take(0.5)
     for index in SLICES[1:]:
         for value in range(1, len(names) + 1):
+            day.painted.selected_label = value
             day.paint(index, (organs[index] == value) & (day.painted.data[index] == 0))
         hands.go_to(day.painted, index)
         film.take(0.5)
@@ -82,10 +83,10 @@ def make_film(folder: Path, theme: str) -> None:
     film.take(1.2)
     film.caption = "2   Run: the MR of another patient is labelled"
     day.run()
-    for slices in (1, 8, 16, 24, 32, 40):
-        day.run_until(slices)
+    for slices in (1, 50, 100, 150, 200):
+        day.run_until(slices, PATIENCE)
         film.take(0.45, settle=0.0)
-    day.run_to_the_end(1800)
+    day.run_to_the_end(PATIENCE)
     film.caption = "3   Look at the result, correct it, run again"
     day.look_at_result("phantom_mr")
     middle = fullest(day.result)

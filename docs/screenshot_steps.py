@@ -22,6 +22,8 @@ SIZE = (1280, 720)
 SLICES = (66, 54, 60, 72, 78)
 COLORS = 256
 MARGIN = 8
+# Seconds that a run may take on a busy machine.
+PATIENCE = 1800
 PROJECT = "liver and kidneys"
 
 
@@ -113,9 +115,9 @@ def make_afternoon(folder: Path, work: Path, theme: str) -> None:
     _fill(photographer)
     results.boxes["uncertainty"].click()
     day.run()
-    day.run_until(26)
+    day.run_until(26, PATIENCE)
     shoot("running")
-    day.run_to_the_end()
+    day.run_to_the_end(PATIENCE)
     results.boxes["uncertainty"].click()
     index = fullest(day.result)
     day.look_at_result("phantom_mr")
@@ -139,7 +141,7 @@ def make_afternoon(folder: Path, work: Path, theme: str) -> None:
     show(results)
     shoot("suggested")
     day.run()
-    day.run_to_the_end()
+    day.run_to_the_end(PATIENCE)
     day.save(work / PROJECT)
     show(tab.project)
     shoot("saved")
@@ -210,7 +212,7 @@ def _fill(photographer: Photographer) -> None:
     day, hands = photographer.day, photographer.hands
     box = day.tab.support.fill
     box.tick.click()
-    hands.until(lambda: box.control.can_accept, "it is filled", 120)
+    hands.until(lambda: box.control.can_accept, "it is filled", PATIENCE)
     hands.go_to(day.painted, (SLICES[0] + SLICES[-2]) // 2)
     photographer.show(box, above=True)
     photographer.shoot("fill")

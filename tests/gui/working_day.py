@@ -142,7 +142,7 @@ class WorkingDay:
         self.hands.click(self.tab.bar.button)
         assert self.tab.bar.state is RunState.RUNNING, self.tab.bar.message.text()
 
-    def run_until(self, slices: int) -> None:
+    def run_until(self, slices: int, seconds: float = 120) -> None:
         """Wait until so many slices are labelled."""
         bar = self.tab.bar
         self.hands.until(
@@ -150,7 +150,7 @@ class WorkingDay:
                 bar.state is RunState.READY or (bar.progress.maximum() and bar.progress.value() >= slices)
             ),
             f"{slices} slices are labelled",
-            120,
+            seconds,
         )
 
     def run_to_the_end(self, seconds: float = 180) -> None:
