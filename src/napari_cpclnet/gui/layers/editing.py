@@ -56,3 +56,30 @@ def copy_class(layer: Labels, axis: int, index: int, to: int, value: int) -> boo
     return set_slice(
         layer, axis, to, np.where((slices[index] == value) & (slices[to] == 0), value, slices[to])
     )
+
+
+def extend_last_step(layer: Labels, step: list, places: Sequence[np.ndarray], values: np.ndarray) -> bool:
+    """Give more voxels other labels, in a step of undo that was just made; False if another came, or it was undone.
+
+    Parameters
+    ----------
+    layer
+    step
+        The step, as `last_step` gave it.
+    places, values
+        As of `set_voxels`.
+    """
+    if last_step(layer) is not step:
+        return False
+    where = tuple(places[3 - layer.ndim :])
+    values = values.astype(layer.data.dtype)
+    atom = (where, np.array(layer.data[where]), values)
+    step.append(atom)
+    layer.data[where] = values
+    layer.refresh()
+    return True
+
+
+def last_step(layer: Labels) -> list | None:
+    """The step that napari would take back next."""
+    return layer._undo_history[-1] if layer._undo_history else None

@@ -13,6 +13,7 @@ from napari_cpclnet.gui.layers.overlays import FollowScans
 from napari_cpclnet.gui.layers.safe_removal import make_removal_safe
 from napari_cpclnet.gui.layers.scan_layers import note
 from napari_cpclnet.gui.layers.view import show_scan
+from napari_cpclnet.gui.mend.mend_box import MendBox
 from napari_cpclnet.gui.segment.first_steps import FirstSteps
 from napari_cpclnet.gui.segment.options_box import OptionsBox
 from napari_cpclnet.gui.segment.plan_lines import PlanLines
@@ -36,6 +37,7 @@ from napari_cpclnet.gui.widgets.shortcuts import (
     IMPORT_MASK,
     MARK_ABSENT,
     MARK_PARTIAL,
+    MEND,
     NEW_LABELS,
     NEXT_PAINTED,
     RUN,
@@ -69,6 +71,7 @@ class SegmentTab(QWidget):
         self.options.set_options(session.options)
         self._preferred = preferences().options()
         self.results = ResultsBox(session)
+        self.mend = MendBox(session)
         self.bar = RunBar()
         self.plan = PlanLines()
         self.control = RunControl(session, self.bar, self)
@@ -94,6 +97,10 @@ class SegmentTab(QWidget):
         column.addWidget(self.options)
         column.addWidget(heading("3   Results", "What was found, where to look, and how to make it better."))
         column.addWidget(self.results)
+        column.addWidget(
+            heading("4   Mend", "Correct the selected labels by a few strokes, without a network.")
+        )
+        column.addWidget(self.mend)
         column.addStretch(1)
         self.scroll = ColumnScroll(content)
         layout = QVBoxLayout(self)
@@ -139,6 +146,7 @@ class SegmentTab(QWidget):
         self.results.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.results.suggest_requested.connect(self.suggest.start)
         self.suggest.finished.connect(self.refresh)
+        self.mend.control.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.options.changed.connect(self._set_options)
         self.control.runner.finished.connect(self._on_run_finished)
 
@@ -159,6 +167,7 @@ class SegmentTab(QWidget):
         shortcuts.bind(BACKGROUND_SCRIBBLE, self.support.slices.scribble_background)
         shortcuts.bind(SAVE_PROJECT, self.project.save)
         shortcuts.bind(USE_SLICE, self.results.use_slice)
+        shortcuts.bind(MEND, self.mend.toggle)
         shortcuts.bind(SUGGEST, self.suggest.start)
         self._follow = FollowScans(viewer)
         head_up = HeadUp(viewer)

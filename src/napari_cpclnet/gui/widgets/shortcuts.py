@@ -19,6 +19,7 @@ COPY_ON = "Control-Alt-C"
 MARK_ABSENT = "Control-Alt-A"
 MARK_PARTIAL = "Control-Alt-P"
 BACKGROUND_SCRIBBLE = "Control-Alt-B"
+MEND = "Control-Alt-M"
 SAVE_PROJECT = "Control-Alt-K"
 USE_SLICE = "Control-Alt-U"
 SUGGEST = "Control-Alt-G"
@@ -32,6 +33,7 @@ WHAT = {
     MARK_ABSENT: "Mark this slice empty: none of the classes is on it",
     MARK_PARTIAL: "Mark this slice partial: what is not painted on it is unknown; once more: complete",
     BACKGROUND_SCRIBBLE: "Scribble on the background",
+    MEND: "Mend by the tool used last; once more: napari has the mouse again",
     USE_SLICE: "Add the slice in view of the result to the support",
     SUGGEST: "Suggest the slice to paint next",
     SAVE_PROJECT: "Save the project (keep it)",

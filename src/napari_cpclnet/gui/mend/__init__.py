@@ -1,0 +1,1 @@
+"""Mending labels by points, scribbles and areas."""
