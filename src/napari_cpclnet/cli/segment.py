@@ -11,6 +11,7 @@ import typer
 
 from napari_cpclnet.cli.files import Target, expand_queries, scan_progress, series_in
 from napari_cpclnet.cli.masks import Place, read_mask
+from napari_cpclnet.cli.notes import echo_notes, finding_notes
 from napari_cpclnet.cli.options import listed_slices, require_labels
 from napari_cpclnet.cli.outputs import (
     OutputPaths,
@@ -38,7 +39,7 @@ from napari_cpclnet.imaging import (
     read_segmentation,
     read_volume,
 )
-from napari_cpclnet.project import FOUND_BY, SummaryEntry
+from napari_cpclnet.project import SummaryEntry
 from napari_cpclnet.segmentation import RunSettings, SupportSet
 from napari_cpclnet.training.settings import AdaptationSettings
 
@@ -294,12 +295,6 @@ def labels_on(
     return labels
 
 
-def echo_notes(found: Volume | Segmentation) -> None:
-    """Say what was assumed or changed while reading."""
-    for note in found.notes:
-        typer.echo(f"Note on {found.name}: {note}", err=True)
-
-
 def _label_one(
     job: SegmentJob,
     target: Target,
@@ -332,15 +327,8 @@ def _label_one(
     if job.statistics:
         measured += measure(volume.replaced(name=target.name), segmentation)
     summary = segmenter.summary()
-    for one in summary.classes:
-        if one.seems_absent:
-            advice = "is probably not found: paint a slice of this scan, or look whether it is absent"
-            typer.echo(f"Note on {target.name}: {one.name} {advice}.", err=True)
-        elif one.means:
-            typer.echo(f"Note on {target.name}: {one.name} was found by {FOUND_BY[one.means]}.", err=True)
-        if one.goes_on:
-            advice = "was taken to end at its outermost painted slices: paint it to its ends if it goes on"
-            typer.echo(f"Note on {target.name}: {one.name} {advice}.", err=True)
+    for note in finding_notes(summary):
+        typer.echo(f"Note on {target.name}: {note}", err=True)
     voxel_ml = volume.geometry.voxel_ml if volume.calibrated else None
     axis = plane_axis(volume.geometry, segmenter.plane_of(volume))
     return SavedResult(written, SummaryEntry.of(summary, axis, voxel_ml))

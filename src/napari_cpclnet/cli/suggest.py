@@ -11,6 +11,7 @@ import typer
 from napari_cpclnet.cli.errors import user_errors
 from napari_cpclnet.cli.files import scan_progress
 from napari_cpclnet.cli.masks import MaskPlace
+from napari_cpclnet.cli.notes import echo_notes
 from napari_cpclnet.cli.options import (
     Device,
     PaintedPlane,
@@ -19,7 +20,7 @@ from napari_cpclnet.cli.options import (
     parse_slices,
     support_pairs,
 )
-from napari_cpclnet.cli.segment import PaintedFiles, echo_notes, predict, read_supports
+from napari_cpclnet.cli.segment import PaintedFiles, predict, read_supports
 from napari_cpclnet.imaging import read_volume
 from napari_cpclnet.segmentation import RunSettings
 
