@@ -43,7 +43,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "without consistency": {"loss": {"consistency": 0.0}},
     "without appearance (one scanner for both sides)": {"episodes": {"same_scanner": 1.0}},
     "without absent queries": {"episodes": {"anywhere": 0.0}},
-    "without levels of lines": {"line_levels": 0.0, "unknown_levels": 0.0},
+    "without levels of lines": {"true_level_share": 0.0, "no_level_share": 0.0},
     "without random shapes": {"sources": {"shapes": 0.0}},
 }
 

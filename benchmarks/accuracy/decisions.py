@@ -132,7 +132,7 @@ def scores(segmenter: Segmenter, pairs: int) -> Iterator[tuple[str, str, float]]
             for _ in blind.predict(query):
                 pass
             yield f"{first} to {second}", BLIND, mean_dice(blind.result().labels, truth)
-            segmenter.configure(SegmentationSettings(second_look=False))
+            segmenter.configure(SegmentationSettings(self_support=False))
             for _ in segmenter.predict(query):
                 pass
             yield f"{first} to {second}", ONE_LOOK, mean_dice(segmenter.result().labels, truth)

@@ -69,7 +69,9 @@ def measure(pairs: int) -> tuple[list[tuple[bool, bool, float]], list[tuple[floa
                     mine, true = found[z] == value, truth[z] == value
                     if mine.any() or true.any():
                         dice = 2 * (mine & true).sum() / (mine.sum() + true.sum())
-                        slices.append((run.doubt[z, c] / max(run.expected[z, c], 1), float(dice)))
+                        slices.append(
+                            (run.expected_errors[z, c] / max(run.expected_area[z, c], 1), float(dice))
+                        )
             whole = False
         print(f"pair {number} done", file=sys.stderr)
     return classes, slices

@@ -20,7 +20,7 @@ from napari_cpclnet.model import load_weights
 from napari_cpclnet.preprocessing import ModelGrid
 from napari_cpclnet.propagation import ClassScores, PropagationSettings, propagating
 from napari_cpclnet.segmentation import FixedLabels, SegmentationSettings, Segmenter, SupportSet
-from napari_cpclnet.segmentation.prediction import Run
+from napari_cpclnet.segmentation.prediction import PredictionState
 from napari_cpclnet.segmentation.recognition import network_logits, slice_probabilities
 
 SHARES = (0.0, 0.1, 0.2, 0.35, 0.5)
@@ -34,7 +34,7 @@ def network(segmenter: Segmenter, one: Structure) -> np.ndarray:
     own = support.painted_on(one.volume)
     descriptors = segmenter._describe(support, own)
     scan = segmenter.scan(one.volume)
-    run = Run(scan, FixedLabels(), support, segmenter.settings.threshold, False, network_maps={})
+    run = PredictionState(scan, FixedLabels(), support, segmenter.settings.threshold, False, network_maps={})
     grid: ModelGrid = scan.grid
     slice_probabilities(
         run, range(grid.n_slices), lambda features: segmenter._foreground(features, descriptors)

@@ -55,7 +55,7 @@ class FakeSlice:
     labels: np.ndarray
     done: int
     total: int
-    look: int = 1
+    pass_number: int = 1
 
 
 class BrightSegmenter:

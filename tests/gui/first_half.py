@@ -71,7 +71,7 @@ class FirstHalf:
         organs, names = organs_of_the_sample()
         day.new_labels()
         assert day.add_class(names[0]) == LIVER
-        assert day.panel.session.book.names() == {LIVER: "liver"}
+        assert day.panel.session.classes.names() == {LIVER: "liver"}
         for index in SLICES:
             day.paint(index, organs[index] == LIVER)
             assert dice(day.painted.data[index] == LIVER, organs[index] == LIVER) > 0.9
@@ -159,8 +159,8 @@ class FirstHalf:
         np.savez(self.folder / "seen.npz", **{layer.name: layer.data for layer in layers})
         facts = {
             "listed": self.day.listed(),
-            "classes": self.day.panel.session.book.names(),
-            "colors": self.day.panel.session.book.colors(),
+            "classes": self.day.panel.session.classes.names(),
+            "colors": self.day.panel.session.classes.colors(),
             "corrected": corrected_text(self.day.result),
         }
         (self.folder / "seen.json").write_text(json.dumps(facts))

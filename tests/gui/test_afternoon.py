@@ -68,8 +68,8 @@ def test_a_working_day(qtbot, make_napari_viewer, tmp_path):
     assert session.support_scan.name == "phantom_ct"
     day.hands.until(lambda: day.listed() == facts["listed"], "the painted slices are listed")
     assert all(entry.ticked for entry in session.entries())
-    assert {str(value): name for value, name in session.book.names().items()} == facts["classes"]
-    assert session.book.color(1) == tuple(facts["colors"]["1"])
+    assert {str(value): name for value, name in session.classes.names().items()} == facts["classes"]
+    assert session.classes.color(1) == tuple(facts["colors"]["1"])
     kept = corrected_text(day.result)
     assert kept and {str(value): text for value, text in kept.items()} == facts["corrected"]
 
@@ -82,5 +82,5 @@ def test_a_working_day(qtbot, make_napari_viewer, tmp_path):
         assert exported.geometry.isclose(geometry_of(viewer.layers["phantom_mr"]))
         if suffix == ".seg.nrrd":
             assert exported.classes == {1: "liver"}
-            assert exported.colors[1] == session.book.color(1)
+            assert exported.colors[1] == session.classes.color(1)
     day.wait_for_pictures()

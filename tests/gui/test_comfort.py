@@ -152,9 +152,9 @@ def test_what_the_machine_lacks_is_said_once(monkeypatch):
     monkeypatch.setattr(machine_module, "_unused_gpu", lambda: "Install this.")
     segmenter = SimpleNamespace(device="cpu", notes=())
     machine = DeviceStatus(segmenter, RunSettings())
-    assert list(machine.news()) == [Ready("CPU", "weights untrained"), Note("Install this.")]
-    assert list(machine.news()) == []
-    assert list(DeviceStatus(segmenter, RunSettings(device="cpu")).news()) == [
+    assert list(machine.changes()) == [Ready("CPU", "weights untrained"), Note("Install this.")]
+    assert list(machine.changes()) == []
+    assert list(DeviceStatus(segmenter, RunSettings(device="cpu")).changes()) == [
         Ready("CPU", "weights untrained")
     ]
 

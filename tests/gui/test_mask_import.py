@@ -47,7 +47,7 @@ def test_a_mask_without_names_is_asked_about(qtbot, panel, tmp_path):
     panel.segment.support.masks.ask_classes = lambda *given: asked.append(given) or {1: "spleen", 2: "liver"}
     load(qtbot, panel, write(tmp_path, "organs", values=(1, 2)))
     assert asked == [("organs", [1, 2], {1: "liver"})]
-    spleen = panel.session.book.value_of("spleen")
+    spleen = panel.session.classes.value_of("spleen")
     assert spleen != 1
     assert panel.session.painted_slices() == {3: (spleen,), 4: (1,)}
 
@@ -57,14 +57,14 @@ def test_a_mask_without_names_that_nobody_explains_is_not_imported(qtbot, panel,
     said = panel.segment.bar.message
     load(qtbot, panel, write(tmp_path, "organs"), lambda: "was not imported" in said.text())
     assert len(panel.session.supports) == 1
-    assert panel.session.book.names() == {1: "liver"}
+    assert panel.session.classes.names() == {1: "liver"}
 
 
 def test_named_classes_are_matched_by_name_without_a_question(qtbot, panel, tmp_path):
     panel.segment.support.masks.ask_classes = None
     load(qtbot, panel, write(tmp_path, "organs", names={1: "Spleen", 2: "Liver"}, values=(1, 2)))
     assert panel.session.painted_slices() == {3: (2,), 4: (1,)}
-    assert panel.session.book.names() == {1: "liver", 2: "Spleen"}
+    assert panel.session.classes.names() == {1: "liver", 2: "Spleen"}
 
 
 def test_the_dialog_gives_values_classes_of_their_own_unless_one_is_chosen(qtbot):

@@ -90,7 +90,7 @@ def test_a_scribble_of_background_makes_a_slice_partial_and_is_no_class(session,
     assert entry.partial
     assert entry.values == (1,)
     session.settle_classes([entry])
-    assert BACKGROUND not in session.book
+    assert BACKGROUND not in session.classes
 
 
 def test_what_the_user_says_goes_before_what_it_looks_like_and_is_undone(session, layer):
@@ -136,7 +136,7 @@ def test_a_class_with_the_label_of_the_background_is_not_scribbled_over(session,
         np.full(SHAPE, BACKGROUND, np.uint8), {}, make_volume("ct", shape=SHAPE).geometry, "mask"
     )
     session.add_mask(mask)
-    assert BACKGROUND in session.book
+    assert BACKGROUND in session.classes
     with pytest.raises(SupportError, match="stands for background"):
         session.scribble_background()
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from npe2 import PluginManifest
 
-from napari_cpclnet.gui.session.class_book import PRESETS, offered
+from napari_cpclnet.gui.session.classes import PRESETS, offered
 from napari_cpclnet.gui.settings import preferences as module
 from napari_cpclnet.gui.settings.preferences import Preferences, from_pages, preferences
 from napari_cpclnet.segmentation.settings import RunSettings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +36,8 @@ from napari_cpclnet.project.headless import support_set
 from napari_cpclnet.segmentation.settings import PostprocessingSettings, RunSettings
 
 from .doubles import DIRECTIONS, add_volume, make_volume
+
+OLDER_VERSION = Path(__file__).parents[1] / "project" / "older_version"
 
 
 def open_file(viewer, folder, name, direction=DIRECTIONS["straight"]):
@@ -104,7 +107,7 @@ def test_classes_come_back_with_names_colours_and_codes(viewer, tmp_path):
     before = work(viewer, tmp_path)
     save(before, tmp_path / "work")
     after, _ = reopened(tmp_path / "work")
-    assert after.book.items() == before.book.items()
+    assert after.classes.items() == before.classes.items()
     assert class_names(after.support_labels) == {1: "liver", 2: "my organ"}
     assert class_color(after.support_labels, 2) == (10, 200, 30)
 
@@ -141,7 +144,7 @@ def test_partial_slices_come_back_and_the_others_are_complete(viewer, tmp_path):
     save(session, tmp_path / "project")
     other, _ = reopened(tmp_path / "project")
     assert {one.index: one.partial for one in other.entries()} == partial
-    assert BACKGROUND not in other.book
+    assert BACKGROUND not in other.classes
     folder = tmp_path / "project"
     project = read_project(folder)
     support = support_set(project, folder, locate(project, folder))
@@ -428,3 +431,23 @@ def test_the_clock_waits_for_a_pause_but_not_for_ever():
     assert clock.due_in() is None
     clock.changed()
     assert clock.due_in() == 2.0
+
+
+def test_a_project_of_an_older_version_opens_as_it_was_left(tmp_path):
+    shutil.copytree(OLDER_VERSION, tmp_path, dirs_exist_ok=True)
+    after, _ = reopened(tmp_path / "work")
+    assert rows(after) == [
+        ("ct", 0, (), True, True),
+        ("ct", 2, (1,), True, False),
+        ("ct", 3, (2,), True, False),
+        ("ct", 5, (1,), False, False),
+    ]
+    assert after.classes.names() == {1: "liver", 2: "my organ"}
+    assert after.classes.color(2) == (10, 200, 30)
+    assert after.options.postprocessing == PostprocessingSettings(largest_component=False, closing_mm=2.0)
+    assert (after.options.plane, after.options.adapt, after.options.align) == ("axial", 20, True)
+    results = {layer.name: layer for layer in after.viewer.layers if is_result(layer)}
+    assert {name: is_edited(layer) for name, layer in results.items()} == {
+        "mr – CPCLNet": False,
+        "ct – CPCLNet": True,
+    }

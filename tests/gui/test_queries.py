@@ -12,7 +12,7 @@ from napari_cpclnet.errors import OutputError
 from napari_cpclnet.gui.layers.corrections import is_result
 from napari_cpclnet.gui.layers.scan_layers import FileScan, volume_to_layer
 from napari_cpclnet.gui.segment.uncertain_slices import told_apart
-from napari_cpclnet.gui.session.queries import QueryBook, QueryState, SaveTo
+from napari_cpclnet.gui.session.queries import Queries, QueryState, SaveTo
 from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.imaging import (
     OUTPUTS,
@@ -65,17 +65,17 @@ def run(qtbot, panel):
 
 
 def test_each_file_is_listed_once():
-    book = QueryBook()
-    assert len(book.add_files([ref("a"), ref("b"), ref("a")])) == 2
-    assert book.add_files([ref("b"), ref("c")]) == [FileScan(ref("c"))]
-    assert [scan.name for scan in book.files] == ["a", "b", "c"]
+    listed = Queries()
+    assert len(listed.add_files([ref("a"), ref("b"), ref("a")])) == 2
+    assert listed.add_files([ref("b"), ref("c")]) == [FileScan(ref("c"))]
+    assert [scan.name for scan in listed.files] == ["a", "b", "c"]
 
 
 def test_results_of_one_name_do_not_overwrite_each_other():
-    book = QueryBook(save_to=SaveTo(Path("out"), ".mha"))
-    names = [path.name for path in book.paths(["ct", "mr", "CT", "ct", "a/b"])]
+    listed = Queries(save_to=SaveTo(Path("out"), ".mha"))
+    names = [path.name for path in listed.paths(["ct", "mr", "CT", "ct", "a/b"])]
     assert names == ["ct_labels.mha", "mr_labels.mha", "CT_2_labels.mha", "ct_3_labels.mha", "a_b_labels.mha"]
-    assert QueryBook().paths(["ct"]) == [None]
+    assert Queries().paths(["ct"]) == [None]
 
 
 def test_every_format_of_the_list_can_be_written(panel):
@@ -130,7 +130,7 @@ def test_open_scans_are_saved_too_where_there_is_a_folder(qtbot, panel, viewer, 
     saved = read_segmentation(tmp_path / "new" / "results" / "mr_labels.seg.nrrd")
     np.testing.assert_array_equal(saved.labels, viewer.layers["mr – CPCLNet"].data)
     assert saved.classes == {3: "liver"}
-    assert saved.colors[3] == panel.session.book.color(3)
+    assert saved.colors[3] == panel.session.classes.color(3)
 
 
 def test_a_result_that_cannot_be_saved_is_shown_all_the_same(qtbot, panel, viewer, tmp_path):

@@ -143,7 +143,7 @@ def test_several_classes_have_a_picture_each_as_far_as_memory_allows(qtbot, view
     session = panel.session
     session.support_labels.data[5, 3:6, 3:6] = 7
     session.rename_class(4, "liver")
-    session.book.ensure([7])
+    session.classes.ensure([7])
     session.rename_class(7, "spleen")
     panel.segment.results.boxes["probability"].setChecked(True)
     again(qtbot, panel)

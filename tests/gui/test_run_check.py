@@ -140,10 +140,10 @@ def test_modality_and_unit_can_be_set(panel, viewer):
 
 def test_modality_of_a_file_is_taken_by_the_run(panel, tmp_path):
     write_volume(make_volume("big"), tmp_path / "big.nii.gz")
-    book = panel.session.queries
-    (file,) = book.add_files([ScanRef(tmp_path / "big.nii.gz", None, "big")])
+    listed = panel.session.queries
+    (file,) = listed.add_files([ScanRef(tmp_path / "big.nii.gz", None, "big")])
     panel.segment.queries.list.said.emit(file, ("PT", "SUVbw"))
-    (same,) = book.files
+    (same,) = listed.files
     assert same == file
     assert (same.volume().modality, same.volume().unit) == ("PT", "SUVbw")
 

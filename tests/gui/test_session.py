@@ -8,7 +8,7 @@ import pytest
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.layers.class_names import class_names
 from napari_cpclnet.gui.layers.scan_layers import copied_transform, same_grid
-from napari_cpclnet.gui.session.class_book import preset_of
+from napari_cpclnet.gui.session.classes import preset_of
 from napari_cpclnet.gui.session.session import Session
 from napari_cpclnet.segmentation.settings import RunSettings
 
@@ -69,14 +69,14 @@ def test_the_class_that_came_with_the_layer_takes_the_first_name(session, viewer
     session.support_labels.data[:] = 0
     assert session.add_class("spleen") == 1
     assert class_names(session.support_labels) == {1: "spleen"}
-    assert session.book.color(1) == preset_of("spleen").color
+    assert session.classes.color(1) == preset_of("spleen").color
     assert session.add_class("liver") == 2
 
 
 def test_a_painted_class_keeps_its_lack_of_a_name(session, viewer):
     ready(session, viewer)
     assert session.add_class("spleen") == 2
-    assert session.book.names() == {1: "label 1", 2: "spleen"}
+    assert session.classes.names() == {1: "label 1", 2: "spleen"}
 
 
 def test_support_scan_may_be_its_own_query(session, viewer):

@@ -55,7 +55,7 @@ def test_the_scan_in_view_is_measured_and_then_all(qtbot, viewer, panel):
     labels, grey = viewer.layers["mr – CPCLNet"].data, viewer.layers["mr"].data
     assert row.ml == pytest.approx(np.count_nonzero(labels) * VOXEL_ML)
     assert row.mean == pytest.approx(grey[labels == 4].mean())
-    assert row.name == panel.session.book.name(4)
+    assert row.name == panel.session.classes.name(4)
     assert box.table.isColumnHidden(SUV_PEAK), "an MR has no SUV"
     box.all_scans.click()
     wait_for(qtbot, box, ALL)

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from napari_cpclnet.gui.layers.scan_layers import LayerScan, copied_transform
 from napari_cpclnet.gui.layers.view import show_scan
 from napari_cpclnet.gui.segment.thumbnails import SIZE, ThumbnailMaker, ThumbnailOrder
-from napari_cpclnet.gui.session.class_book import PRESETS
+from napari_cpclnet.gui.session.classes import PRESETS
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 
 from .doubles import DIRECTIONS, add_volume, factory, make_volume
@@ -136,15 +136,15 @@ def test_organs_that_would_not_fit_a_screen_are_in_a_menu_of_their_own(box):
     assert len(first) <= 16
     assert {one.name for one in PRESETS} <= {*first, *rest}
     next(action for action in more.actions() if action.text() == "bone").trigger()
-    assert box.session.book.value_of("bone") == box.session.support_labels.selected_label
+    assert box.session.classes.value_of("bone") == box.session.support_labels.selected_label
 
 
 def test_a_code_is_an_organ_the_terminology_knows(panel, box):
     box.classes.table.item(0, 2).setText("nonsense")
     assert "no 'nonsense'" in panel.segment.bar.message.text()
-    assert box.session.book[1].code is None
+    assert box.session.classes[1].code is None
     box.classes.table.item(0, 2).setText("liver")
-    assert box.session.book[1].code == "liver"
+    assert box.session.classes[1].code == "liver"
 
 
 def test_a_name_is_given_once(qtbot, panel, box):

@@ -70,7 +70,7 @@ def test_labels_somebody_only_opened_are_listed_but_not_used(two, viewer):
         (0, False),
         (1, False),
     ]
-    assert "heart" not in two.book.names().values()
+    assert "heart" not in two.classes.names().values()
     assert two.class_name(two.supports[0], 1) == "heart"
     assert sum(len(part.slices) for part in two.job().supports) == 4
 
@@ -81,7 +81,7 @@ def test_labels_that_are_chosen_meet_the_book_by_name(two, viewer):
     square(truth, 0, value=1)
     square(truth, 1, value=2)
     two.activate(SupportPair(viewer.layers["ct"], truth))
-    assert two.book.names() == {1: "liver", 2: "heart"}
+    assert two.classes.names() == {1: "liver", 2: "heart"}
     assert class_names(truth) == {1: "liver", 2: "heart"}
     assert two.painted_slices() == {0: (2,), 1: (1,)}
 
@@ -94,7 +94,7 @@ def test_an_imported_mask_is_renumbered_and_keeps_its_colours(two, viewer):
     geometry = make_volume("ct").geometry
     mask = Segmentation(labels, {1: "spot", 9: "liver"}, geometry, "mask", {1: (1, 2, 3), 9: (7, 7, 7)})
     layer = two.add_mask(mask)
-    spot = two.book.value_of("spot")
+    spot = two.classes.value_of("spot")
     assert two.painted_slices() == {3: (spot,), 4: (1,)}
     np.testing.assert_allclose(layer.colormap.map(spot)[:3] * 255, (1, 2, 3), atol=0.5)
     assert two.active.labels is layer

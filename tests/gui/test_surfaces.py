@@ -33,14 +33,14 @@ def test_only_surfaces_are_seen_in_their_place_and_colour(qtbot, viewer, panel):
     (surface,) = in_3d(qtbot, viewer, panel)
     assert viewer.dims.ndisplay == 3
     assert [layer for layer in viewer.layers if layer.visible] == [surface]
-    assert surface.name == panel.session.book.name(4)
+    assert surface.name == panel.session.classes.name(4)
     result = viewer.layers["mr – CPCLNet"]
     inside = np.argwhere(result.data == 4)
     shown = np.array([surface.data_to_world(vertex) for vertex in surface.vertices])
     corners = np.array([result.data_to_world(place) for place in (inside.min(0), inside.max(0))])
     np.testing.assert_allclose((shown.min(0), shown.max(0)), (corners.min(0), corners.max(0)), atol=4.1)
     hue = surface.vertex_colors[:, :3] / surface.vertex_colors[:, :3].max(1, keepdims=True)
-    color = np.array(panel.session.book.color(4)) / max(panel.session.book.color(4))
+    color = np.array(panel.session.classes.color(4)) / max(panel.session.classes.color(4))
     np.testing.assert_allclose(hue, np.broadcast_to(color, hue.shape), atol=0.01)
     assert {scan.name for scan in panel.session.scans()} == {"ct", "mr", "pet"}
 

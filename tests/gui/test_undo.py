@@ -10,7 +10,7 @@ import pytest
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.gui.layers.scan_layers import copied_transform
 from napari_cpclnet.gui.layers.support_slices import SupportPair
-from napari_cpclnet.gui.session.class_book import ClassInfo
+from napari_cpclnet.gui.session.classes import ClassInfo
 from napari_cpclnet.gui.session.session import Session
 from napari_cpclnet.imaging import Segmentation
 from napari_cpclnet.segmentation.settings import RunSettings
@@ -48,7 +48,7 @@ def state(session):
     paint = {pair.labels.name: np.asarray(pair.labels.data).tobytes() for pair in session.supports}
     rows = [(e.pair.labels.name, e.index, e.values, e.absent, e.ticked) for e in entries]
     blank = np.zeros(SHAPE, np.uint8).tobytes()
-    return {k: v for k, v in paint.items() if v != blank}, rows, dict(session.book.items())
+    return {k: v for k, v in paint.items() if v != blank}, rows, dict(session.classes.items())
 
 
 def actions(session, rng):
@@ -160,15 +160,15 @@ def test_choosing_a_layer_whose_classes_are_renumbered_is_taken_back(session, vi
     )
     truth.metadata = {"napari_cpclnet": {"classes": {1: "heart", 2: "Liver"}}}
     truth.data[1], truth.data[3] = 1, 2
-    paint, book = truth.data.copy(), session.book.names()
+    paint, names = truth.data.copy(), session.classes.names()
     session.activate(SupportPair(session.support_scan, truth))
     assert session.painted_slices() == {1: (2,), 3: (1,)}
     truth.undo()
     session.entries()
     np.testing.assert_array_equal(truth.data, paint)
-    assert session.book.names() == book
+    assert session.classes.names() == names
     assert truth.metadata["napari_cpclnet"]["classes"] == {1: "heart", 2: "Liver"}
-    assert not session.is_taken(SupportPair(session.support_scan, truth))
+    assert not session.is_in_use(SupportPair(session.support_scan, truth))
 
 
 def test_classes_that_came_with_a_mask_go_with_its_layer(session, viewer):
@@ -178,16 +178,16 @@ def test_classes_that_came_with_a_mask_go_with_its_layer(session, viewer):
     labels[4, :3, :3], labels[5, :3, :3] = 1, 2
     geometry = make_volume("ct", shape=SHAPE).geometry
     layer = session.add_mask(Segmentation(labels, {1: "liver", 2: "aorta"}, geometry, "mask"))
-    assert set(session.book.names().values()) == {"liver", "aorta"}
+    assert set(session.classes.names().values()) == {"liver", "aorta"}
     viewer.layers.remove(layer)
     session.forget(layer)
-    assert session.book.names() == {1: "liver"}
+    assert session.classes.names() == {1: "liver"}
 
 
 def test_a_new_class_does_not_look_like_another(session):
-    session.book.replace({1: ClassInfo("stone", (240, 196, 50))})
-    session.book.ensure([3])  # whose own colour is nearly that
-    distance = np.linalg.norm(np.subtract(session.book.color(3), session.book.color(1)))
+    session.classes.replace({1: ClassInfo("stone", (240, 196, 50))})
+    session.classes.ensure([3])  # whose own colour is nearly that
+    distance = np.linalg.norm(np.subtract(session.classes.color(3), session.classes.color(1)))
     assert distance > 60
 
 

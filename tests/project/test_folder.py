@@ -10,8 +10,18 @@ import pytest
 from pydantic import ValidationError
 
 from napari_cpclnet.errors import CpclnetError, OutputError, ProjectError
-from napari_cpclnet.project import Project, QueryEntry, SupportEntry, is_project, read_project, write_project
+from napari_cpclnet.project import (
+    Project,
+    QueryEntry,
+    SupportEntry,
+    is_project,
+    locate,
+    read_project,
+    write_project,
+)
 from napari_cpclnet.project.folder import absolute_path, relative_path
+from napari_cpclnet.project.headless import run_settings, support_set
+from napari_cpclnet.segmentation.settings import PostprocessingSettings
 
 
 def test_a_project_comes_back_as_it_was(tmp_path, make):
@@ -161,3 +171,19 @@ def test_a_link_further_down_is_seen_too(tmp_path, make):
     write_project(tmp_path / "work", project.model_copy(update={"supports": (support,)}))
     with pytest.raises(ProjectError, match="is a link that leaves"):
         read_project(tmp_path / "work")
+
+
+def test_the_command_line_reads_a_project_of_an_older_version() -> None:
+    folder = Path(__file__).parent / "older_version" / "work"
+    project = read_project(folder)
+    settings = run_settings(project, folder)
+    assert settings.postprocessing == PostprocessingSettings(largest_component=False, closing_mm=2.0)
+    found = list(locate(project, folder))
+    assert [one.warning for one in found] == ["", ""]
+    support = support_set(project, folder, found)
+    assert sorted((one.index, one.plane) for one in support.slices) == [
+        (0, "axial"),
+        (2, "axial"),
+        (3, "axial"),
+    ]
+    assert support.classes == {1: "liver", 2: "my organ"}

@@ -58,13 +58,13 @@ def support() -> SupportSet:
 
 def test_what_has_no_name_is_carried_to_another_patient(support) -> None:
     query, truth = patient(1, 8.0, 0.8)
-    segmenter = Segmenter(CPCLNet(), SegmentationSettings(device="cpu", second_look=False))
+    segmenter = Segmenter(CPCLNet(), SegmentationSettings(device="cpu", self_support=False))
     segmenter.set_support(support)
     reports = list(segmenter.predict(query, start_slice=12))
     done = [r.done for r in reports]
     assert done == sorted(done)
     assert done[-1] == reports[-1].total == 3 * 24
-    assert {r.index for r in reports if r.look == 2} == {12}, "the slice in view, until all is aligned"
+    assert {r.index for r in reports if r.pass_number == 2} == {12}, "the slice in view, until all is aligned"
     found = segmenter.result().labels == 3
     overlap = 2 * np.count_nonzero(found & truth) / (np.count_nonzero(found) + np.count_nonzero(truth))
     assert overlap > 0.85
@@ -75,11 +75,11 @@ def test_what_has_no_name_is_carried_to_another_patient(support) -> None:
 
 def test_closing_while_scans_are_aligned_keeps_what_the_network_found(support) -> None:
     query, _ = patient(2, 4.0, 1.0)
-    segmenter = Segmenter(CPCLNet(), SegmentationSettings(device="cpu", second_look=False))
+    segmenter = Segmenter(CPCLNet(), SegmentationSettings(device="cpu", self_support=False))
     segmenter.set_support(support)
     reports = segmenter.predict(query)
     for report in reports:
-        if report.look == 2:
+        if report.pass_number == 2:
             break
     reports.close()
     assert not segmenter.complete
@@ -91,7 +91,7 @@ def test_a_pair_of_scans_is_registered_once(support, monkeypatch) -> None:
     real = alignment.registering
     monkeypatch.setattr(alignment, "registering", lambda *a, **k: (calls.append(1), real(*a, **k))[1])
     query, _ = patient(3, 4.0, 1.0)
-    segmenter = Segmenter(CPCLNet(), SegmentationSettings(device="cpu", second_look=False))
+    segmenter = Segmenter(CPCLNet(), SegmentationSettings(device="cpu", self_support=False))
     for _ in range(2):
         segmenter.set_support(support)
         for _ in segmenter.predict(query):
@@ -101,7 +101,7 @@ def test_a_pair_of_scans_is_registered_once(support, monkeypatch) -> None:
 
 def test_quick_runs_and_flat_pictures_are_not_aligned(support) -> None:
     query, _ = patient(4, 0.0, 1.0)
-    segmenter = Segmenter(CPCLNet(), SegmentationSettings(device="cpu", second_look=False, align=False))
+    segmenter = Segmenter(CPCLNet(), SegmentationSettings(device="cpu", self_support=False, align=False))
     segmenter.set_support(support)
     assert len(list(segmenter.predict(query))) == 24
     assert not can_align(support, Volume(query.array[:1], Geometry((1, 72, 80), (5.0, 3.0, 3.0))))

@@ -21,7 +21,7 @@ TIDY = PostprocessingSettings(
 
 def segmenter_for(model, support, settings=TIDY):
     segmenter = Segmenter(
-        model, SegmentationSettings(device="cpu", second_look=False, align=False, postprocessing=settings)
+        model, SegmentationSettings(device="cpu", self_support=False, align=False, postprocessing=settings)
     )
     segmenter.set_support(support)
     return segmenter
@@ -67,7 +67,7 @@ def test_corrected_voxels_stay_in_every_slice_and_through_tidying(grey_model, sc
 @pytest.mark.parametrize("plane", ["coronal", "sagittal"])
 def test_corrections_hold_in_every_plane(grey_model, scan, support, corrections, plane):
     query, _ = scan(seed=3)
-    settings = SegmentationSettings(device="cpu", second_look=False, align=False, plane=plane)
+    settings = SegmentationSettings(device="cpu", self_support=False, align=False, plane=plane)
     segmenter = Segmenter(grey_model, settings)
     segmenter.set_support(support)
     axis = {"coronal": 1, "sagittal": 2}[plane]

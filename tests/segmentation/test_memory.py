@@ -121,11 +121,11 @@ def test_labels_are_the_same_however_little_memory_there_is(grey_model, scan, or
     support.add(volume, painted, slices=[4, 5, 6, 7])
     query, _ = scan(seed=3)
     plain = Segmenter(
-        grey_model, SegmentationSettings(device="cpu", second_look=False, align=False, postprocessing=RAW)
+        grey_model, SegmentationSettings(device="cpu", self_support=False, align=False, postprocessing=RAW)
     )
     room = Room(slices)
     settings = SegmentationSettings(
-        device="cpu", second_look=False, align=False, batch_size=8, postprocessing=RAW
+        device="cpu", self_support=False, align=False, batch_size=8, postprocessing=RAW
     )
     cramped = Segmenter(Cramped(grey_model, room), settings)
     # A pretended GPU: everything is on the CPU all the time, but the guard may still flee there.
@@ -164,7 +164,7 @@ def test_a_real_gpu_that_is_full_hands_over_to_the_cpu(scan, organs):
     segmenter = Segmenter(
         model,
         SegmentationSettings(
-            device="cuda", precision="fp32", second_look=False, align=False, postprocessing=RAW
+            device="cuda", precision="fp32", self_support=False, align=False, postprocessing=RAW
         ),
     )
     segmenter.set_support(support)

@@ -15,7 +15,7 @@ from napari_cpclnet.segmentation.partial_slices import Completion
 from napari_cpclnet.training.adaptation import AdaptationSettings, adapt
 
 RAW = PostprocessingSettings(largest_component=False, fill_holes=False)
-CPU = SegmentationSettings(device="cpu", second_look=False, align=False, postprocessing=RAW)
+CPU = SegmentationSettings(device="cpu", self_support=False, align=False, postprocessing=RAW)
 
 
 @pytest.fixture(scope="module")

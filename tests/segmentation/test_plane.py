@@ -12,7 +12,7 @@ from napari_cpclnet.errors import SupportError
 from napari_cpclnet.imaging import Geometry
 from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SupportSet
 
-CPU = SegmentationSettings(device="cpu", second_look=False, align=False)
+CPU = SegmentationSettings(device="cpu", self_support=False, align=False)
 AXES = {"axial": 0, "coronal": 1, "sagittal": 2}
 
 

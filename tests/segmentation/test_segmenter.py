@@ -18,7 +18,7 @@ from napari_cpclnet.segmentation.memory import slices_at_once
 from napari_cpclnet.segmentation.prediction import chunks, decide, outwards, uncertainty
 
 RAW = PostprocessingSettings(largest_component=False, fill_holes=False)
-CPU = SegmentationSettings(device="cpu", second_look=False, align=False, postprocessing=RAW)
+CPU = SegmentationSettings(device="cpu", self_support=False, align=False, postprocessing=RAW)
 
 
 def dice(a, b):

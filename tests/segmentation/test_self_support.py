@@ -54,11 +54,11 @@ def scan(liver: list[float] | float, spleen: float | None = 200.0) -> tuple[Volu
     return Volume(array, Geometry(SHAPE, (5.0, 3.0, 3.0)), "CT", "HU", name="scan"), labels
 
 
-def segmenter(second_look: bool = True) -> Segmenter:
+def segmenter(self_support: bool = True) -> Segmenter:
     volume, labels = scan(PAINTED[1])
     support = SupportSet(ORGANS)
     support.add(volume, labels, slices=[5])
-    settings = SegmentationSettings(device="cpu", postprocessing=RAW, second_look=second_look, align=False)
+    settings = SegmentationSettings(device="cpu", postprocessing=RAW, self_support=self_support, align=False)
     made = Segmenter(Network(), settings)  # type: ignore[arg-type]
     made.set_support(support)
     return made
@@ -74,7 +74,7 @@ DRIFTING = [105.0] * 6 + [111.0] * 6
 """Half of the slices look like the painted liver, the others only like these."""
 
 
-def test_what_only_resembles_the_scan_itself_is_found_at_second_look() -> None:
+def test_what_only_resembles_the_scan_itself_is_found_at_second_pass() -> None:
     volume, truth = scan(DRIFTING)
     once, twice = found(segmenter(False), volume), found(segmenter(), volume)
     assert (once[:6] == 1).any() and not (once[6:] == 1).any()
@@ -107,7 +107,7 @@ def test_a_class_that_was_not_found_keeps_its_painted_support() -> None:
     assert absent == {"liver": False, "spleen": True}
 
 
-def test_a_run_is_complete_after_the_second_look_only() -> None:
+def test_a_run_is_complete_after_the_second_pass_only() -> None:
     volume, _ = scan(DRIFTING)
     made = segmenter()
     stream = made.predict(volume)

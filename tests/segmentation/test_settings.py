@@ -33,3 +33,10 @@ def test_a_value_without_meaning_is_refused(wrong):
 def test_settings_survive_json():
     settings = SegmentationSettings(plane="coronal", postprocessing=PostprocessingSettings(minimum_ml=3))
     assert SegmentationSettings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_a_setting_is_known_by_its_older_name_too() -> None:
+    assert SegmentationSettings.model_validate({"second_look": False}) == SegmentationSettings(
+        self_support=False
+    )
+    assert "second_look" not in SegmentationSettings().model_dump()

@@ -26,8 +26,8 @@ def evidence(**changes) -> Evidence:
         painted=(),
         known=np.array([True]),
         typical=np.array([100.0]),
-        expected=extent,
-        doubt=np.zeros((N, 1)),
+        expected_area=extent,
+        expected_errors=np.zeros((N, 1)),
         positions=5.0 * places,
         levels=np.linspace(-0.2, 1.2, N),
         visible=np.ones(N, bool),
@@ -42,8 +42,8 @@ def test_a_class_that_is_nowhere_painted_comes_first_at_the_level_where_it_usual
         names=("a", "Left kidney"),
         known=np.array([True, False]),
         typical=np.array([100.0, 0.0]),
-        expected=np.hstack([base.expected, np.zeros((N, 1))]),
-        doubt=np.hstack([np.where(base.expected > 0, 20.0, 0), np.zeros((N, 1))]),
+        expected_area=np.hstack([base.expected_area, np.zeros((N, 1))]),
+        expected_errors=np.hstack([np.where(base.expected_area > 0, 20.0, 0), np.zeros((N, 1))]),
         painted=(20,),
     )
     first, second, *_ = rank(both, 3)
@@ -57,7 +57,13 @@ def test_one_slice_that_shows_two_new_organs_goes_before_one_that_shows_one():
     names = ("spleen", "left kidney", "right kidney")
     nothing = np.zeros((N, 3))
     found = rank(
-        evidence(names=names, known=np.zeros(3, bool), typical=np.zeros(3), expected=nothing, doubt=nothing),
+        evidence(
+            names=names,
+            known=np.zeros(3, bool),
+            typical=np.zeros(3),
+            expected_area=nothing,
+            expected_errors=nothing,
+        ),
         1,
     )
     assert 0.45 <= evidence().levels[found[0].index] <= 0.62
@@ -70,8 +76,8 @@ def test_unknown_names_are_looked_for_on_slices_unlike_the_painted_ones():
         names=("a", "thing 7"),
         known=np.array([True, False]),
         typical=np.array([100.0, 0.0]),
-        expected=np.hstack([evidence().expected, np.zeros((N, 1))]),
-        doubt=np.zeros((N, 2)),
+        expected_area=np.hstack([evidence().expected_area, np.zeros((N, 1))]),
+        expected_errors=np.zeros((N, 2)),
         painted=(20,),
         likeness=likeness.astype(float),
     )
@@ -83,7 +89,7 @@ def test_unknown_names_are_looked_for_on_slices_unlike_the_painted_ones():
 def test_the_doubtful_slice_goes_first_and_says_so():
     doubt = np.zeros((N, 1))
     doubt[24] = 60
-    (found,) = rank(evidence(doubt=doubt, painted=(15,)), 1)
+    (found,) = rank(evidence(expected_errors=doubt, painted=(15,)), 1)
     assert found.index == 24
     assert found.reason == "The network is unsure about the a here."
 
@@ -95,9 +101,9 @@ def test_without_doubt_slices_spread_over_the_extent_of_the_class():
 
 
 def test_a_class_that_gets_lost_between_painted_slices_is_seen_though_nobody_doubts():
-    lost = evidence().expected.copy()
+    lost = evidence().expected_area.copy()
     lost[20:24] = 0
-    (found,) = rank(evidence(expected=lost, painted=(12, 17, 27)), 1)
+    (found,) = rank(evidence(expected_area=lost, painted=(12, 17, 27)), 1)
     assert 19 <= found.index <= 24
     assert "lost" in found.reason
 
@@ -105,7 +111,7 @@ def test_a_class_that_gets_lost_between_painted_slices_is_seen_though_nobody_dou
 def test_a_class_painted_elsewhere_and_hardly_found_here_is_looked_for_where_it_lies():
     little = np.zeros((N, 1))
     little[2] = 3
-    (found,) = rank(evidence(names=("liver",), expected=little), 1)
+    (found,) = rank(evidence(names=("liver",), expected_area=little), 1)
     assert 0.5 <= evidence().levels[found.index] <= 0.95
     assert "hardly found" in found.reason
 
@@ -138,7 +144,7 @@ def segmenter(grey_model, scan, organs):
     volume, labels = scan()
     support = SupportSet(organs)
     support.add(volume, labels, slices=[5])
-    segmenter = Segmenter(grey_model, SegmentationSettings(device="cpu", second_look=False, align=False))
+    segmenter = Segmenter(grey_model, SegmentationSettings(device="cpu", self_support=False, align=False))
     segmenter.grey_scan = volume, labels
     return segmenter, support
 
@@ -199,7 +205,7 @@ def test_classes_that_are_wanted_but_not_painted_count(segmenter, scan, grey_mod
     found = gather(segmenter, query, classes={1: "liver", 3: "spleen", 9: "aorta"})
     assert found.names == ("liver", "spleen", "aorta")
     assert found.known.tolist() == [True, True, False]
-    assert found.expected[:, 0].sum() > 0 and not found.expected[:, 2].any()
+    assert found.expected_area[:, 0].sum() > 0 and not found.expected_area[:, 2].any()
 
 
 def test_before_anything_is_painted_names_are_enough(segmenter, scan, grey_model, monkeypatch):

@@ -22,7 +22,7 @@ def segmenter(grey_model, scan, organs):
     support = SupportSet(organs)
     support.add(volume, labels, slices=[5], absent=[0])
     segmenter = Segmenter(
-        grey_model, SegmentationSettings(device="cpu", second_look=False, align=False, postprocessing=RAW)
+        grey_model, SegmentationSettings(device="cpu", self_support=False, align=False, postprocessing=RAW)
     )
     segmenter.set_support(support)
     return segmenter

@@ -18,7 +18,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read_settings(tmp_path / "settings.yaml") == settings
     text = (tmp_path / "settings.yaml").read_text()
     assert yaml.safe_load(text)["episodes"]["shots"] == [1, 2, 3, 5]
-    assert "# Optimiser steps of the whole run.\nsteps: 17\n" in text
+    assert "# Optimiser steps of the whole run; each takes seconds on a CPU.\nsteps: 17\n" in text
 
 
 def test_a_file_holds_only_what_differs_and_may_be_json(tmp_path: Path) -> None:
@@ -57,3 +57,12 @@ def test_mistakes_are_named(tmp_path: Path, text: str | None, words: str) -> Non
         read_settings(path)
     assert words in str(caught.value)
     assert "bad.yaml" in str(caught.value)
+
+
+def test_settings_are_known_by_their_older_names_too(tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("line_levels: 0.5\nunknown_levels: 0.2\nline_error: 0.1\n")
+    read = read_settings(tmp_path / "old.yaml")
+    assert (read.true_level_share, read.no_level_share, read.level_noise) == (0.5, 0.2, 0.1)
+    write_settings(read, tmp_path / "new.yaml")
+    assert "line_" not in (tmp_path / "new.yaml").read_text()
+    assert read_settings(tmp_path / "new.yaml") == read

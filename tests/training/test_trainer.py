@@ -242,7 +242,7 @@ def test_a_precision_that_the_device_lacks_is_an_error(phantom_stack: PhantomDat
 
 
 def test_queries_are_segmented_with_levels_near_the_truth(phantom_stack: PhantomDataset) -> None:
-    trainer = on_phantoms(tiny(line_levels=1.0, line_error=0.01, unknown_levels=0.0), phantom_stack)
+    trainer = on_phantoms(tiny(true_level_share=1.0, level_noise=0.01, no_level_share=0.0), phantom_stack)
     batch = trainer._draw(few_shot=True)
     levels = trainer._levels(batch)
     assert levels is not None
@@ -263,12 +263,12 @@ def test_queries_are_segmented_with_levels_near_the_truth(phantom_stack: Phantom
 
 
 def test_the_networks_own_levels_serve_where_none_are_given(phantom_stack: PhantomDataset) -> None:
-    trainer = on_phantoms(tiny(line_levels=0.0, unknown_levels=0.0), phantom_stack)
+    trainer = on_phantoms(tiny(true_level_share=0.0, no_level_share=0.0), phantom_stack)
     assert trainer._levels(trainer._draw(few_shot=True)) is None
 
 
 def test_some_batches_are_segmented_without_levels(phantom_stack: PhantomDataset) -> None:
-    trainer = on_phantoms(tiny(unknown_levels=1.0), phantom_stack)
+    trainer = on_phantoms(tiny(no_level_share=1.0), phantom_stack)
     levels = trainer._levels(trainer._draw(few_shot=True))
     assert levels is not None
     assert levels.isnan().all()

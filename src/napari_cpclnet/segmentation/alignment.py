@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
     from napari_cpclnet.model import CPCLNet
     from napari_cpclnet.model.prior_decoder import PriorDecoder
-    from napari_cpclnet.segmentation.prediction import Run, SliceResult
+    from napari_cpclnet.segmentation.prediction import PredictionState, SliceResult
     from napari_cpclnet.segmentation.support import SupportSet
 
 Box = tuple[slice, slice, slice]
@@ -266,7 +266,7 @@ class Alignment:
 
 
 def stream_joined(
-    run: Run, joining: Generator[float, None, list[JoinedClass]], start: int
+    run: PredictionState, joining: Generator[float, None, list[JoinedClass]], start: int
 ) -> Iterator[SliceResult]:
     """Slices of a scan after its classes were joined; while that goes on, the slice to begin with, as it stands."""
     run.begin_second_pass()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.propagation import ClassScores, Completed, PropagationSettings, completing, propagating
 from napari_cpclnet.segmentation.partial_slices import scribbled
-from napari_cpclnet.segmentation.prediction import Run, SliceResult, chunks, outwards
+from napari_cpclnet.segmentation.prediction import PredictionState, SliceResult, chunks, outwards
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
@@ -124,7 +124,7 @@ class CarriedClasses:
 
 
 def stream_own_scan(
-    run: Run,
+    run: PredictionState,
     own: Sequence[SupportSlice],
     start: int,
     batch_size: int,
@@ -134,7 +134,7 @@ def stream_own_scan(
 
     Parameters
     ----------
-    run : Run
+    run : PredictionState
     own : sequence of SupportSlice
         Painted slices of the scan.
     start : int

@@ -44,7 +44,7 @@ def postprocess(
         Plane in which it was segmented: holes are filled and boundaries refined in its slices.
     settings : PostprocessingSettings
         What to do.
-    painted : Painted, optional
+    painted : FixedLabels, optional
         Slices and voxels that come out as they are; a piece that holds such voxels of its class is never removed.
     several : collection of int, optional
         Classes of several pieces, of which all are kept.

@@ -44,9 +44,9 @@ class SliceResult:
     confidence : ndarray (C,) of float32
         Mean probability of each class inside its answer; nan where it is not on this slice.
     done, total : int
-        Slices finished, and slices in all; with a second look, every slice counts twice.
-    look : int
-        1, or 2 at the second look.
+        Slices finished, and slices in all; with a second pass, every slice counts twice.
+    pass_number : int
+        1, or 2 in the second pass.
     """
 
     index: int
@@ -55,25 +55,25 @@ class SliceResult:
     confidence: NDArray[np.float32]
     done: int
     total: int
-    look: int = 1
+    pass_number: int = 1
 
 
 @dataclass(eq=False)
-class Run:
+class PredictionState:
     """One prediction.
 
     Parameters
     ----------
-    scan : EncodedScan
-    painted : Painted
+    scan : FeatureCache
+    painted : FixedLabels
         What must not change.
     support : SupportSet
         What it was done with.
     threshold : float
         Probability from which a pixel belongs to a class.
     keep_probabilities : bool
-    looks : int
-        How often all slices are looked at.
+    n_passes : int
+        How often all slices are segmented.
     """
 
     scan: FeatureCache
@@ -81,14 +81,14 @@ class Run:
     support: SupportSet
     threshold: float
     keep_probabilities: bool
-    looks: int = 1
+    n_passes: int = 1
     labels: NDArray[Any] = field(init=False)
-    best: NDArray[np.uint8] = field(init=False)
+    max_probability: NDArray[np.uint8] = field(init=False)
     """Probability of the best class, (z, y, x)."""
     probabilities: NDArray[np.uint8] | None = field(init=False, default=None)
-    expected: NDArray[np.float64] = field(init=False)
+    expected_area: NDArray[np.float64] = field(init=False)
     """Pixels that each class probably has on each slice, (slices, C): the sum of its probabilities."""
-    doubt: NDArray[np.float64] = field(init=False)
+    expected_errors: NDArray[np.float64] = field(init=False)
     """Pixels that are probably wrong, by slice and by the class that is likeliest there, (slices, C)."""
     finished: set[int] = field(init=False, default_factory=set)
     network_maps: dict[int, Tensor] | None = None
@@ -99,8 +99,8 @@ class Run:
     """Whether the network sees each class go on beyond its outermost painted slices, once that is known."""
     several: frozenset[int] = frozenset()
     """Label values of classes that are of several pieces: not the largest alone is kept of them."""
-    _look: int = field(init=False, default=1)
-    _first_look: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(init=False, default=None)
+    _pass: int = field(init=False, default=1)
+    _first_pass: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(init=False, default=None)
     _final: NDArray[Any] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -111,10 +111,10 @@ class Run:
         self.labels = np.zeros(shape, np.min_scalar_type(highest))
         if self.painted.corrections is not None:
             FixedLabels((), self.painted.corrections).apply(self.labels)
-        self.best = np.zeros(shape, np.uint8)
+        self.max_probability = np.zeros(shape, np.uint8)
         if self.keep_probabilities:
             self.probabilities = np.zeros((count, *shape), np.uint8)
-        self.expected, self.doubt = (np.zeros((self.grid.n_slices, count)) for _ in range(2))
+        self.expected_area, self.expected_errors = (np.zeros((self.grid.n_slices, count)) for _ in range(2))
 
     @property
     def volume(self) -> Volume:
@@ -133,33 +133,36 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether all slices are finished, at the last look."""
-        return self._look == self.looks and len(self.finished) == self.grid.n_slices
+        """Whether all slices are finished, in the last pass."""
+        return self._pass == self.n_passes and len(self.finished) == self.grid.n_slices
 
     @property
     def first_pass(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Sums over all slices of `doubt` and of `expected`, (C,) each, before any second look.
+        """Sums over all slices of `expected_errors` and of `expected_area`, (C,) each, before any second pass.
 
-        A second look is surer of itself, of what it should not have found as well.
+        A second pass is surer of itself, of what it should not have found as well.
         """
-        return self._first_look or (self.doubt.sum(0), self.expected.sum(0))
+        return self._first_pass or (self.expected_errors.sum(0), self.expected_area.sum(0))
 
     def begin_second_pass(self) -> None:
-        """Begin another look; what was found stays until it is looked at."""
-        self._first_look = self.first_pass
-        self._look += 1
+        """Begin another pass; what was found stays until it is decided anew."""
+        self._first_pass = self.first_pass
+        self._pass += 1
         self.finished.clear()
 
     def shown(self, index: int, share: float) -> SliceResult:
-        """A slice as it stands, with the progress of a look of which `share` is done."""
+        """A slice as it stands, with the progress of a pass of which `share` is done."""
         grid = self.grid
-        labels, best = grid.take(self.labels, index), grid.take(self.best, index).astype(np.float32) / CERTAIN
+        labels, best = (
+            grid.take(self.labels, index),
+            grid.take(self.max_probability, index).astype(np.float32) / CERTAIN,
+        )
         here = [labels == value for value in self.values]
         probabilities = np.stack([np.where(one, best, 0) for one in here]).astype(np.float32)
         confidence = np.array([best[one].mean() if one.any() else np.nan for one in here], np.float32)
-        done = (self._look - 1) * grid.n_slices + min(int(share * grid.n_slices), grid.n_slices - 1)
+        done = (self._pass - 1) * grid.n_slices + min(int(share * grid.n_slices), grid.n_slices - 1)
         return SliceResult(
-            index, labels.copy(), probabilities, confidence, done, self.looks * grid.n_slices, self._look
+            index, labels.copy(), probabilities, confidence, done, self.n_passes * grid.n_slices, self._pass
         )
 
     def postprocessed(self, settings: PostprocessingSettings) -> NDArray[Any]:
@@ -189,7 +192,7 @@ class Run:
             self.painted.apply_to_slice(labels, grid.axis, index)
             best = np.where(fixed, labels > 0, best).astype(np.float32)
         grid.put(self.labels, index, labels)
-        grid.put(self.best, index, _whole_numbers(best))
+        grid.put(self.max_probability, index, _whole_numbers(best))
         if self.probabilities is not None:
             for kept, one in zip(self.probabilities, probabilities, strict=True):
                 grid.put(kept, index, _whole_numbers(one))
@@ -200,12 +203,14 @@ class Run:
             if inside.any():
                 confidence[c] = best[inside].mean()
             likely = np.where(probabilities[c] < _NOTHING, 0, probabilities[c])
-            self.expected[index, c] = (likely if fixed is None else np.where(fixed, inside, likely)).sum()
-            self.doubt[index, c] = wrong[likeliest == c].sum()
+            self.expected_area[index, c] = (
+                likely if fixed is None else np.where(fixed, inside, likely)
+            ).sum()
+            self.expected_errors[index, c] = wrong[likeliest == c].sum()
         self.finished.add(index)
-        done = (self._look - 1) * grid.n_slices + len(self.finished)
-        total = self.looks * grid.n_slices
-        return SliceResult(index, labels, probabilities, confidence, done, total, self._look)
+        done = (self._pass - 1) * grid.n_slices + len(self.finished)
+        total = self.n_passes * grid.n_slices
+        return SliceResult(index, labels, probabilities, confidence, done, total, self._pass)
 
 
 def decide(

@@ -14,7 +14,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from napari_cpclnet.model import Features
     from napari_cpclnet.segmentation.feature_cache import FeatureCache
-    from napari_cpclnet.segmentation.prediction import Run
+    from napari_cpclnet.segmentation.prediction import PredictionState
     from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
 Foreground = Callable[[Sequence["Features"]], Tensor]
@@ -49,7 +49,7 @@ class Recognised:
 
 
 def slice_probabilities(
-    run: Run, indices: Sequence[int], foreground: Foreground
+    run: PredictionState, indices: Sequence[int], foreground: Foreground
 ) -> list[NDArray[np.float32]]:
     """Class probabilities (C, h, w) of slices; painted ones are certain, empty ones hold nothing."""
     found = np.zeros((len(indices), len(run.values), *run.grid.slice_shape), np.float32)
@@ -72,7 +72,7 @@ def slice_probabilities(
     return list(found)
 
 
-def network_logits(run: Run, place: int) -> NDArray[np.float32]:
+def network_logits(run: PredictionState, place: int) -> NDArray[np.float32]:
     """Logits (z, y, x) of one class as the network saw it last, 0 at the threshold of the run."""
     maps = run.network_maps or {}
     found = np.full(run.grid.shape, BELIEVED[0], np.float32)

@@ -31,7 +31,7 @@ from napari_cpclnet.segmentation.fixed_labels import Corrections, FixedLabels
 from napari_cpclnet.segmentation.memory import MemoryGuard, moved, slices_at_once
 from napari_cpclnet.segmentation.own_scan import Recognise, enough_to_carry, stream_own_scan
 from napari_cpclnet.segmentation.partial_slices import Completion
-from napari_cpclnet.segmentation.prediction import Run, SliceResult, chunks, outwards, uncertainty
+from napari_cpclnet.segmentation.prediction import PredictionState, SliceResult, chunks, outwards, uncertainty
 from napari_cpclnet.segmentation.recognition import found_again, network_logits, slice_probabilities
 from napari_cpclnet.segmentation.self_support import pseudo_supports
 from napari_cpclnet.segmentation.settings import SegmentationSettings
@@ -74,7 +74,7 @@ class Segmenter:
         self._attitude: Attitude | None = None
         self._remembered: OrderedDict[tuple[str, str, bool], Descriptors] = OrderedDict()
         self._scans: OrderedDict[Any, FeatureCache] = OrderedDict()
-        self._run: Run | None = None
+        self._run: PredictionState | None = None
         self._alignment: Alignment | None = None
         self._completed = Completion()
         self._memory = MemoryGuard(self.device, self._to_cpu)
@@ -160,7 +160,7 @@ class Segmenter:
         -------
         iterator of SliceResult
             Lazy: closing it cancels, and what was finished stays in :meth:`result`. Every slice comes again where there
-            is a second look, and at last after the scans were aligned; meanwhile the slice to begin with is repeated.
+            is a second pass, and at last after the scans were aligned; meanwhile the slice to begin with is repeated.
 
         Raises
         ------
@@ -184,13 +184,13 @@ class Segmenter:
         own, others = self._support.painted_on(volume), self._support.elsewhere(volume)
         carries = enough_to_carry(own) or bool(own and not len(others))
         aligns = align and self.settings.align and not carries and can_align(others, volume)
-        self._run = run = Run(
+        self._run = run = PredictionState(
             scan,
             FixedLabels.from_slices(own, locked),
             self._support,
             self.settings.threshold,
             keep_probabilities,
-            looks=1 if carries else 1 + self.settings.second_look + 2 * aligns,
+            n_passes=1 if carries else 1 + self.settings.self_support + 2 * aligns,
             network_maps={} if aligns else None,
         )
         if carries:
@@ -202,7 +202,7 @@ class Segmenter:
         """The support that was set last, as it was then."""
         return self._support
 
-    def run_of(self, volume: Volume) -> Run:
+    def run_of(self, volume: Volume) -> PredictionState:
         """The last prediction if it was a complete one of this scan with the present support, or else a new one.
 
         Raises
@@ -253,11 +253,11 @@ class Segmenter:
 
     def result_uncertainty(self) -> NDArray[np.uint8]:
         """How undecided the last answer is, (z, y, x): 0 where it was certain, 255 where it was a coin toss."""
-        return uncertainty(self._last().best)
+        return uncertainty(self._last().max_probability)
 
     def result_probability(self) -> NDArray[np.uint8]:
         """Probability of the likeliest class, (z, y, x); 255 is 1. Of painted and corrected voxels: what they are."""
-        return self._last().best
+        return self._last().max_probability
 
     def result_probabilities(self) -> NDArray[np.uint8]:
         """Probabilities (C, z, y, x) of the last prediction, in the order of the classes' label values; 255 is 1.
@@ -272,34 +272,34 @@ class Segmenter:
             raise SettingsError("The probabilities were not kept: ask for them before segmenting.")
         return run.probabilities
 
-    def _last(self) -> Run:
+    def _last(self) -> PredictionState:
         if self._run is None:
             raise SupportError("Nothing was segmented yet.")
         return self._run
 
-    def _stream(self, run: Run, descriptors: Descriptors, start: int) -> Iterator[SliceResult]:
+    def _stream(self, run: PredictionState, descriptors: Descriptors, start: int) -> Iterator[SliceResult]:
         painted = descriptors
-        yield from self._look(run, descriptors, start)
-        if self.settings.second_look:
+        yield from self._pass(run, descriptors, start)
+        if self.settings.self_support:
             for place, own in pseudo_supports(run, run.postprocessed(self.settings.postprocessing)):
                 descriptors = descriptors.replaced(place, self._describe(own, own.slices))
             run.begin_second_pass()
-            yield from self._look(run, descriptors, start)
+            yield from self._pass(run, descriptors, start)
         if run.network_maps is not None:
             yield from stream_joined(run, self._join(run, painted), start)
 
-    def _recogniser(self, run: Run, own: Sequence[SupportSlice]) -> Recognise:
+    def _recogniser(self, run: PredictionState, own: Sequence[SupportSlice]) -> Recognise:
         """The network, with a scan's own painted slices among the support."""
         descriptors = self._describe(run.support, own)  # own values tell, too
         return lambda indices: self._probabilities(run, indices, descriptors)
 
-    def _look(self, run: Run, descriptors: Descriptors, start: int) -> Iterator[SliceResult]:
+    def _pass(self, run: PredictionState, descriptors: Descriptors, start: int) -> Iterator[SliceResult]:
         for chunk in chunks(list(outwards(start, run.grid.n_slices)), run.scan.batch_size):
             for index, probabilities in zip(chunk, self._probabilities(run, chunk, descriptors), strict=True):
                 yield run.add(index, probabilities)
 
     def _probabilities(
-        self, run: Run, indices: Sequence[int], descriptors: Descriptors
+        self, run: PredictionState, indices: Sequence[int], descriptors: Descriptors
     ) -> list[NDArray[np.float32]]:
         return slice_probabilities(run, indices, lambda features: self._foreground(features, descriptors))
 
@@ -314,7 +314,9 @@ class Segmenter:
 
         return torch.cat(self._memory.run(answer, len(features)))
 
-    def _join(self, run: Run, descriptors: Descriptors) -> Generator[float, None, list[JoinedClass]]:
+    def _join(
+        self, run: PredictionState, descriptors: Descriptors
+    ) -> Generator[float, None, list[JoinedClass]]:
         """What was painted on other scans, carried over and joined with what the network found."""
         if self._alignment is None:
             self._alignment = Alignment(load_prior_decoder())

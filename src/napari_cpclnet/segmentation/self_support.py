@@ -22,7 +22,7 @@ from napari_cpclnet.segmentation.summary import seems_absent
 from napari_cpclnet.segmentation.support import SupportSet
 
 if TYPE_CHECKING:
-    from napari_cpclnet.segmentation.prediction import Run
+    from napari_cpclnet.segmentation.prediction import PredictionState
 
 N_PSEUDO_SUPPORTS = 3
 """Slices that describe a class anew."""
@@ -37,13 +37,13 @@ _APART = 1 / 40
 """Share of the scan's slices that lie between two of them: neighbours show the same."""
 
 
-def pseudo_supports(run: Run, labels: NDArray[Any]) -> Iterator[tuple[int, SupportSet]]:
+def pseudo_supports(run: PredictionState, labels: NDArray[Any]) -> Iterator[tuple[int, SupportSet]]:
     """What a scan says of its classes by itself.
 
     Parameters
     ----------
-    run : Run
-        A first look at all slices.
+    run : PredictionState
+        A first pass over all slices.
     labels : ndarray (z, y, x) of unsigned integers
         What it found, tidied.
 
@@ -64,7 +64,7 @@ def pseudo_supports(run: Run, labels: NDArray[Any]) -> Iterator[tuple[int, Suppo
         if seems_absent(run, place, int(area.sum())):
             continue
         own = SupportSet({value: name})
-        for index in most_confident_slices(area, run.doubt[:, place], brightness):
+        for index in most_confident_slices(area, run.expected_errors[:, place], brightness):
             labels2d = grid.take(labels, index)
             own.add_slice(run.volume, index, np.where(labels2d == value, value, 0), plane=grid.plane)
         yield place, own

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from napari_cpclnet.imaging import Plane
 from napari_cpclnet.model.settings import Device, Precision
@@ -88,9 +88,10 @@ class SegmentationSettings(BaseModel):
     batch_size: int = Field(
         default=0, ge=0, le=256, description="Slices encoded at once (1 to 256); 0 chooses."
     )
-    second_look: bool = Field(
+    self_support: bool = Field(
         default=True,
-        description="Look at every slice twice, the second time with the scan's own clearest slices as support.",
+        validation_alias=AliasChoices("self_support", "second_look"),  # its name in older files
+        description="Segment every slice twice, the second time with the scan's own clearest slices as support.",
     )
     align: Align = True
     postprocessing: PostprocessingSettings = Field(

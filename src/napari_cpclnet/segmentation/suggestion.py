@@ -122,14 +122,14 @@ def _gains(e: Evidence, shown: Array) -> Array:
         if not e.known[c]:
             first[:, c] = shown[:, c] * (1 - covered)
             continue
-        extent = e.expected[:, c]
+        extent = e.expected_area[:, c]
         lost = np.maximum(_between(e, c) - extent, 0)
         size = extent.sum() + lost.sum()
         # a class that was painted elsewhere and is hardly found here is as good as new
         found = min(1.0, 2 * extent.max(initial=0) / e.typical[c]) if e.typical[c] else 1.0
         first[:, c] = (1 - found) ** 2 * shown[:, c] * (1 - covered)
         if size > 0:
-            wrong = (e.doubt[:, c] + HIDDEN * extent + lost) / size
+            wrong = (e.expected_errors[:, c] + HIDDEN * extent + lost) / size
             wrong[painted] = 0
             right[:, c] = found * (left @ wrong)
     return np.stack([first, right])
@@ -155,7 +155,7 @@ def _between(e: Evidence, c: int) -> Array:
     painted = sorted(e.painted)
     out = np.zeros(len(e.visible))
     for low, high in itertools.pairwise(painted):
-        ends = e.expected[[low, high], c]
+        ends = e.expected_area[[low, high], c]
         if ends.min() > 0:
             places = np.arange(low + 1, high)
             out[places] = np.interp(places, [low, high], ends)
@@ -164,10 +164,10 @@ def _between(e: Evidence, c: int) -> Array:
 
 def _as_painted(e: Evidence, index: int, shown: Array) -> Evidence:
     """What is known once a slice is painted, as far as that can be foreseen."""
-    doubt = e.doubt.copy()
+    doubt = e.expected_errors.copy()
     doubt[index] = 0
     known = e.known | (shown[index] > 0.5)
-    return replace(e, painted=(*e.painted, index), doubt=doubt, known=known)
+    return replace(e, painted=(*e.painted, index), expected_errors=doubt, known=known)
 
 
 def _reason(e: Evidence, parts: Array, index: int) -> str:
@@ -181,10 +181,10 @@ def _reason(e: Evidence, parts: Array, index: int) -> str:
         if e.known[c]:
             return f"The {name} is hardly found in this scan, and should be here."
         return f"It looks unlike all painted slices, and none of them shows {name} yet."
-    extent = e.expected[index, c]
+    extent = e.expected_area[index, c]
     if _between(e, c)[index] > 2 * extent:
         return f"The {name} seems to get lost here between painted slices that show it."
-    if e.doubt[index, c] > HIDDEN * extent:
+    if e.expected_errors[index, c] > HIDDEN * extent:
         return f"The network is unsure about the {name} here."
     return f"The {name} here is far from any annotated slice."
 

@@ -39,7 +39,7 @@ class Evidence:
         Classes that some painted slice of any scan shows.
     typical : ndarray (C,)
         Largest painted cross-section of each class, in pixels of this scan; 0 if none.
-    expected, doubt : ndarray (n, C)
+    expected_area, expected_errors : ndarray (n, C)
         Pixels each class has, and pixels of it that are probably wrong.
     positions : ndarray (n,)
         Along the body, in mm.
@@ -55,8 +55,8 @@ class Evidence:
     painted: tuple[int, ...]
     known: NDArray[np.bool_]
     typical: Array
-    expected: Array
-    doubt: Array
+    expected_area: Array
+    expected_errors: Array
     positions: Array
     levels: Array
     visible: NDArray[np.bool_]
@@ -78,7 +78,7 @@ def gather(
         )
     scan = segmenter.scan(volume)
     count, axis = scan.grid.n_slices, scan.grid.axis
-    expected, doubt = np.zeros((count, len(wanted))), np.zeros((count, len(wanted)))
+    expected_area, expected_errors = np.zeros((count, len(wanted))), np.zeros((count, len(wanted)))
     taken = set(painted)
     slices = () if support is None else support.slices
     if support is not None:
@@ -86,7 +86,10 @@ def gather(
         columns = {value: c for c, value in enumerate(run.classes)}
         for c, value in enumerate(wanted):
             if value in columns:
-                expected[:, c], doubt[:, c] = run.expected[:, columns[value]], run.doubt[:, columns[value]]
+                expected_area[:, c], expected_errors[:, c] = (
+                    run.expected_area[:, columns[value]],
+                    run.expected_errors[:, columns[value]],
+                )
         taken |= {s.index for s in support.painted_on(volume) if s.axis == axis}
     features = scan.features(range(count))
     typical = _largest(slices, list(wanted), _pixel_mm2(volume, axis))
@@ -95,8 +98,8 @@ def gather(
         painted=tuple(sorted(taken)),
         known=typical > 0,
         typical=typical,
-        expected=expected,
-        doubt=doubt,
+        expected_area=expected_area,
+        expected_errors=expected_errors,
         positions=positions_mm(volume, scan.grid, range(count)),
         levels=np.array([np.nan if f is None else float(f.level[0]) for f in features]),
         visible=np.array([f is not None for f in features]),

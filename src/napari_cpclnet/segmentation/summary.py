@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_cpclnet.segmentation.prediction import CERTAIN
 
 if TYPE_CHECKING:
-    from napari_cpclnet.segmentation.prediction import Run
+    from napari_cpclnet.segmentation.prediction import PredictionState
 
 DOUBT = 0.25
 """Share of a class on a slice that is probably wrong from which the slice is doubtful. On phantoms two in three of
@@ -83,12 +83,14 @@ class Summary:
     doubtful: tuple[UncertainSlice, ...]
 
 
-def summarise_run(run: Run, labels: NDArray[Any]) -> Summary:
+def summarise_run(run: PredictionState, labels: NDArray[Any]) -> Summary:
     """Summary of a prediction whose final labels (z, y, x) are given."""
     unit = run.volume.geometry.voxel_ml if run.volume.calibrated else 1.0
     highest = int(max(run.values.max(), labels.max(initial=0)))
     sums, counts = np.zeros(highest + 1), np.zeros(highest + 1, np.int64)
-    for one, best in zip(labels, run.best, strict=True):  # slice by slice: bincount widens what it is given
+    for one, best in zip(
+        labels, run.max_probability, strict=True
+    ):  # slice by slice: bincount widens what it is given
         flat = one.ravel().astype(np.int64)
         counts += np.bincount(flat, minlength=highest + 1)
         sums += np.bincount(flat, weights=best.ravel(), minlength=highest + 1)
@@ -103,24 +105,26 @@ def summarise_run(run: Run, labels: NDArray[Any]) -> Summary:
     return Summary(tuple(classes), doubtful_slices(run))
 
 
-def doubtful_slices(run: Run) -> tuple[UncertainSlice, ...]:
+def doubtful_slices(run: PredictionState) -> tuple[UncertainSlice, ...]:
     """Slices on which much of a class is probably wrong, most pixels first; painted slices never."""
-    largest = run.expected.max(0, keepdims=True)
-    share = run.doubt / np.maximum(run.expected, 1)
-    matters = (share >= DOUBT) & (run.doubt >= SMALL * largest) & (run.doubt > 0)
-    order = np.argsort(-np.where(matters, run.doubt / np.maximum(largest, 1), 0), axis=None, kind="stable")
+    largest = run.expected_area.max(0, keepdims=True)
+    share = run.expected_errors / np.maximum(run.expected_area, 1)
+    matters = (share >= DOUBT) & (run.expected_errors >= SMALL * largest) & (run.expected_errors > 0)
+    order = np.argsort(
+        -np.where(matters, run.expected_errors / np.maximum(largest, 1), 0), axis=None, kind="stable"
+    )
     places = [np.unravel_index(i, share.shape) for i in order[: np.count_nonzero(matters)]]
     return tuple(UncertainSlice(int(i), int(run.values[c]), min(float(share[i, c]), 1.0)) for i, c in places)
 
 
-def seems_absent(run: Run, c: int, count: int) -> bool:
+def seems_absent(run: PredictionState, c: int, count: int) -> bool:
     """Whether class number `c`, of which `count` voxels were found, seems to be absent.
 
-    Nothing was found, or what was found at first look is mostly doubt; what was painted on the scan is there.
+    Nothing was found, or what was found in the first pass is mostly uncertain; what was painted on the scan is there.
     """
     if run.painted.shows(int(run.values[c])):
         return False
-    if run.means and run.means[c] != "network":  # its first look says nothing of what was carried over
-        return count == 0 or bool(run.doubt[:, c].sum() > ABSENT * run.expected[:, c].sum())
+    if run.means and run.means[c] != "network":  # its first pass says nothing of what was carried over
+        return count == 0 or bool(run.expected_errors[:, c].sum() > ABSENT * run.expected_area[:, c].sum())
     doubt, expected = run.first_pass
     return count == 0 or bool(doubt[c] > ABSENT * expected[c])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from napari_cpclnet.episodes.settings import EpisodeSettings, PriorEpisodeSettings
 from napari_cpclnet.model.settings import CPCLNetSettings, Precision, PriorDecoderSettings
@@ -97,20 +97,27 @@ class TrainingSettings(BaseModel):
     fold_seed: int = Field(
         default=0, ge=0, description="Which patients share a fold: the seed of `evaluate --folds`."
     )
-    line_levels: float = Field(
+    true_level_share: float = Field(
         default=0.75,
+        validation_alias=AliasChoices("true_level_share", "line_levels"),
         ge=0,
         le=1,
         description="Share of batches segmented with the true levels of the slices, give or take a little, as a line "
         "through a scan gives them; the network's own estimates in the others.",
     )
-    unknown_levels: float = Field(
+    no_level_share: float = Field(
         default=0.1,
+        validation_alias=AliasChoices("no_level_share", "unknown_levels"),
         ge=0,
         le=1,
         description="Share of batches segmented without levels, as scans on no line are; others may have none.",
     )
-    line_error: float = Field(default=0.04, ge=0, description="Standard deviation of such a level's error.")
+    level_noise: float = Field(
+        default=0.04,
+        validation_alias=AliasChoices("level_noise", "line_error"),
+        ge=0,
+        description="Standard deviation of such a level's error.",
+    )
     precision: Precision = "auto"
     sources: SourceWeights = SourceWeights()
     loss: LossWeights = LossWeights()

@@ -185,14 +185,14 @@ class Trainer:
 
         Unknown ones (nan), or as good as those of a line through a scan.
         """
-        unknown = self.rng.random() < self.settings.unknown_levels
+        unknown = self.rng.random() < self.settings.no_level_share
         if unknown or batch.support_levels is None or batch.query_levels is None:
             slices = len(batch.support) * (batch.support.shape[1] + batch.query.shape[1])
             return torch.full((slices,), torch.nan, device=batch.support.device)
-        if self.rng.random() >= self.settings.line_levels:
+        if self.rng.random() >= self.settings.true_level_share:
             return None
         levels = torch.cat([batch.support_levels.flatten(), batch.query_levels.flatten()])
-        error = self.rng.normal(0, self.settings.line_error, len(levels)).astype(np.float32)
+        error = self.rng.normal(0, self.settings.level_noise, len(levels)).astype(np.float32)
         return levels + torch.from_numpy(error).to(levels.device)
 
     @torch.no_grad()

@@ -44,10 +44,10 @@ class FillBox(QWidget):
         self.control.changed.connect(self.show_state)
         self.show_state()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """The painted slices were looked at."""
         self.setVisible(self.session.active is not None)
-        self.control.look()
+        self.control.refresh()
 
     def show_state(self) -> None:
         """Say what the preview shows."""

@@ -34,7 +34,7 @@ class DeviceStatus:
         self._options = options
         self._told: set[Ready | Note] = set()
 
-    def news(self) -> Iterator[Ready | Note]:
+    def changes(self) -> Iterator[Ready | Note]:
         """Device and weights, and a sentence where the machine is not what it could be."""
         device, weights = describe(self._segmenter, self._options)
         notes = list(getattr(self._segmenter, "notes", ()))
@@ -46,12 +46,12 @@ class DeviceStatus:
                 self._told.add(one)
                 yield one
 
-    def beside(self, reports: Generator[Any, None, None]) -> Iterator[Any]:
+    def interleave(self, reports: Generator[Any, None, None]) -> Iterator[Any]:
         """Reports, and the news that come up among them."""
         with closing(reports):
             for report in reports:
                 yield report
-                yield from self.news()
+                yield from self.changes()
 
 
 def _unused_gpu() -> str:

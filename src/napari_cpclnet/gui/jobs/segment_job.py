@@ -129,7 +129,7 @@ class SliceDone:
     labels: np.ndarray
     done: int
     total: int
-    look: int = 1
+    pass_number: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +178,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
         yield Stage("Loading the network…")
         segmenter = make_segmenter(job.options)
         machine = DeviceStatus(segmenter, job.options)
-        yield from machine.news()
+        yield from machine.changes()
         if job.cancelled.is_set():
             yield Cancelled()
             return
@@ -192,7 +192,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
                     return
                 yield Stage(f"Fine-tuning on the support, step {step} of {total}…")
         segmenter.set_support(painted)
-        yield from machine.news()
+        yield from machine.changes()
     except Exception as error:  # noqa: BLE001 - the panel must hear of everything
         yield ScanFailed(None, user_message(error))
         return
@@ -207,7 +207,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
         try:
             volume = query.scan.volume() if query.part is None else volumes[query.part]
             axis = query.axis if query.layer is not None else _axis(job, painted, volume)
-            yield from machine.beside(_label(job, number, volume, segmenter, axis))
+            yield from machine.interleave(_label(job, number, volume, segmenter, axis))
         except Exception as error:  # noqa: BLE001
             yield ScanFailed(number, user_message(error))
     if job.cancelled.is_set():
@@ -240,7 +240,7 @@ def _label(
             if job.cancelled.is_set() or number in job.skipped:
                 return
             labels = np.asarray(result.labels)
-            yield SliceDone(number, result.index, labels, result.done, result.total, result.look)
+            yield SliceDone(number, result.index, labels, result.done, result.total, result.pass_number)
     if job.cancelled.is_set() or number in job.skipped:
         return
     yield Stage(f"Finishing {volume.name}…")

@@ -15,10 +15,10 @@ from napari_cpclnet.gui.layers.scan_layers import KEY, copied_transform, labels_
 from napari_cpclnet.gui.layers.support_slices import SupportPair
 from napari_cpclnet.gui.layers.view import show_scan
 from napari_cpclnet.gui.project.tracker import ProjectTracker, unopened
-from napari_cpclnet.gui.session.class_book import ClassInfo
+from napari_cpclnet.gui.session.classes import ClassInfo
 from napari_cpclnet.gui.session.queries import SAVE_SUFFIXES, QueryState, SaveTo
-from napari_cpclnet.gui.session.result_book import ScanResult
 from napari_cpclnet.gui.session.result_layers import SUFFIX
+from napari_cpclnet.gui.session.results import ScanResult
 from napari_cpclnet.imaging import ScanRef
 from napari_cpclnet.project import RESULTS, SupportEntry, absolute_path, is_inside, relative_path
 from napari_cpclnet.project.headless import run_settings
@@ -48,7 +48,7 @@ def restore(session: Session, keeper: ProjectTracker, opened: Opened, *, own: bo
     """
     project, folder = opened.project, opened.folder
     session.options = options_of(session, opened)
-    session.book.replace({one.value: ClassInfo(one.name, one.color, one.code) for one in project.classes})
+    session.classes.replace({one.value: ClassInfo(one.name, one.color, one.code) for one in project.classes})
     layers: dict[str, Image] = {}
     entries: dict[Image, Any] = {}
     files: dict[Labels, str] = {}

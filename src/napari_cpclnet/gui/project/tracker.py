@@ -107,7 +107,7 @@ class ProjectTracker:
         for layer in self.session.viewer.layers:
             if isinstance(layer, Labels) and is_result(layer) and layer.editable and is_edited(layer):
                 return True
-        return any(entry.values for entry in self.session.entries() if self.session.is_taken(entry.pair))
+        return any(entry.values for entry in self.session.entries() if self.session.is_in_use(entry.pair))
 
     def snapshot(self) -> Snapshot:
         """Copy what may have changed; quick, as only labels are copied."""
@@ -143,7 +143,7 @@ class ProjectTracker:
             masks=tuple(copy for copy in masks if copy is not None),
             classes=[
                 {"value": value, "name": info.name, "color": info.color, "code": info.code}
-                for value, info in session.book.items()
+                for value, info in session.classes.items()
             ],
             supports=[self._support(pair) for pair in pairs],
             queries=self._queries(scans, results),
@@ -230,7 +230,7 @@ class ProjectTracker:
         painted = [entry for entry in entries if entry.values or entry.partial]
         used = [entry.index for entry in painted if entry.ticked]
         everything = len(used) == len(painted)
-        taken = self.session.is_taken(pair)
+        taken = self.session.is_in_use(pair)
         return {
             "scan": self._ids[pair.scan],
             "name": pair.labels.name,

@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.session.class_book import PALETTE, ClassInfo, offered
+from napari_cpclnet.gui.session.classes import PALETTE, ClassInfo, offered
 from napari_cpclnet.gui.settings.preferences import preferences
 from napari_cpclnet.gui.widgets.class_table import ClassRow, ClassTable, swatch
 from napari_cpclnet.gui.widgets.style import SPACING
@@ -53,17 +53,19 @@ class ClassBox(QWidget):
         column.addWidget(self.add)
 
     def show_classes(self, painted: Mapping[int, int], selected: int | None) -> None:
-        """Show the book; ``painted``: number of painted slices of each label value."""
-        book = self.session.book
+        """Show the classes; ``painted``: number of painted slices of each label value."""
+        classes = self.session.classes
         rows = []
-        for value, info in book.items():
-            term = _term(book.term(value))
+        for value, info in classes.items():
+            term = _term(classes.term(value))
             side = f", {term.side.meaning.lower()}" if term.side else ""
             meaning = (
                 f"{term.type.meaning}{side} ({term.type.scheme} {term.type.value})" if term.known else ""
             )
             code = term.type.value if term.known else ""
-            rows.append(ClassRow(value, info.name, painted.get(value, 0), book.color(value), code, meaning))
+            rows.append(
+                ClassRow(value, info.name, painted.get(value, 0), classes.color(value), code, meaning)
+            )
         self.table.show_rows(rows, selected)
 
     def add_class(self, name: str = "") -> None:
@@ -78,7 +80,9 @@ class ClassBox(QWidget):
         self._menu.clear()
         self._menu.addAction("Custom class…", self.add_class)
         self._menu.addSeparator()
-        left = [one for one in offered(preferences().classes) if self.session.book.value_of(one.name) is None]
+        left = [
+            one for one in offered(preferences().classes) if self.session.classes.value_of(one.name) is None
+        ]
         for preset in left[:OFFERED_AT_ONCE]:
             self._offer(self._menu, preset)
         if rest := left[OFFERED_AT_ONCE:]:
@@ -108,8 +112,8 @@ class ClassBox(QWidget):
         self._try(lambda: self.session.set_class_code(value, term or None))
 
     def _ask_color(self, value: int) -> None:
-        old = QColor(*self.session.book.color(value))
-        color = QColorDialog.getColor(old, self, f"Colour of {self.session.book.name(value)}")
+        old = QColor(*self.session.classes.color(value))
+        color = QColorDialog.getColor(old, self, f"Colour of {self.session.classes.name(value)}")
         if color.isValid():
             self.set_color(value, color)
 

@@ -17,8 +17,8 @@ from napari_cpclnet.gui.project.autosave_clock import AutosaveClock
 from napari_cpclnet.gui.project.restore import restore
 from napari_cpclnet.gui.project.snapshot import Snapshot, Written, stamp_of, write_snapshot
 from napari_cpclnet.gui.project.tracker import ProjectTracker
-from napari_cpclnet.gui.session.queries import QueryBook
-from napari_cpclnet.gui.session.result_book import ResultBook
+from napari_cpclnet.gui.session.queries import Queries
+from napari_cpclnet.gui.session.results import Results
 from napari_cpclnet.gui.settings.preferences import preferences
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
 from napari_cpclnet.gui.widgets.worker import BackgroundCall
@@ -234,7 +234,7 @@ class ProjectControl(QObject):
         self.keeper.close()
         if close:
             self.session.viewer.layers.clear()
-            self.session.queries, self.session.results = QueryBook(), ResultBook()
+            self.session.queries, self.session.results = Queries(), Results()
         restore(self.session, self.keeper, opened, own=own)
         self._unsaved = None
         self.problem = ""

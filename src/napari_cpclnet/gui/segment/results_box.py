@@ -30,7 +30,7 @@ from napari_cpclnet.gui.widgets.shortcuts import SUGGEST, USE_SLICE, label, prin
 from napari_cpclnet.gui.widgets.style import SPACING
 
 if TYPE_CHECKING:
-    from napari_cpclnet.gui.session.result_book import ScanResult
+    from napari_cpclnet.gui.session.results import ScanResult
     from napari_cpclnet.gui.session.session import Session
 
 # After the last stroke; counting what changed takes a moment in a large scan.
@@ -95,7 +95,7 @@ class ResultsBox(QWidget):
         for number, (name, (text, tip)) in enumerate(LOOKS.items()):
             box = self.boxes[name] = QCheckBox(text)
             box.setToolTip(tip)
-            box.setChecked(getattr(self.session.look, name))
+            box.setChecked(getattr(self.session.display, name))
             box.toggled.connect(self._set_look(name))
             grid.addWidget(box, *divmod(number, 2))
         grid.setColumnStretch(1, 1)
@@ -129,10 +129,10 @@ class ResultsBox(QWidget):
         session = self.session
         session.results.forget_removed(session.viewer)
         self._listen()
-        book = session.book
+        classes = session.classes
         results = list(session.results)
         doubts = [
-            DoubtRow(one.source, one.name, d.index, book.name(d.value), book.color(d.value), d.score)
+            DoubtRow(one.source, one.name, d.index, classes.name(d.value), classes.color(d.value), d.score)
             for one in results
             for d in one.summary.doubtful
         ]
@@ -168,13 +168,13 @@ class ResultsBox(QWidget):
         self.changed.emit()
 
     def _row(self, result: ScanResult) -> ResultRow:
-        book = self.session.book
+        classes = self.session.classes
         unit = "" if result.voxel_ml else " voxels"
         digits = 1 if result.voxel_ml else 0
         classes = [
             ClassRow(
-                book.name(one.value),
-                book.color(one.value),
+                classes.name(one.value),
+                classes.color(one.value),
                 f"{result.volume(one):.{digits}f}{unit}",
                 one.confidence if one.ml else None,
                 one.seems_absent,
@@ -187,7 +187,7 @@ class ResultsBox(QWidget):
 
     def _set_look(self, name: str) -> Callable[[bool], None]:
         def toggled(on: bool) -> None:
-            self.session.look = replace(self.session.look, **{name: on})
+            self.session.display = replace(self.session.display, **{name: on})
             if name == "contour":
                 self._outline()
             elif name == CORRECTIONS:
@@ -200,7 +200,7 @@ class ResultsBox(QWidget):
     def _outline(self) -> None:
         for layer in self.session.viewer.layers:
             if isinstance(layer, Labels) and is_result(layer):
-                layer.contour = CONTOUR if self.session.look.contour else 0
+                layer.contour = CONTOUR if self.session.display.contour else 0
 
     def _show_map(self, kind: str, on: bool) -> None:
         viewer, found = self.session.viewer, 0
@@ -215,7 +215,7 @@ class ResultsBox(QWidget):
         for one in self.session.results:
             if one.layer is None:
                 continue
-            if self.session.look.corrections and one.changes:
+            if self.session.display.corrections and one.changes:
                 show_corrections(self.session.viewer, one.source, one.layer, one.changes)
             else:
                 remove_maps(self.session.viewer, one.source, CORRECTIONS)

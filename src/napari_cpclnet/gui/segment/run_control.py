@@ -21,8 +21,8 @@ from napari_cpclnet.gui.jobs.segment_job import (
 from napari_cpclnet.gui.layers.overlays import show_maps
 from napari_cpclnet.gui.layers.view import show_scan
 from napari_cpclnet.gui.session.queries import QueryState
-from napari_cpclnet.gui.session.result_book import ScanResult
 from napari_cpclnet.gui.session.result_layers import ResultLayers
+from napari_cpclnet.gui.session.results import ScanResult
 from napari_cpclnet.gui.session.run_check import questions
 from napari_cpclnet.gui.widgets.asking import ask
 from napari_cpclnet.gui.widgets.run_bar import RunState
@@ -89,7 +89,7 @@ class RunControl(QObject):
             return
         self._failures, self._finished_scans, self._seconds, self._cancelled = [], 0, 0.0, False
         self._notes = []
-        self._results = ResultLayers(self.session.viewer, job, contour=self.session.look.contour)
+        self._results = ResultLayers(self.session.viewer, job, contour=self.session.display.contour)
         self.bar.show_message("")
         self.bar.set_state(RunState.RUNNING)
         for number in range(len(job.queries)):
@@ -122,7 +122,7 @@ class RunControl(QObject):
             self._set_status(report.query, QueryState.RUNNING)
             self.progressed.emit()
         elif isinstance(report, SliceDone):
-            doing = self._which(report.query) + (", second pass" if report.look > 1 else "")
+            doing = self._which(report.query) + (", second pass" if report.pass_number > 1 else "")
             self.bar.show_slices(report.done, report.total, doing)
             if job.queries[report.query].layer is not None and not results.write(report):
                 self._skip(report.query)
@@ -141,8 +141,8 @@ class RunControl(QObject):
         self._seconds += report.seconds
         query, layer = job.queries[report.query], results.layer(report.query)
         if layer is not None:
-            book = self.session.book
-            looks = {value: (book.name(value), book.color(value)) for value in job.classes}
+            classes = self.session.classes
+            looks = {value: (classes.name(value), classes.color(value)) for value in job.classes}
             show_maps(self.session.viewer, query.layer, layer, report.maps, looks)
         self.session.results.put(
             ScanResult(query.source, layer, report.axis, report.summary, report.voxel_ml)

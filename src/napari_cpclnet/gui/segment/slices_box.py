@@ -108,7 +108,7 @@ class SlicesBox(QWidget):
         column.addWidget(self.crossed)
         column.addWidget(self.buttons)
 
-    def show_slices(self, look: Collection[Labels] | None = None) -> dict[int, int]:
+    def show_slices(self, rescan: Collection[Labels] | None = None) -> dict[int, int]:
         """Show what is painted; returns the number of painted slices of each class."""
         session, active = self.session, self.session.active
         counts: dict[int, int] = {}
@@ -116,11 +116,11 @@ class SlicesBox(QWidget):
         listed: list[SupportEntry] = []
         for pair in session.supports:
             try:
-                entries = session.entries(pair, look=look)
+                entries = session.entries(pair, rescan=rescan)
             except CpclnetError as error:
                 self.message.emit(str(error), True)
                 continue
-            if session.is_taken(pair):
+            if session.is_in_use(pair):
                 listed += entries
                 for value in (value for entry in entries for value in entry.values):
                     counts[value] = counts.get(value, 0) + 1
@@ -166,7 +166,7 @@ class SlicesBox(QWidget):
         here, axis = self._here(pair), self.session.slice_axis()
         value = int(pair.labels.selected_label)
         if value not in self.session.painted_slices().get(here, ()):
-            name = self.session.book.name(value)
+            name = self.session.classes.name(value)
             self.message.emit(f"There is no {name} on slice {here}: go to a slice where it is painted.", True)
             return
         if self.session.copy_to(here, here + 1):
@@ -182,7 +182,7 @@ class SlicesBox(QWidget):
         if pair is None:
             return
         here = self._here(pair)
-        marked = any(entry.absent and entry.index == here for entry in self.session.entries(pair, look=()))
+        marked = any(entry.absent and entry.index == here for entry in self.session.entries(pair, rescan=()))
         try:
             self.session.mark_absent(pair, here, not marked)
         except CpclnetError as error:
@@ -198,7 +198,7 @@ class SlicesBox(QWidget):
         if pair is None:
             return
         here = self._here(pair)
-        entries = [e for e in self.session.entries(pair, look=()) if e.index == here and not e.absent]
+        entries = [e for e in self.session.entries(pair, rescan=()) if e.index == here and not e.absent]
         if not entries:
             self.message.emit(f"Nothing is painted on slice {here}: go to a painted slice.", True)
             return

@@ -110,8 +110,8 @@ def make_suggestion_job(session: Session, scan: Image) -> SuggestionJob:
     """
     used = [entry for entry in session.entries() if entry.ticked]
     values = sorted({value for entry in used for value in entry.values})
-    session.book.ensure(values)
-    if not len(session.book):
+    session.classes.ensure(values)
+    if not len(session.classes):
         raise SupportError("Name the classes you want, or paint one, before asking for a slice.")
     parts = support_parts(used, np.min_scalar_type(values[-1])) if values else []
     scans = [painted for painted, _ in parts]
@@ -122,7 +122,7 @@ def make_suggestion_job(session: Session, scan: Image) -> SuggestionJob:
         slice_axis(layer_scan.geometry, session.plane_for(scan, used)),
         scans.index(scan) if scan in scans else None,
         tuple(part for _, part in parts),
-        {value: session.book.name(value) for value in values},
-        session.book.names(),
+        {value: session.classes.name(value) for value in values},
+        session.classes.names(),
         session.options,
     )

@@ -132,13 +132,13 @@ class SupportBox(QWidget):
         self._changed_layers.update(self._listening)
         self._look_again()
 
-    def show_painted(self, look: Collection[Labels] | None = None) -> None:
-        """Look through the labels (``look``: those that may have changed) and show what is painted."""
+    def show_painted(self, rescan: Collection[Labels] | None = None) -> None:
+        """Look through the labels (``rescan``: those that may have changed) and show what is painted."""
         labels = self.session.support_labels
-        painted = self.slices.show_slices(look)
+        painted = self.slices.show_slices(rescan)
         self.classes.show_classes(painted, None if labels is None else int(labels.selected_label))
         self.classes.setVisible(labels is not None or bool(painted))
-        self.fill.look()
+        self.fill.refresh()
         self.shown.emit()
 
     def new_labels(self) -> None:
@@ -212,7 +212,9 @@ class SupportBox(QWidget):
             self.changed.emit()
 
     def _on_colors(self, event: Any) -> None:
-        if any(pair.labels is event.source and self.session.is_taken(pair) for pair in self.session.supports):
+        if any(
+            pair.labels is event.source and self.session.is_in_use(pair) for pair in self.session.supports
+        ):
             self.session.adopt_colors(event.source)
         self._rescan.start()
 
@@ -226,7 +228,7 @@ class SupportBox(QWidget):
         elif slow:
             self._looking = True
             pairs = [pair for pair in self.session.supports if pair.labels in slow]
-            call = BackgroundCall(self.session.looker(pairs), self)
+            call = BackgroundCall(self.session.rescanner(pairs), self)
             call.done.connect(lambda _none: self._looked())
             call.failed.connect(self._looked)
             call.start()

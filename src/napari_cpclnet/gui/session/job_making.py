@@ -12,7 +12,7 @@ from napari_cpclnet.gui.jobs.segment_job import Query, SupportPart
 from napari_cpclnet.gui.layers.corrections import changes
 from napari_cpclnet.gui.layers.scan_layers import FileScan, LayerScan, geometry_of, labels_array, slice_axis
 from napari_cpclnet.gui.layers.view import slice_in_view
-from napari_cpclnet.gui.session.queries import QueryBook, QuerySource
+from napari_cpclnet.gui.session.queries import Queries, QuerySource
 from napari_cpclnet.gui.session.result_layers import earlier_result
 from napari_cpclnet.imaging import Sliced, plane_like
 from napari_cpclnet.segmentation import Corrections
@@ -64,7 +64,7 @@ def make_queries(
     painted: list[Image],
     viewer: ViewerModel,
     plane_for: Callable[[Image], str],
-    book: QueryBook,
+    queries: Queries,
     keep: Collection[Labels] = (),
 ) -> tuple[Query, ...]:
     """Queries of the ticked scans, ``painted`` being the scans of the support parts.
@@ -77,9 +77,9 @@ def make_queries(
     OutputError
         If scans in files have no folder for their results.
     """
-    if book.save_to.folder is None and any(isinstance(source, FileScan) for source in sources):
+    if queries.save_to.folder is None and any(isinstance(source, FileScan) for source in sources):
         raise OutputError("Choose a folder for the results: scans in files are not opened.")
-    paths = book.paths(source.name for source in sources)
+    paths = queries.paths(source.name for source in sources)
     queries = []
     for source, path in zip(sources, paths, strict=True):
         if isinstance(source, FileScan):

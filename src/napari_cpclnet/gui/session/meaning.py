@@ -12,7 +12,7 @@ from napari_cpclnet.gui.layers.scan_layers import KEY, LayerScan, note, refusal
 from napari_cpclnet.gui.settings.display_presets import presets
 
 if TYPE_CHECKING:
-    from napari_cpclnet.gui.session.queries import QueryBook, QuerySource
+    from napari_cpclnet.gui.session.queries import Queries, QuerySource
     from napari_cpclnet.imaging import Modality
 
 Meaning = tuple["Modality", str]
@@ -38,10 +38,10 @@ def words(meaning: Meaning | None) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def meaning_of(book: QueryBook, source: QuerySource) -> Meaning | None:
+def meaning_of(queries: Queries, source: QuerySource) -> Meaning | None:
     """Modality and unit of a scan; None for a file that was not read, and of which nobody said anything."""
     if not isinstance(source, Image):
-        return book.meaning(source)
+        return queries.meaning(source)
     noted = note(source)
     if "modality" in noted:
         return noted["modality"], noted.get("unit", "")
@@ -54,10 +54,10 @@ def meaning_of(book: QueryBook, source: QuerySource) -> Meaning | None:
     return found
 
 
-def say_meaning(book: QueryBook, source: QuerySource, meaning: Meaning) -> None:
+def say_meaning(queries: Queries, source: QuerySource, meaning: Meaning) -> None:
     """Take a scan for what the user says it is, and show an open one so."""
     if not isinstance(source, Image):
-        book.say_meaning(source, meaning)
+        queries.say_meaning(source, meaning)
         return
     set_note(source, meaning)
     preset = presets()

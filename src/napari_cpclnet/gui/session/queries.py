@@ -58,7 +58,7 @@ class SaveTo:
 
 
 @dataclass
-class QueryBook:
+class Queries:
     """Files to label, which scans are ticked, and their states.
 
     ``suggested``: a folder for the results; ``outside``: the one that an opened project names outside its own folder,

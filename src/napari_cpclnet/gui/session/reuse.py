@@ -69,7 +69,7 @@ def use_slice(session: Session) -> str:
     index = slice_in_view(session.viewer, result, axis)
     picture = np.moveaxis(labels_array(result), axis, 0)[index]
     labelled = session.is_ticked(scan)
-    session.book.ensure(int(value) for value in np.unique(picture))
+    session.classes.ensure(int(value) for value in np.unique(picture))
     labels = session.support_labels_of(scan)
     _widen(labels, int(picture.max(initial=0)))
     pair = SupportPair(scan, labels)

@@ -43,7 +43,7 @@ class Question:
 
 def plan(session: Session) -> Plan:
     """What a run would use if it began now; empty where nothing is painted."""
-    used = [entry for entry in session.entries(look=()) if entry.ticked]
+    used = [entry for entry in session.entries(rescan=()) if entry.ticked]
     values = sorted({value for entry in used for value in entry.values})
     queries = [s for s in (*session.scans(), *session.queries.files) if session.is_ticked(s)]
     if not values:
@@ -52,7 +52,7 @@ def plan(session: Session) -> Plan:
     for entry in used:
         by_scan.setdefault(_named(session, entry.pair.scan), []).append(entry)
     slices = {scan: _slices(entries) for scan, entries in by_scan.items()}
-    classes = ", ".join(session.book.name(value) for value in values)
+    classes = ", ".join(session.classes.name(value) for value in values)
     names = [_named(session, source) for source in queries] or ["no scan is ticked"]
     details = "\n".join(
         [
@@ -154,7 +154,7 @@ def _dabs(session: Session) -> list[Question]:
     for pair in session.supports:
         used = [
             entry
-            for entry in session.entries(pair, look=())
+            for entry in session.entries(pair, rescan=())
             if entry.ticked and entry.values and not entry.partial
         ]
         if len(used) < 3:

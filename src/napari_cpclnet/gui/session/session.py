@@ -41,10 +41,10 @@ from napari_cpclnet.gui.layers.scribbles import without_background
 from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
 from napari_cpclnet.gui.layers.undoing import UndoSteps
 from napari_cpclnet.gui.session.class_actions import ClassActions
-from napari_cpclnet.gui.session.class_book import ClassBook, ClassInfo
+from napari_cpclnet.gui.session.classes import Classes, ClassInfo
 from napari_cpclnet.gui.session.job_making import make_queries, support_parts
-from napari_cpclnet.gui.session.queries import QueryBook, QuerySource
-from napari_cpclnet.gui.session.result_book import ResultBook
+from napari_cpclnet.gui.session.queries import Queries, QuerySource
+from napari_cpclnet.gui.session.results import Results
 from napari_cpclnet.gui.session.slice_actions import SliceActions
 from napari_cpclnet.gui.session.supports import Supports
 from napari_cpclnet.gui.settings.preferences import preferences
@@ -73,13 +73,13 @@ class Session(ClassActions, SliceActions):
 
     Attributes
     ----------
-    book
+    classes
         Classes of the whole session. Change it through the session, which tells the layers.
     queries
         Files to label, ticks and states of all scans to label.
     accepted
         Painted slices that were filled, not drawn.
-    results, look
+    results, display
         What was found in them, and how it is shown.
     steps
         What belongs to steps of napari's undo besides paint.
@@ -102,10 +102,10 @@ class Session(ClassActions, SliceActions):
         # Tabs whose run wants the machine now; training waits for them.
         self.foreground: set[str] = set()
         self.arranging = False
-        self.book = ClassBook()
-        self.queries = QueryBook()
-        self.results = ResultBook()
-        self.look = ResultDisplay()
+        self.classes = Classes()
+        self.queries = Queries()
+        self.results = Results()
+        self.display = ResultDisplay()
         self.support_scan: Image | None = None
         self._support_labels: Labels | None = None
         self._supports = Supports(viewer, lambda: self.background)
@@ -190,7 +190,7 @@ class Session(ClassActions, SliceActions):
         if brought := self._brought.pop(layer, None):
             used = {value for entry in self.entries() for value in entry.values}
             for value in brought - used:
-                self.book.remove(value)
+                self.classes.remove(value)
             self.publish_classes()
 
     # Labels to paint on ----------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ class Session(ClassActions, SliceActions):
     def new_support_labels(self) -> Labels:
         """Add an empty labels layer exactly on the active scan, ready to paint the first class."""
         scan = self._need_scan()
-        value = next(iter(self.book), None) or self.book.add()
+        value = next(iter(self.classes), None) or self.classes.add()
         layer = self._add_labels(np.zeros(scan.data.shape, dtype=np.uint8), f"{scan.name} – painted slices")
         layer.selected_label = value
         layer.mode = "paint"
@@ -208,7 +208,7 @@ class Session(ClassActions, SliceActions):
         """Labels with painted slices of a scan, new ones if it has none; what one paints on stays what it is."""
         own = [pair for pair in self.supports if pair.scan is scan and not is_result(pair.labels)]
         pair = next((one for one in own if one == self.active), None)
-        pair = pair or next((one for one in own if self.is_taken(one)), None)
+        pair = pair or next((one for one in own if self.is_in_use(one)), None)
         if pair is not None:
             return pair.labels
         active, selected = self.active, set(self.viewer.layers.selection)
@@ -226,23 +226,23 @@ class Session(ClassActions, SliceActions):
         ``classes``: names of its values where the user said what they are; else those of the file count. Ctrl+Z on the
         new layer takes the mask off it, and the classes that came with it.
         """
-        scan, before = self._need_scan(), dict(self.book.items())
+        scan, before = self._need_scan(), dict(self.classes.items())
         names, values = without_background(
             label_values(mask.labels), mask.classes if classes is None else classes
         )
         moved = self._join(names, mask.colors, values)
         layer = self._add_labels(renumbered(mask.labels, moved).reshape(scan.data.shape), mask.name)
-        after, kept = dict(self.book.items()), LabelSnapshot.of(labels_array(layer))
+        after, kept = dict(self.classes.items()), LabelSnapshot.of(labels_array(layer))
         self._brought[layer] = {*after} - {*before}
 
         def undo() -> None:
             layer.data[...] = 0
-            self._restore_book(before, after)
+            self._restore_classes(before, after)
             layer.refresh()
 
         def redo() -> None:
             labels_array(layer)[...] = kept.labels()
-            self._restore_book(after, before)
+            self._restore_classes(after, before)
             layer.refresh()
 
         self.steps.add(layer, undo, redo)
@@ -287,7 +287,7 @@ class Session(ClassActions, SliceActions):
         """
         used = self._used_entries()
         values = sorted({value for entry in used for value in entry.values})
-        self.book.ensure(values)
+        self.classes.ensure(values)
         self.publish_classes()
         parts = support_parts(used, np.min_scalar_type(values[-1]))
         sources = [source for source in (*self.scans(), *self.queries.files) if self.is_ticked(source)]
@@ -295,7 +295,7 @@ class Session(ClassActions, SliceActions):
             raise CpclnetError("Tick at least one scan to label.")
         return Job(
             supports=tuple(part for _, part in parts),
-            classes={value: self.book.name(value) for value in values},
+            classes={value: self.classes.name(value) for value in values},
             queries=make_queries(
                 sources,
                 [scan for scan, _ in parts],
@@ -305,9 +305,9 @@ class Session(ClassActions, SliceActions):
                 keep=[pair.labels for pair in self.supports],
             ),
             options=self.options,
-            colors=self.book.colors(),
-            terms=self.book.terms(),
-            maps=self.look.maps,
+            colors=self.classes.colors(),
+            terms=self.classes.terms(),
+            maps=self.display.maps,
         )
 
     def _used_entries(self) -> list[SupportEntry]:
@@ -332,41 +332,41 @@ class Session(ClassActions, SliceActions):
         )
 
     def _take(self, labels: Labels) -> None:
-        """Use the slices of a layer, whose classes join the book; a result keeps what it says."""
+        """Use the slices of a layer, whose classes join those of the session; a result keeps what it says."""
         if not self._supports.take(labels):
             return
         if "geometry" not in note(labels) and self.support_scan is not None:
             # napari's own new layer knows nothing of the place of a scan that is shown elsewhere
             labels.metadata = {**labels.metadata, KEY: {**note(labels), **grid_note(self.support_scan)}}
-        found, before = class_names(labels), dict(self.book.items())
+        found, before = class_names(labels), dict(self.classes.items())
         names, painted = without_background(label_values(labels_array(labels)) if found else [], found)
         own = isinstance(labels.colormap, DirectLabelColormap)  # else napari's, which say nothing
         colors = {value: class_color(labels, value) for value in names} if own else {}
         moved = self._join(names, colors, painted)
-        after, colormap = dict(self.book.items()), labels.colormap
+        after, colormap = dict(self.classes.items()), labels.colormap
         self._brought[labels] = {*after} - {*before}
 
         def undo() -> None:
             self._supports.decline(labels)
             if self._support_labels is labels:
                 self._support_labels = None
-            self._restore_book(before, after)
+            self._restore_classes(before, after)
             set_class_names(labels, found)
             labels.colormap = colormap
 
         def redo() -> None:
             self._supports.take(labels)
             self._support_labels = labels
-            self._restore_book(after, before)
+            self._restore_classes(after, before)
 
         if moved:
             renumber(labels, moved, lambda: self.steps.one_step(labels, undo, redo))
         self.publish_classes()
 
-    def _restore_book(self, wanted: Mapping[int, ClassInfo], other: Mapping[int, ClassInfo]) -> None:
+    def _restore_classes(self, wanted: Mapping[int, ClassInfo], other: Mapping[int, ClassInfo]) -> None:
         """Make classes what they are in ``wanted``, those of them that differ from ``other``."""
         differ = {v for v in {*wanted, *other} if wanted.get(v) != other.get(v)}
-        self.book.set({value: wanted.get(value) for value in differ})
+        self.classes.set({value: wanted.get(value) for value in differ})
 
     def _need_scan(self) -> Image:
         if self.support_scan is None:

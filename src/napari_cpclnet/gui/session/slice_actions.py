@@ -28,28 +28,28 @@ class SliceActions:
         """Scans with labels on their voxels, results left out, top of the layer list first."""
         return self._supports.pairs(self.active)
 
-    def is_taken(self, pair: SupportPair) -> bool:
+    def is_in_use(self, pair: SupportPair) -> bool:
         """Whether the slices of a pair are used unless unticked: it was painted on, imported or chosen here."""
-        return self._supports.is_taken(pair.labels)
+        return self._supports.is_in_use(pair.labels)
 
     def painted_scans(self) -> set[Image]:
         """The active scan and all whose labels are used."""
-        scans = {pair.scan for pair in self.supports if self.is_taken(pair)}
+        scans = {pair.scan for pair in self.supports if self.is_in_use(pair)}
         return scans if self.support_scan is None else {*scans, self.support_scan}
 
     def entries(
-        self, pair: SupportPair | None = None, *, look: Collection[Labels] | None = None
+        self, pair: SupportPair | None = None, *, rescan: Collection[Labels] | None = None
     ) -> list[SupportEntry]:
         """Rows of the support table, of one pair or of all.
 
-        ``look``: the layers that may have changed since the last time, as looking takes time; by default all.
+        ``rescan``: the layers that may have changed since the last time, as scanning takes time; by default all.
         """
         self.steps.sync()
         return [
             entry
             for one in (self.supports if pair is None else [pair])
             for entry in self._supports.entries(
-                one, self.options.plane, look=look is None or one.labels in look
+                one, self.options.plane, rescan=rescan is None or one.labels in rescan
             )
         ]
 
@@ -70,15 +70,15 @@ class SliceActions:
         """The user has said what to do with that paint."""
         self._supports.forget_blindness(pair.labels)
 
-    def looker(self, pairs: Collection[SupportPair]) -> Callable[[], None]:
-        """Function that looks through big layers: slow, to be called in a worker; then `entries` knows without look."""
+    def rescanner(self, pairs: Collection[SupportPair]) -> Callable[[], None]:
+        """Function that looks through big layers: slow, to be called in a worker; then `entries` knows without."""
         plane = self.options.plane
 
-        def look() -> None:
+        def scan() -> None:
             for pair in pairs:
                 self._supports.painted(pair, plane)
 
-        return look
+        return scan
 
     def slice_axis(self) -> int:
         """Array axis of the active scan along which painted slices are counted."""
@@ -97,7 +97,7 @@ class SliceActions:
         if self.options.plane != "auto":
             return self.options.plane
         if used is None:
-            used = [entry for entry in self.entries(look=()) if entry.ticked]
+            used = [entry for entry in self.entries(rescan=()) if entry.ticked]
         return answering_plane(geometry_of(scan), used)
 
     def slice_along(self, pair: SupportPair, axis: int) -> None:
@@ -163,7 +163,7 @@ class SliceActions:
                 "Choose the labels you paint on, or press 'New', to scribble on the background."
             )
         if self.background is None:
-            name = self.book.name(BACKGROUND)
+            name = self.classes.name(BACKGROUND)
             raise SupportError(f"'{name}' has label {BACKGROUND}, which stands for background: renumber it.")
         pair.labels.selected_label = self.background
         pair.labels.mode = "paint"
@@ -172,7 +172,7 @@ class SliceActions:
     @property
     def background(self) -> int | None:
         """Label value of scribbles for the background; None while a class has it."""
-        return None if BACKGROUND in self.book else BACKGROUND
+        return None if BACKGROUND in self.classes else BACKGROUND
 
     def absent_elsewhere(self, pair: SupportPair) -> dict[str, tuple[int, ...]]:
         """Slices that were marked absent in other planes than the one in use."""

@@ -94,7 +94,7 @@ class Supports:
         """Whether the user took back that the slices of a layer are used."""
         return labels in self._marks and self._marks[labels].declined
 
-    def is_taken(self, labels: Labels) -> bool:
+    def is_in_use(self, labels: Labels) -> bool:
         """Whether the slices of a layer are used unless unticked."""
         return labels in self._marks and self._marks[labels].taken
 
@@ -121,13 +121,13 @@ class Supports:
         """The user knows."""
         self._of(labels).blind = None
 
-    def painted(self, pair: SupportPair, choice: str, *, look: bool = True) -> dict[int, tuple[int, ...]]:
-        """Label values on every painted slice; ``look=False``: as found last time, nothing before the first.
+    def painted(self, pair: SupportPair, choice: str, *, rescan: bool = True) -> dict[int, tuple[int, ...]]:
+        """Label values on every painted slice; ``rescan=False``: as found last time, nothing before the first.
 
         Looking may be done in another thread.
         """
         marks = self._of(pair.labels)
-        if look:
+        if rescan:
             labels = labels_array(pair.labels)
             shares = single_slice_shares(labels)
             if choice == "auto" and (axis := chosen_axis(shares, marks.axis)) is not None:
@@ -140,12 +140,12 @@ class Supports:
         plane = self.plane(pair, choice)
         return marks.found[1] if marks.found is not None and marks.found[0] == plane else {}
 
-    def entries(self, pair: SupportPair, choice: str, *, look: bool = True) -> list[SupportEntry]:
+    def entries(self, pair: SupportPair, choice: str, *, rescan: bool = True) -> list[SupportEntry]:
         """Painted and absent slices of a pair in order; while a slice is painted it is not absent."""
-        marks, painted = self._of(pair.labels), self.painted(pair, choice, look=look)
+        marks, painted = self._of(pair.labels), self.painted(pair, choice, rescan=rescan)
         plane = self.plane(pair, choice)
         absent = {index for where, index in marks.absent if where == plane} - {*painted}
-        if look:  # what is said of a slice without paint does not wait for other paint
+        if rescan:  # what is said of a slice without paint does not wait for other paint
             marks.ticks = {
                 key: on for key, on in marks.ticks.items() if key[0] != plane or key[1] in {*painted, *absent}
             }

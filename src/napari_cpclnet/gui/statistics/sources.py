@@ -26,7 +26,7 @@ def statistics_job(
     """Results and annotation layers of the scan in view, or of all scans, files with a saved result among them."""
     wanted = None if all_scans else scan_in_view(session)
     parts = [part for source, part in _parts(session) if all_scans or source is wanted]
-    names = {value: info.name for value, info in session.book.items()}
+    names = {value: info.name for value, info in session.classes.items()}
     return StatisticsJob(tuple(parts), names, known)
 
 
@@ -37,10 +37,12 @@ def measured_layers(session: Session) -> list[Labels]:
 
 
 def _parts(session: Session) -> Iterator[tuple[object, MeasuredLabels]]:
-    book, painted = session.book, list(session.supports)
+    listed, painted = session.classes, list(session.supports)
     for source in (*session.scans(), *session.queries.files):
         found = session.results.of_source(source)
-        classes = {} if found is None else {one.value: book.name(one.value) for one in found.summary.classes}
+        classes = (
+            {} if found is None else {one.value: listed.name(one.value) for one in found.summary.classes}
+        )
         if isinstance(source, FileScan):
             saved = session.queries.status(source).saved
             if saved is not None and saved.exists():

@@ -165,7 +165,7 @@ class StatisticsBox(QWidget):
         elif isinstance(report, PartFailed):
             self._failures.append(report.message)
         else:
-            self.table.add(report, self.session.book.color(report.value))
+            self.table.add(report, self.session.classes.color(report.value))
 
     def _on_finished(self) -> None:
         if self._again:

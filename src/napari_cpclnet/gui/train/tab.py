@@ -103,7 +103,7 @@ class TrainTab(QWidget):
         """Show what can be done now: choices while nothing runs, the pause while something does."""
         running, paused = self.control.is_running, self.control.is_paused
         if not running:
-            self.settings.look()
+            self.settings.read_folder()
         self.choices.setVisible(not running)
         self.summary.setVisible(running)
         self.results.setVisible(running or self.settings.holds_run)

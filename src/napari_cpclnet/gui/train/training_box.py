@@ -174,12 +174,12 @@ class TrainingBox(QWidget):
         form.addRow("", self.file)
         add_row(form, TrainingSettings, "steps", self.steps)
         add_row(form, TrainingSettings, "validate_every", self.every)
-        self.out.changed.connect(self.look)
+        self.out.changed.connect(self.read_folder)
         self.start.currentIndexChanged.connect(self._show)
         self._holds_run = False
         self._show()
 
-    def look(self) -> None:
+    def read_folder(self) -> None:
         """See whether the folder holds a run, and take over its length."""
         run: TrainingFolder | None = look_into(self.out.path())
         self._holds_run = run is not None

@@ -57,7 +57,7 @@ class SurfaceControl(QObject):
             self.message.emit("There is nothing to show in 3-D yet: press Run, or paint.", True)
             self.changed.emit(False)
             return
-        names = {value: info.name for value, info in self._session.book.items()}
+        names = {value: info.name for value, info in self._session.classes.items()}
         self._labels, self._made, self._failed = labels, [], ""
         # by reference: what is painted meanwhile may be seen or not, and is on the slices in any case
         job = SurfaceJob(labels_array(labels), geometry_of(labels), names)
@@ -95,7 +95,7 @@ class SurfaceControl(QObject):
         before = Before.of(viewer)
         with self._session.arranged():
             show_surfaces(
-                viewer, labels, made, {one.value: self._session.book.color(one.value) for one in made}
+                viewer, labels, made, {one.value: self._session.classes.color(one.value) for one in made}
             )
         self._before = before
         self.message.emit("", False)

@@ -62,7 +62,7 @@ class ScanResult:
         )
 
 
-class ResultBook:
+class Results:
     """Results in the order in which their scans were first labelled."""
 
     def __init__(self) -> None:

@@ -101,7 +101,7 @@ def offered(own: Iterable[str]) -> list[ClassInfo]:
     return [*first, *(one for one in PRESETS if one not in first)]
 
 
-class ClassBook:
+class Classes:
     """Label value to class, in the order of the values."""
 
     def __init__(self, classes: Mapping[int, ClassInfo] | None = None) -> None:
@@ -255,7 +255,7 @@ class ClassBook:
         Returns
         -------
         dict of int to int
-            Where the mask's values differ from the book's: the book's value of each.
+            Where the mask's values differ from the session's: the session's value of each.
         """
         colors = colors or {}
         given = {value: name for value, name in names.items() if value > 0 and not _DEFAULT_NAME.match(name)}

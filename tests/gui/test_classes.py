@@ -1,11 +1,11 @@
-"""One book of classes for all layers: names meet by name, values move out of each other's way."""
+"""One list of classes for all layers: names meet by name, values move out of each other's way."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from napari_cpclnet.gui.session.class_book import PRESETS, ClassBook, ClassInfo, default_color
+from napari_cpclnet.gui.session.classes import PRESETS, Classes, ClassInfo, default_color
 from napari_cpclnet.imaging import Terminology
 
 
@@ -22,40 +22,40 @@ def test_neighbouring_values_look_different():
 
 
 def test_a_name_is_one_class_whatever_its_case():
-    book = ClassBook()
-    assert book.add("Liver") == 1
-    assert book.add("spleen") == 2
-    assert book.add("  liver ") == 1
-    assert book.value_of("SPLEEN") == 2
+    classes = Classes()
+    assert classes.add("Liver") == 1
+    assert classes.add("spleen") == 2
+    assert classes.add("  liver ") == 1
+    assert classes.value_of("SPLEEN") == 2
 
 
 def test_a_common_organ_brings_its_colour_and_code():
-    book = ClassBook()
-    value = book.add("Right_Kidney")
-    assert book[value].code == "right kidney"
-    assert book.color(value) != default_color(value)
+    classes = Classes()
+    value = classes.add("Right_Kidney")
+    assert classes[value].code == "right kidney"
+    assert classes.color(value) != default_color(value)
 
 
 def test_what_came_with_a_name_goes_with_it():
-    book = ClassBook({1: ClassInfo("label 1")})
-    assert book.rename(1, "liver")
-    assert book[1].code == "liver"
-    assert book.rename(1, "my thing")
-    assert book[1] == ClassInfo("my thing")
+    classes = Classes({1: ClassInfo("label 1")})
+    assert classes.rename(1, "liver")
+    assert classes[1].code == "liver"
+    assert classes.rename(1, "my thing")
+    assert classes[1] == ClassInfo("my thing")
 
 
 def test_a_colour_the_user_chose_stays_with_any_name():
-    book = ClassBook()
-    value = book.add("thing")
-    book.set_color(value, (1, 2, 3))
-    book.rename(value, "liver")
-    assert book.color(value) == (1, 2, 3)
+    classes = Classes()
+    value = classes.add("thing")
+    classes.set_color(value, (1, 2, 3))
+    classes.rename(value, "liver")
+    assert classes.color(value) == (1, 2, 3)
 
 
 def test_two_classes_never_have_one_name():
-    book = ClassBook({1: ClassInfo("liver"), 2: ClassInfo("spleen")})
-    assert not book.rename(2, "LIVER")
-    assert book.names() == {1: "liver", 2: "spleen"}
+    classes = Classes({1: ClassInfo("liver"), 2: ClassInfo("spleen")})
+    assert not classes.rename(2, "LIVER")
+    assert classes.names() == {1: "liver", 2: "spleen"}
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,6 @@ def test_two_classes_never_have_one_name():
     ],
 )
 def test_a_mask_is_renumbered_by_name(mask, moved, names):
-    book = ClassBook({1: ClassInfo("liver"), 2: ClassInfo("spleen")})
-    assert book.join(mask) == moved
-    assert book.names() == names
+    classes = Classes({1: ClassInfo("liver"), 2: ClassInfo("spleen")})
+    assert classes.join(mask) == moved
+    assert classes.names() == names
