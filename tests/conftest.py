@@ -9,13 +9,31 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from napari_cpclnet.threads import usable_cores
+
 if TYPE_CHECKING:
     from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
 
 
+MOST_WORKERS = 4
+"""Each takes more than a gigabyte, and starts processes of its own."""
+
+
 def pytest_configure() -> None:
-    """Speak the language of the desktop, as every program with a window does: numbers may have a comma."""
+    """Speak the language of the desktop, as every program with a window does: numbers may have a comma.
+
+    Of several test processes each computes in its share of the cores, unless the user said otherwise.
+    """
     locale.setlocale(locale.LC_ALL, "")
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // workers)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many test processes ``-n auto`` starts."""
+    return min(usable_cores(), MOST_WORKERS)
 
 
 @pytest.fixture(scope="session")
