@@ -13,7 +13,18 @@ import pytest
 import napari_cpclnet
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "SimpleITK", "monai", "matplotlib", "skimage", "scipy", "pydicom", "napari", "qtpy")
+HEAVY = (
+    "torch",
+    "SimpleITK",
+    "monai",
+    "matplotlib",
+    "skimage",
+    "scipy",
+    "pydicom",
+    "distributed",
+    "napari",
+    "qtpy",
+)
 
 
 SETTINGS = sorted(

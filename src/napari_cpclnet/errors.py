@@ -41,3 +41,7 @@ class ProjectError(CpclnetError):
 
 class OutputError(CpclnetError):
     """A result cannot be written."""
+
+
+class ClusterError(CpclnetError):
+    """The machines that were to do the work cannot be reached, or cannot do it."""

@@ -29,6 +29,7 @@ from napari_cpclnet.cli.options import (
     Precision,
     Quick,
     ResultFormat,
+    Scheduler,
     Statistics,
     Terminology,
     Weights,
@@ -152,6 +153,7 @@ def segment(
     mask_place: MaskPlace = "auto",
     adapt: Annotated[int, option(RunSettings, "adapt", metavar="STEPS")] = _RUN.adapt,
     quick: Quick = not _RUN.align,
+    scheduler: Scheduler = None,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -205,6 +207,7 @@ def segment(
             output_format=output_format or kept_format or "nii.gz",
             terminology=terminology,
             overwrite=overwrite,
+            scheduler=scheduler,
         )
         if run_segment(job):
             raise typer.Exit(WRONG_INPUT)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from napari_cpclnet.cli.files import scan_progress
+from napari_cpclnet.cli.labelling import predict, sizes
 from napari_cpclnet.cli.outputs import check_folder, output_paths, prepare_outputs, write_results
-from napari_cpclnet.cli.segment import predict, sizes
 from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.imaging import write_segmentation, write_volume
 from napari_cpclnet.preprocessing import PreprocessingSettings

@@ -10,11 +10,12 @@ import typer
 
 from napari_cpclnet.cli.errors import user_errors
 from napari_cpclnet.cli.files import scan_progress
+from napari_cpclnet.cli.labelling import sizes
 from napari_cpclnet.cli.masks import MaskPlace
 from napari_cpclnet.cli.notes import echo_notes
 from napari_cpclnet.cli.options import PaintedPlane, Partial, Terminology, parse_classes, parse_slices
 from napari_cpclnet.cli.outputs import keep_existing, protect
-from napari_cpclnet.cli.segment import read_support, sizes
+from napari_cpclnet.cli.segment import read_support
 from napari_cpclnet.errors import OutputError
 from napari_cpclnet.imaging import BACKGROUND, OUTPUTS, ScanRef, output_suffix, write_segmentation
 from napari_cpclnet.propagation import PropagationSettings

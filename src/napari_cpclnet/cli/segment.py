@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +12,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from napari_cpclnet.cli.files import Target, expand_queries, scan_progress, series_in
+from napari_cpclnet.cli.labelling import LabelledScan, Wanted, keep_scan, label_by_workers, label_scan
 from napari_cpclnet.cli.masks import Place, read_mask
-from napari_cpclnet.cli.notes import echo_notes, finding_notes
+from napari_cpclnet.cli.notes import echo_notes
 from napari_cpclnet.cli.options import listed_slices, require_labels
 from napari_cpclnet.cli.outputs import (
     OutputPaths,
@@ -20,7 +23,6 @@ from napari_cpclnet.cli.outputs import (
     output_paths,
     prepare_outputs,
     protect,
-    write_results,
 )
 from napari_cpclnet.cli.project import (
     SavedResult,
@@ -39,7 +41,6 @@ from napari_cpclnet.imaging import (
     read_segmentation,
     read_volume,
 )
-from napari_cpclnet.project import SummaryEntry
 from napari_cpclnet.segmentation import RunSettings, SupportSet
 from napari_cpclnet.training.settings import AdaptationSettings
 
@@ -78,6 +79,12 @@ class SegmentJob:
     project: Path | None = None
     uncertainty: bool = False
     statistics: bool = False
+    scheduler: str | None = None
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is wanted besides the labels."""
+        return Wanted(self.probabilities, self.uncertainty, self.statistics)
 
 
 def run_segment(job: SegmentJob) -> int:
@@ -97,8 +104,10 @@ def run_segment(job: SegmentJob) -> int:
     from napari_cpclnet.segmentation import Segmenter
     from napari_cpclnet.segmentation.statistics import STATISTICS_FILE, write_statistics
 
-    device = choose_device(job.settings.device)
-    choose_precision(job.settings.precision, device)
+    # what the machines of a cluster have is for them to say
+    device = choose_device(job.settings.device if job.scheduler is None else "auto")
+    if job.scheduler is None:
+        choose_precision(job.settings.precision, device)
     check_folder(job.out)
     work = _plan(job)
     for failure in work.failures:
@@ -106,30 +115,39 @@ def run_segment(job: SegmentJob) -> int:
     if not work.targets:
         return len(work.failures)
     paths = _all_paths(job, work)
-    segmenter = Segmenter(load_weights(work.settings.weights, device), work.settings)
+    here = {} if job.scheduler is None else {"device": "auto", "precision": "auto"}
+    model = load_weights(work.settings.weights, device)
+    segmenter = Segmenter(model, work.settings.model_copy(update=here))
     if job.settings.device == "auto" and device.type == "cpu" and (advice := unused_gpu()):
         typer.echo(f"Note: {advice}", err=True)
     if job.project is not None:
         say_other_weights(job.project, segmenter.model.metadata["hash"])
     if work.settings.adapt:
         adapt_network(segmenter, work.support, work.settings.adapt)
-    segmenter.set_support(work.support)
-    n_failed, n_notes = len(work.failures), 0
-    written = {}
-    measured: list[ClassStatistics] = []
-    for target in work.targets:
-        try:
-            written[target] = _label_one(job, target, paths[target], segmenter, measured)
-        except CpclnetError as error:
-            n_failed += 1
-            typer.echo(f"Error: {error}", err=True)
-        for note in segmenter.notes[n_notes:]:
-            typer.echo(f"Note: {note}", err=True)
-        n_notes = len(segmenter.notes)
+    n_failed = len(work.failures)
+    written: dict[Target, SavedResult] = {}
+    measured: dict[Target, list[ClassStatistics]] = {}
+    if job.scheduler is None:
+        segmenter.set_support(work.support)
+        scans = _label_here(job, work, paths, segmenter)
+    else:
+        scans = _label_elsewhere(job, work, paths, segmenter)
+    with closing(scans) as labelled:
+        for target, found in labelled:
+            try:
+                if isinstance(found, CpclnetError):
+                    raise found
+                written[target] = keep_scan(found, target, paths[target], job.terminology)
+                measured[target] = found.statistics
+            except CpclnetError as error:
+                n_failed += 1
+                typer.echo(f"Error: {error}", err=True)
+            del found  # the next scan needs its place
     if job.project is not None:
         remember_results(job.project, written)
-    if job.statistics and measured:
-        write_statistics(job.out / STATISTICS_FILE, measured)
+    if job.statistics and any(measured.values()):
+        rows = [row for target in work.targets for row in measured.get(target, ())]
+        write_statistics(job.out / STATISTICS_FILE, rows)
         typer.echo(f"Statistics -> {job.out / STATISTICS_FILE}")
     if n_failed:
         n_all = len(work.targets) + len(work.failures)
@@ -295,62 +313,45 @@ def labels_on(
     return labels
 
 
-def _label_one(
-    job: SegmentJob,
-    target: Target,
-    paths: OutputPaths,
-    segmenter: Segmenter,
-    measured: list[ClassStatistics],
-) -> SavedResult:
-    """Label one scan and write its files; says the line that belongs to it, and adds what it `measured`."""
-    from napari_cpclnet.segmentation.statistics import measure
+def _label_here(
+    job: SegmentJob, work: SegmentPlan, paths: dict[Target, OutputPaths], segmenter: Segmenter
+) -> Generator[tuple[Target, LabelledScan | CpclnetError]]:
+    """Label one scan after the other in this process."""
+    n_notes = 0
+    for target in work.targets:
+        try:
+            prepare_outputs(paths[target], overwrite=job.overwrite)
+            with scan_progress(target.name) as progress:
+                yield target, _read_and_label(job, target, segmenter, progress)
+        except CpclnetError as error:
+            yield target, error
+        for note in segmenter.notes[n_notes:]:
+            typer.echo(f"Note: {note}", err=True)
+        n_notes = len(segmenter.notes)
 
-    prepare_outputs(paths, overwrite=job.overwrite)
+
+def _read_and_label(
+    job: SegmentJob, target: Target, segmenter: Segmenter, progress: Progress
+) -> LabelledScan:
     started = time.perf_counter()
     volume = read_volume(target.path, series=target.series)
     echo_notes(volume)
-    with scan_progress(target.name) as progress:
-        predict(segmenter, volume, progress, keep_probabilities=job.probabilities)
-        segmentation = segmenter.result()
-        written = write_results(
-            paths,
-            segmentation,
-            [
-                *(segmenter.result_probabilities() if job.probabilities else ()),
-                *([segmenter.result_uncertainty()] if job.uncertainty else []),
-            ],
-            source=ScanRef(target.path, target.series, target.name),
-            terminology=job.terminology,
-        )
-    seconds = time.perf_counter() - started
-    typer.echo(f"{target.name}: {seconds:.1f} s, {sizes(segmentation, volume)} -> {written}")
-    if job.statistics:
-        measured += measure(volume.replaced(name=target.name), segmentation)
-    summary = segmenter.summary()
-    for note in finding_notes(summary):
-        typer.echo(f"Note on {target.name}: {note}", err=True)
-    voxel_ml = volume.geometry.voxel_ml if volume.calibrated else None
-    axis = plane_axis(volume.geometry, segmenter.plane_of(volume))
-    return SavedResult(written, SummaryEntry.of(summary, axis, voxel_ml))
+    return label_scan(segmenter, target, volume, job.wanted, started, progress)
 
 
-def predict(
-    segmenter: Segmenter, volume: Volume, progress: Progress, *, keep_probabilities: bool = False
-) -> None:
-    """Run a prediction to its end under a progress bar that has one task."""
-    (task,) = progress.task_ids
-    for report in segmenter.predict(volume, keep_probabilities=keep_probabilities):
-        progress.update(task, completed=report.done, total=report.total)
+def _label_elsewhere(
+    job: SegmentJob, work: SegmentPlan, paths: dict[Target, OutputPaths], segmenter: Segmenter
+) -> Generator[tuple[Target, LabelledScan | CpclnetError]]:
+    """Label all scans by the workers of a cluster, in the order in which they are ready."""
+    from napari_cpclnet.cluster import pack_segmenter
 
-
-def sizes(segmentation: Segmentation, volume: Volume) -> str:
-    """The size of every class in ml, or in voxels where the scan has no physical size."""
-    millilitres = segmentation.volume_ml()
-    parts = []
-    for label, name in segmentation.classes.items():
-        ml = millilitres.get(label, 0.0)
-        if volume.calibrated:
-            parts.append(f"{name} {ml:.1f} ml")
-        else:
-            parts.append(f"{name} {round(ml / segmentation.geometry.voxel_ml)} voxels")
-    return ", ".join(parts)
+    assert job.scheduler is not None
+    targets = []
+    for target in work.targets:
+        try:
+            prepare_outputs(paths[target], overwrite=job.overwrite)
+            targets.append(target)
+        except CpclnetError as error:
+            yield target, error
+    packed = pack_segmenter(segmenter.model, work.settings, work.support)
+    yield from label_by_workers(job.scheduler, work.settings.device, packed, targets, job.wanted)

@@ -10,6 +10,7 @@ import typer
 
 from napari_cpclnet.cli.errors import user_errors
 from napari_cpclnet.cli.files import scan_progress
+from napari_cpclnet.cli.labelling import predict
 from napari_cpclnet.cli.masks import MaskPlace
 from napari_cpclnet.cli.notes import echo_notes
 from napari_cpclnet.cli.options import (
@@ -20,7 +21,7 @@ from napari_cpclnet.cli.options import (
     parse_slices,
     support_pairs,
 )
-from napari_cpclnet.cli.segment import PaintedFiles, predict, read_supports
+from napari_cpclnet.cli.segment import PaintedFiles, read_supports
 from napari_cpclnet.imaging import read_volume
 from napari_cpclnet.segmentation import RunSettings
 

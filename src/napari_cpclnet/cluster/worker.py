@@ -1,0 +1,82 @@
+"""What runs in the worker processes of a cluster: one item at a time, with what all items share at hand."""
+
+from __future__ import annotations
+
+import re
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import distributed
+
+from napari_cpclnet._version import __version__
+from napari_cpclnet.errors import CpclnetError
+
+DONE, REFUSED, FAILED = b"d", b"r", b"f"
+"""First byte of an answer: the result follows, a sentence to the user, or the traceback of a bug."""
+
+
+class Shared(distributed.WorkerPlugin):  # type: ignore[misc]
+    """What all items of a job need. The scheduler gives it to each worker once, those that come later too.
+
+    Parameters
+    ----------
+    name : str
+        Under which items find it.
+    version : str
+        Of this package, where the job began.
+    content : bytes
+    prepare : callable
+        Makes of the content and the worker's number what `work` is given; called once in each worker, with its first
+        item.
+    work : callable
+        Makes of the prepared content and an item its answer.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        content: bytes,
+        prepare: Callable[[bytes, int], Any],
+        work: Callable[[Any, bytes], bytes],
+    ) -> None:
+        self.name = name
+        self._version, self._content, self._prepare, self._work = version, content, prepare, work
+
+    def setup(self, worker: distributed.Worker) -> None:
+        """Begin in a worker."""
+        self._number = worker_number(str(worker.name))
+        self._prepared: Any = None
+        # a worker of several threads is given several items: one network, and one scan in memory
+        self._one_at_a_time = threading.Lock()
+
+    def answer(self, item: bytes) -> bytes:
+        """What comes of an item; never an exception, which would travel pickled."""
+        try:
+            if self._version != __version__:
+                raise CpclnetError(
+                    f"The worker has version {__version__} of napari-cpclnet, the command {self._version}: install "
+                    "the same on all machines."
+                )
+            with self._one_at_a_time:
+                if self._prepared is None:
+                    self._prepared = self._prepare(self._content, self._number)
+                return DONE + self._work(self._prepared, item)
+        except CpclnetError as error:
+            return REFUSED + str(error).encode()
+        except Exception:  # noqa: BLE001 - goes to the one who asked, and the batch goes on
+            return FAILED + traceback.format_exc().encode()
+
+
+def work_on(name: str, item: bytes) -> bytes:
+    """Answer an item of the job of that name; called by dask in a worker."""
+    shared: Shared = distributed.get_worker().plugins[name]
+    return shared.answer(item)
+
+
+def worker_number(name: str) -> int:
+    """Number of a worker among those of its machine: that at the end of its name, as dask gives it, else 0."""
+    found = re.search(r"(?:^|-)(\d+)$", name)
+    return int(found[1]) if found else 0
