@@ -29,6 +29,7 @@ exclude_patterns = ["docs/site", "**/.*", "**/node_modules"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
+highlight_language = "none"
 smartquotes = False  # two hyphens are an option
 suppress_warnings = ["misc.highlighting_failure"]
 

@@ -58,21 +58,27 @@ def navigation() -> str:
     parts = NAVIGATION | {
         "Guide": NAVIGATION["Guide"] + tuple(page for page in found if page not in named | {START})
     }
-    return "\n\n".join(toctree(pages, caption, hidden=True) for caption, pages in parts.items())
+    return "\n\n".join(
+        toctree([f"/{page}" for page in pages], caption, hidden=True) for caption, pages in parts.items()
+    )
 
 
 def pages(folder: str) -> str:
     """A list of all pages below a folder."""
-    found = sorted((ROOT / folder).rglob("*.md"))
-    return toctree(path.relative_to(ROOT).with_suffix("").as_posix() for path in found)
+    entries, titles = [], set()
+    for path in sorted((ROOT / folder).rglob("*.md")):
+        page = path.relative_to(ROOT).with_suffix("").as_posix()
+        title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        # pages of the same title are told apart by their names
+        entries.append(f"{title} ({path.stem}) </{page}>" if title in titles else f"/{page}")
+        titles.add(title)
+    return toctree(entries)
 
 
-def toctree(pages: Iterable[str], caption: str = "", *, hidden: bool = False) -> str:
+def toctree(entries: Iterable[str], caption: str = "", *, hidden: bool = False) -> str:
     """A list of pages in the words of Sphinx."""
     options = [f":caption: {caption}"] * bool(caption) + [":hidden:"] * hidden + [":maxdepth: 1"]
-    return "\n".join(
-        ["```{toctree}", *options, "", *(page if page.endswith(">") else f"/{page}" for page in pages), "```"]
-    )
+    return "\n".join(["```{toctree}", *options, "", *entries, "```"])
 
 
 def commands() -> str:
