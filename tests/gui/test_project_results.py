@@ -200,3 +200,14 @@ def test_what_was_labelled_without_a_window_is_opened_with_its_scan(qtbot, panel
     (query,) = [one for one in read_project(tmp_path / "work").queries if one.result]
     assert query.result.startswith("results/"), "what others may read is not written over"
     assert written.exists()
+
+
+def test_what_was_reviewed_is_reviewed_after_opening(qtbot, panel, tmp_path):
+    review = panel.segment.results.review
+    review.go_on()
+    review.accept_slice()
+    assert review.progress.text() == "1 of 4 reviewed"
+    reopen(qtbot, panel, tmp_path / "work")
+    assert review.progress.text() == "1 of 4 reviewed"
+    summaries = [query.summary for query in read_project(tmp_path / "work").queries if query.summary]
+    assert sorted(len(one.reviewed) for one in summaries) == [0, 1]

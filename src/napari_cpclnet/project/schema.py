@@ -6,7 +6,7 @@ names of files say.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
@@ -160,12 +160,20 @@ class SummaryEntry(Entry):
     )
     classes: tuple[ClassSummaryEntry, ...] = ()
     doubtful: tuple[DoubtfulSliceEntry, ...] = Field(default=(), description="The worst first.")
+    reviewed: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        default=(), description="Doubtful slices that were looked at and accepted."
+    )
 
     @classmethod
     def of(
-        cls, summary: Any, axis: int, voxel_ml: float | None, ml: Mapping[int, float] | None = None
+        cls,
+        summary: Any,
+        axis: int,
+        voxel_ml: float | None,
+        ml: Mapping[int, float] | None = None,
+        reviewed: Iterable[int] = (),
     ) -> SummaryEntry:
-        """Entry of a `Summary`; ``ml``: volumes of classes that are other than it says."""
+        """Entry of a `Summary`; ``ml``: volumes of classes that are other than it says, ``reviewed``: its slices."""
         volumes = {one.value: one.ml for one in summary.classes} | dict(ml or {})
         return cls.model_validate(
             {
@@ -186,6 +194,7 @@ class SummaryEntry(Entry):
                     {"index": one.index, "value": one.value, "score": one.score}
                     for one in summary.doubtful[:MOST_DOUBTFUL]
                 ],
+                "reviewed": sorted(reviewed),
             }
         )
 

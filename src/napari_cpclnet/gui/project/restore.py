@@ -118,7 +118,8 @@ def _put_result(session: Session, source: QuerySource, layer: Labels | None, ent
     """What the table of results said of a scan."""
     found = entry.summary
     if found is not None:
-        session.results.put(ScanResult(source, layer, found.axis, found, found.voxel_ml))
+        reviewed = frozenset(found.reviewed)
+        session.results.put(ScanResult(source, layer, found.axis, found, found.voxel_ml, reviewed=reviewed))
 
 
 def _add_scan(session: Session, scan: OpenedScan) -> Image:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_cpclnet.errors import CpclnetError
+from napari_cpclnet.gui.layers.corrections import is_result
 from napari_cpclnet.gui.session.classes import PALETTE, ClassInfo, offered
 from napari_cpclnet.gui.settings.preferences import preferences
 from napari_cpclnet.gui.widgets.class_table import ClassRow, ClassTable, swatch
@@ -92,6 +94,17 @@ class ClassBox(QWidget):
 
     def _offer(self, menu: QMenu, preset: ClassInfo) -> None:
         menu.addAction(swatch(preset.color or PALETTE[0]), preset.name, lambda: self.add_class(preset.name))
+
+    def pick_number(self, number: int) -> None:
+        """Paint with a class by its place on the list, from 0: on a selected result, else on the annotation."""
+        values = [value for value, _ in self.session.classes.items()]
+        if number >= len(values):
+            return
+        active = self.session.viewer.layers.selection.active
+        if isinstance(active, Labels) and is_result(active):
+            active.selected_label = values[number]
+        else:
+            self._pick(values[number])
 
     def _pick(self, value: int) -> None:
         labels = self.session.support_labels

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.layers.corrections import is_result
@@ -21,6 +30,7 @@ from napari_cpclnet.gui.layers.overlays import (
     show_corrections,
 )
 from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan
+from napari_cpclnet.gui.review.review_row import ReviewRow
 from napari_cpclnet.gui.segment.result_tree import ClassRow, ResultRow, ResultTree
 from napari_cpclnet.gui.segment.uncertain_slices import DoubtRow, UncertainSlices
 from napari_cpclnet.gui.session.result_layers import CONTOUR
@@ -47,10 +57,14 @@ LOOKS = {
 
 
 class ResultsBox(QWidget):
-    """Emits `changed` when the support became another, `suggest_requested`, and `message(text, is_error)`."""
+    """Emits `changed` when the support became another, and `message(text, is_error)`.
+
+    `suggest_requested` when a slice to paint is wanted, `reviewed` when one was accepted.
+    """
 
     changed = Signal()
     suggest_requested = Signal()
+    reviewed = Signal()
     message = Signal(str, bool)
 
     def __init__(self, session: Session) -> None:
@@ -74,6 +88,11 @@ class ResultsBox(QWidget):
         self.doubts_heading = QLabel("Slices to review")
         self.doubts_heading.setObjectName("muted")
         self.doubts_heading.setToolTip(self.doubts.toolTip())
+        self.review = ReviewRow(self.session)
+        self.review.wanted.connect(self._go_to)
+        self.review.changed.connect(self.show_results)
+        self.review.changed.connect(self.reviewed)
+        self.review.message.connect(self.message)
         self.use = QPushButton()
         label(self.use, "Add to support", USE_SLICE)
         self.use.setToolTip(
@@ -107,7 +126,14 @@ class ResultsBox(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACING)
-        for widget in (self.looks, self.tree, self.doubts_heading, self.doubts):
+        heading = QHBoxLayout()
+        heading.addWidget(self.doubts_heading)
+        heading.addStretch(1)
+        heading.addWidget(self.review.progress)
+        for widget in (self.looks, self.tree):
+            column.addWidget(widget)
+        column.addLayout(heading)
+        for widget in (self.doubts, self.review):
             column.addWidget(widget)
         column.addLayout(buttons)
 
@@ -132,7 +158,15 @@ class ResultsBox(QWidget):
         classes = session.classes
         results = list(session.results)
         doubts = [
-            DoubtRow(one.source, one.name, d.index, classes.name(d.value), classes.color(d.value), d.score)
+            DoubtRow(
+                one.source,
+                one.name,
+                d.index,
+                classes.name(d.value),
+                classes.color(d.value),
+                d.score,
+                d.index in one.reviewed,
+            )
             for one in results
             for d in one.summary.doubtful
         ]
@@ -141,6 +175,8 @@ class ResultsBox(QWidget):
         self.doubts.show_rows(doubts)
         self.doubts.setVisible(bool(doubts))
         self.doubts_heading.setVisible(bool(doubts))
+        self.review.show_progress()
+        self.review.progress.setVisible(bool(doubts))
         self._show_corrections()
         for button in (self.use, self.unlock):
             # whichever is in view when it is pressed; without one it is said
@@ -235,6 +271,7 @@ class ResultsBox(QWidget):
         found = self.session.results.of_source(source)
         if found is not None and found.layer is not None:
             jump_to_slice(self.session.viewer, found.layer, found.axis, index)
+            self.doubts.mark(source, index)
 
     def _listen(self) -> None:
         layers = [one.layer for one in self.session.results if one.layer is not None]

@@ -15,7 +15,7 @@ from napari_cpclnet.gui.jobs.suggestion_job import SliceExamined, Suggested, Sug
 from napari_cpclnet.gui.layers.scan_layers import LayerScan, slice_axis
 from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan, slice_words
 from napari_cpclnet.gui.session.job_making import support_parts
-from napari_cpclnet.gui.session.reuse import scan_in_view
+from napari_cpclnet.gui.session.reuse import scan_in_view, work_on
 from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.gui.widgets.worker import JobRunner
 
@@ -88,6 +88,7 @@ class SuggestControl(QObject):
         if not job.layer.visible:
             show_scan(viewer, job.layer)
         jump_to_slice(viewer, job.layer, job.axis, report.index)
+        work_on(self.session, job.layer)
         where = slice_words(viewer, job.layer, job.axis, report.index)
         self._said = (f"Paint {where} of {job.scan.name} next. {report.reason}", False)
 

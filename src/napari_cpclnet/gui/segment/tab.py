@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -32,7 +33,9 @@ from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
 from napari_cpclnet.gui.widgets.heading import heading
 from napari_cpclnet.gui.widgets.run_bar import RunBar
 from napari_cpclnet.gui.widgets.shortcuts import (
+    ACCEPT_SLICE,
     BACKGROUND_SCRIBBLE,
+    CLASS_KEYS,
     COPY_ON,
     IMPORT_MASK,
     MARK_ABSENT,
@@ -40,6 +43,9 @@ from napari_cpclnet.gui.widgets.shortcuts import (
     MEND,
     NEW_LABELS,
     NEXT_PAINTED,
+    NEXT_REVIEW,
+    NEXT_SCAN,
+    PREVIOUS_REVIEW,
     RUN,
     SAVE_PROJECT,
     SUGGEST,
@@ -144,6 +150,7 @@ class SegmentTab(QWidget):
         self.control.progressed.connect(self.project.control.touch)
         self.results.changed.connect(self._on_slice_used)
         self.results.message.connect(lambda text, error: self.bar.show_message(text, error=error))
+        self.results.reviewed.connect(self.project.control.touch)
         self.results.suggest_requested.connect(self.suggest.start)
         self.suggest.finished.connect(self.refresh)
         self.mend.control.message.connect(lambda text, error: self.bar.show_message(text, error=error))
@@ -169,6 +176,13 @@ class SegmentTab(QWidget):
         shortcuts.bind(USE_SLICE, self.results.use_slice)
         shortcuts.bind(MEND, self.mend.toggle)
         shortcuts.bind(SUGGEST, self.suggest.start)
+        review = self.results.review
+        shortcuts.bind(NEXT_REVIEW, review.go_on)
+        shortcuts.bind(PREVIOUS_REVIEW, review.go_back)
+        shortcuts.bind(ACCEPT_SLICE, review.accept_slice)
+        shortcuts.bind(NEXT_SCAN, review.next_scan)
+        for number, key in enumerate(CLASS_KEYS):
+            shortcuts.bind(key, partial(self.support.classes.pick_number, number))
         self._follow = FollowScans(viewer)
         head_up = HeadUp(viewer)
         # The viewer outlives the panel when only the dock is closed.

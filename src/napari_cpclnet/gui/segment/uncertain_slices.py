@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_cpclnet.gui.layers.class_names import Color
@@ -17,13 +18,17 @@ from napari_cpclnet.gui.widgets.fit_rows import fit_rows
 
 SLICE, CLASS, DOUBT, SCAN = range(4)
 ROLE = Qt.ItemDataRole.UserRole
+MUTED = QBrush(QColor(140, 146, 156))
 # Worst first; nobody works off more.
 MOST = 200
 
 
 @dataclass(frozen=True, eq=False)
 class DoubtRow:
-    """One class on one slice of a scan; ``key`` tells whose, ``score`` is the doubtful share, 0 to 1."""
+    """One class on one slice of a scan; ``key`` tells whose, ``score`` is the doubtful share, 0 to 1.
+
+    ``reviewed``: whether somebody looked at the slice and accepted it.
+    """
 
     key: Any
     scan: str
@@ -31,6 +36,7 @@ class DoubtRow:
     name: str
     color: Color
     score: float
+    reviewed: bool = False
 
 
 # Letters.
@@ -65,10 +71,9 @@ class UncertainSlices(QTableWidget):
             self.horizontalHeaderItem(column).setTextAlignment(
                 Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
             )
-        for column in (SLICE, DOUBT):
+        for column in (SLICE, CLASS, DOUBT):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        for column in (CLASS, SCAN):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(SCAN, QHeaderView.ResizeMode.Stretch)
         self.setSortingEnabled(True)
         self.sortItems(DOUBT, Qt.SortOrder.DescendingOrder)
         self.currentCellChanged.connect(self._on_current)
@@ -82,7 +87,7 @@ class UncertainSlices(QTableWidget):
         self.setRowCount(len(rows))
         short = told_apart({row.scan for row in rows})
         for number, row in enumerate(rows):
-            self.setItem(number, SLICE, _number(row.index, str(row.index)))
+            self.setItem(number, SLICE, _number(row.index, f"{'✓ ' if row.reviewed else ''}{row.index}"))
             self.item(number, SLICE).setToolTip(f"Slice {row.index} of {row.scan}. {OWN_COUNT}")
             name = QTableWidgetItem(swatch(row.color), row.name)
             name.setToolTip(row.name)
@@ -92,16 +97,46 @@ class UncertainSlices(QTableWidget):
             scan.setToolTip(row.scan)
             self.setItem(number, SCAN, scan)
             self.item(number, SLICE).setData(ROLE, row)
+            if row.reviewed:
+                for column in range(self.columnCount()):
+                    self.item(number, column).setForeground(MUTED)
         self.setSortingEnabled(True)
         self.clearSelection()
         self.setCurrentCell(-1, -1)
         self.blockSignals(False)
-        self.setColumnHidden(SCAN, len({row.scan for row in rows}) < 2)
+        several = len({row.scan for row in rows}) > 1
+        self.setColumnHidden(SCAN, not several)
+        # the last column takes the width that is left
+        modes = QHeaderView.ResizeMode
+        self.horizontalHeader().setSectionResizeMode(
+            CLASS, modes.ResizeToContents if several else modes.Stretch
+        )
         fit_rows(self, self.rowCount(), least=1, most=5)
+
+    def mark(self, key: Any, index: int) -> None:
+        """Select the first row of a slice, as it is shown; no signal is sent."""
+        rows = (
+            row
+            for row in range(self.rowCount())
+            if self.row_of(row).key is key and self.row_of(row).index == index
+        )
+        row = next(rows, None)
+        if row is not None:
+            self.blockSignals(True)
+            self.selectRow(row)
+            self.blockSignals(False)
+            self.scrollToItem(self.item(row, SLICE))
 
     def row_of(self, number: int) -> DoubtRow:
         """What row ``number`` shows, as it is sorted now."""
         return self.item(number, SLICE).data(ROLE)
+
+    def keyPressEvent(self, event: Any) -> None:  # noqa: N802
+        """Leave letters to the window, where they are shortcuts; Qt would look for rows that begin so."""
+        if event.text().strip():
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
 
     def _on_current(self, row: int, _column: int, before: int, _before: int) -> None:
         if row != before and self.hasFocus():  # by the arrow keys

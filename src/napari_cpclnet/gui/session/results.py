@@ -26,7 +26,7 @@ class ScanResult:
 
     ``layer``: None for a scan that is only in a file; ``axis``: array axis along which slices were counted;
     ``summary``: of the run, or as a project kept it; ``voxel_ml``: None where the scan has no physical size;
-    ``changes``: what was corrected since.
+    ``changes``: what was corrected since; ``reviewed``: slices to review that were looked at and accepted.
     """
 
     source: QuerySource
@@ -35,6 +35,12 @@ class ScanResult:
     summary: Summary | SummaryEntry
     voxel_ml: float | None = None
     changes: Changes = field(default_factory=Changes)
+    reviewed: frozenset[int] = frozenset()
+
+    @property
+    def to_review(self) -> tuple[int, ...]:
+        """Slices that are worth a look, from the first to the last, reviewed or not."""
+        return tuple(sorted({one.index for one in self.summary.doubtful}))
 
     @property
     def name(self) -> str:
@@ -48,7 +54,7 @@ class ScanResult:
     def entry(self) -> SummaryEntry:
         """The same for a project (imports pydantic: call it in a worker)."""
         volumes = {one.value: self.volume(one) for one in self.summary.classes}
-        return SummaryEntry.of(self.summary, self.axis, self.voxel_ml, volumes)
+        return SummaryEntry.of(self.summary, self.axis, self.voxel_ml, volumes, self.reviewed)
 
     @property
     def corrected(self) -> str:
@@ -86,6 +92,19 @@ class Results:
     def of(self, layer: Layer) -> ScanResult | None:
         """Result that a layer shows."""
         return next((one for one in self if one.layer is layer), None)
+
+    def review(self, source: QuerySource, index: int) -> None:
+        """Remember that a slice was looked at and is right as it is now."""
+        found = self._results[source]
+        if index in found.to_review:
+            self._results[source] = replace(found, reviewed=found.reviewed | {index})
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many of the slices to review of all scans were reviewed, and how many there are."""
+        wanted = [{*one.to_review} for one in self]
+        done = sum(len(slices & one.reviewed) for slices, one in zip(wanted, self, strict=True))
+        return done, sum(map(len, wanted))
 
     def begin_second_pass(self, layer: Labels) -> ScanResult | None:
         """Count anew what was corrected on a layer; None if nothing is known of it."""

@@ -79,9 +79,27 @@ def use_slice(session: Session) -> str:
     if labelled:  # a scan that is painted is not labelled by itself any more, but here it is refined
         session.tick_query(scan, True)
     session.publish_classes()
+    work_on(session, scan)
     what = "marked as empty" if not picture.any() else "painted"
     where = slice_words(session.viewer, scan, axis, index).capitalize()
     return f"{where} of {scan.name} was added to the support, {what} in '{labels.name}': press Run to use it."
+
+
+def work_on(session: Session, scan: Image) -> None:
+    """Select what one works on next on a scan: its result to correct, or else its annotation layer to paint.
+
+    The other one is hidden, so that no class is drawn twice on a slice.
+    """
+    layers = session.viewer.layers
+    results = [layer for layer in reversed(layers) if _is_result_of(layer, scan)]
+    painted = [pair.labels for pair in session.supports if pair.scan is scan and not is_result(pair.labels)]
+    wanted = next(iter(results or painted), None)
+    if wanted is None:
+        return
+    for layer in (*results, *painted):
+        if layer.visible != (layer is wanted):
+            layer.visible = layer is wanted
+    layers.selection.active = wanted
 
 
 def unlock_corrections(session: Session, *, whole_scan: bool) -> str:

@@ -23,6 +23,12 @@ MEND = "Control-Alt-M"
 SAVE_PROJECT = "Control-Alt-K"
 USE_SLICE = "Control-Alt-U"
 SUGGEST = "Control-Alt-G"
+NEXT_REVIEW = "N"
+PREVIOUS_REVIEW = "Shift-N"
+ACCEPT_SLICE = "K"
+NEXT_SCAN = "J"
+CLASS_KEYS = tuple(f"Alt-{number}" for number in range(1, 10))
+"""Of the first nine classes; napari chooses its tools by the digits alone."""
 
 WHAT = {
     RUN: "Run; while it runs: cancel",
@@ -36,6 +42,11 @@ WHAT = {
     MEND: "Mend by the tool used last; once more: napari has the mouse again",
     USE_SLICE: "Add the slice in view of the result to the support",
     SUGGEST: "Suggest the slice to paint next",
+    NEXT_REVIEW: "Go to the next slice to review",
+    PREVIOUS_REVIEW: "Go to the slice to review before",
+    ACCEPT_SLICE: "Accept the slice in view and go to the next slice to review",
+    NEXT_SCAN: "Go to the next scan with slices to review",
+    **{key: f"Paint with class {number} of the list" for number, key in enumerate(CLASS_KEYS, start=1)},
     SAVE_PROJECT: "Save the project (keep it)",
 }
 """What each shortcut does, in the order of the help page."""

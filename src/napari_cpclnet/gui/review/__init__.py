@@ -1,0 +1,1 @@
+"""Going through the slices to review of all scans."""
