@@ -179,7 +179,7 @@ def make_train(folder: Path, run: Path, steps: int, every: int, theme: str) -> N
         lambda: tab.bar.state is not RunState.RUNNING or len(held_out.points) >= 4, "four validations", 3600
     )
     photographer.shoot("train-running")
-    tab.control.stop()
+    tab.control.cancel()
     hands.until(lambda: tab.bar.state is RunState.READY, "the training stops", 600)
     photographer.viewer.close()
 

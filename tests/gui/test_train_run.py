@@ -67,7 +67,7 @@ def test_progress_is_seen_while_the_run_goes_on(qtbot, make_panel, tmp_path):
     assert bar.progress.maximum() == 200
     assert len(progress.loss.curves["Loss"].points) >= 5
     assert progress.use.isEnabled()
-    panel.train.control.stop()
+    panel.train.control.cancel()
     wait_ready(qtbot, panel)
 
 
@@ -323,7 +323,7 @@ def test_training_waits_while_scans_are_labelled(qtbot, viewer, make_panel, tmp_
     np.testing.assert_array_equal(result.data, viewer.layers[result.name.split(" ")[0]].data > 0.5)
     step = trainer.step
     wait_step(qtbot, trainer, step + 3)
-    panel.train.control.stop()
+    panel.train.control.cancel()
     wait_ready(qtbot, panel)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer
 
-from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.jobs.device_status import Ready
 from napari_cpclnet.gui.jobs.evaluation_job import (
     EvaluationJob,
+    EvaluationReport,
     Finished,
     Planned,
     Rows,
@@ -19,10 +18,9 @@ from napari_cpclnet.gui.jobs.evaluation_job import (
     export_table,
     run_evaluation,
 )
-from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage
 from napari_cpclnet.gui.session.error_layer import ErrorLayer, ErrorMap, error_map
-from napari_cpclnet.gui.widgets.run_bar import RunState
-from napari_cpclnet.gui.widgets.worker import BackgroundCall, JobRunner
+from napari_cpclnet.gui.widgets.job_control import JobControl
+from napari_cpclnet.gui.widgets.worker import BackgroundCall
 
 if TYPE_CHECKING:
     from napari_cpclnet.evaluation import CaseResult
@@ -33,10 +31,11 @@ if TYPE_CHECKING:
 PROGRESS_MS = 200
 
 
-class EvaluateControl(QObject):
-    """Starts and cancels evaluations, fills the table, shows errors and exports; `changed` when rows came or went."""
+class EvaluateControl(JobControl):
+    """Runs evaluations, fills the table, shows errors and exports; `changed` when rows came or went, too."""
 
-    changed = Signal()
+    foreground = "Evaluate"
+    cancelled = "Cancelled. Finished cases are kept."
 
     def __init__(
         self,
@@ -46,48 +45,31 @@ class EvaluateControl(QObject):
         make_job: Callable[[], EvaluationJob],
         parent: QObject,
     ) -> None:
-        super().__init__(parent)
-        self.session, self.bar, self.table = session, bar, table
-        self.job: EvaluationJob | None = None
-        self._make_job = make_job
+        super().__init__(session, bar, parent)
+        self.table = table
+        self.make_job = make_job  # type: ignore[method-assign]
         self._errors = ErrorLayer(session.viewer)
         self._wanted: CaseResult | None = None
         self._done = self._total = 0
-        self._ending: tuple[str, bool] = ("", False)
-        self.runner = JobRunner(self)
-        self.runner.report.connect(self._on_report)
-        self.runner.finished.connect(self._on_finished)
         self._timer = QTimer(self)
         self._timer.setInterval(PROGRESS_MS)
         self._timer.timeout.connect(self._show_progress)
         bar.run_requested.connect(self.start)
-        bar.cancel_requested.connect(self.cancel)
         table.picked.connect(self.show_case)
 
-    def start(self) -> None:
-        """Check the choices and start; what is missing is said in one sentence."""
-        if self.runner.is_running:
-            return
-        try:
-            job = self._make_job()
-        except CpclnetError as error:
-            self.bar.show_message(str(error), error=True)
-            return
-        self.job = job
-        self._done = self._total = 0
-        self._wanted, self._ending = None, ("", False)
-        self.table.clear_rows()
-        self.bar.show_message("")
-        self.bar.set_state(RunState.RUNNING)
-        self.changed.emit()
-        self.session.foreground.add("Evaluate")
-        self.runner.start_reports(run_evaluation(job, self.session.make_segmenter), job.cancelled)
+    def reports(self, job: EvaluationJob) -> Generator[EvaluationReport, None, None]:
+        """All tasks, one after another."""
+        return run_evaluation(job, self.session.make_segmenter)
 
-    def cancel(self) -> None:
-        """Stop after the slice in work, or after the case where a baseline is at work."""
-        if self.runner.is_running:
-            self.bar.set_state(RunState.CANCELLING)
-            self.runner.cancel()
+    def begin(self, job: EvaluationJob) -> None:
+        """Forget the rows of the last run."""
+        self._done = self._total = 0
+        self._wanted = None
+        self.table.clear_rows()
+
+    def end(self) -> None:
+        """Progress stands still."""
+        self._timer.stop()
 
     def show_case(self, result: CaseResult) -> None:
         """Show the errors of a result on its scan; the last click counts."""
@@ -123,12 +105,9 @@ class EvaluateControl(QObject):
     def _say_error(self, text: str) -> None:
         self.bar.show_message(text, error=True)
 
-    def _on_report(self, report: Any) -> None:
-        if isinstance(report, Stage):
-            self.bar.show_stage(report.text)
-        elif isinstance(report, Ready):
-            self.bar.set_network(report.device, report.weights)
-        elif isinstance(report, Planned):
+    def show_report(self, report: EvaluationReport) -> None:
+        """Fill the table."""
+        if isinstance(report, Planned):
             self._total = report.total
             self._timer.start()
             self._show_progress()
@@ -139,11 +118,7 @@ class EvaluateControl(QObject):
             self.changed.emit()
         elif isinstance(report, Finished):
             cases = "1 case" if self._done == 1 else f"{self._done} cases"
-            self._ending = (f"Done: {cases} in {report.seconds:.0f} s. Click a row to see its errors.", False)
-        elif isinstance(report, Cancelled):
-            self._ending = ("Cancelled. Finished cases are kept.", False)
-        elif isinstance(report, ScanFailed):
-            self._ending = (report.message, True)
+            self.ending = (f"Done: {cases} in {report.seconds:.0f} s. Click a row to see its errors.", False)
 
     def _show_progress(self) -> None:
         if self.job is None or not self._total:
@@ -156,11 +131,3 @@ class EvaluateControl(QObject):
         if self._done == self._total:
             doing = "writing the report"
         self.bar.show_slices(self._done, self._total, doing)
-
-    def _on_finished(self) -> None:
-        self.session.foreground.discard("Evaluate")
-        self._timer.stop()
-        self.bar.set_state(RunState.READY)
-        text, error = self._ending
-        self.bar.show_message(text, error=error)
-        self.changed.emit()

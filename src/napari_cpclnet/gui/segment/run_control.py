@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.jobs.device_status import Note, Ready
+from napari_cpclnet.gui.jobs.device_status import Note
 from napari_cpclnet.gui.jobs.segment_job import (
-    Cancelled,
     Job,
+    Report,
     ScanBegun,
     ScanDone,
     ScanFailed,
     SliceDone,
-    Stage,
+    run_job,
 )
 from napari_cpclnet.gui.layers.overlays import show_maps
 from napari_cpclnet.gui.layers.view import show_scan
@@ -25,8 +25,7 @@ from napari_cpclnet.gui.session.result_layers import ResultLayers
 from napari_cpclnet.gui.session.results import ScanResult
 from napari_cpclnet.gui.session.run_check import questions
 from napari_cpclnet.gui.widgets.asking import ask
-from napari_cpclnet.gui.widgets.run_bar import RunState
-from napari_cpclnet.gui.widgets.worker import JobRunner
+from napari_cpclnet.gui.widgets.job_control import JobControl
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,21 +37,18 @@ if TYPE_CHECKING:
 REFRESH_MS = {2: 100, 3: 1000}
 
 
-class RunControl(QObject):
-    """Starts and cancels runs, and puts their reports where the user sees them.
+class RunControl(JobControl):
+    """Labels scans, and puts the reports where the user sees them.
 
     `progressed` tells that the state of a scan to label is another.
     """
 
     progressed = Signal()
+    foreground = "Segment"
+    cancelled = "Cancelled. Finished slices are kept."
 
     def __init__(self, session: Session, bar: RunBar, parent: QObject) -> None:
-        super().__init__(parent)
-        self.session = session
-        self.bar = bar
-        self.runner = JobRunner(self)
-        self.runner.report.connect(self._on_report)
-        self.runner.finished.connect(self._on_finished)
+        super().__init__(session, bar, parent)
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._redraw)
         self._results: ResultLayers | None = None
@@ -62,61 +58,41 @@ class RunControl(QObject):
         self._said: set[str] = set()
         self._finished_scans = 0
         self._seconds = 0.0
-        self._cancelled = False
         self.ask = partial(ask, bar)
         bar.run_requested.connect(self.start)
-        bar.cancel_requested.connect(self.cancel)
 
-    @property
-    def job(self) -> Job | None:
-        """The run under way."""
-        return None if self._results is None else self._results.job
-
-    def start(self) -> None:
-        """Check the choices and start; what is missing is said in one sentence."""
-        if self.bar.state is not RunState.READY:
-            return
+    def make_job(self) -> Job | None:
+        """The choices of the session, after what is odd about them was asked."""
         for question in questions(self.session):
             answer = self.ask(question.text, list(question.choices))
             if answer not in question.choices:
-                return
+                return None
             if (act := question.choices[answer]) is not None:
                 act()
-        try:
-            job = self.session.job()
-        except CpclnetError as error:
-            self.bar.show_message(str(error), error=True)
-            return
-        self._failures, self._finished_scans, self._seconds, self._cancelled = [], 0, 0.0, False
-        self._notes = []
+        return self.session.job()
+
+    def reports(self, job: Job) -> Generator[Report, None, None]:
+        """One scan after another."""
+        return run_job(job, self.session.run_segmenter)
+
+    def begin(self, job: Job) -> None:
+        """Make the result layers, and show a scan that is labelled."""
+        self._failures, self._notes, self._finished_scans, self._seconds = [], [], 0, 0.0
         self._results = ResultLayers(self.session.viewer, job, contour=self.session.display.contour)
-        self.bar.show_message("")
-        self.bar.set_state(RunState.RUNNING)
         for number in range(len(job.queries)):
             self._set_status(number, QueryState.WAITING)
         self.progressed.emit()
         layers = [query.layer for query in job.queries if query.layer is not None]
         if layers and not any(layer.visible for layer in layers):
             show_scan(self.session.viewer, layers[0])
-        self.session.foreground.add("Segment")
-        self.runner.start(job, self.session.run_segmenter)
         self._timer.start(REFRESH_MS[2])
 
-    def cancel(self) -> None:
-        """Stop after the slice in work."""
-        if self.runner.is_running:
-            self.bar.set_state(RunState.CANCELLING)
-            self.runner.cancel()
-
-    def _on_report(self, report: Any) -> None:
+    def show_report(self, report: Report) -> None:
+        """Put a report where the user sees it."""
         job, results = self.job, self._results
-        if job is None or results is None:
+        if results is None:
             return
-        if isinstance(report, Stage):
-            self.bar.show_stage(report.text)
-        elif isinstance(report, Ready):
-            self.bar.set_network(report.device, report.weights)
-        elif isinstance(report, Note):
+        if isinstance(report, Note):
             self._tell(report.text)
         elif isinstance(report, ScanBegun):
             self._set_status(report.query, QueryState.RUNNING)
@@ -130,8 +106,6 @@ class RunControl(QObject):
             self._show_scan(job, results, report)
         elif isinstance(report, ScanFailed):
             self._fail(job, results, report)
-        elif isinstance(report, Cancelled):
-            self._cancelled = True
 
     def _show_scan(self, job: Job, results: ResultLayers, report: ScanDone) -> None:
         if job.queries[report.query].layer is not None and not results.finish(report):
@@ -151,9 +125,6 @@ class RunControl(QObject):
         self.progressed.emit()
 
     def _fail(self, job: Job, results: ResultLayers, report: ScanFailed) -> None:
-        if report.query is None:
-            self._failures.append(report.message)
-            return
         results.seal(report.query)
         self._set_status(report.query, QueryState.FAILED, report.message)
         self.progressed.emit()
@@ -169,7 +140,7 @@ class RunControl(QObject):
 
     def _skip(self, number: int) -> None:
         """The user removed the result layer: that scan is not wanted any more."""
-        if self.job is not None and number not in self.job.skipped:
+        if number not in self.job.skipped:
             self.job.skipped.add(number)
             self._set_status(number, QueryState.CANCELLED)
             name = self.job.queries[number].scan.name
@@ -186,7 +157,7 @@ class RunControl(QObject):
                 self._set_status(number, QueryState.CANCELLED)
 
     def _which(self, number: int) -> str:
-        queries = self.job.queries if self.job is not None else ()
+        queries = self.job.queries
         name = queries[number].scan.name
         return name if len(queries) == 1 else f"scan {number + 1} of {len(queries)}: {name}"
 
@@ -195,21 +166,18 @@ class RunControl(QObject):
             self._results.refresh()
         self._timer.setInterval(REFRESH_MS[self.session.viewer.dims.ndisplay])
 
-    def _on_finished(self) -> None:
-        self.session.foreground.discard("Segment")
+    def end(self) -> None:
+        """Say how many scans were labelled, or what went wrong, and what the machine lacks."""
         self._timer.stop()
         if self._results is not None:
             self._results.seal_all()
             self._cancel_open()
-        self._results = None
-        self.bar.set_state(RunState.READY)
-        lines = [*(self._failures or self._ending()), *self._notes]
-        if lines:
-            self.bar.show_message("\n".join(lines), error=bool(self._failures))
-
-    def _ending(self) -> list[str]:
-        if self._cancelled:
-            return ["Cancelled. Finished slices are kept."]
+        self._results = self.job = None
+        text, error = self.ending
+        failures = [*self._failures, *([text] if error else [])]
         done = self._finished_scans
-        scans = "1 scan" if done == 1 else f"{done} scans"
-        return [f"Done: {scans} labelled in {self._seconds:.0f} s."] if done else []
+        if not text and done:
+            scans = "1 scan" if done == 1 else f"{done} scans"
+            text = f"Done: {scans} labelled in {self._seconds:.0f} s."
+        lines = [*(failures or ([text] if text else [])), *self._notes]
+        self.ending = ("\n".join(lines), bool(failures))

@@ -152,7 +152,7 @@ class SegmentTab(QWidget):
         self.results.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.results.reviewed.connect(self.project.control.touch)
         self.results.suggest_requested.connect(self.suggest.start)
-        self.suggest.finished.connect(self.refresh)
+        self.suggest.runner.finished.connect(self.refresh)
         self.mend.control.message.connect(lambda text, error: self.bar.show_message(text, error=error))
         self.options.changed.connect(self._set_options)
         self.control.runner.finished.connect(self._on_run_finished)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer
 
-from napari_cpclnet.errors import CpclnetError
-from napari_cpclnet.gui.jobs.device_status import Ready
-from napari_cpclnet.gui.jobs.segment_job import ScanFailed, Stage
 from napari_cpclnet.gui.jobs.training_job import (
     LeftOut,
     Prepared,
@@ -18,12 +15,12 @@ from napari_cpclnet.gui.jobs.training_job import (
     Stopped,
     Trained,
     TrainingJob,
+    TrainingReport,
     Validated,
     Waiting,
     run_training,
 )
-from napari_cpclnet.gui.widgets.run_bar import RunState
-from napari_cpclnet.gui.widgets.worker import JobRunner
+from napari_cpclnet.gui.widgets.job_control import JobControl
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.session import Session
@@ -34,10 +31,8 @@ if TYPE_CHECKING:
 REDRAW_MS = 300
 
 
-class TrainControl(QObject):
-    """Starts, pauses and stops runs; `changed` when one began, waits, goes on or ended."""
-
-    changed = Signal()
+class TrainControl(JobControl):
+    """Starts, pauses and stops training; `changed` when a run waits or goes on, too."""
 
     def __init__(
         self,
@@ -47,50 +42,31 @@ class TrainControl(QObject):
         make_job: Callable[[], TrainingJob],
         parent: QObject,
     ) -> None:
-        super().__init__(parent)
-        self.session, self.bar, self.progress = session, bar, progress
-        self.job: TrainingJob | None = None
-        self._make_job = make_job
+        super().__init__(session, bar, parent)
+        self.progress = progress
+        self.make_job = make_job  # type: ignore[method-assign]
         self._last: Stepped | None = None
         self._left_out: list[str] = []
-        self._ending: tuple[str, bool] = ("", False)
-        self.runner = JobRunner(self)
-        self.runner.report.connect(self._on_report)
-        self.runner.finished.connect(self._on_finished)
         self._timer = QTimer(self)
         self._timer.setInterval(REDRAW_MS)
         self._timer.timeout.connect(self._redraw)
         self._fresh = False
         bar.run_requested.connect(self.start)
-        bar.cancel_requested.connect(self.stop)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether a run is under way, also while it is paused or being stopped."""
-        return self.runner.is_running
 
     @property
     def is_paused(self) -> bool:
         """Whether the user paused the run."""
         return self.is_running and self.job is not None and self.job.paused.is_set()
 
-    def start(self) -> None:
-        """Check the choices and start; what is missing is said in one sentence."""
-        if self.is_running:
-            return
-        try:
-            job = self._make_job()
-        except CpclnetError as error:
-            self.bar.show_message(str(error), error=True)
-            return
-        self.job = job
-        self._last, self._left_out, self._ending = None, [], ("", False)
-        self.bar.show_message("")
-        self.bar.set_state(RunState.RUNNING)
+    def reports(self, job: TrainingJob) -> Generator[TrainingReport, None, None]:
+        """Steps and validations."""
+        return run_training(job, self.session.train)
+
+    def begin(self, job: TrainingJob) -> None:
+        """Draw the curves of the folder."""
+        self._last, self._left_out = None, []
         self.progress.begin(job.out, job.steps)
-        self.runner.start_reports(run_training(job, self.session.train), job.cancelled)
         self._timer.start()
-        self.changed.emit()
 
     def pause(self, paused: bool) -> None:
         """Pause after the step in work, or go on."""
@@ -100,19 +76,9 @@ class TrainControl(QObject):
         self._show_steps("paused" if paused else "")
         self.changed.emit()
 
-    def stop(self) -> None:
-        """Stop after the step in work; the checkpoint is kept."""
-        if self.is_running:
-            self.bar.set_state(RunState.CANCELLING)
-            self.runner.cancel()
-            self.changed.emit()
-
-    def _on_report(self, report: Any) -> None:
-        if isinstance(report, Stage):
-            self.bar.show_stage(report.text)
-        elif isinstance(report, Ready):
-            self.bar.set_network(report.device, report.weights)
-        elif isinstance(report, Prepared):
+    def show_report(self, report: TrainingReport) -> None:
+        """Show how far the run is."""
+        if isinstance(report, Prepared):
             self.bar.show_slices(
                 report.done,
                 report.total,
@@ -130,11 +96,9 @@ class TrainControl(QObject):
         elif isinstance(report, Waiting):
             self._show_steps(report.why)
         else:
-            self._ending = self._ending_of(report)
+            self.ending = self._ending_of(report)
 
     def _ending_of(self, report: Any) -> tuple[str, bool]:
-        if isinstance(report, ScanFailed):
-            return report.message, True
         step = 0 if self._last is None else self._last.step
         if isinstance(report, Stopped):
             if not report.kept:
@@ -159,15 +123,13 @@ class TrainControl(QObject):
         left = f"{duration(last.seconds_left)} left" if math.isfinite(last.seconds_left) else "estimating…"
         self.bar.show_slices(last.step, last.total, waits or left)
 
-    def _on_finished(self) -> None:
+    def end(self) -> None:
+        """Say what was left out, too."""
         self._timer.stop()
         self._fresh = False
-        self.bar.set_state(RunState.READY)
-        text, error = self._ending
+        text, error = self.ending
         if self._left_out and not error:
-            text = "\n".join((text, "Left out:", *self._left_out))
-        self.bar.show_message(text, error=error)
-        self.changed.emit()
+            self.ending = ("\n".join((text, "Left out:", *self._left_out)), False)
 
 
 def duration(seconds: float) -> str:

@@ -6,17 +6,14 @@ import atexit
 from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, Qt, QThreadPool, Signal
 from superqt.utils import WorkerBase
 
-from napari_cpclnet.gui.jobs.segment_job import Job, run_job, user_message
+from napari_cpclnet.gui.jobs.segment_job import user_message
 from napari_cpclnet.gui.widgets.connections import when_destroyed
-
-if TYPE_CHECKING:
-    from napari_cpclnet.gui.jobs.segmenters import SegmenterFactory
 
 
 class JobRunner(QObject):
@@ -37,10 +34,6 @@ class JobRunner(QObject):
     def is_running(self) -> bool:
         """Whether a run is under way (also while it is being cancelled)."""
         return self._cancelled is not None
-
-    def start(self, job: Job, make_segmenter: SegmenterFactory) -> None:
-        """Start a run; the previous one must have finished."""
-        self.start_reports(run_job(job, make_segmenter), job.cancelled)
 
     def start_reports(self, reports: Generator[Any, None, None], cancelled: Event) -> None:
         """Start any generator of reports that looks at ``cancelled`` now and then."""
