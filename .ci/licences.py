@@ -16,6 +16,7 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 
 OURS = "napari-cpclnet"
+FOR_DEVELOPERS = ("dev", "docs")
 STRONG = re.compile(r"^(GPL|AGPL)|GNU (Affero )?General Public", re.IGNORECASE)
 
 
@@ -50,16 +51,14 @@ def brought_by(extra: str) -> set[str]:
 
 def licences() -> list[Licence]:
     """Every package that an installation brings, with its terms, by name."""
-    always, dicom = brought_by(""), brought_by("dicom")
-    return [
-        Licence(
-            name,
-            metadata.version(name),
-            terms(name),
-            "" if name in always else "dicom" if name in dicom else "all",
-        )
-        for name in sorted(always | dicom | brought_by("all"))
+    extras = [
+        one for one in metadata.metadata(OURS).get_all("Provides-Extra", []) if one not in FOR_DEVELOPERS
     ]
+    needed_by: dict[str, str] = {}
+    for extra in sorted({"", *extras}, key=lambda one: (one == "all", one)):
+        for name in brought_by(extra):
+            needed_by.setdefault(name, extra)
+    return [Licence(name, metadata.version(name), terms(name), needed_by[name]) for name in sorted(needed_by)]
 
 
 def normal(name: str) -> str:

@@ -12,7 +12,7 @@ from working_day import organs_of_the_sample
 NAME = "film.gif"
 WIDTH = 860
 BAND = 34
-COLORS = 128
+COLORS = 255
 BLUE = (46, 82, 178)
 
 
@@ -42,7 +42,8 @@ class Film:
         for frame in pictures[::3]:
             strip.paste(frame, (0, top))
             top += frame.height
-        palette = strip.quantize(COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        # classes are few pixels in colours of their own, which counting pixels would lose
+        palette = strip.quantize(COLORS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
         first, *rest = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in pictures]
         times = [time for _, time in self.frames]
         first.save(path, save_all=True, append_images=rest, duration=times, loop=0, optimize=True)

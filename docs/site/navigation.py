@@ -17,6 +17,7 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
         "docs/guide/command-line",
         "docs/guide/files",
         "docs/guide/dicom-and-pet",
+        "docs/cohorts",
         "docs/guide/training",
         "docs/guide/evaluation",
         "docs/project",
