@@ -14,7 +14,7 @@ import argparse
 import copy
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,11 +70,11 @@ def patient(number: int) -> Phantom:
     return phantom
 
 
-def scan(number: int, modality: str) -> tuple[Volume, Labels]:
+def scan(number: int, modality: str, organs: Mapping[int, str] = ORGANS) -> tuple[Volume, Labels]:
     """A phantom in a scanner of its own, and its labels."""
     phantom = patient(number)
     labels = np.zeros(phantom.labels.shape, np.uint8)
-    for value, name in ORGANS.items():
+    for value, name in organs.items():
         labels[phantom.mask(name)] = value
     structures, spacing = phantom.labels.astype(np.int64), phantom.spacing
     rng = np.random.default_rng((SEED, number, KINDS[modality]))

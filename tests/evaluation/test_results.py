@@ -37,6 +37,7 @@ ROW = CaseResult(
     peak_mb=812.0,
     device="cpu",
     weights="0123456789ab",
+    confidence=0.75,
 )
 
 
@@ -50,6 +51,18 @@ def test_rows_come_back_as_they_went_in_with_nan_and_odd_names(tmp_path: Path) -
     assert (second.key, second.absent, second.hd95_mm) == ("b", True, 3.25)
     assert path.read_text().splitlines()[0] == ",".join(COLUMNS)
     assert [p.name for p in path.parent.iterdir()] == ["cases.csv"]
+
+
+def test_tables_from_before_confidence_was_written_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    append_results(path, [ROW])
+    header, row = path.read_text().splitlines()
+    path.write_text(f"{header.removesuffix(',confidence')}\n{row.removesuffix(',0.75')}\n")
+    append_results(path, [ROW])
+    old, new = read_results(path)
+    assert math.isnan(old.confidence)
+    assert new.confidence == 0.75
+    assert replace(old, confidence=0.0, hd95_mm=0.0) == replace(ROW, confidence=0.0, hd95_mm=0.0)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def untrained(options):
     return Segmenter(CPCLNet(settings), options)
 
 
-def run(qtbot, panel, timeout=60_000):
+def run(qtbot, panel, timeout=300_000):
     panel.segment.bar.press()
     assert panel.segment.bar.state is RunState.RUNNING, panel.segment.bar.message.text()
     qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=timeout)

@@ -186,7 +186,7 @@ def test_where_a_class_seems_absent_it_is_said(qtbot):
     qtbot.addWidget(tree)
     found = ClassRow("spleen", (1, 2, 3), "0.0", None, True), ClassRow("liver", (1, 2, 3), "9.0", 0.9, False)
     tree.show_results([ResultRow("ct", "ct", "", found)])
-    assert tree.texts()[1:] == [("spleen", "0.0", "possibly absent"), ("liver", "9.0", "90 %")]
+    assert tree.texts()[1:] == [("spleen", "0.0", "not found?"), ("liver", "9.0", "90 %")]
     assert "does not seem to show spleen" in tree.topLevelItem(0).child(0).toolTip(0)
 
 

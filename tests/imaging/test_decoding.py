@@ -120,7 +120,7 @@ def test_many_slow_frames_are_waited_for_no_longer_than_one_that_hangs(codecs, m
     frames = itertools.count()
     with pytest.raises(ImageError, match=r"^scan\.dcm: its pixels were not decoded within"):
         [codecs("slow") for _ in zip(range(20), frames, strict=False)]
-    assert 2 <= next(frames) <= 6
+    assert next(frames) <= 6  # on a busy machine the first is too slow already
     with pytest.raises(ImageError, match="were not decoded within 1 s"):  # nobody waits for it again
         codecs("number")
     assert codecs("number", Path("other.dcm")).sum() == 42

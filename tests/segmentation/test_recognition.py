@@ -14,10 +14,10 @@ from napari_cpclnet.segmentation.recognition import Recognised, found_again
 SHAPE = (30, 16, 16)
 
 
-def recognised(painted: np.ndarray, seen: np.ndarray, slices: tuple[int, ...]) -> Recognised:
+def recognised(painted: np.ndarray, seen: np.ndarray, slices: tuple[int, ...], mm: float = 1) -> Recognised:
     """What is to be said of a network that sees `seen`, whatever is painted."""
     support = SupportSet({1: "structure"})
-    volume = Volume(np.zeros(SHAPE, np.float32), Geometry(SHAPE))
+    volume = Volume(np.zeros(SHAPE, np.float32), Geometry(SHAPE, (1, mm, mm)))
     support.add(volume, painted.astype(np.uint8), slices=slices)
     grid = SimpleNamespace(n_slices=SHAPE[0], to_native=lambda maps: maps)
     scan = SimpleNamespace(grid=grid, features=lambda indices: [seen[i] for i in indices])
@@ -52,6 +52,15 @@ def test_a_network_that_sees_the_whole_of_what_was_painted_in_half_is_not(slices
     found = recognised(structure(5, 14), structure(5, 25), slices)
     assert (found.again, found.goes_on) == ([0], [True])
     assert recognised(structure(5, 14), structure(5, 14), slices).goes_on == [False]
+
+
+def test_a_network_that_sees_the_whole_of_which_one_side_was_painted_is_not() -> None:
+    whole, side, slices = structure(5, 25), structure(5, 25), (6, 11, 16, 21)
+    side[:, :, 8:] = False
+    assert recognised(side, side, slices, mm=10).again == [1]
+    assert recognised(side, whole, slices, mm=10).again == [0]
+    # as far as outlines are off, sides are not told apart
+    assert recognised(side, whole, slices, mm=1).again == pytest.approx([2 / 3])
 
 
 def test_slices_that_follow_each_other_say_nothing_about_the_ends() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from napari_cpclnet.evaluation.metrics import Mask
-from napari_cpclnet.evaluation.predictors import Predictor
+from napari_cpclnet.evaluation.predictors import NetworkPredictor, Predictor
 from napari_cpclnet.evaluation.protocols import Task, legacy_parts, same_direction, slab
 from napari_cpclnet.evaluation.resources import ResourceUsage
 from napari_cpclnet.imaging import Volume, plane_axis
@@ -26,12 +27,15 @@ class Prediction:
     mask : ndarray (z, y, x) of bool
         The organ, on the query's grid.
     seconds, peak_mb : float
+    confidence : float
+        Dice that the method itself expects; nan if it does not say.
     """
 
     method: str
     mask: Mask
     seconds: float
     peak_mb: float
+    confidence: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,5 +109,6 @@ def _ask(
                 raise ValueError(f"{predictor.name}: labels {labels.shape} for a scan {part.geometry.shape}")
             mask[(slice(None),) * axis + (slice(job.first, job.stop),)] = labels == value
             seconds, peak = seconds + meter.seconds, max(peak, meter.peak_mb)
-        answers.append(Prediction(predictor.name, mask, seconds, peak))
+        expected = predictor.confidence if isinstance(predictor, NetworkPredictor) and len(jobs) == 1 else {}
+        answers.append(Prediction(predictor.name, mask, seconds, peak, expected.get(value, math.nan)))
     return tuple(answers)

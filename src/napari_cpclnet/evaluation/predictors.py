@@ -43,6 +43,8 @@ class NetworkPredictor:
         self._segmenter = segmenter
         self._watch = watch
         self.quick = False
+        self.confidence: dict[int, float] = {}
+        """Dice to expect of the last answer, by label value."""
 
     def predict(self, support: SupportSet, query: Volume) -> NDArray[Any]:
         """Post-processed labels of the whole scan."""
@@ -51,4 +53,5 @@ class NetworkPredictor:
         for result in found:
             if self._watch is not None:
                 self._watch(result)
+        self.confidence = {one.value: one.confidence for one in self._segmenter.summary().classes}
         return self._segmenter.result().labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -36,6 +37,8 @@ class CaseResult:
         Highest memory use during the prediction: of the GPU, or of this process on the CPU; nan if unknown.
     weights : str
         Hash of the weights file.
+    confidence : float
+        Dice that the method itself expected; nan if it did not say.
     """
 
     key: str
@@ -60,6 +63,7 @@ class CaseResult:
     peak_mb: float
     device: str
     weights: str
+    confidence: float = math.nan
 
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(CaseResult))
@@ -79,9 +83,10 @@ def read_results(path: Path) -> tuple[CaseResult, ...]:
         raise SettingsError(f"{path}: cannot be read as a table of results ({error}).") from error
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
-        if tuple(next(reader, ())) != COLUMNS:
+        # tables of before have no confidence
+        if (columns := tuple(next(reader, ()))) not in (COLUMNS, COLUMNS[:-1]):
             raise SettingsError(f"{path}: is no table of results of this version; its columns differ.")
-        return tuple(_from_row(row, f"{path}, line {reader.line_num}") for row in reader)
+        return tuple(_from_row(row, columns, f"{path}, line {reader.line_num}") for row in reader)
     except csv.Error as error:
         raise SettingsError(f"{path}, line {reader.line_num}: is no CSV ({error}).") from error
 
@@ -122,11 +127,11 @@ def _cell(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else cell(str(value))
 
 
-def _from_row(row: Sequence[str], where: str) -> CaseResult:
-    if len(row) != len(COLUMNS):
-        raise SettingsError(f"{where}: has {len(row)} cells, not {len(COLUMNS)}.")
+def _from_row(row: Sequence[str], columns: Sequence[str], where: str) -> CaseResult:
+    if len(row) != len(columns):
+        raise SettingsError(f"{where}: has {len(row)} cells, not {len(columns)}.")
     try:
-        values = {name: _READ[_TYPES[name]](cell) for name, cell in zip(COLUMNS, row, strict=True)}
+        values = {name: _READ[_TYPES[name]](cell) for name, cell in zip(columns, row, strict=True)}
     except (ValueError, KeyError) as error:
         raise SettingsError(f"{where}: has a value that does not belong there ({shown(error)}).") from error
     return CaseResult(**values)

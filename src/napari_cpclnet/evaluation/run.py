@@ -246,6 +246,7 @@ def _run_task(
             peak_mb=answer.peak_mb,
             device=str(stage.device),
             weights=stage.weights,
+            confidence=answer.confidence,
         )
         for answer in answers
     )

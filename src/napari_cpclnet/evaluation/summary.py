@@ -89,6 +89,27 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def reliability(results: Sequence[CaseResult], groups: int = 6) -> list[tuple[float, float, int]]:
+    """Dice that was expected and Dice that was reached, by groups of about the same expectation.
+
+    Parameters
+    ----------
+    results : sequence of CaseResult
+        With a confidence and a Dice.
+    groups : int
+        At most so many, of the same number of answers; never of fewer than four.
+
+    Returns
+    -------
+    list of (mean confidence, mean Dice, number of answers)
+        From the lowest to the highest.
+    """
+    ordered = sorted(results, key=lambda r: r.confidence)
+    count = min(groups, len(ordered) // 4)
+    parts = np.array_split(np.array([(r.confidence, r.dice) for r in ordered]), count) if count else []
+    return [(float(part[:, 0].mean()), float(part[:, 1].mean()), len(part)) for part in parts]
+
+
 def _places(result: CaseResult) -> Iterable[tuple[str, str, str]]:
     """Groups a result belongs to: support modality, query modality, organ."""
     for pair in ((result.support_modality, result.query_modality), (ALL, ALL)):

@@ -133,7 +133,7 @@ class ClassSummaryEntry(Entry):
 
     value: int = Field(ge=1)
     ml: Amount = Field(description="Volume with corrections; voxels where the scan has no physical size.")
-    confidence: Share = Field(description="Mean probability inside the answer; 0 if there is none.")
+    confidence: Share = Field(description="Dice to expect; 0 if nothing was found.")
     seems_absent: bool = False
     means: Literal["", "network", "alignment", "both", "none"] = Field(
         default="", description="By what it was found in a scan that was aligned with the support."

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from scipy import ndimage
 from napari_cpclnet.imaging.volume import fingerprint
 from napari_cpclnet.propagation import Propagation
 from napari_cpclnet.registration import Field, RegistrationSettings, registering
+from napari_cpclnet.segmentation.confidence import Evidence, dice, radius_mm
 from napari_cpclnet.segmentation.partial_slices import scribbled
 from napari_cpclnet.segmentation.prediction import outwards
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
@@ -51,6 +52,10 @@ _RECOGNISED = (0.5, 0.75)
 _ALIGNED = (0.6, 0.45)
 """Difference of the features within a class below which its registration counts, and below which it counts fully."""
 
+_STEADY = (0.35, 0.1)
+"""Cycle error of a class, in radii of a ball of its size, from which its registration says nothing beside a network
+that knows both the class and the part of the body, and below which it says all."""
+
 _COST_SCALE = 0.05
 """Difference of costs that makes one support count e times as much as another."""
 
@@ -76,6 +81,8 @@ class JoinedClass:
         "network", "alignment", "both" or "none".
     several : bool
         Whether the class is of several pieces in the support, as vertebrae or both kidneys are.
+    evidence : Evidence
+        What speaks for the answer.
     """
 
     place: int
@@ -83,6 +90,7 @@ class JoinedClass:
     logits: NDArray[np.float16]
     means: Means
     several: bool = False
+    evidence: Evidence = field(default_factory=Evidence)
 
     @classmethod
     def of(cls, place: int, decoded: DecodedPrior, means: Means) -> JoinedClass:
@@ -105,6 +113,8 @@ class _Carried:
     cost: dict[int, float]
     cycle_mm: dict[int, float]
     several: frozenset[int] = frozenset()
+    ml: dict[int, float] = field(default_factory=dict)
+    named: bool = False
 
 
 class Alignment:
@@ -175,10 +185,24 @@ class Alignment:
             known = _trust(found_again[place], _RECOGNISED)
             mask = masks[value] if trust > 0 else np.zeros_like(masks[value])
             error = float(np.clip(0.7 * min((c.cycle_mm[value] for c in carried), default=8.0) + 1, 2, 12))
+            nearest = min(carried, key=lambda c: c.cost[value], default=None)
+            if nearest and nearest.named:
+                radius = radius_mm(nearest.ml.get(value, 0.0))
+                trust *= _trust(nearest.cycle_mm[value] / radius, _STEADY)
             one = yield from self._class(
                 query, axis, place, mask, error, trust, known, network_logits, 0.7 + 0.3 * place / len(values)
             )
-            joined.append(replace(one, several=any(value in c.several for c in carried)))
+            evidence = replace(
+                one.evidence,
+                recognised=found_again[place],
+                difference=nearest.cost[value] if nearest else np.inf,
+                cycle_mm=nearest.cycle_mm[value] if nearest else np.inf,
+                named=nearest is not None and nearest.named,
+                kept=_overlap(masks[value], one),
+                painted_ml=nearest.ml.get(value, 0.0) if nearest else 0.0,
+            )
+            several = any(value in c.several for c in carried)
+            joined.append(replace(one, several=several, evidence=evidence))
         return joined
 
     def _class(
@@ -201,9 +225,11 @@ class Alignment:
                 return JoinedClass.nowhere(place, "none")
             return JoinedClass.of(place, first, "alignment")
         logits = network_logits(place)
+        agreement = 0.0
         if first is None:
             prior = logits > 0
         else:
+            agreement = dice(logits > 0, mask)
             logits *= known
             logits -= _LIMIT * trust / 2  # where registration sees nothing
             logits[first.box] += trust * (np.clip(first.logits, -_LIMIT / 2, _LIMIT / 2) + _LIMIT / 2)
@@ -214,7 +240,7 @@ class Alignment:
             return JoinedClass.nowhere(place, means)
         second = yield from _decoded(self.decoder, query, axis, prior, _DECODED_ERROR_MM, done)
         assert second is not None
-        return JoinedClass.of(place, second, means)
+        return replace(JoinedClass.of(place, second, means), evidence=Evidence(agreement=agreement))
 
     def _carrying(
         self, scan: Volume, query: Volume, support: SupportSet, network: CPCLNet, device: torch.device
@@ -229,19 +255,20 @@ class Alignment:
             while len(self._fields) > _REMEMBERED:
                 self._fields.popitem(last=False)
         self._fields.move_to_end(key)
-        field = self._fields[key]
+        found = self._fields[key]
         labels = np.zeros(query.geometry.shape, filled.dtype)
-        for part, piece in field.warping(filled):
+        for part, piece in found.warping(filled):
             labels[part] = piece
             yield 0.95
-        cost, cycle = {}, {}
+        cost, cycle, ml = {}, {}, {}
         for value in support.classes:
+            ml[value] = float((filled == value).sum() * scan.geometry.voxel_ml)
             region = labels == value
             there = bool(region.any())
-            cost[value] = field.cost_of(region) if there else np.inf
-            cycle[value] = field.cycle_of(region) if there else np.inf
+            cost[value] = found.cost_of(region) if there else np.inf
+            cycle[value] = found.cycle_of(region) if there else np.inf
             yield 0.97
-        yield _Carried(labels, cost, cycle, several)
+        yield _Carried(labels, cost, cycle, several, ml, found.used_network)
 
     def _filling(
         self, scan: Volume, support: SupportSet
@@ -281,6 +308,7 @@ def stream_joined(
             break
     run.begin_second_pass()
     run.means = tuple(one.means for one in joined)
+    run.evidence = tuple(one.evidence for one in joined)
     run.several = frozenset(int(run.values[one.place]) for one in joined if one.several)
     at_threshold = float(np.log(run.threshold / (1 - run.threshold)))
     axis = run.grid.axis
@@ -351,6 +379,13 @@ def _voted(value: int, carried: Sequence[_Carried]) -> NDArray[np.bool_]:
     for weight, one in zip(weights, carried, strict=True):
         votes += np.float32(weight) * (one.labels == value)
     return votes > 0.5
+
+
+def _overlap(mask: NDArray[np.bool_], found: JoinedClass) -> float:
+    """Dice of a mask of the whole scan with a class that was found in a part of it."""
+    inside = found.logits > 0
+    both, sizes = 2 * (mask[found.box] & inside).sum(), mask.sum() + inside.sum()
+    return float(both / max(sizes, 1))
 
 
 def _trust(value: float, limits: tuple[float, float]) -> float:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_cpclnet.imaging import Volume
     from napari_cpclnet.preprocessing import ModelGrid
+    from napari_cpclnet.segmentation.confidence import Evidence
     from napari_cpclnet.segmentation.feature_cache import FeatureCache
     from napari_cpclnet.segmentation.settings import PostprocessingSettings
     from napari_cpclnet.segmentation.support import SupportSet
@@ -97,6 +98,8 @@ class PredictionState:
     """By what each class was found, once that is known: network, alignment, both or none."""
     goes_on: tuple[bool, ...] = ()
     """Whether the network sees each class go on beyond its outermost painted slices, once that is known."""
+    evidence: tuple[Evidence, ...] = ()
+    """What speaks for the answer to each class, once scans were aligned."""
     several: frozenset[int] = frozenset()
     """Label values of classes that are of several pieces: not the largest alone is kept of them."""
     _pass: int = field(init=False, default=1)

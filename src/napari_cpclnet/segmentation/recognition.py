@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
+
+from napari_cpclnet.segmentation.confidence import dice
 
 if TYPE_CHECKING:
     from napari_cpclnet.model import Features
@@ -31,6 +34,11 @@ _GOES_ON = (0.3, 0.5)
 """Dice of what the network sees there with what is painted on the outermost slice, the lowest of the three: up to the
 first the structure ends, from the second on it goes on."""
 
+_BESIDE_MM = 8.0
+_BESIDE = (0.25, 0.4)
+"""Share of what the network sees on painted slices that lies further than that from the paint: up to the first these
+are its errors, from the second on it sees a structure of which a part was painted."""
+
 
 @dataclass(frozen=True)
 class Recognised:
@@ -39,7 +47,8 @@ class Recognised:
     Parameters
     ----------
     again : list of float
-        How far to believe it: Dice on the painted slices, less where it sees the class go on beyond them.
+        How far to believe it: Dice on the painted slices, less where it sees the class go on beside the paint or
+        beyond the slices.
     goes_on : list of bool
         Whether it sees the class go on beyond its outermost painted slices.
     """
@@ -92,7 +101,8 @@ def found_again(
     """Ask the network for the very slices that were painted, and for what lies beyond them.
 
     A class that the network does not find there it will not find in another patient either. And one that it also sees
-    well beyond the paint is another structure than what was painted: the whole liver, when its upper half was meant.
+    well beside or beyond the paint is another structure than what was painted: the whole liver, when its upper or left
+    half was meant.
     """
     values = np.array(list(support.classes))[:, None, None]
 
@@ -104,7 +114,7 @@ def found_again(
         with torch.inference_mode():
             return np.asarray(scan.grid.to_native(foreground([features]))[0].cpu().numpy() > threshold)
 
-    overlap, size = (np.zeros(len(values)) for _ in range(2))
+    overlap, size, seen, beside = (np.zeros(len(values)) for _ in range(4))
     for one in support.slices:
         truth, found = one.labels2d[None] == values, answer(one, one.index)
         if one.partial:
@@ -112,11 +122,15 @@ def found_again(
             truth, found = truth & known, found & known
         overlap += 2 * np.count_nonzero(found & truth, (1, 2))
         size += np.count_nonzero(found, (1, 2)) + np.count_nonzero(truth, (1, 2))
+        seen += np.count_nonzero(found & truth.any((1, 2), keepdims=True), (1, 2))
+        beside += [_far_from(mask, paint, one) for mask, paint in zip(found, truth, strict=True)]
     again, goes_on = overlap / np.maximum(size, 1), [False] * len(values)
+    errors, part = _BESIDE
+    again *= 1 - np.clip((beside / np.maximum(seen, 1) - errors) / (part - errors), 0, 1)
     for place, value in enumerate(support.classes):
         for end, indices in beyond_paint(support, value, scan_of):
             painted = end.labels2d == value
-            alike = min(_dice(answer(end, index)[place], painted) for index in indices)
+            alike = min(dice(answer(end, index)[place], painted) for index in indices)
             ends, continues = _GOES_ON
             goes_on[place] |= bool(again[place] > 0 and alike > ends)
             again[place] *= 1 - np.clip((alike - ends) / (continues - ends), 0, 1)
@@ -147,6 +161,10 @@ def beyond_paint(
                 yield end, indices
 
 
-def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    both, sizes = (one & other).sum(), one.sum() + other.sum()
-    return float(2 * both / max(int(sizes), 1))
+def _far_from(found: NDArray[np.bool_], paint: NDArray[np.bool_], one: SupportSlice) -> int:
+    """Pixels that were found on a painted slice, further from the paint than errors at its outline are."""
+    if not found.any() or not paint.any():
+        return 0
+    spacing = np.delete(np.array(one.volume.geometry.spacing), one.axis)
+    distance = ndimage.distance_transform_edt(~paint, sampling=spacing)
+    return int(np.count_nonzero(found & (distance > _BESIDE_MM)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cpclnet.segmentation.confidence import UNLIKELY, expected_dice
 from napari_cpclnet.segmentation.prediction import CERTAIN
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ class ClassSummary:
     ml : float
         Volume; in voxels where the scan has no physical size.
     confidence : float
-        Mean probability inside the answer, 0 to 1; 0 if there is none.
+        Dice to expect, 0 to 1; 0 if nothing was found. Where scans were aligned it comes from what such answers
+        reached in scans whose labels are known; else from the probabilities alone, which are surer of themselves.
     seems_absent : bool
-        Whether the scan probably does not show it.
+        Whether it is probably not found: the scan seems not to show it, or a Dice below 0.3 is to be expected.
     means : str
         By what it was found in a scan that was aligned with the support: "network", "alignment", "both" or "none";
         empty in others.
@@ -86,21 +88,26 @@ class Summary:
 def summarise_run(run: PredictionState, labels: NDArray[Any]) -> Summary:
     """Summary of a prediction whose final labels (z, y, x) are given."""
     unit = run.volume.geometry.voxel_ml if run.volume.calibrated else 1.0
-    highest = int(max(run.values.max(), labels.max(initial=0)))
-    sums, counts = np.zeros(highest + 1), np.zeros(highest + 1, np.int64)
+    counts = np.zeros(int(max(run.values.max(), labels.max(initial=0))) + 1, np.int64)
+    sums = np.zeros(len(counts))
     for one, best in zip(
         labels, run.max_probability, strict=True
     ):  # slice by slice: bincount widens what it is given
         flat = one.ravel().astype(np.int64)
-        counts += np.bincount(flat, minlength=highest + 1)
-        sums += np.bincount(flat, weights=best.ravel(), minlength=highest + 1)
+        counts += np.bincount(flat, minlength=len(counts))
+        sums += np.bincount(flat, weights=best.ravel(), minlength=len(counts))
     classes = []
     for c, (value, name) in enumerate(run.classes.items()):
         count = int(counts[value])
-        confidence = float(sums[value]) / CERTAIN / count if count else 0.0
+        inside = float(sums[value]) / CERTAIN
+        confidence = (
+            2 * inside / (count + max(inside, float(run.expected_area[:, c].sum()))) if count else 0.0
+        )
+        if run.evidence and count:
+            confidence = expected_dice(run.evidence[c], confidence, count * unit)
         means = run.means[c] if run.means else ""
         goes_on = bool(run.goes_on) and run.goes_on[c]
-        absent = seems_absent(run, c, count)
+        absent = seems_absent(run, c, count) or (bool(run.evidence) and confidence < UNLIKELY)
         classes.append(ClassSummary(value, name, count * unit, confidence, absent, means, goes_on))
     return Summary(tuple(classes), doubtful_slices(run))
 

@@ -195,6 +195,45 @@ def gap_figure(rows: Sequence[tuple[str, float, float]]) -> str:
         return _svg(figure, "Mean Dice under the honest and the legacy protocol")
 
 
+def reliability_figure(
+    answers: Sequence[tuple[float, float]], bins: Sequence[tuple[float, float, int]]
+) -> str:
+    """Dice that was expected against Dice that was reached; on the diagonal both are the same.
+
+    Parameters
+    ----------
+    answers : sequence of (expected, reached)
+    bins : sequence of (expected, reached, number of answers)
+        Means of answers of which about the same was expected.
+    """
+    with matplotlib.rc_context(_RC):
+        figure = Figure(figsize=(4.4, 4.2))
+        axes = figure.add_axes((0.14, 0.13, 0.84, 0.85))
+        axes.plot([0, 1], [0, 1], color=_LINE, linewidth=1.2, zorder=1)
+        expected, reached = zip(*answers, strict=True)
+        axes.scatter(expected, reached, s=9, color=_MUTED, edgecolors="none", alpha=0.45, zorder=2)
+        sizes = [30 + 4 * count for _, _, count in bins]
+        axes.plot([e for e, _, _ in bins], [r for _, r, _ in bins], color=SERIES[0], linewidth=1.5, zorder=3)
+        axes.scatter(
+            [e for e, _, _ in bins],
+            [r for _, r, _ in bins],
+            s=np.minimum(sizes, 160),
+            color=SERIES[0],
+            edgecolors="none",
+            zorder=4,
+        )
+        axes.set(
+            xlim=(-0.02, 1.02),
+            ylim=(-0.02, 1.02),
+            xlabel="Dice that was expected",
+            ylabel="Dice that was reached",
+        )
+        axes.grid(color=_LINE, linewidth=0.8)
+        axes.set_axisbelow(True)
+        _bare(axes, 6)
+        return _svg(figure, "Dice that was expected against Dice that was reached")
+
+
 def _bare(axes: Any, pad: float) -> None:
     """Labels without ticks and frame."""
     axes.tick_params(length=0, pad=pad)

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from napari_cpclnet.evaluation.baselines.registry import DESCRIPTIONS
-from napari_cpclnet.evaluation.report.figures import SERIES, box_figure, gap_figure, matrix_figure
+from napari_cpclnet.evaluation.report.figures import (
+    SERIES,
+    box_figure,
+    gap_figure,
+    matrix_figure,
+    reliability_figure,
+)
 from napari_cpclnet.evaluation.report.style import STYLE
 from napari_cpclnet.evaluation.report.tables import (
     Condition,
@@ -25,7 +31,7 @@ from napari_cpclnet.evaluation.report.tables import (
     shots_table,
 )
 from napari_cpclnet.evaluation.results import CaseResult, write_text
-from napari_cpclnet.evaluation.summary import ALL
+from napari_cpclnet.evaluation.summary import ALL, reliability
 from napari_cpclnet.imaging import MODALITIES
 
 _PROTOCOLS = {
@@ -100,6 +106,7 @@ def report_html(
     sections = [_condition(condition, groups, results) for condition in groups.conditions]
     body += sections[:1]
     body.append(_pictures(results, pictures))
+    body.append(_confidence(results))
     body.append(_gap(groups, summary))
     body.append(shots_table(groups))
     body += sections[1:]
@@ -230,6 +237,26 @@ def _gap(groups: Groups, summary: Mapping[str, Any]) -> str:
     return f"<h2>What the published protocol hides</h2><p>{text}</p>" + _figure(
         gap_figure(lines), f"Mean Dice of {escape(method)} under both protocols, and legacy minus honest."
     )
+
+
+def _confidence(results: Sequence[CaseResult]) -> str:
+    """Whether the method under test knows how good its answers are."""
+    known = [
+        r for r in results if r.protocol != "legacy" and math.isfinite(r.confidence) and math.isfinite(r.dice)
+    ]
+    bins = reliability(known)
+    if len(bins) < 2:
+        return ""
+    error = sum(abs(expected - reached) * count for expected, reached, count in bins) / len(known)
+    text = (
+        f"With every answer comes the Dice to expect of it. Over {len(known)} answers it was off by {number(error)} on "
+        "average over the groups of the figure."
+    )
+    figure = reliability_figure([(r.confidence, r.dice) for r in known], bins)
+    caption = (
+        "Every point is an answer; the line joins means of answers of which about the same was expected."
+    )
+    return f"<h2>Whether it knows how good it is</h2><p>{text}</p>" + _figure(figure, caption)
 
 
 def _pictures(results: Sequence[CaseResult], pictures: Mapping[str, bytes]) -> str:

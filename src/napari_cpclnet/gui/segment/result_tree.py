@@ -1,4 +1,4 @@
-"""Table of results: one group per scan, one row per class with its volume and how sure the network is."""
+"""Table of results: one group per scan, one row per class with its volume and the Dice to expect."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class ResultTree(QTreeWidget):
         self.setColumnCount(3)
         self.setHeaderLabels(["Class", "ml", "Confidence"])
         self.headerItem().setToolTip(VOLUME, "Volume, with your corrections.")
-        self.headerItem().setToolTip(SURE, "Mean probability inside the result.")
+        self.headerItem().setToolTip(SURE, "Overlap with the truth (Dice) to expect.")
         for column in (VOLUME, SURE):
             self.headerItem().setTextAlignment(column, RIGHT)
         self.setToolTip(
             "What was found in each scan. Click to look at it.\n"
-            "Confidence: mean probability inside the result; 'possibly absent' where the scan\n"
-            "seems not to show the organ."
+            "Confidence: the overlap with the truth (Dice) that such results had in scans whose\n"
+            "labels are known; 'not found?' where it is low or the scan seems not to show the class."
         )
         self.setRootIsDecorated(False)
         self.setItemsExpandable(False)
@@ -124,11 +124,11 @@ class ResultTree(QTreeWidget):
 
 def _class_item(row: ClassRow) -> QTreeWidgetItem:
     sure = "–" if row.confidence is None else f"{100 * row.confidence:.0f} %"
-    item = QTreeWidgetItem([row.name, row.volume, "possibly absent" if row.seems_absent else sure])
+    item = QTreeWidgetItem([row.name, row.volume, "not found?" if row.seems_absent else sure])
     item.setIcon(NAME, swatch(row.color))
     for column in (VOLUME, SURE):
         item.setTextAlignment(column, RIGHT)
-    tip = f"{row.name}: {row.volume}, mean probability {sure}"
+    tip = f"{row.name}: {row.volume}, expected Dice {sure}"
     if row.seems_absent:
         item.setForeground(SURE, QBrush(WARNING))
         tip = f"{tip}.\nThis scan does not seem to show {row.name}: look before you trust it."
