@@ -11,6 +11,7 @@ from typer.models import OptionInfo
 
 from napari_cpclnet.cli.app import app
 from napari_cpclnet.evaluation.settings import EvaluationSettings
+from napari_cpclnet.model.settings import CPCLNetSettings
 from napari_cpclnet.segmentation.settings import PostprocessingSettings, RunSettings, SegmentationSettings
 from napari_cpclnet.settings_fields import field_of
 from napari_cpclnet.training.settings import TrainingSettings
@@ -34,6 +35,7 @@ OPTIONS = [
     *(("evaluate", option, EvaluationSettings, field) for option, field in EVALUATION.items()),
     ("fill", "plane", RunSettings, "plane"),
     ("train", "device", RunSettings, "device"),
+    ("train", "encoder", CPCLNetSettings, "encoder"),
     ("demo", "device", RunSettings, "device"),
 ]
 

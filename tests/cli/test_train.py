@@ -176,3 +176,18 @@ def test_ctrl_c_stops_after_the_step_and_says_where_the_checkpoint_is(out: Path)
     assert "Traceback" not in err
     assert str(out / "checkpoint.safetensors") in err
     assert f"napari-cpclnet train --resume --out {out}" in err
+
+
+def test_the_encoder_of_a_new_network_is_an_option(run: Run, tmp_path: Path) -> None:
+    from napari_cpclnet.cli.train import TrainingJob, chosen_settings
+
+    def chosen(**more: object) -> object:
+        job = TrainingJob(None, True, tmp_path, False, None, 10, None, "cpu", **more)  # type: ignore[arg-type]
+        return chosen_settings(job, going_on=False)
+
+    assert chosen(encoder="resnet50").network.encoder == "resnet50"  # type: ignore[attr-defined]
+    assert chosen().network.encoder == "compact"  # type: ignore[attr-defined]
+    words = ["train", "--phantoms", "--out", str(tmp_path / "run")]
+    code, _, err = run(*words, "--encoder", "resnet50", "--start", "bundled")
+    assert code == 2
+    assert "--encoder is for random weights" in err

@@ -93,8 +93,12 @@ def test_sources_and_start_are_what_was_chosen(qtbot, panel, trainer, tmp_path):
     train.sources.phantoms.setChecked(False)
     train.sources.scans.setCurrentText(FOLDER)
     train.sources.folder.edit.setText(str(tmp_path / "scans"))
+    assert not train.settings.encoder.isVisibleTo(train.settings)
     train.settings.start.setCurrentText(RANDOM)
+    assert train.settings.encoder.isVisibleTo(train.settings)
+    train.settings.encoder.setCurrentText("ResNet-50")
     run(qtbot, panel)
+    assert trainer.calls[0]["settings"].network.encoder == "resnet50"
     assert trainer.calls[0]["data_root"] == tmp_path / "scans"
     assert trainer.calls[0]["start"] is None
     assert trainer.calls[0]["settings"].learning_rate == TrainingSettings().learning_rate
@@ -105,6 +109,7 @@ def test_sources_and_start_are_what_was_chosen(qtbot, panel, trainer, tmp_path):
     train.settings.file.edit.setText(str(tmp_path / "w.safetensors"))
     run(qtbot, panel)
     assert trainer.calls[1]["start"] == tmp_path / "w.safetensors"
+    assert trainer.calls[1]["settings"].network.encoder == "compact"
 
 
 def test_labelled_scans_and_their_fold_are_what_was_chosen(qtbot, panel, trainer, tmp_path):

@@ -30,6 +30,8 @@ from napari_cpclnet.training import (
 from napari_cpclnet.training.run import FINE_TUNING_RATE
 from napari_cpclnet.training.training_log import TrainingLog
 
+from .conftest import TINY
+
 Folder = Callable[[str], Path]
 Tiny = Callable[..., TrainingSettings]
 
@@ -270,3 +272,13 @@ def test_a_damaged_log_is_named(tmp_path: Path, damage: str) -> None:
     with pytest.raises(SettingsError, match="the log is damaged") as caught:
         TrainingLog(path, step=2)
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("encoder", ["efficientnet-b0", "resnet50"])
+def test_the_published_encoders_are_trained(folder: Folder, tiny: Tiny, encoder: str) -> None:
+    out = folder(encoder)
+    network = {**TINY["network"], "encoder": encoder}
+    reports = run(tiny(steps=2, anatomy_steps=1, warmup=1, network=network), out)
+    assert [report.step for report in reports if isinstance(report, StepReport)] == [1, 2]
+    trained = load_weights(out / "models" / "best_model.safetensors")
+    assert trained.settings.encoder == encoder

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_cpclnet.cli.errors import INTERRUPTED, user_errors
-from napari_cpclnet.cli.options import Device
+from napari_cpclnet.cli.options import Device, option
 from napari_cpclnet.cli.outputs import check_folder
 from napari_cpclnet.errors import OutputError, SettingsError
+from napari_cpclnet.model.settings import CPCLNetSettings, EncoderName
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.training.settings_file import CHECKPOINT, SETTINGS, read_settings, validated
 from napari_cpclnet.worker_process import end_with_parent
@@ -43,6 +44,7 @@ class TrainingJob:
     devices: int = 1
     labels: Path | None = None
     fold: str | None = None
+    encoder: EncoderName | None = None
 
 
 def train(
@@ -91,6 +93,7 @@ def train(
         str | None,
         typer.Option(metavar="FILE|bundled", help="Weights to begin with. Default: random ones."),
     ] = None,
+    encoder: Annotated[EncoderName | None, option(CPCLNetSettings, "encoder")] = None,
     device: Device = "auto",
     devices: Annotated[
         int,
@@ -108,7 +111,18 @@ def train(
     """
     with user_errors():
         job = TrainingJob(
-            data_root, phantoms, out, resume, settings, steps, start, device, devices, labels, fold
+            data_root,
+            phantoms,
+            out,
+            resume,
+            settings,
+            steps,
+            start,
+            device,
+            devices,
+            labels,
+            fold,
+            encoder,
         )
         if not run_train(job):
             raise typer.Exit(INTERRUPTED)
@@ -143,6 +157,8 @@ def run_train(job: TrainingJob) -> bool:
         )
     if job.fold is not None and job.labels is None and not going_on:
         raise SettingsError("--fold needs --labels: folds are those of patients whose scans have labels.")
+    if job.encoder is not None and job.start is not None:
+        raise SettingsError("--encoder is for random weights: those of --start have their own encoder.")
     reports = train(
         chosen_settings(job, going_on),
         job.out,
@@ -217,12 +233,13 @@ def chosen_settings(job: TrainingJob, going_on: bool) -> TrainingSettings | None
         If a setting or a value does not exist.
     """
     changes: dict[str, object] = chosen_fold(job.fold)
-    if going_on and job.settings is None and job.steps is None and not changes:
+    if going_on and job.settings is None and job.steps is None and job.encoder is None and not changes:
         return None
     saved = job.out / SETTINGS
     if going_on and job.settings is None and saved.is_file():
         longer = {} if job.steps is None else {"steps": job.steps}
-        return validated(read_settings(saved).model_dump() | longer | changes, "--steps")
+        kept = read_settings(saved)
+        return validated(kept.model_dump() | longer | changes | chosen_encoder(job, kept), "--steps")
     settings = read_settings(job.settings) if job.settings else TrainingSettings()
     if job.steps is not None:
         chosen = settings.model_fields_set - {"steps"}
@@ -234,7 +251,14 @@ def chosen_settings(job: TrainingJob, going_on: bool) -> TrainingSettings | None
     given = {
         name: value for name, value in settings.model_dump().items() if name in settings.model_fields_set
     }
-    return validated(given | changes, "--steps")
+    return validated(given | changes | chosen_encoder(job, settings), "--steps")
+
+
+def chosen_encoder(job: TrainingJob, settings: TrainingSettings) -> dict[str, object]:
+    """Settings that ``--encoder`` means beside those of the network; none where it was not given."""
+    if job.encoder is None:
+        return {}
+    return {"network": settings.network.model_dump() | {"encoder": job.encoder}}
 
 
 def chosen_fold(asked: str | None) -> dict[str, object]:

@@ -51,7 +51,15 @@ class CPCLNetSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    encoder: EncoderName = Field(default="compact", description="Trunk of the shared encoder (PFE).")
+    encoder: EncoderName = Field(
+        default="compact",
+        title="Encoder",
+        description="Encoder of a network that begins with random weights: compact (default, made for CPUs), or one of "
+        "the published system, efficientnet-b0 and resnet50, which are larger and want a GPU.",
+        json_schema_extra={
+            "choices": {"compact": "Compact", "efficientnet-b0": "EfficientNet-B0", "resnet50": "ResNet-50"}
+        },
+    )
     channels: int = Field(
         default=64, ge=16, le=512, multiple_of=8, description="Channels of the feature grid (stride 4)."
     )

@@ -20,6 +20,7 @@ from napari_cpclnet.training.settings_file import CHECKPOINT, SETTINGS, validate
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.layers.scan_layers import LayerScan
+    from napari_cpclnet.model import EncoderName
     from napari_cpclnet.training import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class TrainingJob:
         Which fold of their patients is for validation only, and of how many: (1, 5); None for a tenth of the patients.
     start
         Weights file to begin with, ``"bundled"``, or None for random weights.
+    encoder
+        Of a network that begins with random weights; None for the default.
     foreground
         While it holds anything, the run waits between two steps; the same set as the session's.
     cancelled, paused
@@ -72,6 +75,7 @@ class TrainingJob:
     labels: Path | None = None
     fold: tuple[int, int] | None = None
     start: Path | str | None = BUNDLED
+    encoder: EncoderName | None = None
     device: str = "auto"
     foreground: set[str] = field(default_factory=set)
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -90,6 +94,8 @@ class TrainingJob:
             return validated(read_settings(saved).model_dump() | asked, str(saved))
         asked |= TrainingSettings().shortened(self.steps)
         asked["sources"] = {"phantoms": float(self.phantoms), "scans": float(self.scans is not None)}
+        if self.encoder is not None:
+            asked["network"] = {"encoder": self.encoder}
         if self.labels is not None and self.fold is not None:
             asked["fold"], asked["folds"] = self.fold
         return validated(asked, "Train")

@@ -12,7 +12,8 @@ from napari_cpclnet.gui.jobs.training_folder import TrainingFolder, look_into
 from napari_cpclnet.gui.jobs.training_job import BUNDLED, TrainingJob
 from napari_cpclnet.gui.layers.scan_layers import LayerScan, refusal
 from napari_cpclnet.gui.widgets.path_edit import WEIGHTS, PathEdit
-from napari_cpclnet.gui.widgets.setting_widgets import add_row, number_of
+from napari_cpclnet.gui.widgets.setting_widgets import add_row, choice_of, number_of
+from napari_cpclnet.model.settings import CPCLNetSettings
 from napari_cpclnet.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ class TrainingBox(QWidget):
             "A network that begins with random ones needs hours to learn anything.",
         )
         self.file = PathEdit("weights", "Weights of an earlier run (.safetensors).", self._pick_weights)
+        self.encoder = choice_of(CPCLNetSettings, "encoder")
         self.steps = number_of(TrainingSettings, "steps", value=STEPS)
         self.every = number_of(TrainingSettings, "validate_every", value=VALIDATE_EVERY)
         self.form = form = QFormLayout(self)
@@ -172,6 +174,7 @@ class TrainingBox(QWidget):
         form.addRow(self.holds)
         form.addRow("Initial weights", self.start)
         form.addRow("", self.file)
+        add_row(form, CPCLNetSettings, "encoder", self.encoder)
         add_row(form, TrainingSettings, "steps", self.steps)
         add_row(form, TrainingSettings, "validate_every", self.every)
         self.out.changed.connect(self.read_folder)
@@ -220,6 +223,7 @@ class TrainingBox(QWidget):
             labels=None if self.holds_run else sources.chosen_labels(),
             fold=None if self.holds_run else sources.chosen_fold(),
             start=start,
+            encoder=self.encoder.currentData() if start is None else None,
             device=session.options.device,
             foreground=session.foreground,
         )
@@ -227,6 +231,8 @@ class TrainingBox(QWidget):
     def _show(self) -> None:
         show_row(self.form, self.holds, self._holds_run)
         show_row(self.form, self.start, not self._holds_run)
+        random = self.start.currentText() == RANDOM
+        show_row(self.form, self.encoder, random and not self._holds_run)
         show_row(self.form, self.file, not self._holds_run and self.start.currentText() == FILE)
 
     def _pick_folder(self) -> str:
