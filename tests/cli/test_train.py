@@ -187,7 +187,7 @@ def test_the_encoder_of_a_new_network_is_an_option(run: Run, tmp_path: Path) -> 
 
     assert chosen(encoder="resnet50").network.encoder == "resnet50"  # type: ignore[attr-defined]
     assert chosen().network.encoder == "compact"  # type: ignore[attr-defined]
-    words = ["train", "--phantoms", "--out", str(tmp_path / "run")]
+    words = ["--phantoms", "--out", str(tmp_path / "run")]
     code, _, err = run(*words, "--encoder", "resnet50", "--start", "bundled")
     assert code == 2
     assert "--encoder is for random weights" in err
