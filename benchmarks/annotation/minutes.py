@@ -1,15 +1,15 @@
-"""How many minutes does an annotator need until ten MR scans are labelled? A simulated annotator, four organs.
+"""How many minutes does an annotator need until MR scans are labelled? A simulated annotator, four organs.
 
-    python benchmarks/annotation/minutes.py > benchmarks/annotation/minutes.md
+    python benchmarks/annotation/minutes.py --out benchmarks/annotation/minutes.md
 
 The scans are the four shared abdomen MRs and six phantoms. Every scan is worked on until the mean 3-D Dice of the four
 organs is 0.9:
 
 mended           three slices of a CT of another patient are painted once; every MR is labelled from them, and mended by
                  scribbles (`corrections.py`), worst slice first; what they do not mend on a slice is painted there
-mended, filled   the same labels; on two, three and so on slices what is wrong is set right, they become the support of
-                 this scan, and the rest is filled from them
-fill             slices of the MR itself are painted, two, three and so on, and filled by `fill`
+mended, filled   the same labels; on two, three, four, six or eight slices what is wrong is set right, they become the
+                 support of this scan, and the rest is filled from them
+fill             slices of the MR itself are painted, two, three, four, six or eight, and filled by `fill`
 fill, scribbles  the same, but the slices are only scribbled on (`strokes.py`)
 interpolation    slices are painted, and the outlines interpolated, as other viewers do
 by hand          slice after slice is painted, largest first
@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,8 @@ ACCEPTED = 0.9
 """Dice of a class on a slice from which the annotator leaves it as it is."""
 PAINTED = 3
 MOST_SECONDS = 3600.0
+MOST_SLICES = (2, 3, 4, 6, 8)
+"""Numbers of slices that are tried where the rest is filled."""
 COST = Seconds()
 VALUES = list(ORGANS)
 Result = tuple[float, int, float]
@@ -79,7 +82,7 @@ def filled(subject: Subject, *, grey: bool = True, scribbled: bool = False) -> R
     """As many slices at even distances as it takes, and what lies between them filled."""
     pixel = subject.volume.geometry.spacing[1:]
     best: Result = (np.inf, 0, 0.0)
-    for count in range(2, 25):
+    for count in MOST_SLICES:
         slices = spread(*subject.extent, count)
         paint, seconds, clicks = np.zeros(subject.truth.shape, np.uint8), 0.0, 0
         rng = np.random.default_rng(0)
@@ -119,7 +122,7 @@ def refilled(subject: Subject, labels: NDArray[np.uint8]) -> Result:
         return COST.page, 0, score(subject, labels)
     pixel = subject.volume.geometry.spacing[1:]
     best: Result = (np.inf, 0, 0.0)
-    for count in range(2, 25):
+    for count in MOST_SLICES:
         slices = spread(*subject.extent, count)
         paint, seconds, clicks = np.zeros(subject.truth.shape, np.uint8), 0.0, 0
         for index in slices:
@@ -140,9 +143,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--out", type=Path, required=True, help="table to write, anew after every scan")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("CPCLNET_TEST_DATA", DEFAULT_DATA)))
+    parser.add_argument("--scans", type=int, default=4, help="real scans")
     parser.add_argument("--phantoms", type=int, default=6)
-    parser.add_argument("--scans", type=int, default=4, help="real ones")
     options = parser.parse_args()
     ct = real(options.data, "CT", CT_CASES[0])
     subjects = [real(options.data, "MR", n) for n in MR_CASES[: options.scans]]
@@ -154,81 +158,66 @@ def main() -> int:
     once = [painting(ct, index) for index in slices]
     found: dict[str, list[Result]] = {}
     firsts, done = [], list[Correction]()
-    for subject in subjects:
+    for number, subject in enumerate(subjects, start=1):
         for _ in segmenter.predict(subject.volume):
             pass
         labels = segmenter.result().labels.astype(np.uint8)
-        firsts.append(first := score(subject, labels))
+        firsts.append(score(subject, labels))
         found.setdefault("mended, filled", []).append(refilled(subject, labels))
         found.setdefault("mended", []).append(mended(subject, labels, done))
         found.setdefault("fill", []).append(filled(subject))
         found.setdefault("fill, scribbles", []).append(filled(subject, scribbled=True))
         found.setdefault("interpolation", []).append(filled(subject, grey=False))
         found.setdefault("by hand", []).append(by_hand(subject))
-        print(
-            subject.name,
-            first,
-            {k: tuple(round(x, 2) for x in v[-1]) for k, v in found.items()},
-            file=sys.stderr,
-            flush=True,
+        temporary = options.out.with_name(f".{options.out.name}")
+        temporary.write_text(
+            "\n".join(lines(subjects[:number], found, firsts, done, once)) + "\n", encoding="utf-8"
         )
-    show(subjects, found, firsts, done, once)
+        os.replace(temporary, options.out)
     return 0
 
 
-def show(
+def lines(
     subjects: list[Subject],
     found: dict[str, list[Result]],
     firsts: list[float],
     done: list[Correction],
     once: list[tuple[float, int]],
-) -> None:
-    """Print both tables."""
-    print("# Minutes until ten scans are labelled\n")
-    print(
-        "Printed by `python benchmarks/annotation/minutes.py`, whose first lines say what is compared; commit"
-    )
-    print(
-        f"{commit()}, weights {load_weights().metadata['hash']}. Simulated; minutes follow a model of seconds per"
-    )
-    print(
-        f"stroke (`strokes.py`: {COST.aim} s to aim, {COST.exact} s per mm of an exact outline, {COST.loose} s per mm of"
-    )
-    print(
-        f"a loose scribble, {COST.page} s to go to a slice). A goal of {GOAL} mean Dice over four organs; *reached*"
-    )
-    print("counts the scans.\n")
-    print("| way | minutes | clicks and strokes | reached | minutes, real | minutes, phantoms |")
-    print("| --- | --- | --- | --- | --- | --- |")
+) -> Iterator[str]:
+    """Both tables."""
+    digest, here = load_weights().metadata["hash"], len(subjects)
+    yield f"# Minutes until {here} scans are labelled\n"
+    yield "Written by `python benchmarks/annotation/minutes.py --out FILE`, whose first lines say what is compared;"
+    yield f"commit {commit()}, weights {digest}. Simulated; minutes follow a model of seconds per stroke"
+    yield f"(`strokes.py`): {COST.aim} s to aim, {COST.exact} s per mm of an exact outline, {COST.loose} s per mm of a"
+    yield f"loose scribble, {COST.page} s to go to a slice. A goal of {GOAL} mean Dice over four organs; *reached*"
+    yield f"counts the scans, with at most {MOST_SLICES[-1]} slices where slices are filled. The CT slices are part of"
+    yield "the first two ways."
+    yield "\n| way | minutes | clicks and strokes | reached | minutes, real | minutes, phantoms |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     real_ones = np.array(["phantom" not in one.name for one in subjects])
     for way, results in found.items():
-        seconds = np.array([r[0] for r in results])
-        extra = sum(s for s, _ in once) if way.startswith("mended") else 0.0
-        clicks = sum(r[1] for r in results) + (sum(c for _, c in once) if way.startswith("mended") else 0)
+        seconds, shared = np.array([r[0] for r in results]), way.startswith("mended")
+        total = seconds.sum() + shared * sum(s for s, _ in once)
+        clicks = sum(r[1] for r in results) + shared * sum(c for _, c in once)
         reached = sum(r[2] >= GOAL for r in results)
         parts = [seconds[real_ones].sum() / 60, seconds[~real_ones].sum() / 60]
-        total = f"{(seconds.sum() + extra) / 60:.0f}"
-        print(
-            f"| {way} | {total} | {clicks} | {reached} of {len(results)} | {parts[0]:.0f} | {parts[1]:.0f} |"
-        )
+        yield f"| {way} | {total / 60:.0f} | {clicks} | {reached} of {here} | {parts[0]:.0f} | {parts[1]:.0f} |"
     kinds = {kind: sum(one.kind == kind for one in done) for kind in ("mended", "undone", "painted")}
     minutes, before = sum(s for s, _ in once) / 60, ", ".join(f"{one:.2f}" for one in firsts)
-    print(
-        f"\nPainting the three CT slices takes {minutes:.1f} minutes of the first two. Before any correction the Dice"
-    )
-    print(
-        f"of the scans is {before}. Corrections of *mended*: {kinds['mended']} times scribbles that helped,"
-    )
-    print(f"{kinds['undone']} that were undone, {kinds['painted']} slices painted.\n")
-    points = [one for one in done if one.slice_s]
-    if points:
-        print("| answer to a scribble | median s | longest s |")
-        print("| --- | --- | --- |")
+    yield f"\nPainting the {len(once)} CT slices takes {minutes:.1f} minutes. Without any correction the Dice of the"
+    yield f"scans is {before} ({', '.join(one.name for one in subjects)})."
+    yield f"Corrections of *mended*: scribbles helped {kinds['mended']} times and were undone {kinds['undone']} times;"
+    yield f"{kinds['painted']} slices were painted."
+    asked = [one for one in done if one.slice_s]
+    if asked:
+        yield "\n| answer to a scribble, one core | median s | longest s |"
+        yield "| --- | --- | --- |"
         for name, times in (
-            ("slice", [p.slice_s for p in points]),
-            ("and around", [p.around_s for p in points]),
+            ("slice", [one.slice_s for one in asked]),
+            ("slice and around", [one.around_s for one in asked]),
         ):
-            print(f"| {name} | {np.median(times):.3f} | {max(times):.3f} |")
+            yield f"| {name} | {np.median(times):.3f} | {max(times):.3f} |"
 
 
 if __name__ == "__main__":
