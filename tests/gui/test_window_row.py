@@ -56,11 +56,11 @@ def test_each_modality_has_its_presets(viewer, row):
     assert list(row.look_at("ct").choices())[:5] == [name.capitalize() for name in CT_WINDOWS]
     row.choose("Lung")
     assert tuple(viewer.layers["ct"].contrast_limits) == (-1350, 150)
-    assert row.field.text() == "Level -600   Width 1500 HU"
+    assert row.field.text() == "L -600  W 1500  ▾"
     assert "SUV 0 to 5" in row.look_at("pet (SUVbw)").choices()
     row.choose("SUV 0 to 5")
     assert tuple(viewer.layers["pet (SUVbw)"].contrast_limits) == (0, 5)
-    assert row.field.text() == "0 to 5 SUV"
+    assert row.field.text() == "0 to 5 SUV  ▾"
     assert not any("SUV" in name or "Lung" in name for name in row.look_at("mr").choices())
     row.choose("All values")
     data = viewer.layers["mr"].data
@@ -78,7 +78,12 @@ def test_a_drag_to_the_right_widens_and_up_raises(viewer, row):
     drag(row.field, 0, 50)
     level, width = level_and_width(tuple(ct.contrast_limits), "HU")
     assert level > 80 and width == pytest.approx(400)
-    QTest.mouseDClick(row.field, Qt.MouseButton.LeftButton)
+    before = tuple(ct.contrast_limits)
+    QTest.mouseClick(row.field, Qt.MouseButton.LeftButton)
+    assert tuple(ct.contrast_limits) == before, "a click offers the presets"
+    assert row.menu.isVisible() and [one.text() for one in row.menu.actions()] == list(row.choices())
+    row.menu.actions()[0].trigger()
+    row.menu.close()
     assert tuple(ct.contrast_limits) == DisplayPresets().limits(ct.data, "HU")
 
 
@@ -92,7 +97,7 @@ def test_uptake_begins_at_nothing_however_it_is_dragged(viewer, row):
 def test_the_field_says_what_napari_itself_is_told(viewer, row):
     row.look_at("ct")
     viewer.layers["ct"].contrast_limits = (-100, 200)
-    assert row.field.text() == "Level 50   Width 300 HU"
+    assert row.field.text() == "L 50  W 300  ▾"
 
 
 @pytest.mark.parametrize("unit", ["HU", "HU8", ""])

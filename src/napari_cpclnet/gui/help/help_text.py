@@ -22,6 +22,11 @@ STEPS = (
         "Paint over what is wrong in a result: it stays when you run again. <i>Add to support</i> makes the slice in "
         "view one that teaches, and <i>Suggest</i> goes to the slice whose painting would help most.",
     ),
+    (
+        "Review",
+        "<b>N</b> goes to the next slice to review, of all scans, <b>K</b> accepts the slice in view, <b>J</b> goes to "
+        "the next scan. A project keeps what was accepted.",
+    ),
 )
 
 WORDS = (
@@ -82,8 +87,8 @@ def help_html(shortcuts: Mapping[str, str], muted: str, accent: str) -> str:
     <p><a href="example">Open an example</a>: a painted CT phantom, and an MR phantom to label.</p>
     <h3>Shortcuts</h3>
     <table cellspacing="0">{keys}</table>
-    <p class="muted">They work wherever the focus is. The keys of napari's paint tools stay as they are: 2 paints, 1
-    erases, 4 fills, [ and ] change the brush.</p>
+    <p class="muted">They work wherever the focus is, single letters wherever no text is typed. The keys of napari's paint tools stay as they are: 2 paints, 1
+    erases, 4 fills, [ and ] change the brush; the arrows turn slices.</p>
     <h3>Glossary</h3>
     {words}
     <h3>Troubleshooting</h3>

@@ -15,7 +15,7 @@ from napari_cpclnet.gui.widgets.class_table import swatch
 from napari_cpclnet.project.schema import FOUND_BY
 
 NAME, VOLUME, SURE = range(3)
-ROW_HEIGHT, MOST_ROWS = 24, 9
+ROW_HEIGHT, MOST_ROWS = 24, 6
 ROLE = Qt.ItemDataRole.UserRole
 WARNING = QColor(232, 152, 56)
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

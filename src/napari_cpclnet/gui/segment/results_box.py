@@ -36,7 +36,8 @@ from napari_cpclnet.gui.segment.uncertain_slices import DoubtRow, UncertainSlice
 from napari_cpclnet.gui.session.result_layers import CONTOUR
 from napari_cpclnet.gui.session.reuse import unlock_corrections, use_slice
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
-from napari_cpclnet.gui.widgets.shortcuts import SUGGEST, USE_SLICE, label, printed
+from napari_cpclnet.gui.widgets.heading import FoldHeading
+from napari_cpclnet.gui.widgets.shortcuts import SUGGEST, USE_SLICE, printed
 from napari_cpclnet.gui.widgets.style import SPACING
 
 if TYPE_CHECKING:
@@ -94,14 +95,14 @@ class ResultsBox(QWidget):
         self.review.changed.connect(self.reviewed)
         self.review.message.connect(self.message)
         self.use = QPushButton()
-        label(self.use, "Add to support", USE_SLICE)
+        self.use.setText("Add to support")
         self.use.setToolTip(
             "Add the slice in view of the result, with your corrections, to the support "
             f"({printed(USE_SLICE)})."
         )
         self.use.clicked.connect(self.use_slice)
         self.suggest = QPushButton()
-        label(self.suggest, "Suggest", SUGGEST)
+        self.suggest.setText("Suggest")
         self.suggest.setToolTip(
             f"Go to the slice of the scan in view whose painting would help most ({printed(SUGGEST)})."
         )
@@ -118,11 +119,10 @@ class ResultsBox(QWidget):
             box.toggled.connect(self._set_look(name))
             grid.addWidget(box, *divmod(number, 2))
         grid.setColumnStretch(1, 1)
-        grid.addWidget(self._unlock_button(), 1, 2)
         buttons = QGridLayout()
         buttons.setSpacing(SPACING)
         buttons.addWidget(self.use, 0, 0)
-        buttons.addWidget(self.suggest, 1, 0)
+        buttons.addWidget(self.suggest, 0, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACING)
@@ -130,6 +130,13 @@ class ResultsBox(QWidget):
         heading.addWidget(self.doubts_heading)
         heading.addStretch(1)
         heading.addWidget(self.review.progress)
+        self.display = FoldHeading("Display", "Further layers of results, and outlines.", self.looks)
+        self.display.setChecked(False)
+        above = QHBoxLayout()
+        above.addWidget(self.display)
+        above.addStretch(1)
+        above.addWidget(self._unlock_button())
+        column.addLayout(above)
         for widget in (self.looks, self.tree):
             column.addWidget(widget)
         column.addLayout(heading)

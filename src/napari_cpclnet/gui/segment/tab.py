@@ -30,7 +30,7 @@ from napari_cpclnet.gui.settings.preferences import preferences, when_changed
 from napari_cpclnet.gui.viewing.viewing_bar import ViewingBar
 from napari_cpclnet.gui.widgets.column_scroll import ColumnScroll
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
-from napari_cpclnet.gui.widgets.heading import heading
+from napari_cpclnet.gui.widgets.heading import FoldHeading
 from napari_cpclnet.gui.widgets.run_bar import RunBar
 from napari_cpclnet.gui.widgets.shortcuts import (
     ACCEPT_SLICE,
@@ -94,19 +94,30 @@ class SegmentTab(QWidget):
         column.setSpacing(SPACING)
         column.addWidget(self.first_steps)
         column.addWidget(self.project)
-        column.addWidget(
-            heading("1   Support (reference scan)", "The scan you paint on, and what you painted.")
+        self.sections = (
+            FoldHeading(
+                "1   Support (reference scan)", "The scan you paint on, and what you painted.", self.support
+            ),
+            FoldHeading(
+                "2   Scans to label",
+                "Scans that get labels, each on its own voxels.",
+                self.queries,
+                self.options,
+            ),
+            FoldHeading(
+                "3   Results", "What was found, where to look, and how to make it better.", self.results
+            ),
+            FoldHeading(
+                "4   Mend", "Correct the selected labels by a few strokes, without a network.", self.mend
+            ),
         )
-        column.addWidget(self.support)
-        column.addWidget(heading("2   Scans to label", "Scans that get labels, each on its own voxels."))
-        column.addWidget(self.queries)
-        column.addWidget(self.options)
-        column.addWidget(heading("3   Results", "What was found, where to look, and how to make it better."))
-        column.addWidget(self.results)
-        column.addWidget(
-            heading("4   Mend", "Correct the selected labels by a few strokes, without a network.")
-        )
-        column.addWidget(self.mend)
+        for section, widgets in zip(
+            self.sections,
+            ((self.support,), (self.queries, self.options), (self.results,), (self.mend,)),
+            strict=True,
+        ):
+            for widget in (section, *widgets):
+                column.addWidget(widget)
         column.addStretch(1)
         self.scroll = ColumnScroll(content)
         layout = QVBoxLayout(self)
@@ -249,6 +260,7 @@ class SegmentTab(QWidget):
     def _on_run_finished(self) -> None:
         self.refresh()
         if len(self.session.results):
+            self.sections[2].setChecked(True)
             # The layout learns of the table only later: follow it for a moment.
             self._reveal.start()
             self._show_results()

@@ -19,6 +19,7 @@ from napari_cpclnet.gui.widgets.fit_rows import fit_rows
 SLICE, CLASS, DOUBT, SCAN = range(4)
 ROLE = Qt.ItemDataRole.UserRole
 MUTED = QBrush(QColor(140, 146, 156))
+CLASS_WIDTH = 100
 # Worst first; nobody works off more.
 MOST = 200
 
@@ -50,7 +51,7 @@ class UncertainSlices(QTableWidget):
 
     def __init__(self) -> None:
         super().__init__(0, 4)
-        self.setHorizontalHeaderLabels(["Slice", "Class", "Uncertainty", "Scan"])
+        self.setHorizontalHeaderLabels(["Slice", "Class", "Uncert.", "Scan"])
         self.horizontalHeaderItem(SLICE).setToolTip(OWN_COUNT)
         self.setToolTip(
             "Slices on which much of a class may be wrong, the worst first; painted slices never are.\n"
@@ -71,7 +72,7 @@ class UncertainSlices(QTableWidget):
             self.horizontalHeaderItem(column).setTextAlignment(
                 Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
             )
-        for column in (SLICE, CLASS, DOUBT):
+        for column in (SLICE, DOUBT):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(SCAN, QHeaderView.ResizeMode.Stretch)
         self.setSortingEnabled(True)
@@ -107,11 +108,10 @@ class UncertainSlices(QTableWidget):
         several = len({row.scan for row in rows}) > 1
         self.setColumnHidden(SCAN, not several)
         # the last column takes the width that is left
+        self.setColumnWidth(CLASS, CLASS_WIDTH)
         modes = QHeaderView.ResizeMode
-        self.horizontalHeader().setSectionResizeMode(
-            CLASS, modes.ResizeToContents if several else modes.Stretch
-        )
-        fit_rows(self, self.rowCount(), least=1, most=5)
+        self.horizontalHeader().setSectionResizeMode(CLASS, modes.Interactive if several else modes.Stretch)
+        fit_rows(self, self.rowCount(), least=1, most=4)
 
     def mark(self, key: Any, index: int) -> None:
         """Select the first row of a slice, as it is shown; no signal is sent."""

@@ -10,11 +10,13 @@ from qtpy.QtGui import QPainter, QPen
 from qtpy.QtWidgets import QWidget
 
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, note, refusal
+from napari_cpclnet.gui.layers.view import slice_in_view
 from napari_cpclnet.gui.session.reuse import scan_in_view
 from napari_cpclnet.gui.session.surfaces import camera_of
 from napari_cpclnet.gui.viewing.plane_picture import direction_letter, opposite
 from napari_cpclnet.gui.viewing.plane_view import CROSS, draw_letters
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
+from napari_cpclnet.imaging.planes import axis_plane
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -67,7 +69,10 @@ class CanvasOverlay(QWidget):
         painter = QPainter(self)
         if self.cross:
             self._draw_cross(painter)
-        draw_letters(painter, QRectF(self.rect()), canvas_letters(self._session, scan))
+        axis = viewer.dims.order[-3] - (viewer.dims.ndim - 3)
+        # the number that all lists of the panel name; napari's slider counts the steps of the finest scan
+        words = f"{axis_plane(geometry_of(scan), axis)} {slice_in_view(viewer, scan, axis)}"
+        draw_letters(painter, QRectF(self.rect()), canvas_letters(self._session, scan), words)
         painter.end()
 
     def _draw_cross(self, painter: QPainter) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_cpclnet.gui.statistics.statistics_box import StatisticsBox
 from napari_cpclnet.gui.viewing.canvas_overlay import CanvasOverlay
@@ -35,13 +35,9 @@ class ViewingBar(QWidget):
         self.surfaces = SurfaceControl(session, self)
         self.surfaces.message.connect(self.message)
         self.window_row = WindowRow(session)
-        self._row = QHBoxLayout()
+        self._row = QHBoxLayout(self)
+        self._row.setContentsMargins(MARGIN, SPACING, MARGIN, 0)
         self._row.setSpacing(SPACING)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(MARGIN, SPACING, MARGIN, 0)
-        column.setSpacing(SPACING)
-        column.addLayout(self._row)
-        column.addWidget(self.window_row)
         self.in_3d = self._button(
             "3-D",
             "Show the result of the scan in view as smooth surfaces in the colours of its classes, without the scan;\n"
@@ -63,6 +59,7 @@ class ViewingBar(QWidget):
             self.statistics_dock.toggle,
         )
 
+        self._row.addWidget(self.window_row, stretch=2)
         for button, dock in ((self.planes, self.planes_dock), (self.statistics, self.statistics_dock)):
             button.setCheckable(True)
             dock.changed.connect(button.setChecked)

@@ -6,13 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QPoint, Qt, QTimer, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QMenu, QWidget
 
 from napari_cpclnet.gui.layers.scan_layers import note
 from napari_cpclnet.gui.session.reuse import scan_in_view
 from napari_cpclnet.gui.settings.display_presets import level_and_width, limits_of, presets
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
-from napari_cpclnet.gui.widgets.style import SPACING
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -24,13 +23,14 @@ WIDER, HIGHER = 120, 250
 
 
 class DragField(QLabel):
-    """Text to drag; emits `dragged(right, up)` in pixels since the last time, and `reset` at a double click."""
+    """Text to drag: emits `dragged(right, up)` in pixels since the last time, and `clicked` without a drag."""
 
     dragged = Signal(int, int)
-    reset = Signal()
+    clicked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
+        self._first: QPoint | None = None
         self._last: QPoint | None = None
         self.setObjectName("field")
         self.setCursor(Qt.CursorShape.SizeAllCursor)
@@ -39,22 +39,26 @@ class DragField(QLabel):
     def mousePressEvent(self, event: Any) -> None:  # noqa: N802
         """Begin to drag."""
         if event.button() == Qt.MouseButton.LeftButton:
-            self._last = event.position().toPoint()
+            self._first = self._last = event.position().toPoint()
 
     def mouseMoveEvent(self, event: Any) -> None:  # noqa: N802
         """Tell how far."""
-        if self._last is not None:
-            here = event.position().toPoint()
+        here = event.position().toPoint()
+        if (
+            self._first is not None
+            and (here - self._first).manhattanLength() >= QApplication.startDragDistance()
+        ):
+            self._first = None  # from here on it is a drag
+        if self._last is not None and self._first is None:
             self.dragged.emit(here.x() - self._last.x(), self._last.y() - here.y())
             self._last = here
 
     def mouseReleaseEvent(self, _event: Any) -> None:  # noqa: N802
         """End it."""
-        self._last = None
-
-    def mouseDoubleClickEvent(self, _event: Any) -> None:  # noqa: N802
-        """Ask for the usual window."""
-        self.reset.emit()
+        clicked = self._first is not None
+        self._first = self._last = None
+        if clicked:
+            self.clicked.emit()
 
 
 class WindowRow(QWidget):
@@ -64,26 +68,17 @@ class WindowRow(QWidget):
         super().__init__()
         self._session = session
         self._scan: Image | None = None
-        self.menu_button = QPushButton("Window  ▾")
-        self.menu_button.setObjectName("small")
-        self.menu_button.setToolTip(
-            "Grey values of the scan in view: CT windows (set on the preferences page), SUV ranges, or percentiles."
-        )
-        self.menu = QMenu(self.menu_button)
-        self.menu.aboutToShow.connect(self._fill_menu)
-        self.menu_button.setMenu(self.menu)
         self.field = DragField()
         self.field.setToolTip(
-            "Level and width of the scan in view. Drag to the right for a wider window, up for a higher level;\n"
-            "double-click for the usual window."
+            "Grey values of the scan in view. Click for presets: CT windows, SUV ranges, percentiles.\n"
+            "Drag to the right for a wider window, up for a higher level."
         )
+        self.menu = QMenu(self.field)
+        self.field.clicked.connect(self._ask)
         self.field.dragged.connect(self._drag)
-        self.field.reset.connect(self._reset)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(SPACING)
-        row.addWidget(self.menu_button)
-        row.addWidget(self.field, stretch=1)
+        row.addWidget(self.field)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
@@ -125,26 +120,25 @@ class WindowRow(QWidget):
         noted = note(self._scan)
         return str(noted.get("modality", "")), str(noted.get("unit", ""))
 
-    def _fill_menu(self) -> None:
+    def _ask(self) -> None:
         self.menu.clear()
         for name in self.choices():
             self.menu.addAction(name, lambda name=name: self.choose(name))
+        self.menu.popup(self.field.mapToGlobal(self.field.rect().bottomLeft()))
 
     def _show(self, _event: Any = None) -> None:
         scan = self._scan
-        for widget in (self.menu_button, self.field):
-            widget.setEnabled(scan is not None)
+        self.field.setEnabled(scan is not None)
         if scan is None:
             self.field.setText("")
             return
         modality, unit = self._meaning()
         if modality == "PT":
             low, high = scan.contrast_limits
-            self.field.setText(f"{_short(low)} to {_short(high)}{' SUV' if unit == 'SUVbw' else ''}")
+            self.field.setText(f"{_short(low)} to {_short(high)}{' SUV' if unit == 'SUVbw' else ''}  ▾")
             return
         level, width = level_and_width(tuple(scan.contrast_limits), unit)
-        in_unit = " HU" if unit in ("HU", "HU8") else ""
-        self.field.setText(f"Level {_short(level)}   Width {_short(width)}{in_unit}")
+        self.field.setText(f"L {_short(level)}  W {_short(width)}  ▾")
 
     def _drag(self, right: int, up: int) -> None:
         scan = self._scan
@@ -159,10 +153,6 @@ class WindowRow(QWidget):
         level += up * width / HIGHER
         width *= math.exp(right / WIDER)
         scan.contrast_limits = limits_of((level, width), unit)
-
-    def _reset(self) -> None:
-        if self._scan is not None:
-            self._scan.contrast_limits = presets().limits(self._scan.data, self._meaning()[1])
 
     def _later(self, _event: Any = None) -> None:
         self._soon.start()

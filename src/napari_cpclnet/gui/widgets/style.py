@@ -41,6 +41,9 @@ def style_sheet(theme_name: str) -> str:
     row, button = theme.foreground.as_rgb(), theme.primary.as_rgb()
     return f"""
     QLabel#heading {{ font-weight: 600; color: {text}; padding-top: 2px; }}
+    QPushButton#fold {{ font-weight: 600; color: {text}; background: transparent; border: 0px; padding: 3px 0px;
+        text-align: left; }}
+    QPushButton#fold:hover {{ background: {hover}; }}
     QLabel#muted {{ color: {muted}; }}
     QLabel#status {{ color: {muted}; padding: 0px 2px; }}
     QLabel#message {{ border-radius: 3px; padding: 6px 8px; background: {row}; }}
