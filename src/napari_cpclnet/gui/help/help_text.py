@@ -87,7 +87,8 @@ def help_html(shortcuts: Mapping[str, str], muted: str, accent: str) -> str:
     <p><a href="example">Open an example</a>: a painted CT phantom, and an MR phantom to label.</p>
     <h3>Shortcuts</h3>
     <table cellspacing="0">{keys}</table>
-    <p class="muted">They work wherever the focus is, single letters wherever no text is typed. The keys of napari's paint tools stay as they are: 2 paints, 1
+    <p class="muted">They work wherever the focus is, single letters
+    wherever no text is typed. The keys of napari's paint tools stay as they are: 2 paints, 1
     erases, 4 fills, [ and ] change the brush; the arrows turn slices.</p>
     <h3>Glossary</h3>
     {words}
