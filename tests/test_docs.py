@@ -41,3 +41,15 @@ def test_every_picture_is_small_and_on_a_page():
     assert pictures
     assert not {one.name for one in pictures if one.resolve() not in used}
     assert not {one.name for one in pictures if one.stat().st_size > MOST_BYTES[one.suffix]}
+
+
+def test_what_the_guide_tells_to_click_is_written_in_the_panel():
+    texts = [*ROOT.glob("src/napari_cpclnet/gui/**/*.py"), *ROOT.glob("src/napari_cpclnet/**/*.yaml")]
+    panel = " ".join(path.read_text("utf-8") for path in [*texts, *ROOT.glob("src/**/settings.py")])
+    for page in ("annotating", "training"):
+        text = (ROOT / "docs" / "guide" / f"{page}.md").read_text("utf-8").replace("**", "")
+        # menus are napari's; words in capitals stand for what the user chose
+        names = {name for name in re.findall(r"\*([A-Z][^*>]+)\*", text) if not re.search(r"[A-Z]{2}", name)}
+        assert names
+        words = {word for name in names for word in name.replace("\n", " ").split(": ")}
+        assert not {word for word in words if word not in panel}

@@ -67,6 +67,7 @@ def phantom(modality: ScanModality, seed: int) -> tuple[Volume, np.ndarray]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
 def test_python_in_a_page_runs_from_top_to_bottom(
     page: Path, phantom_files: Path, monkeypatch: pytest.MonkeyPatch
