@@ -192,11 +192,11 @@ def answers(segmenter: Segmenter, pair: Pair) -> Iterator[dict[str, Any]]:
         }
 
 
-def collect(path: Path, data: Path) -> None:
-    """Run what is not in the table yet, and write it down pair by pair."""
+def collect(path: Path, data: Path, most: int | None) -> None:
+    """Run what is not in the table yet of the first `most` pairs, and write it down pair by pair."""
     done = {(row["family"], row["pair"]) for row in rows_of(path)} if path.exists() else set()
     segmenter = Segmenter(load_weights(), SegmentationSettings(plane="native"))
-    for pair in pairs(data):
+    for pair in itertools.islice(pairs(data), most):
         if (pair.family, pair.name) in done:
             continue
         rows = list(answers(segmenter, pair))
@@ -314,11 +314,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--rows", type=Path, required=True, help="CSV file of answers; what it holds is not run again"
     )
+    parser.add_argument("--pairs", type=int, help="only so many pairs, of all kinds in turn")
     parser.add_argument("--no-run", action="store_true", help="take the answers that are there")
     parser.add_argument("--out", type=Path, help="Markdown file to write")
     options = parser.parse_args(arguments)
     if not options.no_run:
-        collect(options.rows, Path(os.environ.get("CPCLNET_TEST_DATA", DEFAULT_DATA)))
+        collect(options.rows, Path(os.environ.get("CPCLNET_TEST_DATA", DEFAULT_DATA)), options.pairs)
     text = markdown(rows_of(options.rows), str(load_weights().metadata.get("hash", ""))[:12])
     if options.out:
         options.out.write_text(text, encoding="utf-8")

@@ -18,7 +18,8 @@ from napari_cpclnet.segmentation import (
     alignment,
     postprocess,
 )
-from napari_cpclnet.segmentation.alignment import Alignment, _Carried, _trust, _voted, can_align
+from napari_cpclnet.segmentation.alignment import Alignment, _Carried, _voted, can_align
+from napari_cpclnet.segmentation.fusion import trust_in
 from napari_cpclnet.segmentation.recognition import found_again
 
 CLASSES = {3: "nameless"}
@@ -109,8 +110,8 @@ def test_quick_runs_and_flat_pictures_are_not_aligned(support) -> None:
 
 
 def test_trust_grows_from_one_limit_to_the_other() -> None:
-    assert [_trust(v, (0.5, 0.75)) for v in (0.4, 0.5, 0.625, 0.9)] == [0, 0, 0.5, 1]
-    assert [_trust(v, (0.6, 0.4)) for v in (0.7, 0.5, 0.2, np.inf)] == [0, pytest.approx(0.5), 1, 0]
+    assert [trust_in(v, (0.5, 0.75)) for v in (0.4, 0.5, 0.625, 0.9)] == [0, 0, 0.5, 1]
+    assert [trust_in(v, (0.6, 0.4)) for v in (0.7, 0.5, 0.2, np.inf)] == [0, pytest.approx(0.5), 1, 0]
 
 
 def test_the_better_aligned_support_has_the_last_word() -> None:

@@ -2,17 +2,16 @@
 
 The support's painted slices are carried through their own scan (`propagation`), the whole scan is registered with the
 query (`registration`), and each class that arrives is moved to the edges of the query by the prior decoder
-(`prior_decoding`). The network's own answer counts as far as it finds the painted slices of the support again; the
-registration, as far as the two scans look alike where the class came to lie. So classes that have a name for the
-network and classes that have none come out of one method.
+(`prior_decoding`) and joined with the network's answer (`fusion`). So classes that have a name for the network and
+classes that have none come out of one method.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +20,10 @@ from scipy import ndimage
 from napari_cpclnet.imaging.volume import fingerprint
 from napari_cpclnet.propagation import Propagation
 from napari_cpclnet.registration import Field, RegistrationSettings, registering
-from napari_cpclnet.segmentation.confidence import Evidence, dice, radius_mm
+from napari_cpclnet.segmentation.confidence import Evidence
+from napari_cpclnet.segmentation.fusion import JoinedClass, NetworkLogits, fusing
 from napari_cpclnet.segmentation.partial_slices import scribbled
 from napari_cpclnet.segmentation.prediction import outwards
-from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
 
 if TYPE_CHECKING:
     import torch
@@ -35,74 +34,16 @@ if TYPE_CHECKING:
     from napari_cpclnet.segmentation.prediction import PredictionState, SliceResult
     from napari_cpclnet.segmentation.support import SupportSet
 
-Box = tuple[slice, slice, slice]
-Means = Literal["network", "alignment", "both", "none"]
-NetworkLogits = Callable[[int], NDArray[np.float32]]
-"""Logits (z, y, x) of the network for a place among the classes; above zero inside."""
-
 LEAST_SLICES = 3
 """Slices of a scan from which it is registered in 3-D."""
 
 _REMEMBERED = 8
-_LIMIT = 8.0
-
-_RECOGNISED = (0.5, 0.75)
-"""Dice on the support's own painted slices from which the network's answer counts, and from which it counts fully."""
-
-_ALIGNED = (0.6, 0.45)
-"""Difference of the features within a class below which its registration counts, and below which it counts fully."""
-
-_STEADY = (0.35, 0.1)
-"""Cycle error of a class, in radii of a ball of its size, from which its registration says nothing beside a network
-that knows both the class and the part of the body, and below which it says all."""
 
 _COST_SCALE = 0.05
 """Difference of costs that makes one support count e times as much as another."""
 
-_DECODED_ERROR_MM = 4.0
-
 _ONE_PIECE = 0.85
 """Share of a class that its largest piece has if it is of one piece; filled slices leave crumbs."""
-
-
-@dataclass(frozen=True, eq=False)
-class JoinedClass:
-    """One class, found by registration, by the network, or by both.
-
-    Parameters
-    ----------
-    place : int
-        Among the classes.
-    box : tuple of slice
-        Part of the scan that was looked at; the class is nowhere else.
-    logits : ndarray, shape of the box, of float16
-        Above zero inside.
-    means : str
-        "network", "alignment", "both" or "none".
-    several : bool
-        Whether the class is of several pieces in the support, as vertebrae or both kidneys are.
-    evidence : Evidence
-        What speaks for the answer.
-    """
-
-    place: int
-    box: Box
-    logits: NDArray[np.float16]
-    means: Means
-    several: bool = False
-    evidence: Evidence = field(default_factory=Evidence)
-
-    @classmethod
-    def of(cls, place: int, decoded: DecodedPrior, means: Means) -> JoinedClass:
-        """A class as the decoder left it."""
-        limited = np.clip(decoded.logits, -_LIMIT, _LIMIT).astype(np.float16)
-        box = tuple(slice(*part.indices(part.stop)[:2]) for part in decoded.box)
-        return cls(place, (box[0], box[1], box[2]), limited, means)
-
-    @classmethod
-    def nowhere(cls, place: int, means: Means) -> JoinedClass:
-        """A class that was not found."""
-        return cls(place, (slice(0, 0),) * 3, np.zeros((0, 0, 0), np.float16), means)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,66 +122,28 @@ class Alignment:
         masks = {value: _voted(value, carried) for value in values}
         joined: list[JoinedClass] = []
         for place, value in enumerate(values):
-            trust = _trust(min((c.cost[value] for c in carried), default=np.inf), _ALIGNED)
-            known = _trust(found_again[place], _RECOGNISED)
-            mask = masks[value] if trust > 0 else np.zeros_like(masks[value])
-            error = float(np.clip(0.7 * min((c.cycle_mm[value] for c in carried), default=8.0) + 1, 2, 12))
-            nearest = min(carried, key=lambda c: c.cost[value], default=None)
-            if nearest and nearest.named:
-                radius = radius_mm(nearest.ml.get(value, 0.0))
-                trust *= _trust(nearest.cycle_mm[value] / radius, _STEADY)
-            one = yield from self._class(
-                query, axis, place, mask, error, trust, known, network_logits, 0.7 + 0.3 * place / len(values)
+            evidence = Evidence(recognised=found_again[place])
+            if carried:
+                nearest = min(carried, key=lambda c: c.cost[value])
+                evidence = replace(
+                    evidence,
+                    difference=nearest.cost[value],
+                    cycle_mm=nearest.cycle_mm[value],
+                    named=nearest.named,
+                    painted_ml=nearest.ml.get(value, 0.0),
+                )
+            one = yield from fusing(
+                self.decoder,
+                query,
+                axis,
+                place,
+                masks[value],
+                evidence,
+                network_logits,
+                0.7 + 0.3 * place / len(values),
             )
-            evidence = replace(
-                one.evidence,
-                recognised=found_again[place],
-                difference=nearest.cost[value] if nearest else np.inf,
-                cycle_mm=nearest.cycle_mm[value] if nearest else np.inf,
-                named=nearest is not None and nearest.named,
-                kept=_overlap(masks[value], one),
-                painted_ml=nearest.ml.get(value, 0.0) if nearest else 0.0,
-            )
-            several = any(value in c.several for c in carried)
-            joined.append(replace(one, several=several, evidence=evidence))
+            joined.append(replace(one, several=any(value in c.several for c in carried)))
         return joined
-
-    def _class(
-        self,
-        query: Volume,
-        axis: int,
-        place: int,
-        mask: NDArray[np.bool_],
-        error_mm: float,
-        trust: float,
-        known: float,
-        network_logits: NetworkLogits,
-        done: float,
-    ) -> Generator[float, None, JoinedClass]:
-        first: DecodedPrior | None = None
-        if mask.any():
-            first = yield from _decoded(self.decoder, query, axis, mask, error_mm, done)
-        if known == 0:
-            if first is None:
-                return JoinedClass.nowhere(place, "none")
-            return JoinedClass.of(place, first, "alignment")
-        logits = network_logits(place)
-        agreement = 0.0
-        if first is None:
-            prior = logits > 0
-        else:
-            agreement = dice(logits > 0, mask)
-            logits *= known
-            logits -= _LIMIT * trust / 2  # where registration sees nothing
-            logits[first.box] += trust * (np.clip(first.logits, -_LIMIT / 2, _LIMIT / 2) + _LIMIT / 2)
-            prior = logits > 0
-        yield done
-        means: Means = "network" if first is None else "both"
-        if not prior.any():
-            return JoinedClass.nowhere(place, means)
-        second = yield from _decoded(self.decoder, query, axis, prior, _DECODED_ERROR_MM, done)
-        assert second is not None
-        return replace(JoinedClass.of(place, second, means), evidence=Evidence(agreement=agreement))
 
     def _carrying(
         self, scan: Volume, query: Volume, support: SupportSet, network: CPCLNet, device: torch.device
@@ -346,17 +249,6 @@ def registrable(volume: Volume) -> bool:
     return volume.calibrated and min(volume.geometry.shape) >= LEAST_SLICES
 
 
-def _decoded(
-    decoder: PriorDecoder, query: Volume, axis: int, mask: NDArray[np.bool_], error_mm: float, done: float
-) -> Generator[float, None, DecodedPrior | None]:
-    found: DecodedPrior | None = None
-    for report in decode_priors(decoder, query, {1: mask}, axis=axis, error_mm=error_mm):
-        if isinstance(report, DecodedPrior):
-            found = report
-        yield done
-    return found
-
-
 def _scans(support: SupportSet) -> list[Volume]:
     """Scans of a support set on which a class is painted, each once."""
     found: list[Volume] = []
@@ -379,16 +271,3 @@ def _voted(value: int, carried: Sequence[_Carried]) -> NDArray[np.bool_]:
     for weight, one in zip(weights, carried, strict=True):
         votes += np.float32(weight) * (one.labels == value)
     return votes > 0.5
-
-
-def _overlap(mask: NDArray[np.bool_], found: JoinedClass) -> float:
-    """Dice of a mask of the whole scan with a class that was found in a part of it."""
-    inside = found.logits > 0
-    both, sizes = 2 * (mask[found.box] & inside).sum(), mask.sum() + inside.sum()
-    return float(both / max(sizes, 1))
-
-
-def _trust(value: float, limits: tuple[float, float]) -> float:
-    """How far to trust something whose quality is `value`: 0 at the first limit, 1 at the second."""
-    nothing, everything = limits
-    return float(np.clip((value - nothing) / (everything - nothing), 0, 1))

@@ -19,7 +19,7 @@ from napari_cpclnet.imaging.volume import fingerprint
 from napari_cpclnet.model import choose_device, choose_precision
 from napari_cpclnet.model.prior_weights import load_prior_decoder
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
-from napari_cpclnet.segmentation.alignment import Alignment, JoinedClass, can_align, stream_joined
+from napari_cpclnet.segmentation.alignment import Alignment, can_align, stream_joined
 from napari_cpclnet.segmentation.feature_cache import (
     EncodedSlices,
     FeatureCache,
@@ -28,6 +28,7 @@ from napari_cpclnet.segmentation.feature_cache import (
     parameters_hash,
 )
 from napari_cpclnet.segmentation.fixed_labels import Corrections, FixedLabels
+from napari_cpclnet.segmentation.fusion import JoinedClass
 from napari_cpclnet.segmentation.memory import MemoryGuard, moved, slices_at_once
 from napari_cpclnet.segmentation.own_scan import Recognise, enough_to_carry, stream_own_scan
 from napari_cpclnet.segmentation.partial_slices import Completion

@@ -1,0 +1,180 @@
+"""One class from two witnesses: what registration carried over from the support, and what the network sees.
+
+The network's answer counts as far as it finds the painted slices of the support again; the registration, as far as the
+two scans look alike where the class came to lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cpclnet.segmentation.confidence import Evidence, dice, radius_mm
+from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
+
+if TYPE_CHECKING:
+    from napari_cpclnet.imaging import Volume
+    from napari_cpclnet.model.prior_decoder import PriorDecoder
+
+Box = tuple[slice, slice, slice]
+Means = Literal["network", "alignment", "both", "none"]
+NetworkLogits = Callable[[int], NDArray[np.float32]]
+"""Logits (z, y, x) of the network for a place among the classes; above zero inside."""
+
+_LIMIT = 8.0
+
+_RECOGNISED = (0.5, 0.75)
+"""Dice on the support's own painted slices from which the network's answer counts, and from which it counts fully."""
+
+_ALIGNED = (0.6, 0.45)
+"""Difference of the features within a class below which its registration counts, and below which it counts fully."""
+
+_GUESSED = 0.75
+"""Difference up to which registration is better than nothing in a part of the body that the network does not know."""
+
+_STEADY = (0.35, 0.1)
+"""Cycle error of a class, in radii of a ball of its size, from which its registration says nothing beside a network
+that knows both the class and the part of the body, and below which it says all."""
+
+_DECODED_ERROR_MM = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedClass:
+    """One class, found by registration, by the network, or by both.
+
+    Parameters
+    ----------
+    place : int
+        Among the classes.
+    box : tuple of slice
+        Part of the scan that was looked at; the class is nowhere else.
+    logits : ndarray, shape of the box, of float16
+        Above zero inside.
+    means : str
+        "network", "alignment", "both" or "none".
+    several : bool
+        Whether the class is of several pieces in the support, as vertebrae or both kidneys are.
+    evidence : Evidence
+        What speaks for the answer.
+    """
+
+    place: int
+    box: Box
+    logits: NDArray[np.float16]
+    means: Means
+    several: bool = False
+    evidence: Evidence = field(default_factory=Evidence)
+
+    @classmethod
+    def of(cls, place: int, decoded: DecodedPrior, means: Means) -> JoinedClass:
+        """A class as the decoder left it."""
+        limited = np.clip(decoded.logits, -_LIMIT, _LIMIT).astype(np.float16)
+        box = tuple(slice(*part.indices(part.stop)[:2]) for part in decoded.box)
+        return cls(place, (box[0], box[1], box[2]), limited, means)
+
+    @classmethod
+    def nowhere(cls, place: int, means: Means) -> JoinedClass:
+        """A class that was not found."""
+        return cls(place, (slice(0, 0),) * 3, np.zeros((0, 0, 0), np.float16), means)
+
+
+def fusing(
+    decoder: PriorDecoder,
+    query: Volume,
+    axis: int,
+    place: int,
+    mask: NDArray[np.bool_],
+    evidence: Evidence,
+    network_logits: NetworkLogits,
+    done: float,
+) -> Generator[float, None, JoinedClass]:
+    """Join what registration carried over with what the network sees, and move it to the edges of the query.
+
+    Parameters
+    ----------
+    decoder : PriorDecoder
+        On the device that shall compute.
+    query : Volume
+    axis : int
+        Array axis of its slices.
+    place : int
+        Of the class among the classes.
+    mask : ndarray of bool, shape (z, y, x)
+        What registration carried over, on the query's grid.
+    evidence : Evidence
+        What is known of both before they are joined.
+    network_logits : callable
+    done : float
+        What is yielded.
+
+    Yields
+    ------
+    float
+        `done`, often enough to cancel within a second.
+
+    Returns
+    -------
+    JoinedClass
+        With what was seen on the way in its evidence.
+    """
+    aligned = trust_in(evidence.difference, _ALIGNED)
+    known = trust_in(evidence.recognised, _RECOGNISED)
+    error_mm = float(np.clip(0.7 * evidence.cycle_mm + 1, 2, 12))
+    found: DecodedPrior | None = None
+    carried: DecodedPrior | None = None
+    means: Means = "none"
+    if aligned > 0 and mask.any():
+        found = carried = yield from _decoded(decoder, query, axis, mask, error_mm, done)
+        means = "alignment"
+    if known > 0:
+        if evidence.named:
+            aligned *= trust_in(evidence.cycle_mm / radius_mm(evidence.painted_ml), _STEADY)
+        logits = network_logits(place)
+        if carried is not None:
+            evidence = replace(evidence, agreement=dice(logits > 0, mask))
+            logits *= known
+            logits -= _LIMIT * aligned / 2  # where registration sees nothing
+            logits[carried.box] += aligned * (np.clip(carried.logits, -_LIMIT / 2, _LIMIT / 2) + _LIMIT / 2)
+        prior = logits > 0
+        yield done
+        means = "network" if carried is None else "both"
+        found = (
+            (yield from _decoded(decoder, query, axis, prior, _DECODED_ERROR_MM, done))
+            if prior.any()
+            else None
+        )
+    if found is None and not evidence.named and evidence.difference < _GUESSED and mask.any():
+        # in a part of the body that the network does not know, what it does not see may be there
+        found = carried or (yield from _decoded(decoder, query, axis, mask, error_mm, done))
+        means = "alignment"
+    one = JoinedClass.nowhere(place, means) if found is None else JoinedClass.of(place, found, means)
+    return replace(one, evidence=replace(evidence, kept=_overlap(mask, one)))
+
+
+def trust_in(value: float, limits: tuple[float, float]) -> float:
+    """How far to trust something whose quality is `value`: 0 at the first limit, 1 at the second."""
+    nothing, everything = limits
+    return float(np.clip((value - nothing) / (everything - nothing), 0, 1))
+
+
+def _decoded(
+    decoder: PriorDecoder, query: Volume, axis: int, mask: NDArray[np.bool_], error_mm: float, done: float
+) -> Generator[float, None, DecodedPrior | None]:
+    found: DecodedPrior | None = None
+    for report in decode_priors(decoder, query, {1: mask}, axis=axis, error_mm=error_mm):
+        if isinstance(report, DecodedPrior):
+            found = report
+        yield done
+    return found
+
+
+def _overlap(mask: NDArray[np.bool_], found: JoinedClass) -> float:
+    """Dice of a mask of the whole scan with a class that was found in a part of it."""
+    inside = found.logits > 0
+    both, sizes = 2 * (mask[found.box] & inside).sum(), mask.sum() + inside.sum()
+    return float(both / max(sizes, 1))
