@@ -53,3 +53,26 @@ def test_what_the_guide_tells_to_click_is_written_in_the_panel():
         assert names
         words = {word for name in names for word in name.replace("\n", " ").split(": ")}
         assert not {word for word in words if word not in panel}
+
+
+def test_the_numbers_at_the_top_of_the_readme_are_those_of_its_tables():
+    text = (ROOT / "README.md").read_text("utf-8")
+    top, below = text.split("## From a checkout")
+    painted, others = re.findall(r"^- (.*(?:\n  .*)*)", top, re.MULTILINE)
+    painted_table, others_table = below.split("**In scans of other patients**")
+
+    def measured(table: str, row: str, column: int = 2) -> list[str]:
+        """Numbers in a cell of a table, as two digits."""
+        (line,) = re.findall(rf"^\| {re.escape(row)}.*$", table, re.MULTILINE)
+        return [f"{float(number):.2f}" for number in re.findall(r"\d\.\d+", line.split("|")[column])]
+
+    (abdomen,), (organs,) = (
+        measured(painted_table, row) for row in ("13 structures", "liver, kidneys, spleen")
+    )
+    tumours = measured(painted_table, "soft-tissue sarcoma")
+    assert [abdomen, organs, min(tumours), max(tumours)] == re.findall(r"\d\.\d\d", painted)
+    crossed = {*measured(others_table, "CT to MR", 6), *measured(others_table, "MR to CT", 6)}
+    (vertebrae,), (hippocampus,) = (
+        measured(others_table, row) for row in ("vertebral bodies", "hippocampus")
+    )
+    assert [*sorted(crossed), vertebrae, hippocampus] == re.findall(r"\d\.\d\d", others)
