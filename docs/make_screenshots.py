@@ -27,6 +27,9 @@ def main() -> None:
     parser.add_argument("--theme", choices=("dark", "light"), default="dark")
     parser.add_argument("--train", action="store_true", help="make the picture of the tab Train instead")
     parser.add_argument("--film", action="store_true", help="make the animated picture of the README instead")
+    parser.add_argument(
+        "--looking", action="store_true", help="make the pictures of looking and measuring only"
+    )
     parser.add_argument("--steps", type=int, default=100, help="of that training")
     parser.add_argument("--every", type=int, default=20, help="steps between its validations")
     given = parser.parse_args()
@@ -36,13 +39,17 @@ def main() -> None:
         os.environ["CPCLNET_STATE_DIR"] = str(Path(folder) / "state")
         sys.path.insert(0, str(HERE.parent / "tests" / "gui"))
         from screenshot_film import make_film
+        from screenshot_looking import make_looking
         from screenshot_steps import make_afternoon, make_next_day, make_train
 
         if given.film:
             make_film(given.out, given.theme)
         elif given.train:
             make_train(given.out, Path(folder) / "run", given.steps, given.every, given.theme)
+        elif given.looking:
+            make_looking(given.out, given.theme)
         else:
+            make_looking(given.out, given.theme)
             make_afternoon(given.out, Path(folder), given.theme)
             make_next_day(given.out, given.theme)
 
