@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from napari_cpclnet.registration.features import box_mean, mind_ssc, scaled_pair
 
@@ -51,6 +52,16 @@ def test_mind_does_not_care_which_tissue_is_brighter() -> None:
 
 def test_a_constant_image_has_neither_edges_nor_noise() -> None:
     assert torch.equal(mind_ssc(torch.full((6, 6, 6), 0.3)), torch.ones(12, 6, 6, 6))
+
+
+def test_box_mean_is_pooling_over_cubes_and_so_are_its_gradients() -> None:
+    x = torch.randn(2, 5, 1, 7, dtype=torch.float64, requires_grad=True)
+    pooled = F.avg_pool3d(F.pad(x[None], (1,) * 6, mode="replicate"), 3, stride=1)[0]
+    quick = box_mean(x)
+    torch.testing.assert_close(quick, pooled, rtol=0, atol=1e-12)
+    weights = torch.randn_like(x)
+    one, two = (torch.autograd.grad((y * weights).sum(), x)[0] for y in (quick, pooled))
+    torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
 
 
 def test_box_mean_holds_the_border() -> None:

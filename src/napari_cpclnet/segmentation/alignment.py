@@ -202,10 +202,11 @@ def stream_joined(
     run.begin_second_pass()
     joined: list[JoinedClass] = []
     share = 0.0
+    shown = run.shown(start, share)  # it changes no more until the end
     while True:
         try:
             share = max(share, next(joining))
-            yield run.shown(start, share)
+            yield replace(shown, done=run.done_by(share))
         except StopIteration as finished:
             joined = finished.value
             break

@@ -163,10 +163,15 @@ class PredictionState:
         here = [labels == value for value in self.values]
         probabilities = np.stack([np.where(one, best, 0) for one in here]).astype(np.float32)
         confidence = np.array([best[one].mean() if one.any() else np.nan for one in here], np.float32)
-        done = (self._pass - 1) * grid.n_slices + min(int(share * grid.n_slices), grid.n_slices - 1)
+        total = self.n_passes * grid.n_slices
         return SliceResult(
-            index, labels.copy(), probabilities, confidence, done, self.n_passes * grid.n_slices, self._pass
+            index, labels.copy(), probabilities, confidence, self.done_by(share), total, self._pass
         )
+
+    def done_by(self, share: float) -> int:
+        """Slices that count as finished when so much of a pass is done; the pass is not at its end before it is."""
+        n_slices = self.grid.n_slices
+        return (self._pass - 1) * n_slices + min(int(share * n_slices), n_slices - 1)
 
     def postprocessed(self, settings: PostprocessingSettings) -> NDArray[Any]:
         """Labels (z, y, x) found so far, post-processed."""
