@@ -133,6 +133,21 @@ class FirstHalf:
         assert said.startswith("Paint slice ") and " of phantom_mr next" in said, said
         assert f"slice {index} " not in said, "that one is painted"
 
+    def mend(self) -> None:
+        """Take a box off the result, with what hangs together with it on the slices around; back, and again."""
+        day, result = self.day, self.day.result
+        index = int((result.data == LIVER).sum((1, 2)).argmax()) + 6
+        y, x = (int(places.mean()) for places in np.nonzero(result.data[index]))
+        before = result.data.copy()
+        day.look_at_result("phantom_mr")
+        day.mend(result, index, "box", [(y - 3, x - 3), (y + 3, x + 3)], remove=True)
+        assert not result.data[index, y - 2 : y + 3, x - 2 : x + 3].any()
+        mended = result.data.copy()
+        self.hands.press("Control-Z")
+        self.hands.until(lambda: np.array_equal(result.data, before), "all of it is taken back")
+        self.hands.press("Control-Shift-Z")
+        self.hands.until(lambda: np.array_equal(result.data, mended), "all of it is made again")
+
     def run_again(self) -> None:
         day, result = self.day, self.day.result
         corrected = result.data[self.erased[0]].copy()
@@ -175,6 +190,7 @@ if __name__ == "__main__":
         half.run_and_cancel,
         half.run,
         half.correct,
+        half.mend,
         half.run_again,
         half.save_and_paint_on,
         half.tell,

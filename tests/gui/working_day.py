@@ -110,6 +110,20 @@ class WorkingDay:
         self.hands.press(PAN_KEY)
         self.hands.until(lambda: (layer.data[index] != before).any(), "the stroke changes the layer")
 
+    def mend(
+        self, layer: Any, index: int, tool: str, points: list[tuple[float, float]], *, remove: bool = False
+    ) -> None:
+        """One stroke of a tool that mends along (y, x) points on a layer in sight."""
+        box = self.tab.mend
+        self.viewer.layers.selection.active = layer
+        self.hands.go_to(layer, index)
+        if box.remove.isChecked() != remove:
+            self.hands.click(box.remove)
+        self.hands.click(box.buttons[tool])
+        self.hands.drag(layer, [(index, *point) for point in points])
+        self.hands.until(lambda: not box.control.is_mending, "the stroke is answered", 60)
+        self.hands.click(box.buttons[tool])
+
     def paint_on(self, scan: str) -> None:
         """Click a scan in the support table, to paint on it."""
         self.hands.click_row(self.tab.support.slices.tree, scan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     from napari_cpclnet.gui.session.session import Session
 
-SHOWN_AS_PATH = ("scribble", "brush", "grow", "lasso", "box")
+SHOWN_AS: dict[Tool, str] = {"lasso": "area", "box": "box"}
+"""How a stroke is shown while it is drawn, if it is no line."""
 
 
 class MendControl(QObject):
@@ -43,7 +45,7 @@ class MendControl(QObject):
         self.tool: Tool | None = None
         self.add = True
         self.around = True
-        self.overlay = StrokeOverlay(session.viewer)
+        self.overlay = StrokeOverlay()
         self.runner = JobRunner(self)
         self.runner.report.connect(self._on_report)
         self.runner.finished.connect(self._begin)
@@ -55,7 +57,9 @@ class MendControl(QObject):
         events = Connections()
         events.connect(session.viewer.layers.selection.events.active, self._on_active)
         events.connect(session.viewer.layers.events.removed, self._on_removed)
-        when_destroyed(self, events.close, partial(_forget, session.viewer, self._callback))
+        when_destroyed(
+            self, events.close, partial(_forget, session.viewer, self._callback), partial(_drop, self.overlay)
+        )
 
     @property
     def is_mending(self) -> bool:
@@ -71,7 +75,7 @@ class MendControl(QObject):
         if tool is None:
             _forget(self.session.viewer, self._callback)
             self._release()
-            self.overlay.remove()
+            self.overlay.clear()
         else:
             if self._callback not in callbacks:
                 callbacks.append(self._callback)
@@ -146,12 +150,13 @@ class MendControl(QObject):
         shown = [a - viewer.dims.ndim + 3 for a in sorted(viewer.dims.displayed)]
         axis = next(a for a in range(3) if a not in shown)
         add = self.add != ("Shift" in event.modifiers)
-        path = [_in_slice(layer, event.position, axis)]
+        path, places = [_in_slice(layer, event.position)], [event.pos]
         yield
         while event.type == "mouse_move":
-            path.append(_in_slice(layer, event.position, axis))
-            if self.tool in SHOWN_AS_PATH:
-                self.overlay.show(layer, axis, path, closed=self.tool == "lasso", box=self.tool == "box")
+            path.append(_in_slice(layer, event.position))
+            places.append(event.pos)
+            if self.tool is not None and self.tool != "point":
+                self.overlay.show_stroke(viewer, places, SHOWN_AS.get(self.tool, "line"))
             yield
         self.overlay.clear()
         index = round(float(path[0][axis])) if layer.ndim == 3 else 0
@@ -196,7 +201,12 @@ def _forget(viewer: Any, callback: Callable[..., Any]) -> None:
         viewer.mouse_drag_callbacks.remove(callback)
 
 
-def _in_slice(layer: Labels, position: Any, axis: int) -> np.ndarray:
+def _drop(overlay: StrokeOverlay) -> None:
+    with suppress(RuntimeError):  # it went with the canvas
+        overlay.deleteLater()
+
+
+def _in_slice(layer: Labels, position: Any) -> np.ndarray:
     """Place in the layer's array, as (z, y, x), of a place in the world."""
     place = np.asarray(layer.world_to_data(position[-layer.ndim :]), float)
     return place if layer.ndim == 3 else np.insert(place, 0, 0.0)

@@ -1,62 +1,68 @@
-"""The line that follows the mouse while somebody draws to mend: a layer of its own that is gone with the tool."""
+"""The line that follows the mouse while somebody draws to mend: drawn over the canvas, and no layer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
+from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Labels, Shapes
 
-NAME = "stroke"
 COLOR = "#ffd24d"
+WIDTH = 2
 
 
-class StrokeOverlay:
-    """Shows one stroke at a time."""
+class StrokeOverlay(QWidget):
+    """Shows one stroke at a time, over the canvas of a viewer; nothing where there is no window."""
 
-    def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
-        self.layer: Shapes | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self._points: list[QPointF] = []
+        self._kind = "line"
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.setAttribute(Qt.WidgetAttribute.WA_NoSystemBackground)
+        self.hide()
 
-    def show(self, layer: Labels, axis: int, path: Sequence[np.ndarray], *, closed: bool, box: bool) -> None:
-        """Show a path through places (z, y, x) of a layer's slice along an axis, or the box around its ends."""
-        places = np.array(path)
-        if box:
-            first, last = places[0], places[-1]
-            one, other = (a for a in range(3) if a != axis)
-            corners = np.repeat(first[None], 4, 0)
-            corners[1:3, one] = last[one]
-            corners[2:, other] = last[other]
-            places, closed = corners, True
-        if closed:
-            places = np.concatenate([places, places[:1]])
-        world = np.array([layer.data_to_world(p[3 - layer.ndim :]) for p in places])
-        shapes = self._shapes(world.shape[1])
-        shapes.data = []
-        width = 1.5 / self._viewer.camera.zoom if self._viewer.camera.zoom else 1.0
-        shapes.add_paths([world], edge_color=COLOR, edge_width=width)
+    def show_stroke(self, viewer: ViewerModel, places: Sequence[Sequence[float]], kind: str) -> None:
+        """Show a stroke through places (x, y) of the canvas: as a ``line``, an ``area``, or the ``box`` of its ends."""
+        canvas = _canvas(viewer)
+        if canvas is None:
+            return
+        if self.parent() is not canvas:
+            self.setParent(canvas)
+        self._points, self._kind = [QPointF(float(x), float(y)) for x, y in places], kind
+        self.setGeometry(canvas.rect())
+        self.show()
+        self.update()
 
     def clear(self) -> None:
-        """Show nothing."""
-        if self.layer is not None and self.layer in self._viewer.layers:
-            self.layer.data = []
+        """Show nothing, and belong to no canvas, which may go before this does."""
+        self._points = []
+        self.hide()
+        self.setParent(None)
 
-    def remove(self) -> None:
-        """Take the layer away."""
-        layer, self.layer = self.layer, None
-        if layer is not None and layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
+    def paintEvent(self, _event: Any) -> None:  # noqa: N802
+        """Draw the stroke."""
+        if not self._points:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(QColor(COLOR), WIDTH))
+        if self._kind == "box":
+            painter.drawRect(QRectF(self._points[0], self._points[-1]).normalized())
+        elif self._kind == "area":
+            painter.drawPolygon(QPolygonF(self._points))
+        else:
+            painter.drawPolyline(QPolygonF(self._points))
+        painter.end()
 
-    def _shapes(self, ndim: int) -> Shapes:
-        if self.layer is None or self.layer not in self._viewer.layers or self.layer.ndim != ndim:
-            self.remove()
-            layers = self._viewer.layers
-            selected, active = set(layers.selection), layers.selection.active
-            self.layer = self._viewer.add_shapes(ndim=ndim, name=NAME)
-            layers.selection = selected
-            layers.selection.active = active
-        return self.layer
+
+def _canvas(viewer: Any) -> QWidget | None:
+    """The widget on which napari draws; None of a viewer without a window, or of a napari that keeps it elsewhere."""
+    inside = getattr(getattr(viewer, "window", None), "_qt_viewer", None)
+    native = getattr(getattr(inside, "canvas", None), "native", None)
+    return native if isinstance(native, QWidget) else None
