@@ -105,3 +105,27 @@ def test_own_classes_are_offered_first_and_no_class_twice(settings):
     found = [one.name for one in offered(preferences().classes)]
     assert found[:2] == ["left kidney", "plaque"]
     assert sorted(found) == sorted([*(one.name for one in PRESETS), "plaque"])
+
+
+def test_scans_that_only_this_plugin_reads_are_opened_without_a_question(settings, npe2pm, tmp_path):
+    from napari.plugins.utils import get_preferred_reader
+    from napari.settings import get_settings
+    from npe2 import DynamicPlugin
+
+    from napari_cpclnet.gui.settings.readers import SUFFIXES, read_by_default
+
+    scan = tmp_path / "a scan.nii.gz"
+    scan.touch()
+    get_settings().plugins.extension2reader = {"*.nrrd": "napari"}
+    with DynamicPlugin("other-reader", plugin_manager=npe2pm) as other:
+
+        @other.contribute.reader(filename_patterns=["*.mha"])
+        def get_reader(_path):
+            return lambda _: []
+
+        assert set(read_by_default()) == {f"*{suffix}" for suffix in SUFFIXES} - {"*.nrrd", "*.mha"}
+    assert get_preferred_reader(str(scan)) == "napari-cpclnet"
+    chosen = get_settings().plugins.extension2reader
+    assert chosen["*.nrrd"] == "napari", "what the user chose stays"
+    assert "*.mha" not in chosen, "another plugin reads it: the user is asked"
+    assert read_by_default() == ("*.mha",)

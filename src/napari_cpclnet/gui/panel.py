@@ -10,6 +10,8 @@ from napari_cpclnet.gui.evaluate.tab import EvaluateTab
 from napari_cpclnet.gui.help.help_page import HelpPage
 from napari_cpclnet.gui.segment.tab import SegmentTab
 from napari_cpclnet.gui.session.session import Session
+from napari_cpclnet.gui.settings.preferences import preferences
+from napari_cpclnet.gui.settings.readers import read_by_default
 from napari_cpclnet.gui.train.tab import TrainTab
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
 from napari_cpclnet.gui.widgets.style import style_sheet
@@ -59,6 +61,8 @@ class CPCLNetPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
         self.setMinimumWidth(MINIMUM_WIDTH)
+        if preferences().readers and hasattr(viewer, "window"):
+            read_by_default()
         self._events = Connections()
         # A bare ViewerModel has a theme, too.
         self._events.connect(viewer.events.theme, self._on_theme)

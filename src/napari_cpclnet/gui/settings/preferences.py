@@ -40,6 +40,8 @@ class Preferences:
         A DICOM series of more voxels than these (in GiB) stays in its files.
     hint
         Whether the panel says how to begin.
+    readers
+        Whether files that no other plugin reads are opened without a question.
     """
 
     device: Device = field_of(RunSettings, "device").default
@@ -50,6 +52,7 @@ class Preferences:
     autosave_seconds: float = 7.0
     lazy_gib: float = 2.0
     hint: bool = True
+    readers: bool = True
 
     def options(self) -> RunSettings:
         """Options of a run with these defaults."""
@@ -80,6 +83,7 @@ def from_pages(computing: Any, work: Any) -> Preferences:
         autosave_seconds=_positive(getattr(work, "autosave_seconds", None), usual.autosave_seconds),
         lazy_gib=_positive(getattr(work, "lazy_gib", None), usual.lazy_gib),
         hint=bool(getattr(work, "hint", usual.hint)),
+        readers=bool(getattr(work, "readers", usual.readers)),
     )
 
 
