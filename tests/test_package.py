@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,26 @@ def test_starting_imports_nothing_heavy(module: str) -> None:
 @pytest.mark.parametrize("name", napari_cpclnet.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(napari_cpclnet, name) is not None
+
+
+@pytest.mark.parametrize("name", sorted({*napari_cpclnet.__all__} - {"__version__"}))
+def test_the_example_of_every_public_name_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (test,) = doctest.DocTestFinder(recurse=False).find(getattr(napari_cpclnet, name), name, globs={})
+    assert test.examples
+    said: list[str] = []
+    failed, tried = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=said.append)
+    assert not failed, "".join(said)
+    assert tried
+
+
+@pytest.mark.parametrize("name", ["last_used", "settings_fields"])
+def test_the_examples_of_small_modules_run(name: str) -> None:
+    module = import_module(f"napari_cpclnet.{name}")
+    assert doctest.testmod(module).attempted
+    assert not doctest.testmod(module).failed
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

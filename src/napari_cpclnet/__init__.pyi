@@ -17,6 +17,7 @@ from .registration import Field as Field
 from .registration import RegistrationSettings as RegistrationSettings
 from .registration import register as register
 from .segmentation import PostprocessingSettings as PostprocessingSettings
+from .segmentation import RunSettings as RunSettings
 from .segmentation import SegmentationSettings as SegmentationSettings
 from .segmentation import Segmenter as Segmenter
 from .segmentation import SliceResult as SliceResult

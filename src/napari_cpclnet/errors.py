@@ -8,7 +8,17 @@ from __future__ import annotations
 
 
 class CpclnetError(Exception):
-    """Base of all errors that a user can cause and mend."""
+    """Base of all errors that a user can cause and mend.
+
+    Examples
+    --------
+    >>> from napari_cpclnet import CpclnetError, read_volume
+    >>> try:
+    ...     read_volume("no_such_file.nii.gz")
+    ... except CpclnetError as error:
+    ...     print(error)
+    no_such_file.nii.gz: does not exist.
+    """
 
 
 class ImageError(CpclnetError):

@@ -139,7 +139,7 @@ def test_closing_the_generator_cancels_within_one_batch_and_keeps_what_was_done(
         next(stream)
     stream.close()
     assert grey_model.segmented == [1, 4]
-    assert not segmenter.complete
+    assert not segmenter.has_run(query)
     labels = segmenter.result().labels
     assert labels[[4, 5, 6]].any(axis=(1, 2)).all()
     assert not labels[[3, 7]].any()

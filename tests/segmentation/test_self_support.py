@@ -95,7 +95,7 @@ def test_a_scan_that_was_painted_is_looked_at_once() -> None:
     made = segmenter()
     volume = made.support.slices[0].volume  # type: ignore[union-attr]
     assert len(list(made.predict(volume))) == SHAPE[0]
-    assert made.complete
+    assert made.has_run(volume)
 
 
 def test_a_class_that_was_not_found_keeps_its_painted_support() -> None:
@@ -113,7 +113,7 @@ def test_a_run_is_complete_after_the_second_pass_only() -> None:
     stream = made.predict(volume)
     for _ in range(SHAPE[0] + 2):
         next(stream)
-    assert not made.complete
+    assert not made.has_run(volume)
     stream.close()  # type: ignore[attr-defined]
     assert (made.result().labels == 1).any()
 

@@ -48,6 +48,13 @@ class Geometry:
     GeometryError
         If a number is not finite or beyond any length, a size or spacing is not positive, or the direction is
         singular.
+
+    Examples
+    --------
+    >>> from napari_cpclnet import Geometry
+    >>> geometry = Geometry(shape=(40, 256, 256), spacing=(5.0, 0.8, 0.8))
+    >>> round(geometry.voxel_ml, 5)
+    0.0032
     """
 
     shape: tuple[int, int, int]

@@ -67,6 +67,14 @@ def read_segmentation(
     GeometryError
         If the labels lie on another grid than ``like`` and may not be resampled, or have no place in the patient
         and another size; the sentence says what differs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_cpclnet import Geometry, Segmentation, read_segmentation, write_segmentation
+    >>> made = Segmentation(np.ones((4, 8, 8), np.uint8), {1: "liver"}, Geometry((4, 8, 8)))
+    >>> read_segmentation(write_segmentation(made, "labels.seg.nrrd")).classes
+    {1: 'liver'}
     """
     path = Path(path)
     check_file(path)

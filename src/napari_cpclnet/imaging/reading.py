@@ -92,6 +92,15 @@ def read_volume(
     ------
     ImageError
         If there is no readable three-dimensional scan of finite grey values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_cpclnet import Geometry, Volume, read_volume, write_volume
+    >>> volume = Volume(np.full((4, 8, 8), 40, np.int16), Geometry((4, 8, 8), (5.0, 1.0, 1.0)))
+    >>> scan = read_volume(write_volume(volume, "ct.nii.gz"), modality="CT")
+    >>> scan.geometry.spacing, scan.modality, int(scan.array.max())
+    ((5.0, 1.0, 1.0), 'CT', 40)
     """
     path = Path(path)
     check_file(path)

@@ -42,6 +42,15 @@ def find_scans(path: str | Path) -> list[ScanRef]:
     ------
     ImageError
         If the path does not exist, or a folder holds no scan.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_cpclnet import Geometry, Volume, find_scans, write_volume
+    >>> for name in ("ct", "mr", "mr_label"):
+    ...     _ = write_volume(Volume(np.zeros((4, 8, 8), np.int16), Geometry((4, 8, 8))), f"{name}.nii.gz")
+    >>> [scan.name for scan in find_scans(".")]
+    ['ct', 'mr']
     """
     path = Path(path)
     check_file(path)

@@ -49,6 +49,14 @@ class Volume:
         If the array is not three-dimensional and numeric.
     GeometryError
         If the array does not have the shape of the geometry.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_cpclnet import Geometry, Volume
+    >>> volume = Volume(np.zeros((4, 8, 8), np.int16), Geometry((4, 8, 8), (5.0, 1.0, 1.0)), modality="CT", unit="HU")
+    >>> volume.array.shape, volume.modality
+    ((4, 8, 8), 'CT')
     """
 
     array: NDArray[Any]
@@ -100,6 +108,16 @@ class Segmentation:
         If the labels are not three-dimensional unsigned integers.
     GeometryError
         If the labels do not have the shape of the geometry.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_cpclnet import Geometry, Segmentation
+    >>> labels = np.zeros((4, 10, 10), np.uint8)
+    >>> labels[1:3, 2:7, 2:7] = 1
+    >>> liver = Segmentation(labels, {1: "liver"}, Geometry((4, 10, 10), (4.0, 2.5, 2.0)))
+    >>> round(liver.volume_ml()[1], 3)
+    1.0
     """
 
     labels: NDArray[np.unsignedinteger[Any]]

@@ -70,6 +70,14 @@ def write_segmentation(
         labels.
     SettingsError
         If the terminology cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_cpclnet import Geometry, Segmentation, write_segmentation
+    >>> segmentation = Segmentation(np.ones((4, 8, 8), np.uint8), {1: "liver"}, Geometry((4, 8, 8)))
+    >>> write_segmentation(segmentation, "labels.seg.nrrd").name
+    'labels.seg.nrrd'
     """
     path = Path(path)
     suffix = output_suffix(path)
@@ -90,7 +98,16 @@ def write_segmentation(
 
 
 def write_volume(volume: Volume, path: str | Path) -> Path:
-    """Write the grey values of a scan on its own grid; formats and errors as in `write_segmentation`, but no DICOM."""
+    """Write the grey values of a scan on its own grid; formats and errors as in `write_segmentation`, but no DICOM.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_cpclnet import Geometry, Volume, write_volume
+    >>> volume = Volume(np.zeros((4, 8, 8), np.int16), Geometry((4, 8, 8)))
+    >>> write_volume(volume, "scan.nii.gz").name
+    'scan.nii.gz'
+    """
     path = Path(path)
     suffix = output_suffix(path)
     if suffix in (DICOM, ".seg.nrrd"):

@@ -102,6 +102,14 @@ class CPCLNet(nn.Module):
     Parameters
     ----------
     settings : CPCLNetSettings, optional
+
+    Examples
+    --------
+    >>> import torch
+    >>> from napari_cpclnet import CPCLNet
+    >>> network = CPCLNet().eval()
+    >>> network.encode(torch.zeros(1, 3, 96, 96)).grid.shape  # a slice and its two neighbours
+    torch.Size([1, 64, 24, 24])
     """
 
     def __init__(self, settings: CPCLNetSettings | None = None) -> None:

@@ -132,6 +132,13 @@ def load_weights(path: Path | None = None, device: str | torch.device = "cpu") -
     ------
     WeightsError
         If the file is missing, damaged, belongs to another network, or holds values that no training leaves.
+
+    Examples
+    --------
+    >>> from napari_cpclnet import load_weights
+    >>> network = load_weights()  # those of the package
+    >>> network.settings.encoder
+    'compact'
     """
     path = bundled_weights() if path is None else Path(path)
     metadata = read_metadata(path)

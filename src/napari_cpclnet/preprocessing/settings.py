@@ -10,6 +10,12 @@ class PreprocessingSettings(BaseModel):
 
     Weights are trained for one set of values, so these are stored beside them and are no choice at
     prediction time.
+
+    Examples
+    --------
+    >>> from napari_cpclnet import PreprocessingSettings
+    >>> PreprocessingSettings(mm_per_pixel=4.0, min_size=96).ct_window
+    (-125.0, 275.0)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -73,6 +73,17 @@ def fill(
     >>> filled = cpclnet.fill(scan, painted)
     >>> int(filled.labels[4].sum())
     100
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_cpclnet import Geometry, Volume, fill
+    >>> volume = Volume(np.zeros((5, 32, 32), np.int16), Geometry((5, 32, 32), (5.0, 4.0, 4.0)), "CT", "HU")
+    >>> painted = np.zeros((5, 32, 32), np.uint8)
+    >>> painted[[1, 3], 8:20, 8:20] = 1
+    >>> filled = fill(volume, painted, classes={1: "liver"})
+    >>> bool((filled.labels[2] == painted[1]).all())
+    True
     """
     propagation = start_fill(
         volume,

@@ -6,7 +6,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class PropagationSettings(BaseModel):
-    """How painted slices are carried to the other slices of their own scan."""
+    """How painted slices are carried to the other slices of their own scan.
+
+    Examples
+    --------
+    >>> from napari_cpclnet import PropagationSettings
+    >>> PropagationSettings(grey_values=False).reach
+    1.5
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -50,6 +50,17 @@ class Field:
         Median of `cycle_mm` in the body.
     used_network : bool
         Whether the network's features had a part in it, or MIND alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_cpclnet import Geometry, RegistrationSettings, Volume, register
+    >>> z, y, x = np.mgrid[-8:8, -16:16, -16:16]
+    >>> inside = 4 * z**2 + y**2 + x**2 < 100
+    >>> ball = Volume(np.where(inside, 50, -1000).astype(np.int16), Geometry(z.shape, (8.0, 4.0, 4.0)), "CT", "HU")
+    >>> field = register(ball, ball, RegistrationSettings(device="cpu", iterations=5, samples=500, points=1000))
+    >>> field.query == field.support
+    True
     """
 
     query: Geometry

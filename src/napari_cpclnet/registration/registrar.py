@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Generator, Hashable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from napari_cpclnet.imaging.volume import fingerprint
+from napari_cpclnet.last_used import LastUsed
 from napari_cpclnet.registration.anatomy import seeing
 from napari_cpclnet.registration.readout import Readout
 from napari_cpclnet.registration.run import Registration, RegistrationProgress
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from napari_cpclnet.model import CPCLNet
     from napari_cpclnet.registration.anatomy import Anatomy
     from napari_cpclnet.registration.field import Field
-
-V = TypeVar("V")
 
 _FIELDS = 16
 _SCANS = 2
@@ -43,8 +41,8 @@ class Registrar:
         if network is not None and self.settings.anatomy > 0:
             readout = Readout.load()
             self._readout = readout if readout.fits(network) else None
-        self._fields: OrderedDict[Hashable, Field] = OrderedDict()
-        self._seen: OrderedDict[Hashable, Anatomy | None] = OrderedDict()
+        self._fields: LastUsed[Hashable, Field] = LastUsed(_FIELDS)
+        self._seen: LastUsed[Hashable, Anatomy | None] = LastUsed(_SCANS)
 
     def register(self, support: Volume, query: Volume) -> Field:
         """Find the place in the support of every place of the query.
@@ -61,14 +59,12 @@ class Registrar:
     def registering(self, support: Volume, query: Volume) -> Iterator[RegistrationProgress]:
         """The same step by step: closing the iterator cancels, the last report holds the field."""
         key = fingerprint(support), fingerprint(query)
-        if key in self._fields:
-            self._fields.move_to_end(key)
-        else:
+        if key not in self._fields:
             for report in Registration(support, query, self.settings, self._see).run():
                 if report.field is None:
                     yield report
                 else:
-                    _remember(self._fields, key, report.field, _FIELDS)
+                    self._fields[key] = report.field
         yield RegistrationProgress("Done", 1.0, self._fields[key])
 
     def _see(self, volume: Volume) -> Generator[None, None, Anatomy | None]:
@@ -77,16 +73,8 @@ class Registrar:
             return None
         key = fingerprint(volume)
         if key not in self._seen:
-            found = yield from seeing(volume, self._network, self._readout)
-            _remember(self._seen, key, found, _SCANS)
-        self._seen.move_to_end(key)
+            self._seen[key] = yield from seeing(volume, self._network, self._readout)
         return self._seen[key]
-
-
-def _remember(kept: OrderedDict[Hashable, V], key: Hashable, value: V, most: int) -> None:
-    kept[key] = value
-    while len(kept) > most:
-        kept.popitem(last=False)
 
 
 def register(
@@ -115,6 +103,19 @@ def register(
     ------
     DeviceError
         If the device does not exist.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_cpclnet import Geometry, RegistrationSettings, Volume, register
+    >>> z, y, x = np.mgrid[-8:8, -16:16, -16:16]
+    >>> def ball(at):
+    ...     inside = 4 * z**2 + y**2 + (x - at) ** 2 < 100
+    ...     return Volume(np.where(inside, 50, -1000).astype(np.int16), Geometry(z.shape, (8.0, 4.0, 4.0)), "CT", "HU")
+    >>> quick = RegistrationSettings(device="cpu", iterations=5, samples=500, points=1000)
+    >>> field = register(ball(0), ball(2), quick)
+    >>> field.query.shape
+    (16, 32, 32)
     """
     return Registrar(network, settings).register(support, query)
 

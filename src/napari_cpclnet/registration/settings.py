@@ -11,6 +11,12 @@ class RegistrationSettings(BaseModel):
     """How a query is registered with a support.
 
     MIND is scaled so that two places taken at random differ by 1; the weights are relative to that.
+
+    Examples
+    --------
+    >>> from napari_cpclnet import RegistrationSettings
+    >>> RegistrationSettings(device="cpu", iterations=20).points
+    250000
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -8,7 +8,6 @@ classes that have none come out of one method.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_cpclnet.imaging.volume import fingerprint
+from napari_cpclnet.last_used import LastUsed
 from napari_cpclnet.propagation import Propagation
 from napari_cpclnet.registration import Field, RegistrationSettings, registering
 from napari_cpclnet.segmentation.confidence import Evidence
@@ -69,8 +69,8 @@ class Alignment:
 
     def __init__(self, decoder: PriorDecoder) -> None:
         self.decoder = decoder
-        self._fields: OrderedDict[Any, Field] = OrderedDict()
-        self._filled: OrderedDict[Any, tuple[NDArray[Any], frozenset[int]]] = OrderedDict()
+        self._fields: LastUsed[Any, Field] = LastUsed(_REMEMBERED)
+        self._filled: LastUsed[Any, tuple[NDArray[Any], frozenset[int]]] = LastUsed(_REMEMBERED)
 
     def joining(
         self,
@@ -155,9 +155,6 @@ class Alignment:
                 if report.field is not None:
                     self._fields[key] = report.field
                 yield 0.15 + 0.8 * report.done
-            while len(self._fields) > _REMEMBERED:
-                self._fields.popitem(last=False)
-        self._fields.move_to_end(key)
         found = self._fields[key]
         labels = np.zeros(query.geometry.shape, filled.dtype)
         for part, piece in found.warping(filled):
@@ -189,9 +186,6 @@ class Alignment:
                 yield 0.15 * report.done / report.total
             labels = propagation.result().labels
             self._filled[key] = labels, several_pieces(labels)
-            while len(self._filled) > _REMEMBERED:
-                self._filled.popitem(last=False)
-        self._filled.move_to_end(key)
         return self._filled[key]
 
 

@@ -7,10 +7,9 @@ statistics, and the loss of an adaptation. Labels that were painted stay what th
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import numpy as np
 
+from napari_cpclnet.last_used import LastUsed
 from napari_cpclnet.propagation import PropagationSettings, Scribbled, completing
 from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
@@ -21,7 +20,7 @@ class Completion:
     """Completes support sets, and remembers the last ones."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, SupportSet] = OrderedDict()
+        self._known: LastUsed[str, SupportSet] = LastUsed(_REMEMBERED)
 
     def __call__(self, support: SupportSet) -> SupportSet:
         """The set with its partial slices completed; the same one if there are none."""
@@ -30,9 +29,6 @@ class Completion:
         key = support.content_hash()
         if key not in self._known:
             self._known[key] = support.with_slices(_completed(support))
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-        self._known.move_to_end(key)
         return self._known[key]
 
 

@@ -48,6 +48,15 @@ class SliceResult:
         Slices finished, and slices in all; with a second pass, every slice counts twice.
     pass_number : int
         1, or 2 in the second pass.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_cpclnet import SliceResult
+    >>> nothing = np.zeros((1, 32, 32), np.float32)
+    >>> one = SliceResult(5, nothing[0] > 0, nothing, np.array([np.nan]), done=3, total=40)
+    >>> f"slice {one.index} is the {one.done}rd of {one.total}"
+    'slice 5 is the 3rd of 40'
     """
 
     index: int

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,8 @@ from napari_cpclnet.errors import SettingsError, SupportError
 from napari_cpclnet.imaging import Plane, Segmentation, Volume
 from napari_cpclnet.imaging.planes import Attitude, attitude_of, named_plane, view_of
 from napari_cpclnet.imaging.volume import fingerprint
-from napari_cpclnet.model import choose_device, choose_precision
+from napari_cpclnet.last_used import LastUsed
+from napari_cpclnet.model import CPCLNet, Descriptors, Features, choose_device, choose_precision
 from napari_cpclnet.model.prior_weights import load_prior_decoder
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.segmentation.alignment import Alignment, can_align, stream_joined
@@ -39,12 +39,8 @@ from napari_cpclnet.segmentation.settings import SegmentationSettings
 from napari_cpclnet.segmentation.summary import Summary, summarise_run
 from napari_cpclnet.segmentation.support import SupportSet, SupportSlice
 
-if TYPE_CHECKING:
-    from napari_cpclnet.model import CPCLNet, Descriptors, Features
-
 _REMEMBERED_SUPPORTS = 4
-_REMEMBERED_SCANS = 2
-"""The scan that is painted, and the one that is labelled."""
+_REMEMBERED_SCANS = 2  # the one that is painted, and the one that is labelled
 
 
 class Segmenter:
@@ -61,6 +57,19 @@ class Segmenter:
     ------
     DeviceError
         If the device does not exist or cannot do the precision.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_cpclnet import Geometry, SegmentationSettings, Segmenter, SupportSet, Volume, load_weights
+    >>> volume = Volume(np.random.default_rng(0).normal(0, 50, (3, 32, 32)), Geometry((3, 32, 32), (5.0, 8.0, 8.0)))
+    >>> painted = np.zeros((3, 32, 32), np.uint8)
+    >>> painted[1, 8:16, 8:16] = 1
+    >>> (support := SupportSet({1: "liver"})).add(volume, painted)
+    >>> segmenter = Segmenter(load_weights(), SegmentationSettings(device="cpu", align=False))
+    >>> segmenter.set_support(support)
+    >>> sorted({one.index for one in segmenter.predict(volume)})
+    [0, 1, 2]
     """
 
     def __init__(self, model: CPCLNet, settings: SegmentationSettings | None = None) -> None:
@@ -73,8 +82,8 @@ class Segmenter:
         self._support: SupportSet | None = None
         self._descriptors: Descriptors | None = None
         self._attitude: Attitude | None = None
-        self._remembered: OrderedDict[tuple[str, str, bool], Descriptors] = OrderedDict()
-        self._scans: OrderedDict[Any, FeatureCache] = OrderedDict()
+        self._remembered: LastUsed[tuple[str, str, bool], Descriptors] = LastUsed(_REMEMBERED_SUPPORTS)
+        self._scans: LastUsed[Any, FeatureCache] = LastUsed(_REMEMBERED_SCANS)
         self._run: PredictionState | None = None
         self._alignment: Alignment | None = None
         self._completed = Completion()
@@ -102,8 +111,7 @@ class Segmenter:
             self._remembered.clear()
             self.clear_support()
             self.device, self.precision, self.model = device, precision, self.model.to(device)
-        self.settings = settings
-        self.batch_size = settings.batch_size
+        self.settings, self.batch_size = settings, settings.batch_size
         self._run = None
 
     def clear_support(self) -> None:
@@ -124,12 +132,8 @@ class Segmenter:
         self._attitude = attitude_of(support.sliced)
         if key not in self._remembered:
             self._remembered[key] = self._describe(support)
-            while len(self._remembered) > _REMEMBERED_SUPPORTS:
-                self._remembered.popitem(last=False)
-        self._remembered.move_to_end(key)
         self._descriptors = self._remembered[key]
-        # a copy: slices that are added later belong to the next call
-        self._support = support.copy()
+        self._support = support.copy()  # slices that are added later belong to the next call
 
     def predict(
         self,
@@ -226,11 +230,6 @@ class Segmenter:
             and self._support is not None
             and run.support.content_hash() == self._support.content_hash()
         )
-
-    @property
-    def complete(self) -> bool:
-        """Whether the last prediction went through all slices."""
-        return self._run is not None and self._run.complete
 
     def result(self) -> Segmentation:
         """Labels of the last prediction, post-processed if it was complete; painted slices exactly as painted.
@@ -352,9 +351,6 @@ class Segmenter:
         if key not in self._scans:
             grid = ModelGrid.for_volume(volume, view, self.preprocessing)
             self._scans[key] = FeatureCache(volume, grid, self._encode)
-            while len(self._scans) > _REMEMBERED_SCANS:
-                self._scans.popitem(last=False)
-        self._scans.move_to_end(key)
         scan = self._scans[key]
         scan.batch_size = self.batch_size or slices_at_once(self.device, scan.grid.size)
         return scan
@@ -377,7 +373,8 @@ class Segmenter:
         self.model.to(self.device)
         for scan in self._scans.values():
             scan.move(self.device)
-        self._remembered = OrderedDict((key, moved(d, self.device)) for key, d in self._remembered.items())
+        for key in [*self._remembered]:
+            self._remembered[key] = moved(self._remembered[key], self.device)
         self._descriptors = moved(self._descriptors, self.device)
 
     def encode_support(
@@ -396,8 +393,7 @@ class Segmenter:
             with torch.inference_mode(), self._autocast():
                 return described_by(self.model, here)
 
-        (described,) = self._memory.run(describe, 1)
-        return described
+        return self._memory.run(describe, 1)[0]
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)

@@ -32,7 +32,14 @@ AdaptSteps = Annotated[
 
 
 class PostprocessingSettings(BaseModel):
-    """What is done to the labels of a whole scan. Slices that were painted are never touched."""
+    """What is done to the labels of a whole scan. Slices that were painted are never touched.
+
+    Examples
+    --------
+    >>> from napari_cpclnet import PostprocessingSettings
+    >>> PostprocessingSettings(fill_holes=True, minimum_ml=0.5).largest_component
+    True
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,7 +77,15 @@ class PostprocessingSettings(BaseModel):
 
 
 class SegmentationSettings(BaseModel):
-    """How a scan is segmented with a support set."""
+    """How a scan is segmented with a support set.
+
+    Examples
+    --------
+    >>> from napari_cpclnet import PostprocessingSettings, SegmentationSettings
+    >>> settings = SegmentationSettings(plane="coronal", postprocessing=PostprocessingSettings(closing_mm=2.0))
+    >>> settings.align, settings.device
+    (True, 'auto')
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -100,7 +115,14 @@ class SegmentationSettings(BaseModel):
 
 
 class RunSettings(SegmentationSettings):
-    """How scans are segmented by a command or by the panel: with which weights, after how much fine-tuning, and how."""
+    """How scans are segmented by a command or by the panel: with which weights, after how much fine-tuning, and how.
+
+    Examples
+    --------
+    >>> from napari_cpclnet import RunSettings
+    >>> RunSettings(adapt=30, align=False).weights is None  # those of the package
+    True
+    """
 
     weights: Path | None = Field(
         default=None,

@@ -108,6 +108,18 @@ class SupportSet:
     classes : mapping of int to str, optional
         Label values to look for and their names; other values in the labels count as background. Without it
         every label value is a class, named "label N".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_cpclnet import Geometry, SupportSet, Volume
+    >>> volume = Volume(np.zeros((4, 32, 32), np.int16), Geometry((4, 32, 32), (5.0, 4.0, 4.0)), "CT", "HU")
+    >>> painted = np.zeros((4, 32, 32), np.uint8)
+    >>> painted[2, 8:16, 8:16] = 6
+    >>> support = SupportSet({6: "liver"})
+    >>> support.add(volume, painted)
+    >>> [one.index for one in support.slices]
+    [2]
     """
 
     def __init__(self, classes: Mapping[int, str] | None = None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.evaluation.baselines.annotated_slices import keep_painted, painted_scans
 from napari_cpclnet.imaging import Volume
+from napari_cpclnet.last_used import LastUsed
 from napari_cpclnet.preprocessing import PreprocessingSettings, intensity_range, normalise
 from napari_cpclnet.preprocessing.body import body_box
 from napari_cpclnet.segmentation import SupportSet
@@ -65,7 +65,7 @@ class RegistrationPredictor:
     def __init__(self, preprocessing: PreprocessingSettings) -> None:
         self.preprocessing = preprocessing
         self.note = ""
-        self._remembered: OrderedDict[str, tuple[sitk.Transform, str]] = OrderedDict()
+        self._remembered: LastUsed[str, tuple[sitk.Transform, str]] = LastUsed(REMEMBERED_PAIRS)
 
     def predict(self, support: SupportSet, query: Volume) -> NDArray[Any]:
         """Labels (z, y, x) on the query's grid."""
@@ -95,8 +95,6 @@ class RegistrationPredictor:
                 self._register(still, movable, centre_alignment(fixed, moving)),
                 self.note,
             )
-            while len(self._remembered) > REMEMBERED_PAIRS:
-                self._remembered.popitem(last=False)
         transform, self.note = self._remembered[key]
         return transform
 
