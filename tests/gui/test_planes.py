@@ -10,6 +10,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_cpclnet.gui.layers.head_up import HeadUp
+from napari_cpclnet.gui.layers.view import show_scan
 from napari_cpclnet.gui.session.session import Session
 from napari_cpclnet.gui.viewing.canvas_overlay import canvas_letters
 from napari_cpclnet.gui.viewing.plane_picture import PlaneOfScan, direction_letter, disc, draw
@@ -168,3 +169,37 @@ def test_the_brush_is_round_in_the_patient():
     assert rows == 21 and columns == 11
     assert len(disc(plane, (3.2, 4.1), (3.2, 4.1), 1)) >= 1
     assert (disc(plane, (0.0, 0.0), (0.0, 0.0), 30) >= 0).all()
+
+
+def test_another_scan_is_shown_beside_at_the_same_place_and_shifted_by_the_wheel(qtbot, viewer, make_panel):
+    panel = make_panel(factory())
+    thick = make_volume("thick", shape=(7, 24, 20))
+    thick = thick.replaced(geometry=Geometry((7, 24, 20), (8.0, 1.5, 1.25), (-30.0, 12.0, 7.5)))
+    for volume in (thick, make_volume("ct", shape=(14, 24, 20))):
+        add_volume(viewer, volume)
+    panel.segment.refresh()
+    show_scan(viewer, viewer.layers["ct"])
+    viewer.layers.selection.active = viewer.layers["ct"]
+    panel.segment.viewing.planes.click()
+    box = panel.segment.viewing.planes_dock.box
+    box.redraw()
+    assert not box.beside.isVisibleTo(box)
+    box.other.setCurrentText("thick")
+    assert box.beside.isVisibleTo(box)
+    viewer.dims.set_point(0, float(viewer.layers["ct"].data_to_world((8, 0, 0))[0]))
+    box.redraw()
+    assert box.beside.slice == 4 and box.beside._name == "axial"
+    middle = QPointF(box.beside.rect().center())
+    event = QWheelEvent(
+        middle, middle, QPoint(), QPoint(0, 120), Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+    point = viewer.dims.point
+    QApplication.sendEvent(box.beside, event)
+    assert box.beside.slice == 5 and viewer.dims.point == point
+    viewer.dims.set_point(0, float(viewer.layers["ct"].data_to_world((4, 0, 0))[0]))
+    box.redraw()
+    assert box.beside.slice == 3, "both move together"
+    viewer.layers.remove(viewer.layers["thick"])
+    box.redraw()
+    assert not box.beside.isVisibleTo(box) and box.other.currentText() == "(no other scan)"

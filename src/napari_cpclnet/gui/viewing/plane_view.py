@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QPointF, QRectF, Qt, Signal
+from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QWidget
 
+from napari_cpclnet.gui.layers.overlays import is_map
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, same_grid
 from napari_cpclnet.gui.layers.view import slice_in_view, viewer_axis
 from napari_cpclnet.gui.viewing.plane_picture import PlaneOfScan, disc, draw
@@ -26,13 +27,21 @@ PAINTING = ("paint", "erase")
 
 
 class PlaneView(QWidget):
-    """Shows a plane through the viewer's point; emits `moved` when it set another point."""
+    """Shows a plane through the viewer's point.
 
-    moved = Signal()
+    Parameters
+    ----------
+    viewer
+        Its point is the cross-hair.
+    beside
+        Whether it shows another scan than the one in view: with its labels though they are hidden in the viewer, and
+        shifted by some slices against the point by the wheel.
+    """
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, *, beside: bool = False) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer, self._beside = viewer, beside
+        self.shift = 0
         self._scan: Image | None = None
         self._plane: PlaneOfScan | None = None
         self._name = ""
@@ -44,10 +53,15 @@ class PlaneView(QWidget):
         self.setToolTip(
             "Click or drag to move the cross-hair, turn the wheel for other slices.\n"
             "With the brush or the eraser of the annotation layer or the result you paint here, too."
+            if not beside
+            else "Another scan at the same place. Turn the wheel to shift it against the scan in view, as to the same\n"
+            "level of another patient: both move together from then on."
         )
 
     def show_plane(self, scan: Image | None, name: Plane | None) -> None:
         """Show an anatomical plane of a scan, or nothing."""
+        if scan is not self._scan:
+            self.shift = 0
         self._scan, self._name = scan, name or ""
         self._plane = None if scan is None or name is None else PlaneOfScan.of(geometry_of(scan), name)
         self.redraw()
@@ -61,21 +75,26 @@ class PlaneView(QWidget):
     @property
     def slice(self) -> int:
         """Number of the slice that is shown."""
-        return slice_in_view(self._viewer, self._scan, self._plane.view.axes[0])
+        axis = self._plane.view.axes[0]
+        here = slice_in_view(self._viewer, self._scan, axis) + self.shift
+        return int(np.clip(here, 0, self._scan.data.shape[axis] - 1))
 
     def redraw(self) -> None:
         """Draw the slice anew."""
         self._picture = None
         if self._plane is not None and isinstance(self._scan.data, np.ndarray):
             labels = [
-                layer
-                for layer in self._viewer.layers
-                if isinstance(layer, Labels) and layer.visible and same_grid(layer, self._scan)
+                layer for layer in self._viewer.layers if isinstance(layer, Labels) and self._shows(layer)
             ]
             array = draw(self._scan, labels, self._plane, self.slice)
             rows, columns, _ = array.shape
             self._picture = QImage(array.data, columns, rows, 3 * columns, QImage.Format.Format_RGB888).copy()
         self.update()
+
+    def _shows(self, layer: Labels) -> bool:
+        if not same_grid(layer, self._scan) or is_map(layer):
+            return False
+        return layer.visible or self._beside
 
     def paintEvent(self, _event: Any) -> None:  # noqa: N802
         """Draw picture, cross-hair and letters."""
@@ -87,18 +106,21 @@ class PlaneView(QWidget):
         place = self._place()
         if self._picture is not None:
             painter.drawImage(place, self._picture)
-            self._draw_cross(painter, place)
+            if not self._beside:
+                self._draw_cross(painter, place)
         words = (
             f"{self._name} {self.slice}"
             if self._picture is not None
             else "read slice by slice: not shown here"
         )
+        if self._beside:
+            words = f"{self._scan.name}, {words}"
         draw_letters(painter, QRectF(self.rect()), self._plane.letters, words)
         painter.end()
 
     def mousePressEvent(self, event: Any) -> None:  # noqa: N802
         """Begin to paint, or move the cross-hair."""
-        if event.button() != Qt.MouseButton.LeftButton or self._picture is None:
+        if event.button() != Qt.MouseButton.LeftButton or self._picture is None or self._beside:
             return
         here = self._pixel(event.position())
         layer = self._painted()
@@ -132,6 +154,10 @@ class PlaneView(QWidget):
         if self._plane is None:
             return
         axis = self._plane.view.axes[0]
+        if self._beside:
+            self.shift += 1 if event.angleDelta().y() > 0 else -1
+            self.redraw()
+            return
         place = list(self.index)
         step = 1 if event.angleDelta().y() > 0 else -1
         place[axis] = float(np.clip(self.slice + step, 0, self._scan.data.shape[axis] - 1))
@@ -192,7 +218,6 @@ class PlaneView(QWidget):
         world = self._scan.data_to_world(np.rint(index))
         axes = [viewer_axis(self._viewer, self._scan, axis) for axis in range(3)]
         self._viewer.dims.set_point(axes, [float(value) for value in world])
-        self.moved.emit()
 
 
 def draw_letters(

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QWidget
+from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, refusal
 from napari_cpclnet.gui.session.reuse import scan_in_view
 from napari_cpclnet.gui.viewing.plane_picture import other_planes
 from napari_cpclnet.gui.viewing.plane_view import PlaneView
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
+from napari_cpclnet.gui.widgets.style import SPACING, style_sheet
+from napari_cpclnet.imaging.planes import NAMES
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.session import Session
@@ -28,12 +30,29 @@ class PlanesBox(QWidget):
         super().__init__()
         self._session = session
         self.views = PlaneView(session.viewer), PlaneView(session.viewer)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        self.beside = PlaneView(session.viewer, beside=True)
+        self.other = QComboBox()
+        self.other.setToolTip("Show another scan beside the one in view, in the plane of the canvas.")
+        self.other.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.other.currentIndexChanged.connect(self._choose)
+        self._others: list[Image] = []
+        self._other: Image | None = None
+        row = QHBoxLayout()
         row.setSpacing(2)
-        for view in self.views:
+        for view in (*self.views, self.beside):
             row.addWidget(view, stretch=1)
-        self.setMinimumHeight(230)
+        self.beside.hide()
+        top = QHBoxLayout()
+        top.setContentsMargins(SPACING, 0, SPACING, 0)
+        top.addStretch(1)
+        top.addWidget(QLabel("Beside"))
+        top.addWidget(self.other, stretch=1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addLayout(top)
+        column.addLayout(row, stretch=1)
+        self.setMinimumHeight(235)
         self._shown: Any = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -50,6 +69,7 @@ class PlanesBox(QWidget):
         for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
             self._events.connect(emitter, self._listen)
         when_destroyed(self, self._events.close, self._layers.close)
+        self.setStyleSheet(style_sheet(viewer.theme))
         self._listen()
         self.redraw()
 
@@ -65,9 +85,32 @@ class PlanesBox(QWidget):
             self._shown = shown
             for view, name in zip(self.views, shown[1:], strict=True):
                 view.show_plane(shown[0], name)
+        else:
+            for view in self.views:
+                view.redraw()
+        self._redraw_beside(scan)
+
+    def _redraw_beside(self, scan: Image | None) -> None:
+        """List the other scans, and show the chosen one in the plane of the canvas."""
+        others = [
+            one for one in self._session.scans() if one is not scan and one.ndim == 3 and not refusal(one)
+        ]
+        if others != self._others:
+            self._others = others
+            with QSignalBlocker(self.other):
+                self.other.clear()
+                self.other.addItems(["(no other scan)", *(one.name for one in others)])
+                self.other.setCurrentIndex(others.index(self._other) + 1 if self._other in others else 0)
+        other = self._other if self._other in others else None
+        self.beside.setVisible(other is not None and self._shown[0] is not None)
+        if not self.beside.isVisibleTo(self):
             return
-        for view in self.views:
-            view.redraw()
+        names = {*NAMES} - {*self._shown[1:]}
+        self.beside.show_plane(other, next(iter(names)))
+
+    def _choose(self, number: int) -> None:
+        self._other = self._others[number - 1] if number > 0 else None
+        self.redraw()
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """Show what changed while it could not be seen."""
