@@ -1,10 +1,8 @@
-"""What documents show is run: Python in pages and docstrings, and commands as far as the command line reads them."""
+"""What documents show is run: Python in pages, and commands as far as the command line reads them."""
 
 from __future__ import annotations
 
 import doctest
-import importlib
-import pkgutil
 import re
 import shlex
 from collections.abc import Iterator
@@ -102,22 +100,12 @@ def test_a_command_in_a_page_is_read_by_the_command_line(page: Path, words: list
     context.close()
 
 
-def modules() -> list[str]:
-    found = pkgutil.walk_packages(napari_cpclnet.__path__, "napari_cpclnet.")
-    names = ["napari_cpclnet", *(one.name for one in found if not one.name.endswith("__main__"))]
-    texts = {one: importlib.util.find_spec(one) for one in names}
-    return [
-        one for one, spec in texts.items() if spec and ">>> " in Path(spec.origin or "").read_text("utf-8")
-    ]
-
-
-@pytest.mark.parametrize("module", modules())
-def test_examples_in_docstrings_print_what_they_say(
-    module: str, phantom_files: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_example_of_the_package_runs(phantom_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(phantom_files)
-    tested = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
-    assert tested.attempted and not tested.failed
+    (test,) = doctest.DocTestFinder(recurse=False).find(napari_cpclnet, "napari_cpclnet")
+    said: list[str] = []
+    failed, tried = doctest.DocTestRunner().run(test, out=said.append)
+    assert tried > 5 and not failed, "".join(said)
 
 
 def test_no_example_in_a_docstring_is_skipped() -> None:
