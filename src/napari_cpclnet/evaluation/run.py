@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def evaluate(
     out: Path,
     resume: bool = False,
     watch: Watch | None = None,
-) -> Iterator[CaseReport]:
+) -> Generator[CaseReport, None, None]:
     """Evaluate the network and the baselines on all tasks of a table of cases.
 
     Writes ``cases.csv`` after every task, and ``summary.json`` and ``report.html`` after the last.
@@ -125,7 +125,7 @@ def evaluate_folds(
     out: Path,
     resume: bool = False,
     watch: Watch | None = None,
-) -> Iterator[CaseReport]:
+) -> Generator[CaseReport, None, None]:
     """Cross-validation: each fold's patients are segmented with the weights that never saw them.
 
     Parameters
@@ -159,7 +159,7 @@ def evaluate_predictors(
     out: Path,
     resume: bool = False,
     name: str = "none",
-) -> Iterator[CaseReport]:
+) -> Generator[CaseReport, None, None]:
     """Evaluate any predictors, as :func:`evaluate` does; `name` stands in the column of the weights."""
     stage = _Stage(tuple(tasks(cases, settings)), lambda: predictors, torch.device("cpu"), name)
     yield from _run([stage], cases, settings, out, resume=resume)
@@ -173,7 +173,7 @@ def _truth(task: Task, query: Volume) -> Mask:
 
 def _run(
     stages: Sequence[_Stage], cases: Sequence[Case], settings: EvaluationSettings, out: Path, *, resume: bool
-) -> Iterator[CaseReport]:
+) -> Generator[CaseReport, None, None]:
     if not any(stage.tasks for stage in stages):
         raise SettingsError(
             "There is nothing to evaluate: no support of another patient shares an organ with a query of the "
@@ -186,7 +186,7 @@ def _run(
 
 def _run_in(
     out: Path, stages: Sequence[_Stage], cases: Sequence[Case], settings: EvaluationSettings, *, resume: bool
-) -> Iterator[CaseReport]:
+) -> Generator[CaseReport, None, None]:
     total = sum(len(stage.tasks) for stage in stages)
     folder = RunFolder(out, _description(stages, cases, settings), resume=resume)
     finished = folder.finished

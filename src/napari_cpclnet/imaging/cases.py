@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -105,7 +105,7 @@ def read_cases(path: str | Path) -> tuple[Case, ...]:
     return cases
 
 
-def check_labels(cases: Sequence[Case]) -> None:
+def check_labels(cases: Iterable[Case]) -> None:
     """Open every scan and label map once, before hours are spent.
 
     An organ may be missing in one scan; a label value that occurs in no label map that names it is a mistake.

@@ -68,6 +68,12 @@ class EvaluationJob:
                 raise SettingsError(f"No temporary folder can be made ({error.strerror}).") from error
             weakref.finalize(self, shutil.rmtree, self.out, ignore_errors=True)
 
+    @property
+    def folder(self) -> Path:
+        """Folder of the results."""
+        assert self.out is not None, "set when it was made"
+        return self.out
+
     def check(self) -> None:
         """Raise `Stopped` if the run is cancelled."""
         if self.cancelled.is_set():
@@ -130,10 +136,10 @@ def _run(job: EvaluationJob, make_segmenter: SegmenterFactory) -> Iterator[Evalu
     weights = str(segmenter.model.metadata.get("hash", "unknown"))
     job.facts = run_facts(cases, settings, segmenter.device, [weights])
     yield Planned(len(job.tasks))
-    table = job.out / "cases.csv"
+    table = job.folder / "cases.csv"
     earlier = read_results(table) if table.exists() else ()
     done = len({row.key for row in earlier})
-    with closing(evaluate(cases, settings, segmenter, job.out, resume=True, watch=job.watch)) as reports:
+    with closing(evaluate(cases, settings, segmenter, job.folder, resume=True, watch=job.watch)) as reports:
         for report in reports:
             if earlier:  # not before the folder was found to hold the same evaluation
                 yield Rows(earlier, done)
@@ -168,7 +174,7 @@ def export_report(job: EvaluationJob, path: Path) -> None:
 
     if not job.facts:
         raise CpclnetError("There are no results to report yet: press Run first.")
-    write_bytes(path, write_outputs(job.out, job.facts).read_bytes())
+    write_bytes(path, write_outputs(job.folder, job.facts).read_bytes())
 
 
 def export_table(rows: Iterable[CaseResult], path: Path) -> None:

@@ -170,8 +170,8 @@ def run_fill(order: FillOrder, keeper: VolumeKeeper) -> Generator[FillReport, No
         settings = [PropagationSettings()]
         if volume.array.size > LARGE:
             settings.insert(0, PropagationSettings(working_voxels=COARSE_VOXELS))
-        for number, one in enumerate(settings, start=1):
-            propagation = Propagation(volume, painted, order.axis, order.classes, one, scribbled)
+        for number, chosen in enumerate(settings, start=1):
+            propagation = Propagation(volume, painted, order.axis, order.classes, chosen, scribbled)
             for _ in propagation.run():
                 if order.cancelled.is_set():
                     return
@@ -214,4 +214,4 @@ class AcceptedSlices:
 
 def _stamp(labels2d: np.ndarray) -> int:
     """As `PaintedSlices` has it."""
-    return zlib.crc32(np.ascontiguousarray(labels2d))
+    return zlib.crc32(np.ascontiguousarray(labels2d).data)

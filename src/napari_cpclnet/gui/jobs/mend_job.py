@@ -115,7 +115,8 @@ def make_mend_order(
     depth = int(np.ceil(mending.AROUND_MM / mm[0])) if around else 0
     box: Box = (
         slice(max(0, index - depth), min(len(labels), index + depth + 1)),
-        *(_reach(path[:, k], mm[k + 1], labels.shape[k + 1]) for k in (0, 1)),
+        _reach(path[:, 0], mm[1], labels.shape[1]),
+        _reach(path[:, 1], mm[2], labels.shape[2]),
     )
     return MendOrder(
         layer,

@@ -307,7 +307,7 @@ def _save(job: Job, query: Query, final: Segmentation) -> Path | None:
 
 def checksum(labels: np.ndarray) -> int:
     """Short fingerprint of an array, to see later whether anyone changed it."""
-    return zlib.crc32(np.ascontiguousarray(labels))
+    return zlib.crc32(np.ascontiguousarray(labels).data)
 
 
 def user_message(error: Exception) -> str:

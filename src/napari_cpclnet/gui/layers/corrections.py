@@ -119,7 +119,8 @@ def changes(layer: Labels) -> Changes:
         mask = masks[index] = old != new
         gained.update(new[mask].tolist())
         gained.subtract(old[mask].tolist())
-    for index in () if before is None else before.masks:
+    for index in before.masks if before is not None else ():
+        assert before is not None
         earlier = before.mask(index, labels.shape[1:])
         masks[index] = masks[index] | earlier if index in masks else earlier
     return Changes(masks, {value: count for value, count in gained.items() if value and count})

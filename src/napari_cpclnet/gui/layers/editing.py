@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -58,7 +58,9 @@ def copy_class(layer: Labels, axis: int, index: int, to: int, value: int) -> boo
     )
 
 
-def extend_last_step(layer: Labels, step: list, places: Sequence[np.ndarray], values: np.ndarray) -> bool:
+def extend_last_step(
+    layer: Labels, step: list[Any], places: Sequence[np.ndarray], values: np.ndarray
+) -> bool:
     """Give more voxels other labels, in a step of undo that was just made; False if another came, or it was undone.
 
     Parameters
@@ -80,6 +82,6 @@ def extend_last_step(layer: Labels, step: list, places: Sequence[np.ndarray], va
     return True
 
 
-def last_step(layer: Labels) -> list | None:
+def last_step(layer: Labels) -> list[Any] | None:
     """The step that napari would take back next."""
     return layer._undo_history[-1] if layer._undo_history else None

@@ -51,7 +51,8 @@ def true_geometry(layer: Layer, shown: np.ndarray) -> Geometry | None:
     affine = noted_affine(layer)
     if affine is None:
         return None
-    shape = tuple(int(n) for n in layer.data.shape)
+    depth, height, width = (int(n) for n in layer.data.shape)
+    shape = depth, height, width
     fitting = [one for one in _arrays(affine, shape) if _is_shown(one, shown, shape)]
     return Geometry.from_affine(shape, _TO_SAR @ fitting[0]) if fitting else None
 

@@ -30,7 +30,7 @@ class LabelSnapshot:
         one = cls.of(np.zeros((1, *shape[1:]), dtype))
         whole = 0
         for _ in range(shape[0]):
-            whole = zlib.crc32(np.zeros(shape[1:], dtype), whole)
+            whole = zlib.crc32(np.zeros(shape[1:], dtype).data, whole)
         return cls(shape, one.dtype, one.slices * shape[0], whole)
 
     @classmethod
@@ -39,8 +39,8 @@ class LabelSnapshot:
         packed, whole = [], 0
         for one in labels:
             raw = np.ascontiguousarray(one)
-            packed.append((zlib.crc32(raw), zlib.compress(raw, _LEVEL)))
-            whole = zlib.crc32(raw, whole)
+            packed.append((zlib.crc32(raw.data), zlib.compress(raw.data, _LEVEL)))
+            whole = zlib.crc32(raw.data, whole)
         return cls(labels.shape, labels.dtype, tuple(packed), whole)
 
     def __getitem__(self, index: int) -> np.ndarray:
@@ -54,7 +54,7 @@ class LabelSnapshot:
         return [
             index
             for index, (one, (checksum, _)) in enumerate(zip(labels, self.slices, strict=True))
-            if zlib.crc32(np.ascontiguousarray(one)) != checksum
+            if zlib.crc32(np.ascontiguousarray(one).data) != checksum
         ]
 
     def labels(self) -> np.ndarray:
@@ -71,7 +71,7 @@ class PackedMask:
     @classmethod
     def of(cls, mask: np.ndarray) -> PackedMask:
         """Pack a mask (z, y, x)."""
-        packed = {i: zlib.compress(np.packbits(one), _LEVEL) for i, one in enumerate(mask) if one.any()}
+        packed = {i: zlib.compress(np.packbits(one).data, _LEVEL) for i, one in enumerate(mask) if one.any()}
         return cls(packed)
 
     @classmethod
@@ -96,7 +96,7 @@ class PackedMask:
         for index, mask in masks.items():
             if index in kept:
                 left = self.mask(index, mask.shape) & ~mask
-                kept[index] = zlib.compress(np.packbits(left), _LEVEL)
+                kept[index] = zlib.compress(np.packbits(left).data, _LEVEL)
                 if not left.any():
                     del kept[index]
         return PackedMask(kept)

@@ -136,11 +136,13 @@ def show_corrections(viewer: ViewerModel, scan: Layer, result: Labels, found: Ch
         there[0].data = data
         return
     selected = set(viewer.layers.selection)
+    colors: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
+    colors |= dict[int | None, Any](CORRECTED.items())
     layer = viewer.add_labels(
         data,
         name=f"{scan.name} – {CORRECTIONS}",
         features=class_features({LABELLED: "corrected", ERASED: "corrected: no class"}),
-        colormap=DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **CORRECTED}),
+        colormap=DirectLabelColormap(color_dict=colors),
         opacity=0.9,
         **_kwargs(scan, CORRECTIONS),
     )

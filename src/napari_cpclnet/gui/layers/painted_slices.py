@@ -58,7 +58,7 @@ class PaintedSlices:
         # all at once: slice by slice, those along the last axis would take a hundred times as long
         for index in np.flatnonzero(labels.any(axis=others)).tolist():
             plane = slices[index]
-            checksum = zlib.crc32(np.ascontiguousarray(plane))
+            checksum = zlib.crc32(np.ascontiguousarray(plane).data)
             known = self._seen.get(index)
             if known is None or known[0] != checksum:
                 values = tuple(v for v in label_values(plane) if v != 0)

@@ -24,7 +24,7 @@ def make_removal_safe(viewer: ViewerModel) -> Callable[[], None]:
         if isinstance(layer, Labels) and layer.mode != "pan_zoom":
             layer.mode = "pan_zoom"  # the circle of its brush goes with it
         with suppress(AttributeError):  # of a viewer model, or of a napari that calls it otherwise
-            viewer.window._qt_viewer.canvas._scene_canvas.set_current()  # type: ignore[attr-defined]
+            viewer.window._qt_viewer.canvas._scene_canvas.set_current()
 
     def let_go() -> None:
         viewer.layers.events.removing.disconnect(on_removing)

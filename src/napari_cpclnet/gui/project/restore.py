@@ -74,8 +74,8 @@ def restore(session: Session, keeper: ProjectTracker, opened: Opened, *, own: bo
             on = any(one.ticked for one in project.queries if one.scan == query.scan)
             session.tick_query(layers[query.scan], on)
         elif query.path is not None:
-            path = absolute_path(query.path, folder)
-            for file in session.queries.add_files([ScanRef(path, query.series, query.name or path.name)]):
+            place = absolute_path(query.path, folder)
+            for file in session.queries.add_files([ScanRef(place, query.series, query.name or place.name)]):
                 session.tick_query(file, query.ticked)
                 _put_result(session, file, None, query)
                 if query.saved is not None:
@@ -168,7 +168,8 @@ def _mark(session: Session, pair: SupportPair, entry: SupportEntry) -> None:
         session.activate(pair)
         session.slice_along(pair, pair.axis(entry.plane))
     session.restore_partial(pair, entry.plane, entry.partial)
-    session.restore_absent(pair, {**entry.absent_elsewhere, entry.plane: entry.absent})
+    marks: dict[str, tuple[int, ...]] = {plane: slices for plane, slices in entry.absent_elsewhere.items()}  # noqa: C416
+    session.restore_absent(pair, marks | {entry.plane: entry.absent})
     slices = np.moveaxis(labels_array(pair.labels), pair.axis(entry.plane), 0)
     for index in entry.accepted:
         if 0 <= index < len(slices):

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -64,12 +64,12 @@ class Snapshot:
     stamp: Stamp | None
     scans: tuple[ScanCopy, ...]
     masks: tuple[MaskCopy, ...]
-    classes: list[dict]
-    supports: list[dict]
-    queries: list[dict]
-    settings: dict
+    classes: list[dict[str, Any]]
+    supports: list[dict[str, Any]]
+    queries: list[dict[str, Any]]
+    settings: dict[str, Any]
     weights: Path | None
-    kept: dict[str, tuple] = field(default_factory=dict)
+    kept: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,14 +191,14 @@ def _write_mask(copy: MaskCopy, folder: Path) -> int:
     return found
 
 
-def _query(query: dict, folder: Path) -> dict:
+def _query(query: dict[str, Any], folder: Path) -> dict[str, Any]:
     for name in ("path", "saved"):
         query = _relative(query, name, folder)
     result = query.get("summary")
     return query if result is None else {**query, "summary": result.entry()}
 
 
-def _relative(content: dict, name: str, folder: Path) -> dict:
+def _relative(content: dict[str, Any], name: str, folder: Path) -> dict[str, Any]:
     return content if content.get(name) is None else {**content, name: relative_path(content[name], folder)}
 
 

@@ -69,7 +69,7 @@ class ProjectTracker:
         ids: dict[Image, str],
         scans: dict[Image, ScanEntry],
         files: dict[Labels, str],
-        kept: dict[str, tuple],
+        kept: dict[str, tuple[Any, ...]],
     ) -> None:
         """Remember which layers came from which entries.
 
@@ -180,7 +180,7 @@ class ProjectTracker:
         self._written: dict[Labels, int] = {}
         self._clean: set[Labels] = set()
         self._corrected: dict[Labels, dict[int, str] | None] = {}
-        self._kept: dict[str, tuple] = {}
+        self._kept: dict[str, tuple[Any, ...]] = {}
 
     def _name(self, layer: Image) -> None:
         if layer in self._ids:
@@ -275,7 +275,7 @@ class ProjectTracker:
         return found
 
 
-def unopened(project: Project, opened: set[str], files: set[str]) -> dict[str, tuple]:
+def unopened(project: Project, opened: set[str], files: set[str]) -> dict[str, tuple[Any, ...]]:
     """Entries of scans, masks and results that could not be opened, to be written again as they were."""
     return {
         "scans": tuple(one for one in project.scans if one.id not in opened),

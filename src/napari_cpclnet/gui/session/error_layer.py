@@ -49,7 +49,7 @@ def error_map(job: EvaluationJob, result: CaseResult) -> ErrorMap:
         If the prediction was not kept, or a file is gone.
     """
     case = job.tasks[result.key].query
-    kept = job.out / PREDICTIONS / f"{result.key}_{result.method}.nii.gz"
+    kept = job.folder / PREDICTIONS / f"{result.key}_{result.method}.nii.gz"
     if not kept.exists():
         raise SettingsError("The prediction of this case was not kept: run it again in an empty folder.")
     volume = case.read_image()
@@ -73,7 +73,7 @@ def worst_slice(labels: np.ndarray, axis: int) -> int:
         counts = np.count_nonzero(mask, axis=others)
         if counts.any():
             return int(counts.argmax())
-    return labels.shape[axis] // 2
+    return int(labels.shape[axis]) // 2
 
 
 class ErrorLayer:
@@ -89,6 +89,8 @@ class ErrorLayer:
             self.viewer.layers.remove(self._layer)
         scan = self._scan(found)
         labels = found.labels.reshape(scan.data.shape)
+        clear = (0.0, 0.0, 0.0, 0.0)
+        colors: dict[int | None, Any] = {None: clear, 0: clear, **{v: (*c, 1) for v, c in COLOURS.items()}}
         self._layer = layer = self.viewer.add_labels(
             labels,
             name=f"{scan.name} – errors of {found.result.method}, {found.result.organ}",
@@ -102,9 +104,7 @@ class ErrorLayer:
                 }
             },
             features=class_features(CLASSES),
-            colormap=DirectLabelColormap(
-                color_dict={None: (0, 0, 0, 0), 0: (0, 0, 0, 0), **{v: (*c, 1) for v, c in COLOURS.items()}}
-            ),
+            colormap=DirectLabelColormap(color_dict=colors),
             opacity=0.6,
             **copied_transform(scan),
         )

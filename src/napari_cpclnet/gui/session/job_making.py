@@ -80,10 +80,10 @@ def make_queries(
     if queries.save_to.folder is None and any(isinstance(source, FileScan) for source in sources):
         raise OutputError("Choose a folder for the results: scans in files are not opened.")
     paths = queries.paths(source.name for source in sources)
-    queries = []
+    made: list[Query] = []
     for source, path in zip(sources, paths, strict=True):
         if isinstance(source, FileScan):
-            queries.append(Query(source, save_to=path))
+            made.append(Query(source, save_to=path))
             continue
         scan = LayerScan.of(source)
         axis = slice_axis(scan.geometry, plane_for(source))
@@ -91,8 +91,8 @@ def make_queries(
         result = earlier_result(viewer, source, keep)
         locked = None if result is None else locked_voxels(result)
         start = slice_in_view(viewer, source, axis)
-        queries.append(Query(scan, source, axis, start, part, path, result, locked))
-    return tuple(queries)
+        made.append(Query(scan, source, axis, start, part, path, result, locked))
+    return tuple(made)
 
 
 def answering_plane(geometry: Geometry, used: Iterable[SupportEntry]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from napari.layers import Image
 
@@ -46,7 +46,7 @@ class QueryStatus:
     saved: Path | None = None
 
 
-QuerySource = Image | FileScan
+QuerySource: TypeAlias = Image | FileScan
 
 
 @dataclass(frozen=True)

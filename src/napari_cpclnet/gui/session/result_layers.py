@@ -13,6 +13,7 @@ from napari_cpclnet.gui.layers.corrections import changes, is_result, remember, 
 from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot, PackedMask
 from napari_cpclnet.gui.layers.scan_layers import (
     KEY,
+    LayerScan,
     copied_transform,
     grid_note,
     labels_array,
@@ -164,6 +165,7 @@ class ResultLayers:
 
     def _new(self, query: Query, dtype: np.dtype) -> Labels:
         scan = query.scan
+        assert isinstance(scan, LayerScan) and query.layer is not None, "results of files have no layer"
         written = LabelSnapshot.empty(scan.geometry.shape, dtype)
         metadata = {
             **grid_note(query.layer),
@@ -187,6 +189,7 @@ def _late(layer: Labels, query: Query) -> np.ndarray | None:
     found = changes(layer)
     if not found:
         return None
+    assert isinstance(query.scan, LayerScan), "results of files have no layer"
     mask = found.mask(query.scan.geometry.shape)
     if query.locked is not None:
         mask &= ~query.locked.mask

@@ -10,6 +10,7 @@ from napari.layers import Image
 
 from napari_cpclnet.gui.layers.corrections import Changes, changes
 from napari_cpclnet.project import SummaryEntry
+from napari_cpclnet.project.schema import ClassSummaryEntry
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -45,9 +46,9 @@ class ScanResult:
     @property
     def name(self) -> str:
         """Of the scan."""
-        return self.source.name
+        return str(self.source.name)
 
-    def volume(self, one: ClassSummary) -> float:
+    def volume(self, one: ClassSummary | ClassSummaryEntry) -> float:
         """Millilitres of a class as it is now, with its corrections; voxels where the scan has no physical size."""
         return one.ml + self.changes.gained.get(one.value, 0) * (self.voxel_ml or 1.0)
 

@@ -61,7 +61,8 @@ def next_scan_to_review(session: Session) -> Place | None:
 def accept_slice(session: Session) -> bool:
     """Remember that the slice in view was reviewed; False if it is none of the slices to review."""
     here = place_in_view(session)
-    if here is None or here[1] not in session.results.of_source(here[0]).to_review:
+    found = None if here is None else session.results.of_source(here[0])
+    if here is None or found is None or here[1] not in found.to_review:
         return False
     session.results.review(*here)
     return True

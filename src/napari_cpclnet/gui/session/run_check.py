@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_cpclnet.gui.layers.scan_layers import labels_array
+from napari_cpclnet.gui.layers.support_slices import SupportPair
 from napari_cpclnet.gui.session.meaning import meaning_of, words
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def questions(session: Session) -> list[Question]:
 
 
 def _named(session: Session, source: object) -> str:
-    meaning = words(meaning_of(session.queries, source))  # type: ignore[arg-type]
+    meaning = words(meaning_of(session.queries, source))
     name = str(source.name)  # type: ignore[attr-defined]
     return f"{name} ({meaning})" if meaning else name
 
@@ -97,12 +98,12 @@ def _hidden(session: Session) -> list[Question]:
         if not any(entry.values for entry in entries):
             continue
 
-        def use(pair=pair) -> None:
+        def use(pair: SupportPair = pair) -> None:
             session.activate(pair)
             session.tick(session.entries(pair), True)
             session.forget_blindness(pair)
 
-        def leave(pair=pair) -> None:
+        def leave(pair: SupportPair = pair) -> None:
             session.tick(session.entries(pair), False)
             session.forget_blindness(pair)
 
@@ -141,7 +142,7 @@ def _outside(session: Session) -> list[Question]:
         session.changed.emit()
 
     text = f"The project wants its results in {outside}, outside its folder. Save them there, or in {inside.folder}?"
-    choices = {
+    choices: dict[str, Callable[[], None] | None] = {
         "Save in the project's folder": lambda: choose(inside.folder),
         "Save there": lambda: choose(outside),
     }
