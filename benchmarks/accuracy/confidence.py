@@ -263,7 +263,8 @@ def markdown(rows: Sequence[dict[str, Any]], weights: str) -> str:
         f"Commit {current_commit()}, weights {weights}. Written by `python benchmarks/accuracy/confidence.py --rows "
         "FILE --out benchmarks/accuracy/confidence.md`; not edited by hand.",
         "",
-        f"{len(found)} answers, {SHOTS} painted slices, all classes of a set at once, other patients. *Expected* is "
+        f"{len(found)} answers in the first {len({(row['family'], row['pair']) for row in rows})} pairs of scans "
+        f"(`--pairs`), {SHOTS} painted slices, all classes of a set at once, other patients. *Expected* is "
         "the Dice that comes with an answer; *not seen* is the same fit without the set of that row; *probabilities* "
         "is what the probabilities expect of themselves. Error is the mean absolute difference to the Dice that was "
         "reached. *Elsewhere* are scans of another part of the body, where any answer is wrong.",

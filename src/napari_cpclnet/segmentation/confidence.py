@@ -13,16 +13,16 @@ UNLIKELY = 0.3
 _MOST_MM = 60.0
 
 _WEIGHTS = {
-    "one": -1.43,
-    "recognised": -0.63,
-    "named": 0.01,
-    "difference": -5.47,
-    "cycle": -0.25,
-    "agreement": 1.61,
-    "kept": 0.46,
-    "sharpness": 4.83,
-    "radius": -0.15,
-    "growth": -1.17,
+    "one": 0.63,
+    "recognised": -0.81,
+    "named": -0.12,
+    "difference": -4.16,
+    "cycle": -1.57,
+    "agreement": 2.26,
+    "kept": -0.42,
+    "sharpness": 2.97,
+    "radius": 0.84,
+    "growth": -0.48,
 }
 """Fitted to answers whose Dice is known (benchmarks/accuracy/confidence.md)."""
 
