@@ -15,6 +15,7 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
     "Guide": (
         "docs/guide/README",
         "docs/guide/looking",
+        "docs/guide/looking",
         "docs/guide/command-line",
         "docs/guide/files",
         "docs/guide/dicom-and-pet",
