@@ -30,6 +30,9 @@ def main() -> None:
     parser.add_argument(
         "--looking", action="store_true", help="make the pictures of looking and measuring only"
     )
+    parser.add_argument(
+        "--mending", action="store_true", help="make the pictures of scribbles and mending only"
+    )
     parser.add_argument("--steps", type=int, default=100, help="of that training")
     parser.add_argument("--every", type=int, default=20, help="steps between its validations")
     given = parser.parse_args()
@@ -40,6 +43,7 @@ def main() -> None:
         sys.path.insert(0, str(HERE.parent / "tests" / "gui"))
         from screenshot_film import make_film
         from screenshot_looking import make_looking
+        from screenshot_mending import make_mending
         from screenshot_steps import make_afternoon, make_next_day, make_train
 
         if given.film:
@@ -48,7 +52,10 @@ def main() -> None:
             make_train(given.out, Path(folder) / "run", given.steps, given.every, given.theme)
         elif given.looking:
             make_looking(given.out, given.theme)
+        elif given.mending:
+            make_mending(given.out, given.theme)
         else:
+            make_mending(given.out, given.theme)
             make_looking(given.out, given.theme)
             make_afternoon(given.out, Path(folder), given.theme)
             make_next_day(given.out, given.theme)

@@ -14,6 +14,7 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
     ),
     "Guide": (
         "docs/guide/README",
+        "docs/guide/mending",
         "docs/guide/looking",
         "docs/guide/looking",
         "docs/guide/command-line",

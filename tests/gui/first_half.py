@@ -18,6 +18,7 @@ import napari
 import numpy as np
 from hands import Hands, register_plugin
 from qtpy.QtCore import QThreadPool, QTimer
+from scipy import ndimage
 from working_day import WorkingDay, organs_of_the_sample
 
 from napari_cpclnet.gui.layers.corrections import corrected_text
@@ -137,7 +138,8 @@ class FirstHalf:
         """Take a box off the result, with what hangs together with it on the slices around; back, and again."""
         day, result = self.day, self.day.result
         index = int((result.data == LIVER).sum((1, 2)).argmax()) + 6
-        y, x = (int(places.mean()) for places in np.nonzero(result.data[index]))
+        depth = ndimage.distance_transform_edt(result.data[index] == LIVER)
+        y, x = (int(place) for place in np.unravel_index(depth.argmax(), depth.shape))
         before = result.data.copy()
         day.look_at_result("phantom_mr")
         day.mend(result, index, "box", [(y - 3, x - 3), (y + 3, x + 3)], remove=True)

@@ -108,7 +108,7 @@ def test_painted_slices_are_mended_one_by_one(qtbot, control, viewer, truth):
     layer = control.session.new_support_labels()
     stroke(qtbot, control, [(34, 38)], tool="grow")
     assert np.flatnonzero(layer.data.any((1, 2))).tolist() == [4]
-    assert dice(layer.data[4] == layer.selected_label, truth[4]) > 0.95
+    assert dice(layer.data[4] == layer.selected_label, truth[4]) > 0.85
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ class WorkingDay:
         self.viewer.layers.selection.active = layer
         self.hands.go_to(layer, index)
         if box.remove.isChecked() != remove:
-            self.hands.click(box.remove)
+            box.remove.click()
         self.hands.click(box.buttons[tool])
         self.hands.drag(layer, [(index, *point) for point in points])
         self.hands.until(lambda: not box.control.is_mending, "the stroke is answered", 60)

@@ -79,8 +79,17 @@ def test_where_nothing_changes_on_the_slice_nothing_changes_around(ball):
 def test_a_structure_grows_to_its_edge_and_not_into_the_next_one(ball):
     array, truth = ball
     core = point(truth[6].shape, 40, 30)
-    after = mending.grown_slice(array[6], SPACING[1:], core, np.ones(core.shape, bool))
+    after = mending.grown_slice(array[6], SPACING[1:], core, np.ones(core.shape, bool), enclosed=False)
     assert dice(after, truth[6]) > 0.95
+
+
+def test_a_structure_larger_than_the_reach_is_filled_as_far_as_that(ball):
+    array, truth = ball
+    core, region = point(truth[6].shape, 40, 30), np.zeros(truth[6].shape, bool)
+    region[30:50, 20:40] = True
+    after = mending.grown_slice(array[6], SPACING[1:], core, region, enclosed=False)
+    assert (after & region).sum() > 0.95 * region.sum()
+    assert not (after & ~region).any()
 
 
 def test_an_area_encloses_what_is_meant(ball):

@@ -76,7 +76,9 @@ def mended_slice(
     return np.where(np.isin(changed, touched[touched > 0]), after, present)
 
 
-def grown_slice(picture: NDArray[Any], spacing: tuple[float, float], core: Mask, region: Mask) -> Mask:
+def grown_slice(
+    picture: NDArray[Any], spacing: tuple[float, float], core: Mask, region: Mask, *, enclosed: bool = True
+) -> Mask:
     """What a stroke or an area means on a slice: as far as edges of the image, and never beyond a region.
 
     Parameters
@@ -89,12 +91,14 @@ def grown_slice(picture: NDArray[Any], spacing: tuple[float, float], core: Mask,
         Pixels that surely belong to it.
     region : ndarray (h, w) of bool
         Pixels that may.
+    enclosed : bool
+        Whether what lies beyond the region is known to be something else, or only not asked for.
 
     Returns
     -------
     ndarray (h, w) of bool
     """
-    drawn = Scribbled((core & region).astype(np.uint8), core | ~region)
+    drawn = Scribbled((core & region).astype(np.uint8), core | ~region if enclosed else core)
     ((_, found),) = complete(np.asarray(picture)[None], (1.0, *spacing), {0: drawn}, [1])
     return np.asarray(ndimage.binary_fill_holes(found.labels == 1)) & region
 

@@ -177,7 +177,8 @@ def slice_after(order: MendOrder, picture: np.ndarray, present: np.ndarray) -> n
     other = (order.present[order.index - order.box[0].start] > 0) & ~present
     if order.add:
         region &= ~other | core
-    grown = mending.grown_slice(picture, pixel, core & region, region)
+    enclosing = order.tool != "grow"
+    grown = mending.grown_slice(picture, pixel, core & region, region, enclosed=enclosing)
     return np.asarray(present | grown if order.add else present & ~grown)
 
 

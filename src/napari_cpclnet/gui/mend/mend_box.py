@@ -62,6 +62,7 @@ class MendBox(QWidget):
         self.around.toggled.connect(self._set_around)
         self.state = QLabel()
         self.state.setObjectName("muted")
+        self.state.setWordWrap(True)
         grid.addWidget(self.remove, 2, 0)
         grid.addWidget(self.around, 2, 1, 1, 2)
         grid.addWidget(self.state, 3, 0, 1, 3)
@@ -79,7 +80,7 @@ class MendBox(QWidget):
         text = (
             ""
             if control.tool is None
-            else f"{TOOLS[control.tool][0]} {verb} the class ({printed(MEND)} ends it)."
+            else f"{TOOLS[control.tool][0]} {verb} the class; {printed(MEND)} ends it."
         )
         self.state.setText("Mending…" if control.is_mending else text)
 
