@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtGui import QPainter
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QStyle, QStyleOption, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QWidget
+from superqt import QElidingLabel
 
 
-class ElidedLabel(QLabel):
+class ElidedLabel(QElidingLabel):
     """One line that takes the width there is and ends in dots where it is longer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-
-    def paintEvent(self, _event: Any) -> None:  # noqa: N802
-        """Draw the part that fits."""
-        painter = QPainter(self)
-        option = QStyleOption()
-        option.initFrom(self)
-        self.style().drawPrimitive(QStyle.PrimitiveElement.PE_Widget, option, painter, self)
-        place = self.contentsRect()
-        text = painter.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, place.width())
-        painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, text)
-        painter.end()
 
 
 class ColumnScroll(QScrollArea):
