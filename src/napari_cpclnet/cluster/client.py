@@ -107,7 +107,9 @@ class Cluster:
         name = f"napari-cpclnet-{secrets.token_hex(8)}"
         self._wait_for_workers()
         try:
-            self._client.register_plugin(Shared(name, __version__, job.common, job.prepare, job.work))
+            ours = self._revive is not None
+            shared = Shared(name, __version__, job.common, job.prepare, job.work, ours=ours)
+            self._client.register_plugin(shared)
         except Exception as error:
             raise ClusterError(
                 f"{self._address}: the workers cannot take the job ({error}); install napari-cpclnet {__version__} "

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import signal
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import distributed
@@ -32,6 +34,8 @@ class Shared(distributed.WorkerPlugin):  # type: ignore[misc]
         item.
     work : callable
         Makes of the prepared content and an item its answer.
+    ours : bool
+        Whether the workers belong to the command: Ctrl-C reaches them, too, and the command decides.
     """
 
     def __init__(
@@ -41,12 +45,17 @@ class Shared(distributed.WorkerPlugin):  # type: ignore[misc]
         content: bytes,
         prepare: Callable[[bytes, int], Any],
         work: Callable[[Any, bytes], bytes],
+        *,
+        ours: bool = False,
     ) -> None:
-        self.name = name
+        self.name, self._ours = name, ours
         self._version, self._content, self._prepare, self._work = version, content, prepare, work
 
     def setup(self, worker: distributed.Worker) -> None:
         """Begin in a worker."""
+        if self._ours:
+            with suppress(ValueError):  # a worker that runs in a thread of a process
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._number = worker_number(str(worker.name))
         self._prepared: Any = None
         # a worker of several threads is given several items: one network, and one scan in memory
