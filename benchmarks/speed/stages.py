@@ -30,6 +30,7 @@ import torch
 from scipy import ndimage
 
 import napari_cpclnet.segmentation.alignment as alignment
+import napari_cpclnet.segmentation.fusion as fusion
 import napari_cpclnet.segmentation.segmenter as segmenter_module
 from napari_cpclnet.imaging import (
     Geometry,
@@ -141,7 +142,7 @@ def watched() -> Stopwatch:
     watch.time_steps(Registration, "_searched", "register: search")
     watch.time_steps(Registration, "_descended", "register: refine")
     watch.time_steps(Registration, "run", "register: read")
-    watch.time_steps(alignment, "decode_priors", "prior decoder")
+    watch.time_steps(fusion, "decode_priors", "prior decoder")
     return watch
 
 
