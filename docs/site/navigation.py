@@ -16,7 +16,6 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
         "docs/guide/README",
         "docs/guide/mending",
         "docs/guide/looking",
-        "docs/guide/looking",
         "docs/guide/command-line",
         "docs/guide/files",
         "docs/guide/dicom-and-pet",
