@@ -156,3 +156,21 @@ def test_measuring_a_large_scan_never_blocks_the_window(qtbot, viewer, make_pane
         qtbot.waitUntil(lambda: box.table.rowCount() == 2 and not box.runner.is_running, timeout=60_000)
 
     assert longest_pause(measured) < 0.2
+
+
+def test_a_unit_is_marked_unless_the_file_or_the_user_states_it(qtbot, viewer, make_panel):
+    panel = make_panel(factory())
+    rng = np.random.default_rng(2)
+    array = np.where(rng.random((8, 24, 20)) < 0.5, -1000, rng.normal(40, 20, (8, 24, 20))).astype(np.int16)
+    scan = viewer.add_image(array, name="of another reader", scale=(4, 1.5, 1.25))
+    panel.segment.refresh()
+    labels = panel.session.new_support_labels()
+    labels.data[2:4, 5:9, 5:9] = 1
+    panel.segment.viewing.statistics.click()
+    box = panel.segment.viewing.statistics_dock.box
+    wait_for(qtbot, box, ["of another reader (annotation)"])
+    (row,) = box.table.rows()
+    assert (row.unit, row.assumed) == ("HU", True)
+    panel.segment.queries._say_meaning(scan, ("CT", "HU"))
+    box.measure()
+    qtbot.waitUntil(lambda: [row.assumed for row in box.table.rows()] == [False], timeout=30_000)

@@ -14,6 +14,9 @@ TAGS: dict[str, Modality] = {"CT": "CT", "MR": "MR", "PT": "PT"}
 PREFIX = re.compile(r"^(ct|mri?|pet|pt)(?=\d*(?:[_\-. ]|$))", re.IGNORECASE)
 ANYWHERE = re.compile(r"(?:^|[_\-. ])(ct|mri?|pet|pt)(?=\d*(?:[_\-. ]|$))", re.IGNORECASE)
 
+ASSUMED = "Taken as "
+"""How the note begins that says that modality and unit are concluded, from the values or the name of the file."""
+
 # Looking at a million voxels is enough for a histogram.
 SAMPLE = 1_000_000
 # Fewer voxels than this part are outliers: resampling undershoots beside sharp edges.
@@ -99,6 +102,11 @@ def has_offset(values: NDArray[Any]) -> bool:
     low, tissue = (float(np.mean((above > a) & (above < b))) for a, b in ((-np.inf, -200), (850, 1300)))
     between = float(np.mean((above > 350) & (above < 700)))
     return low < _SOME and tissue > 0.05 and tissue > between
+
+
+def values_note(modality: Modality) -> str:
+    """The note of a scan whose modality is concluded from its values."""
+    return f"{ASSUMED}{modality} because of its values."
 
 
 def unit_note(modality: Modality, unit: str) -> tuple[str, ...]:

@@ -94,7 +94,9 @@ def _content(part: MeasuredLabels, names: Mapping[int, str]) -> Hashable:
         labels = zlib.crc32(np.ascontiguousarray(part.labels).data)
     noted = part.scan.noted if isinstance(part.scan, LayerScan) else {}
     meaning = (
-        part.scan.meaning if isinstance(part.scan, FileScan) else (noted.get("modality"), noted.get("unit"))
+        part.scan.meaning
+        if isinstance(part.scan, FileScan)
+        else tuple(noted.get(name) for name in ("modality", "unit", "notes"))
     )
     return part.name, labels, meaning, tuple(sorted(part.classes.items())), tuple(names.items())
 

@@ -27,6 +27,7 @@ from napari_cpclnet.imaging import (
     plane_axis,
     read_volume,
 )
+from napari_cpclnet.imaging.modality import values_note
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -224,6 +225,9 @@ class LayerScan:
             raise ImageError(f"'{self.name}' contains NaN or infinite values: replace them first.")
         array = array.reshape(self.geometry.shape)
         modality, unit = self.meaning(array)
+        notes = tuple(self.noted.get("notes", ()))
+        if self.noted.get("modality") is None:
+            notes = (*notes, values_note(modality))
         return Volume(
             array,
             self.geometry,
@@ -232,7 +236,7 @@ class LayerScan:
             name=self.name,
             source=self.noted.get("source"),
             calibrated=self.calibrated,
-            notes=tuple(self.noted.get("notes", ())),
+            notes=notes,
             series=self.noted.get("series"),
         )
 

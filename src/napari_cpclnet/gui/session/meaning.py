@@ -10,8 +10,11 @@ from napari.layers import Image
 
 from napari_cpclnet.gui.layers.scan_layers import KEY, LayerScan, note, refusal
 from napari_cpclnet.gui.settings.display_presets import presets
+from napari_cpclnet.imaging.modality import ASSUMED, values_note
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari_cpclnet.gui.session.queries import Queries, QuerySource
     from napari_cpclnet.imaging import Modality
 
@@ -50,7 +53,8 @@ def meaning_of(queries: Queries, source: QuerySource) -> Meaning | None:
     if "napari_cpclnet.imaging" not in sys.modules:
         return None  # the panel opens at once; this is known as soon as anything was read or painted
     found = LayerScan.of(source).meaning()
-    set_note(source, found)  # the values do not change, and looking takes time
+    # the values do not change, and looking takes time
+    set_note(source, found, (*noted.get("notes", ()), values_note(found[0])))
     return found
 
 
@@ -59,13 +63,14 @@ def say_meaning(queries: Queries, source: QuerySource, meaning: Meaning) -> None
     if not isinstance(source, Image):
         queries.say_meaning(source, meaning)
         return
-    set_note(source, meaning)
+    notes = [one for one in note(source).get("notes", ()) if not one.startswith(ASSUMED)]
+    set_note(source, meaning, notes)
     preset = presets()
     source.contrast_limits = preset.limits(source.data, meaning[1])
     source.colormap = preset.colormap(meaning[0])
 
 
-def set_note(layer: Image, meaning: Meaning) -> None:
-    """Note modality and unit on a layer."""
-    noted = {**note(layer), "modality": meaning[0], "unit": meaning[1]}
+def set_note(layer: Image, meaning: Meaning, notes: Iterable[str]) -> None:
+    """Note modality and unit on a layer, and what is to be said of it."""
+    noted = {**note(layer), "modality": meaning[0], "unit": meaning[1], "notes": tuple(notes)}
     layer.metadata = {**layer.metadata, KEY: noted}

@@ -76,7 +76,7 @@ class DisplayPresets:
             found[f"Usual ({low:g} to {high:g} %)"] = self.limits(array, unit)
             for low, high in PERCENTILES:
                 found[f"{low:g} to {high:g} %"] = _percentiles(array, (low, high))
-        found["All values"] = _percentiles(array, (0.0, 100.0))
+        found["All values"] = _extremes(array)
         return found
 
     def colormap(self, modality: str) -> str:
@@ -145,3 +145,11 @@ def _percentiles(array: Any, percentiles: tuple[float, float]) -> tuple[float, f
     steps = tuple(slice(None, None, max(1, n // 64)) for n in array.shape)
     low, high = np.percentile(np.asarray(array[steps], dtype=np.float32), percentiles)
     return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+
+
+def _extremes(array: Any) -> tuple[float, float]:
+    """Lowest and highest value of an array (z, y, x); of some of its voxels if it lies in files."""
+    if not isinstance(array, np.ndarray):
+        return _percentiles(array, (0.0, 100.0))
+    low, high = float(array.min()), float(array.max())
+    return (low, high) if high > low else (low, low + 1.0)

@@ -14,6 +14,7 @@ from scipy.sparse import csgraph
 
 from napari_cpclnet.errors import GeometryError
 from napari_cpclnet.imaging import Segmentation, Volume
+from napari_cpclnet.imaging.modality import ASSUMED
 from napari_cpclnet.segmentation.statistics.diameters import axial_diameters
 from napari_cpclnet.segmentation.statistics.suv_peak import intensity_peak
 
@@ -147,7 +148,7 @@ def _measured(
     volume: Volume, labels: NDArray[Any], box: tuple[slice, ...] | None, value: int, name: str
 ) -> ClassStatistics:
     geometry, unit = volume.geometry, UNITS.get(volume.unit, "")
-    assumed = bool(unit) and any(note.startswith("Taken as ") for note in volume.notes)
+    assumed = bool(unit) and any(note.startswith(ASSUMED) for note in volume.notes)
     size = geometry.voxel_ml if volume.calibrated else math.nan
     if box is None:
         return ClassStatistics(volume.name, value, name, 0, 0 * size, unit, assumed=assumed)
