@@ -117,6 +117,29 @@ def test_a_worker_killed_in_the_middle_loses_no_scan_and_none_is_written_twice(c
     assert not killed.is_running() and "Traceback" not in err
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing on Windows")
+def test_ctrl_c_ends_a_local_cluster_quietly_and_keeps_what_is_written(case: Case) -> None:  # noqa: F811
+    words = case.arguments("--scheduler", "local", query=queries(case, 20))
+    command = subprocess.Popen(
+        [sys.executable, "-u", "-m", "napari_cpclnet", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert command.stdout is not None
+    assert command.stdout.readline()
+    workers = psutil.Process(command.pid).children(recursive=True)
+    os.killpg(command.pid, signal.SIGINT)  # as a terminal does it: the workers, too
+    _, err = command.communicate(timeout=200)
+    assert command.returncode == 130
+    assert "Traceback" not in err and err.rstrip().endswith("Interrupted.")
+    assert 1 <= len(case.written()) < 20
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+
+
 def busy_workers(pid: int) -> list[psutil.Process]:
     """Processes started by another that have torch loaded: dask's workers, not its helpers."""
     end = time.monotonic() + 60
