@@ -87,3 +87,13 @@ def test_strokes_are_answered_at_once_and_the_window_lives(qtbot, make_napari_vi
     day.hands.press("Control-Z")
     day.hands.until(lambda: np.array_equal(result.data, data), "all of it is taken back")
     assert result.mouse_pan
+
+    # a box takes away what it encloses; taken back and made again by the keys
+    day.mend(result, 60, "box", [(240, 200), (262, 222)], remove=True)
+    mended = result.data.copy()
+    assert not mended[60, 242:260, 202:220].any()
+    assert mended[60, 250, 240] == 1
+    day.hands.press("Control-Z")
+    day.hands.until(lambda: np.array_equal(result.data, data), "the box is taken back")
+    day.hands.press("Control-Shift-Z")
+    day.hands.until(lambda: np.array_equal(result.data, mended), "the box is taken away again")

@@ -22,6 +22,7 @@ from napari_cpclnet.gui.widgets.worker import JobRunner
 
 if TYPE_CHECKING:
     from napari.layers import Image
+    from qtpy.QtWidgets import QWidget
 
     from napari_cpclnet.gui.session.session import Session
 
@@ -39,13 +40,13 @@ class MendControl(QObject):
     mended = Signal()
     message = Signal(str, bool)
 
-    def __init__(self, session: Session, parent: QObject) -> None:
+    def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent)
         self.session = session
         self.tool: Tool | None = None
         self.add = True
         self.around = True
-        self.overlay = StrokeOverlay()
+        self.overlay = StrokeOverlay(parent)
         self.runner = JobRunner(self)
         self.runner.report.connect(self._on_report)
         self.runner.finished.connect(self._begin)

@@ -17,10 +17,17 @@ WIDTH = 2
 
 
 class StrokeOverlay(QWidget):
-    """Shows one stroke at a time, over the canvas of a viewer; nothing where there is no window."""
+    """Shows one stroke at a time, over the canvas of a viewer; nothing where there is no window.
 
-    def __init__(self) -> None:
-        super().__init__()
+    Parameters
+    ----------
+    home
+        The widget to which it belongs while nothing is drawn.
+    """
+
+    def __init__(self, home: QWidget) -> None:
+        super().__init__(home)
+        self._home = home
         self._points: list[QPointF] = []
         self._kind = "line"
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -41,9 +48,11 @@ class StrokeOverlay(QWidget):
 
     def clear(self) -> None:
         """Show nothing, and belong to no canvas, which may go before this does."""
+        if self.parent() is self._home:
+            return
         self._points = []
         self.hide()
-        self.setParent(None)
+        self.setParent(self._home)
 
     def paintEvent(self, _event: Any) -> None:  # noqa: N802
         """Draw the stroke."""
