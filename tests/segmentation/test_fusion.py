@@ -1,0 +1,81 @@
+"""What registration carried over, joined with what the network sees."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_cpclnet import Geometry, Volume
+from napari_cpclnet.model.prior_weights import load_prior_decoder
+from napari_cpclnet.segmentation.confidence import Evidence, dice
+from napari_cpclnet.segmentation.fusion import JoinedClass, fusing
+
+SHAPE = (12, 48, 48)
+KNOWN = Evidence(recognised=1.0, difference=0.2, cycle_mm=1.0, named=True, painted_ml=30.0)
+
+
+def block(first: int, end: int) -> np.ndarray:
+    mask = np.zeros(SHAPE, bool)
+    mask[3:9, 16:32, first:end] = True
+    return mask
+
+
+CARRIED, SEEN = block(8, 22), block(24, 38)
+
+
+@pytest.fixture(scope="module")
+def query() -> Volume:
+    """Both blocks are as bright as each other, so that edges speak for neither."""
+    grey = np.random.default_rng(0).normal(0, 5, SHAPE) + 100 * (CARRIED | SEEN)
+    return Volume(grey.astype(np.float32), Geometry(SHAPE, (3.0, 2.0, 2.0)), modality="MR")
+
+
+def joined(query: Volume, evidence: Evidence, seen: np.ndarray = SEEN) -> JoinedClass:
+    logits = np.where(seen, 4.5, -3.0).astype(np.float32)
+    steps: Generator[float, None, Any] = fusing(
+        load_prior_decoder(), query, 0, 0, CARRIED, evidence, lambda _: logits.copy(), 0.5
+    )
+    while True:
+        try:
+            assert next(steps) == 0.5
+        except StopIteration as end:
+            return end.value
+
+
+def mask_of(one: JoinedClass) -> np.ndarray:
+    mask = np.zeros(SHAPE, bool)
+    mask[one.box] = one.logits > 0
+    return mask
+
+
+def test_registration_that_does_not_come_back_gives_way_to_a_network_that_knows(query: Volume) -> None:
+    steady, lost = joined(query, KNOWN), joined(query, replace(KNOWN, cycle_mm=30.0))
+    assert steady.means == lost.means == "both"
+    assert dice(mask_of(lost), SEEN) > 0.8
+    assert dice(mask_of(lost), CARRIED) < 0.1
+    assert dice(mask_of(steady), CARRIED) > 0.3
+    # where the network does not know the part of the body, the way back says nothing of it
+    elsewhere = joined(query, replace(KNOWN, cycle_mm=30.0, named=False))
+    assert dice(mask_of(elsewhere), CARRIED) > 0.3
+
+
+def test_what_the_network_does_not_see_is_guessed_where_it_does_not_know_the_body(query: Volume) -> None:
+    unlike = replace(KNOWN, difference=0.58, named=False)
+    nothing = np.zeros(SHAPE, bool)
+    guess = joined(query, unlike, nothing)
+    assert guess.means == "alignment"
+    assert dice(mask_of(guess), CARRIED) > 0.6
+    assert joined(query, replace(unlike, named=True), nothing).means == "both"
+    assert not mask_of(joined(query, replace(unlike, named=True), nothing)).any()
+    assert not mask_of(joined(query, replace(unlike, difference=0.8), nothing)).any()
+
+
+def test_what_was_seen_on_the_way_is_in_the_evidence(query: Volume) -> None:
+    one = joined(query, KNOWN, CARRIED)
+    assert one.evidence.agreement == 1
+    assert one.evidence.kept > 0.8
+    assert one.evidence.recognised == KNOWN.recognised
