@@ -127,7 +127,9 @@ def main() -> int:
     pairs = [*zip(mr, ct, strict=True), *zip(ct, mr, strict=True)]
     segmenter = Segmenter(load_weights(), SegmentationSettings(align=False)) if options.network else None
     found = list(rows(pairs, segmenter))
-    command = f"python benchmarks/annotation/partial.py{' --network' if segmenter else ''}"
+    command = (
+        f"python benchmarks/annotation/partial.py --scans {options.scans}{' --network' if segmenter else ''}"
+    )
     print("# Scribbles and complete slices\n")
     print(
         f"Printed by `{command}`; commit {commit()}, weights {load_weights().metadata['hash']}. Mean 3-D Dice of"
