@@ -57,10 +57,10 @@ def test_a_constant_image_has_neither_edges_nor_noise() -> None:
 def test_box_mean_is_pooling_over_cubes_and_so_are_its_gradients() -> None:
     x = torch.randn(2, 5, 1, 7, dtype=torch.float64, requires_grad=True)
     pooled = F.avg_pool3d(F.pad(x[None], (1,) * 6, mode="replicate"), 3, stride=1)[0]
-    quick = box_mean(x)
-    torch.testing.assert_close(quick, pooled, rtol=0, atol=1e-12)
+    found = box_mean(x)
+    torch.testing.assert_close(found, pooled, rtol=0, atol=1e-12)
     weights = torch.randn_like(x)
-    one, two = (torch.autograd.grad((y * weights).sum(), x)[0] for y in (quick, pooled))
+    one, two = (torch.autograd.grad((y * weights).sum(), x)[0] for y in (found, pooled))
     torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
 
 

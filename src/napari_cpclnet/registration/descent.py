@@ -33,12 +33,6 @@ class Lookup:
 
     def __init__(self, features: Tensor) -> None:
         self._shape = features.shape[1:]
-        _, rows, columns = self._shape
-        self._rows_columns = rows, columns
-        self._corners = torch.tensor(
-            [(a * rows + b) * columns + c for a in range(2) for b in range(2) for c in range(2)],
-            device=features.device,
-        )
         self._rows = features.flatten(1).T.contiguous()
 
     def __call__(self, points: Tensor) -> Tensor:
@@ -48,13 +42,21 @@ class Lookup:
         low = inside.detach().floor().minimum((last - 1).clamp(min=0))
         part = inside - low
         z, y, x = low.long().unbind(1)
-        base = (z * self._rows_columns[0] + y) * self._rows_columns[1] + x
-        z_part, y_part, x_part = (torch.stack([1 - part[:, k], part[:, k]], 1) for k in range(3))
-        weights = z_part[:, :, None, None] * y_part[:, None, :, None] * x_part[:, None, None, :]
-        # a bag of eight corners is weighed and added up in one step, and so are its gradients
-        return F.embedding_bag(
-            base[:, None] + self._corners, self._rows, mode="sum", per_sample_weights=weights.flatten(1)
-        )
+        _, rows, columns = self._shape
+        base = (z * rows + y) * columns + x
+        result = None
+        for a in range(2):
+            for b in range(2):
+                for c in range(2):
+                    weight = (
+                        (part[:, 0] if a else 1 - part[:, 0])
+                        * (part[:, 1] if b else 1 - part[:, 1])
+                        * (part[:, 2] if c else 1 - part[:, 2])
+                    )
+                    corner = self._rows[base + (a * rows + b) * columns + c] * weight[:, None]
+                    result = corner if result is None else result + corner
+        assert result is not None
+        return result
 
 
 def spread(control: Tensor, shape: tuple[int, int, int]) -> Tensor:

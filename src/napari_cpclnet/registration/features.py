@@ -47,15 +47,9 @@ def mind_ssc(image: Tensor) -> Tensor:
 
 
 def box_mean(x: Tensor, times: int = 1) -> Tensor:
-    """Mean over 3 x 3 x 3 voxels of (C, Z, Y, X), the border's values held outside; applied some times.
-
-    Axis by axis, which is several times as quick as pooling over a cube, and more so when gradients are asked for.
-    """
+    """Mean over 3 x 3 x 3 voxels of (C, Z, Y, X), the border's values held outside; applied some times."""
     for _ in range(times):
-        for axis in (1, 2, 3):
-            size = x.shape[axis]
-            wide = torch.cat([x.narrow(axis, 0, 1), x, x.narrow(axis, size - 1, 1)], axis)
-            x = (wide.narrow(axis, 0, size) + wide.narrow(axis, 1, size) + wide.narrow(axis, 2, size)) / 3
+        x = F.avg_pool3d(F.pad(x[None], (1,) * 6, mode="replicate"), 3, stride=1)[0]
     return x
 
 
