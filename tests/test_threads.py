@@ -58,7 +58,8 @@ def test_threads_are_told_to_sleep_before_torch_is_loaded(start):
 
 
 def test_what_the_user_said_stays():
-    assert python(WATCH + "import napari_cpclnet.model", OMP_WAIT_POLICY="active") == ["policy active"]
+    start = "from napari_cpclnet.model import choose_device"
+    assert python(WATCH + start, OMP_WAIT_POLICY="active") == ["policy active"]
 
 
 WINDOW = """

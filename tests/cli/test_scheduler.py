@@ -121,13 +121,17 @@ def test_a_worker_killed_in_the_middle_loses_no_scan_and_none_is_written_twice(c
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing on Windows")
 def test_ctrl_c_ends_a_local_cluster_quietly_and_keeps_what_is_written(case: Case) -> None:  # noqa: F811
     words = case.arguments("--scheduler", "local", query=queries(case, 20))
-    command = subprocess.Popen(
-        [sys.executable, "-u", "-m", "napari_cpclnet", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
+    try:
+        command = subprocess.Popen(
+            [sys.executable, "-u", "-m", "napari_cpclnet", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert command.stdout is not None
     assert command.stdout.readline()
     workers = psutil.Process(command.pid).children(recursive=True)

@@ -328,7 +328,8 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from evaluation.doubles import Oracle
-from napari_cpclnet.evaluation import EvaluationSettings, evaluate_predictors, read_cases
+from napari_cpclnet.evaluation import EvaluationSettings, evaluate_predictors
+from napari_cpclnet.imaging.cases import read_cases
 
 class Slow(Oracle):
     def predict(self, support, query):

@@ -33,7 +33,7 @@ from napari_cpclnet.gui.project.tracker import ProjectTracker
 from napari_cpclnet.gui.project.restore import restore
 from napari_cpclnet.gui.project.snapshot import write_snapshot
 from napari_cpclnet.gui.session.session import Session
-from napari_cpclnet.imaging import list_series, read_series
+from napari_cpclnet.imaging.dicom import list_series, read_series
 from napari_cpclnet.project import locate, open_project, read_project
 
 folder = Path(sys.argv[1])

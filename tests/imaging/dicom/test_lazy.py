@@ -42,7 +42,7 @@ import resource, sys
 from pathlib import Path
 import dask.array
 import numpy as np
-from napari_cpclnet.imaging import list_series, read_series
+from napari_cpclnet.imaging.dicom import list_series, read_series
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 (info,) = list_series(Path(sys.argv[1]))
