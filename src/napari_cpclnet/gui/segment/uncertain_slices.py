@@ -9,12 +9,13 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QBrush, QColor
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QHeaderView, QTableWidgetItem
 
 from napari_cpclnet.gui.layers.class_names import Color
 from napari_cpclnet.gui.layers.view import OWN_COUNT
-from napari_cpclnet.gui.widgets.class_table import ROW_HEIGHT, swatch
+from napari_cpclnet.gui.widgets.class_table import swatch
 from napari_cpclnet.gui.widgets.fit_rows import fit_rows
+from napari_cpclnet.gui.widgets.row_table import RowTable
 
 SLICE, CLASS, DOUBT, SCAN = range(4)
 ROLE = Qt.ItemDataRole.UserRole
@@ -44,27 +45,19 @@ class DoubtRow:
 LONG = 6
 
 
-class UncertainSlices(QTableWidget):
+class UncertainSlices(RowTable):
     """Emits `picked(key, index)` at a click; sorted by the column whose head was clicked."""
 
     picked = Signal(object, int)
 
     def __init__(self) -> None:
-        super().__init__(0, 4)
+        super().__init__(4)
         self.setHorizontalHeaderLabels(["Slice", "Class", "Uncert.", "Scan"])
         self.horizontalHeaderItem(SLICE).setToolTip(OWN_COUNT)
         self.setToolTip(
             "Slices on which much of a class may be wrong, the worst first; painted slices never are.\n"
             "Click a row to go there, a column's head to sort."
         )
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setMinimumSectionSize(30)

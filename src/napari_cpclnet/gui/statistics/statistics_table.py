@@ -6,9 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QHeaderView, QTableWidgetItem
 
-from napari_cpclnet.gui.widgets.class_table import ROW_HEIGHT, swatch
+from napari_cpclnet.gui.widgets.class_table import swatch
+from napari_cpclnet.gui.widgets.row_table import RowTable
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.layers.class_names import Color
@@ -44,26 +45,18 @@ LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
-class StatisticsTable(QTableWidget):
+class StatisticsTable(RowTable):
     """Emits `picked(row)` with the `ClassStatistics` of a row that is clicked."""
 
     picked = Signal(object)
 
     def __init__(self) -> None:
-        super().__init__(0, 2 + len(COLUMNS))
+        super().__init__(2 + len(COLUMNS))
         self.setHorizontalHeaderLabels(["Scan", "Class", *(head for head, *_ in COLUMNS)])
         for column, (*_, tip) in enumerate(COLUMNS, start=2):
             self.horizontalHeaderItem(column).setToolTip(tip)
         for column in (SCAN, CLASS):
             self.horizontalHeaderItem(column).setTextAlignment(LEFT)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setMinimumSectionSize(40)
