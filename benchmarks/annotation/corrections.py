@@ -15,6 +15,7 @@ from skimage import morphology
 from strokes import Seconds, outlines
 
 from napari_cpclnet.propagation import mending
+from napari_cpclnet.propagation.settings import MEND_AROUND_MM, MEND_REACH_MM
 
 Labels = NDArray[np.integer]
 TRIES = 1
@@ -82,9 +83,9 @@ def _scribble(
     rows, columns = (np.flatnonzero(drawn.any(a)) for a in (1, 0))
     box = []
     for first, last, step, size, reach in (
-        (index, index, spacing[0], len(labels), mending.AROUND_MM),
-        (rows[0], rows[-1], spacing[1], labels.shape[1], mending.REACH_MM),
-        (columns[0], columns[-1], spacing[2], labels.shape[2], mending.REACH_MM),
+        (index, index, spacing[0], len(labels), MEND_AROUND_MM),
+        (rows[0], rows[-1], spacing[1], labels.shape[1], MEND_REACH_MM),
+        (columns[0], columns[-1], spacing[2], labels.shape[2], MEND_REACH_MM),
     ):
         margin = max(1, int(np.ceil(reach / step)))
         box.append(slice(max(0, int(first) - margin), min(size, int(last) + margin + 1)))

@@ -20,12 +20,6 @@ from napari_cpclnet.propagation.walking import edge_weights, walk
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-REACH_MM = 30.0
-"""How far from a stroke anything changes on its slice."""
-
-AROUND_MM = 20.0
-"""How far from a slice the slices around it change."""
-
 _FORGET_MM = 32.0
 _PRIOR = 0.1
 _GREY = 0.01

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MEND_REACH_MM = 30.0
+"""How far from a stroke that mends anything changes on its slice."""
+
+MEND_AROUND_MM = 20.0
+"""How far from a mended slice the slices around it change."""
+
 
 class PropagationSettings(BaseModel):
     """How painted slices are carried to the other slices of their own scan.

@@ -1,12 +1,18 @@
-"""Sample data for File > Open Sample: phantoms with labels, made on the spot and free of patients."""
+"""Sample data for File > Open Sample: phantoms with labels, made on the spot and free of patients.
+
+napari calls these in the thread of its window, which lives on meanwhile.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_cpclnet.gui.contributions.waiting import GivenUpError, wait_for
 from napari_cpclnet.gui.layers.scan_layers import LayerData, segmentation_to_layer, volume_to_layer
 
 if TYPE_CHECKING:
@@ -15,6 +21,20 @@ if TYPE_CHECKING:
 SEED = 0
 
 
+def _while_the_window_lives(make: Callable[[], list[LayerData]]) -> Callable[[], list[LayerData]]:
+    """The same in a thread beside the window; nothing where the user does not want to wait."""
+
+    @wraps(make)
+    def made() -> list[LayerData]:
+        try:
+            return wait_for(make, "Making phantoms…")
+        except GivenUpError:
+            return []
+
+    return made
+
+
+@_while_the_window_lives
 def ct_phantom() -> list[LayerData]:
     """CT phantom of an abdomen, in HU, and its labels."""
     from napari_cpclnet.phantoms.demo import demo_scan
@@ -22,6 +42,7 @@ def ct_phantom() -> list[LayerData]:
     return _layers(demo_scan("CT", [SEED, 0]))
 
 
+@_while_the_window_lives
 def mr_phantom() -> list[LayerData]:
     """MR phantom of another abdomen, in thick slices, and its labels."""
     from napari_cpclnet.phantoms.demo import demo_scan
@@ -29,6 +50,7 @@ def mr_phantom() -> list[LayerData]:
     return _layers(demo_scan("MR", [SEED, 1], every=2))
 
 
+@_while_the_window_lives
 def pet_phantom() -> list[LayerData]:
     """PET phantom of a third abdomen, in SUV, and its labels."""
     from napari_cpclnet.phantoms.demo import demo_scan
@@ -36,6 +58,7 @@ def pet_phantom() -> list[LayerData]:
     return _layers(demo_scan("PT", [SEED, 2]))
 
 
+@_while_the_window_lives
 def ct_and_mr() -> list[LayerData]:
     """CT phantom to paint on, and an MR phantom to label."""
     from napari_cpclnet.phantoms.demo import demo_scan
@@ -43,6 +66,7 @@ def ct_and_mr() -> list[LayerData]:
     return [_mr_to_label(), volume_to_layer(demo_scan("CT", [SEED, 0]).volume)]
 
 
+@_while_the_window_lives
 def painted_ct_and_mr() -> list[LayerData]:
     """CT phantom with five painted slices, and an MR phantom to label: press Run in the panel."""
     from napari_cpclnet.phantoms.demo import demo_scan, spread_slices

@@ -12,7 +12,7 @@ import numpy as np
 from napari_cpclnet.gui.jobs.segment_job import user_message
 from napari_cpclnet.gui.layers.corrections import is_result
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array
-from napari_cpclnet.propagation import mending
+from napari_cpclnet.propagation.settings import MEND_AROUND_MM, MEND_REACH_MM
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -112,7 +112,7 @@ def make_mend_order(
     if not add and under:
         value = under
     around = around and is_result(layer) and tool != "brush"
-    depth = int(np.ceil(mending.AROUND_MM / mm[0])) if around else 0
+    depth = int(np.ceil(MEND_AROUND_MM / mm[0])) if around else 0
     box: Box = (
         slice(max(0, index - depth), min(len(labels), index + depth + 1)),
         _reach(path[:, 0], mm[1], labels.shape[1]),
@@ -141,6 +141,8 @@ def run_mend(order: MendOrder) -> Generator[Mended | MendFailed, None, None]:
     Consumed in a worker thread. Never raises; leaves the slices around alone if it is cancelled.
     """
     try:
+        from napari_cpclnet.propagation.mending import mended_around
+
         here = order.index - order.box[0].start
         present = order.present == order.value
         picture = np.asarray(order.pictures[here])
@@ -149,7 +151,7 @@ def run_mend(order: MendOrder) -> Generator[Mended | MendFailed, None, None]:
         if not order.around or order.cancelled.is_set():
             return
         pictures = np.asarray(order.pictures)
-        found = mending.mended_around(pictures, order.spacing, present, here, after)
+        found = mended_around(pictures, order.spacing, present, here, after)
         # another class on slices around is not painted over
         found &= present | (order.present == 0)
         found[here] = present[here]
@@ -161,6 +163,8 @@ def run_mend(order: MendOrder) -> Generator[Mended | MendFailed, None, None]:
 
 def slice_after(order: MendOrder, picture: np.ndarray, present: np.ndarray) -> np.ndarray:
     """Where the class is on the slice that was drawn on, once that is mended."""
+    from napari_cpclnet.propagation import mending
+
     shape, pixel = present.shape, order.spacing[1:]
     if order.tool in ("point", "scribble"):
         return mending.mended_slice(picture, pixel, present, line(order.path, shape, 1.5), add=order.add)
@@ -170,7 +174,7 @@ def slice_after(order: MendOrder, picture: np.ndarray, present: np.ndarray) -> n
     else:
         half = max(1.0, order.width / 2)
         core = line(order.path, shape, max(1.0, 0.3 * half) if order.tool == "brush" else 1.5)
-        reach = half if order.tool == "brush" else mending.REACH_MM / min(pixel)
+        reach = half if order.tool == "brush" else MEND_REACH_MM / min(pixel)
         region = line(order.path, shape, reach)
     if not order.add and order.tool in ("lasso", "box"):
         return np.asarray(present & ~region)
@@ -207,7 +211,7 @@ def enclosed(path: np.ndarray, shape: tuple[int, ...], *, box: bool) -> np.ndarr
 
 
 def _reach(places: np.ndarray, step: float, size: int) -> slice:
-    margin = int(np.ceil(mending.REACH_MM / step))
+    margin = int(np.ceil(MEND_REACH_MM / step))
     return slice(max(0, int(places.min()) - margin), min(size, int(places.max()) + margin + 2))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,15 @@ if TYPE_CHECKING:
 
 
 def restore(session: Session, keeper: ProjectTracker, opened: Opened, *, own: bool) -> None:
+    """Add the layers of a project, and set classes, ticks and options to what they were; as `restoring`, at once."""
+    for _ in restoring(session, keeper, opened, own=own):
+        pass
+
+
+def restoring(session: Session, keeper: ProjectTracker, opened: Opened, *, own: bool) -> Iterator[None]:
     """Add the layers of a project, and set classes, ticks and options to what they were.
+
+    Yields after each layer, so that a window can live meanwhile: napari takes a tenth of a second for each.
 
     Parameters
     ----------
@@ -46,6 +55,11 @@ def restore(session: Session, keeper: ProjectTracker, opened: Opened, *, own: bo
     own
         False for unsaved work.
     """
+    with session.arranged():
+        yield from _restoring(session, keeper, opened, own)
+
+
+def _restoring(session: Session, keeper: ProjectTracker, opened: Opened, own: bool) -> Iterator[None]:
     project, folder = opened.project, opened.folder
     session.options = options_of(session, opened)
     session.classes.replace({one.value: ClassInfo(one.name, one.color, one.code) for one in project.classes})
@@ -54,13 +68,15 @@ def restore(session: Session, keeper: ProjectTracker, opened: Opened, *, own: bo
     files: dict[Labels, str] = {}
     for scan in opened.scans:
         entry = scan.found.scan
-        with session.arranged():
-            layer = _add_scan(session, scan)
+        layer = _add_scan(session, scan)
         layers[entry.id] = layer
         if scan.found.state != "changed":  # a changed one is looked at anew
             path = relative_path(scan.found.path, folder)
             entries[layer] = entry.model_copy(update={"path": path})
+        yield
         for mask in opened.masks_of(entry.id):
+            if layer not in session.viewer.layers:
+                break  # the user took it away meanwhile
             labels = _add_labels(session, layer, mask)
             if isinstance(mask.entry, SupportEntry):
                 files[labels] = mask.entry.mask
@@ -69,6 +85,10 @@ def restore(session: Session, keeper: ProjectTracker, opened: Opened, *, own: bo
                 if mask.entry.result:
                     files[labels] = mask.entry.result
                 _put_result(session, layer, labels, mask.entry)
+            yield
+    layers = {name: layer for name, layer in layers.items() if layer in session.viewer.layers}
+    entries = {layer: entry for layer, entry in entries.items() if layer in session.viewer.layers}
+    files = {labels: file for labels, file in files.items() if labels in session.viewer.layers}
     for query in project.queries:
         if query.scan in layers:
             on = any(one.ticked for one in project.queries if one.scan == query.scan)

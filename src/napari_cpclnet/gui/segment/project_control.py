@@ -14,18 +14,19 @@ from napari_cpclnet.gui.layers.corrections import is_result
 from napari_cpclnet.gui.layers.overlays import is_map
 from napari_cpclnet.gui.project import recent as places
 from napari_cpclnet.gui.project.autosave_clock import AutosaveClock
-from napari_cpclnet.gui.project.restore import restore
+from napari_cpclnet.gui.project.restore import restoring
 from napari_cpclnet.gui.project.snapshot import Snapshot, Written, stamp_of, write_snapshot
 from napari_cpclnet.gui.project.tracker import ProjectTracker
 from napari_cpclnet.gui.session.queries import Queries
 from napari_cpclnet.gui.session.results import Results
 from napari_cpclnet.gui.settings.preferences import preferences
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
+from napari_cpclnet.gui.widgets.turns import Turns
 from napari_cpclnet.gui.widgets.worker import BackgroundCall
 from napari_cpclnet.project import locate, open_project, read_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_cpclnet.gui.session.session import Session
     from napari_cpclnet.project import LocatedScan, Project
@@ -57,6 +58,7 @@ class ProjectControl(QObject):
         self.autosave = preferences().autosave
         self.problem = ""
         self._saving = False
+        self._opening = Turns(self)
         self._queued: list[Snapshot] = []
         self._unsaved: Path | None = None  # to be dropped once it is saved elsewhere
         self._seen: dict[Labels, Any] = {}
@@ -115,6 +117,7 @@ class ProjectControl(QObject):
 
     def save_to(self, folder: Path) -> None:
         """Save into a folder, and keep the project there from now on."""
+        self._opening.finish()
         if folder != self.keeper.folder and stamp_of(folder) is not None:
             text = f"{folder} holds a project already: open it, or choose another folder."
             self.message.emit(text, True)
@@ -134,9 +137,14 @@ class ProjectControl(QObject):
     def _wanted(self) -> bool:
         """Whether there is something to save by itself; work worth keeping gets a folder for unsaved work.
 
-        Nothing of a viewer that is being emptied or closed.
+        Nothing of a viewer that is being emptied or closed, or of a project that is half open.
         """
-        if not self.autosave or not self.clock.pending or not self.session.viewer.layers:
+        if (
+            self._opening.are_left
+            or not self.autosave
+            or not self.clock.pending
+            or not self.session.viewer.layers
+        ):
             return False
         if self.keeper.folder is None:
             if not self.keeper.worth_keeping():
@@ -206,6 +214,7 @@ class ProjectControl(QObject):
 
     def open(self, folder: Path, also: Sequence[Path] = ()) -> None:
         """Read a project and look for its scans, in the folders ``also`` too; `located` tells when that is done."""
+        self._opening.finish()
         self.flush()
         self.message.emit(f"Looking for the scans of {places.title(folder)}…", False)
 
@@ -226,16 +235,18 @@ class ProjectControl(QObject):
         def load() -> Any:
             return open_project(project, folder, found, lazy_above=preferences().lazy_bytes)
 
-        self._call(load, lambda opened: self._show(opened, close))
+        self._call(load, lambda opened: self._opening.start(self._showing(opened, close)))
 
-    def _show(self, opened: Any, close: bool) -> None:
+    def _showing(self, opened: Any, close: bool) -> Iterator[None]:
+        """Put it into the viewer, layer by layer."""
         own = not places.is_unsaved(opened.folder)
         self.flush()
         self.keeper.close()
         if close:
             self.session.viewer.layers.clear()
             self.session.queries, self.session.results = Queries(), Results()
-        restore(self.session, self.keeper, opened, own=own)
+            yield
+        yield from restoring(self.session, self.keeper, opened, own=own)
         self._unsaved = None
         self.problem = ""
         self.clock.begun()

@@ -211,6 +211,8 @@ class SegmentTab(QWidget):
 
     def refresh(self) -> None:
         """Show the layers of the viewer and the choices of the session."""
+        if self.session.arranging:  # whoever does so says when the rest is there
+            return
         self._show_opened()
         self.session.forget_removed()
         self._listen_to_names()

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cpclnet.gui.layers.scan_layers import KEY, copied_transform, grid_note, note
-from napari_cpclnet.gui.layers.view import fit_all
+from napari_cpclnet.gui.layers.view import fit_all, together
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from napari.components import ViewerModel
-    from napari.layers import Labels, Layer, Surface
+    from napari.layers import Labels, Layer
 
     from napari_cpclnet.gui.jobs.surface_job import SurfaceMade
     from napari_cpclnet.gui.layers.class_names import Color
@@ -57,12 +59,13 @@ class Before:
             viewer.layers.selection = {layer for layer in self.selected if layer in viewer.layers}
 
 
-def show_surfaces(
-    viewer: ViewerModel, labels: Labels, made: list[SurfaceMade], colors: dict[int, Color]
-) -> list[Surface]:
-    """Hide all layers and show surfaces in their place in 3-D, fitted to the canvas."""
-    for layer in viewer.layers:
-        layer.visible = False
+def showing_surfaces(
+    viewer: ViewerModel, labels: Labels, made: Sequence[SurfaceMade], colors: Mapping[int, Color]
+) -> Iterator[None]:
+    """Hide all layers and show surfaces in their place in 3-D, fitted to the canvas.
+
+    Yields after each surface, so that a window can live meanwhile: napari takes a tenth of a second for each.
+    """
     layers = []
     for one in made:
         shade = one.light[:, None] * np.array(colors[one.value], np.float32) / 255
@@ -73,19 +76,23 @@ def show_surfaces(
                 vertex_colors=shade,
                 shading="none",  # napari's light comes from behind where a view is a mirror image
                 blending="opaque",
+                visible=False,
                 metadata={KEY: {**grid_note(labels), "map": SURFACE}},
                 **copied_transform(labels),
             )
         )
+        yield
+    for layer in viewer.layers:
+        layer.visible = layer in layers
     viewer.dims.ndisplay = 3
-    fit_all(viewer, layers)
-    return layers
+    fit_all(viewer, [layer for layer in layers if layer in viewer.layers])
 
 
 def remove_surfaces(viewer: ViewerModel) -> None:
     """Take all surfaces away."""
-    for layer in [layer for layer in viewer.layers if note(layer).get("map") == SURFACE]:
-        viewer.layers.remove(layer)
+    with together(viewer):
+        for layer in [layer for layer in viewer.layers if note(layer).get("map") == SURFACE]:
+            viewer.layers.remove(layer)
 
 
 def camera_of(viewer: ViewerModel) -> Any:

@@ -9,11 +9,14 @@ from qtpy.QtCore import QObject, Signal
 from napari_cpclnet.gui.jobs.surface_job import SurfaceJob, SurfaceMade, SurfacesFailed, run_surfaces
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array, same_grid
 from napari_cpclnet.gui.session.reuse import result_in_view, scan_in_view
-from napari_cpclnet.gui.session.surfaces import Before, remove_surfaces, show_surfaces
+from napari_cpclnet.gui.session.surfaces import Before, remove_surfaces, showing_surfaces
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
+from napari_cpclnet.gui.widgets.turns import Turns
 from napari_cpclnet.gui.widgets.worker import JobRunner
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari.layers import Labels
 
     from napari_cpclnet.gui.session.session import Session
@@ -31,6 +34,7 @@ class SurfaceControl(QObject):
         self.runner = JobRunner(self)
         self.runner.report.connect(self._on_report)
         self.runner.finished.connect(self._on_finished)
+        self._showing = Turns(self)
         self._before: Before | None = None
         self._labels: Labels | None = None
         self._made: list[SurfaceMade] = []
@@ -48,7 +52,7 @@ class SurfaceControl(QObject):
         """Show the surfaces, or go back to the slices."""
         if self.on:
             self._session.viewer.dims.ndisplay = 2
-        elif not self.runner.is_running:
+        elif not self.runner.is_running and not self._showing.are_left:
             self._start()
 
     def _start(self) -> None:
@@ -92,11 +96,15 @@ class SurfaceControl(QObject):
             self.message.emit(words, True)
             self.changed.emit(False)
             return
+        self._showing.start(self._shown(labels, made))
+
+    def _shown(self, labels: Labels, made: list[SurfaceMade]) -> Iterator[None]:
+        """Show them, one after the other."""
+        viewer, colors = self._session.viewer, self._session.classes
         before = Before.of(viewer)
-        with self._session.arranged():
-            show_surfaces(
-                viewer, labels, made, {one.value: self._session.classes.color(one.value) for one in made}
-            )
+        yield from showing_surfaces(
+            viewer, labels, made, {one.value: colors.color(one.value) for one in made}
+        )
         self._before = before
         self.message.emit("", False)
         self.changed.emit(True)
