@@ -5,13 +5,16 @@ Shared by tests and by ``benchmarks/speed/responsiveness.py``; knows nothing of 
 
 from __future__ import annotations
 
+import gc
+import importlib
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,23 +22,42 @@ from typing import Any
 from qtpy.QtCore import Qt, QTimer
 
 BEAT_MS = 5
-LOOK_S = 0.02
-# A block that is looked into.
+LOOK_S = 0.01
+# A block that is worth its stacks.
 LONG_S = 0.05
 _WAITING = ("threading.py", "queue.py", "subprocess.py", "selectors.py", "connection.py")
+_PACKAGES = ("napari_cpclnet", "napari", "vispy", "app_model", "psygnal", "npe2", "superqt", "magicgui")
+
+GARBAGE = "Python looks for garbage"
+INDIVISIBLE = {
+    "napari makes the picture of a layer": ("napari._qt.qt_viewer", "QtViewer._on_add_layer_change"),
+    "napari makes the controls of a layer": (
+        "napari._qt.layer_controls.qt_layer_controls_container",
+        "QtLayerControlsContainer._add",
+    ),
+    "napari makes a dock": ("napari._qt.qt_main_window", "Window._add_viewer_dock_widget"),
+    "napari reads the manifests of plugins": ("npe2", "PluginManager.discover"),
+    "napari draws the canvas": ("vispy.scene.canvas", "SceneCanvas._draw_scene"),
+}
+"""Calls that are napari's own, run no code of the plugin, and cannot be divided by who calls them."""
 
 
 @dataclass
 class Block:
-    """The event loop did not turn for so many seconds; ``places``: (whose code, place) of the stacks seen meanwhile."""
+    """The event loop did not turn for so many seconds.
+
+    ``apart``: seconds of the longest call of each kind of `INDIVISIBLE`, and of each search for garbage; ``places``:
+    whose code, and where, in the stacks seen meanwhile.
+    """
 
     seconds: float
+    apart: dict[str, float] = field(default_factory=dict)
     places: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
-    def place(self) -> tuple[str, str]:
-        """Whose code was seen most often, and where."""
-        return self.places.most_common(1)[0][0] if self.places else ("", "")
+    def ours(self) -> float:
+        """What is left without what nobody but napari or Python can shorten."""
+        return self.seconds - sum(self.apart.values())
 
 
 class EventLoopWatch:
@@ -48,6 +70,9 @@ class EventLoopWatch:
     def __init__(self) -> None:
         self._main = threading.main_thread().ident
         self._clock = time.pthread_getcpuclockid(self._main)
+        self._restore = [self._timed(kind, *where) for kind, where in INDIVISIBLE.items()]
+        self._inside = 0.0
+        gc.callbacks.append(self._on_garbage)
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self.beat)
@@ -67,21 +92,24 @@ class EventLoopWatch:
         self._timer.stop()
         self._ended.set()
         self._looker.join()
+        gc.callbacks.remove(self._on_garbage)
+        for restore in self._restore:
+            restore()
 
     @property
-    def longest(self) -> float:
-        """Seconds."""
-        return max((block.seconds for block in self.blocks), default=0.0)
+    def worst(self) -> Block:
+        """The block with the most that is ours."""
+        return max(self.blocks, key=lambda block: block.ours, default=Block(0.0))
 
     def beat(self) -> None:
         """The loop turns."""
         seconds = time.thread_time() - self._since + self._waited
         if seconds > LONG_S or not self.blocks:
-            self.blocks.append(Block(seconds, self._places))
+            self.blocks.append(Block(seconds, self._apart, self._places))
         self._begin_turn()
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
+    def script(self) -> Iterator[None]:
         """What is computed inside does not count: it is the script's, which a user does not have."""
         self.beat()
         yield
@@ -89,8 +117,39 @@ class EventLoopWatch:
 
     def _begin_turn(self) -> None:
         self._places: Counter[tuple[str, str]] = Counter()
+        self._apart: dict[str, float] = {}
         self._waited = 0.0
         self._since = time.thread_time()
+
+    def _timed(self, kind: str, module: str, name: str) -> Callable[[], None]:
+        """Note how long a function takes; returns what undoes that."""
+        owner = importlib.import_module(module)
+        *classes, last = name.split(".")
+        for part in classes:
+            owner = getattr(owner, part)
+        function = getattr(owner, last)
+
+        @wraps(function)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            before, garbage = time.thread_time(), self._apart.get(GARBAGE, 0.0)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                garbage = self._apart.get(GARBAGE, 0.0) - garbage
+                seconds = time.thread_time() - before - garbage
+                self._apart[kind] = max(seconds, self._apart.get(kind, 0.0))
+
+        setattr(owner, last, timed)
+        return lambda: setattr(owner, last, function)
+
+    def _on_garbage(self, phase: str, _info: Any) -> None:
+        if threading.get_ident() != self._main:
+            return
+        if phase == "start":
+            self._inside = time.thread_time()
+        else:
+            seconds = time.thread_time() - self._inside
+            self._apart[GARBAGE] = self._apart.get(GARBAGE, 0.0) + seconds
 
     def _look(self) -> None:
         """Look at the stack of the window's thread now and then while the loop does not turn."""
@@ -98,39 +157,25 @@ class EventLoopWatch:
         while not self._ended.wait(LOOK_S):
             now, places = time.monotonic(), self._places
             frame = sys._current_frames().get(self._main)
-            if frame is None:
-                continue
-            if frame.f_code.co_filename.endswith(_WAITING):
-                self._waited += now - before
-            if time.clock_gettime(self._clock) - self._since > LOOK_S:
-                places[place_of(frame)] += 1
+            if frame is not None:
+                if frame.f_code.co_filename.endswith(_WAITING):
+                    self._waited += now - before
+                if time.clock_gettime(self._clock) - self._since > LOOK_S:
+                    places[place_of(frame)] += 1
+            frame = None  # else what is painted with would live as long as this thread looks away
             before = now
 
 
 def place_of(frame: FrameType | None) -> tuple[str, str]:
-    """Whose code a stack is in, and where: ours as ``module.function``, with what it calls."""
+    """Whose code a stack is in, and where: ours as ``module.function``, and what it calls of napari's."""
     owner, called = "", ""
     while frame is not None:
         path = Path(frame.f_code.co_filename)
-        package = _package(path)
-        if package and not owner:
-            owner = package
+        package = next((one for one in _PACKAGES if one in path.parts), "")
+        owner = owner or package
         if package == "napari_cpclnet":
-            ours = f"{path.stem}.{frame.f_code.co_qualname}"
-            return owner, ours if not called else f"{ours} > {called}"
+            return owner, f"{path.stem}.{frame.f_code.co_qualname}" + (f" > {called}" if called else "")
         if package:
-            called = f"{package}: {path.stem}.{frame.f_code.co_qualname}"
+            called = f"{package} {path.stem}.{frame.f_code.co_qualname}"
         frame = frame.f_back
     return owner or "Qt", called
-
-
-def _package(path: Path) -> str:
-    parts = path.parts
-    for name in ("napari_cpclnet", "napari", "vispy", "app_model", "psygnal", "npe2", "superqt", "magicgui"):
-        if name in parts:
-            return name
-    return ""
-
-
-__all__ = ["Block", "EventLoopWatch"]
-_ = Any

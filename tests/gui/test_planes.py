@@ -10,14 +10,15 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_cpclnet.gui.layers.head_up import HeadUp
-from napari_cpclnet.gui.layers.view import show_scan
+from napari_cpclnet.gui.layers.view import show_scan, slice_in_view
 from napari_cpclnet.gui.session.session import Session
 from napari_cpclnet.gui.viewing.canvas_overlay import canvas_letters
 from napari_cpclnet.gui.viewing.plane_picture import PlaneOfScan, direction_letter, disc, draw
 from napari_cpclnet.imaging import Geometry
 from napari_cpclnet.imaging.planes import NAMES
+from napari_cpclnet.segmentation.slice_levels import SliceLevels
 
-from .doubles import DIRECTIONS, add_volume, factory, make_volume
+from .doubles import DIRECTIONS, BrightSegmenter, add_volume, factory, make_volume
 
 LETTERS = {"axial": ("A", "L", "P", "R"), "coronal": ("S", "L", "I", "R"), "sagittal": ("S", "P", "I", "A")}
 
@@ -203,3 +204,67 @@ def test_another_scan_is_shown_beside_at_the_same_place_and_shifted_by_the_wheel
     viewer.layers.remove(viewer.layers["thick"])
     box.redraw()
     assert not box.beside.isVisibleTo(box) and box.other.currentText() == "(no other scan)"
+
+
+@pytest.fixture
+def beside(qtbot, viewer, make_panel, monkeypatch):
+    """The three planes of a CT with an MR of another patient beside it, and the levels that are found of both."""
+    found = {"ct": SliceLevels(0, 0.0, 0.05), "mr": SliceLevels(0, 0.6, -0.1)}
+    monkeypatch.setattr(BrightSegmenter, "scan", lambda *_: None, raising=False)
+    monkeypatch.setattr(SliceLevels, "of", lambda _segmenter, volume: found[volume.name])
+    panel = make_panel(factory())
+    for volume in (make_volume("mr", shape=(12, 24, 20)), make_volume("ct", shape=(20, 24, 20))):
+        add_volume(viewer, volume)
+    panel.segment.refresh()
+    show_scan(viewer, viewer.layers["ct"])
+    viewer.layers.selection.active = viewer.layers["ct"]
+    panel.segment.viewing.planes.click()
+    box = panel.segment.viewing.planes_dock.box
+    box.redraw()
+
+    def choose():
+        box.other.setCurrentText("mr")
+        qtbot.waitUntil(lambda: not box.link.runner.is_running, timeout=30_000)
+        viewer.dims.set_point(0, float(viewer.layers["ct"].data_to_world((8, 0, 0))[0]))
+        box.redraw()
+        return box
+
+    return choose, found
+
+
+def test_scans_of_two_patients_are_linked_by_level_in_the_body(beside, viewer):
+    choose, _ = beside
+    box = choose()
+    # level 0.4 of the CT is slice 2 of the MR, which is stored the other way round
+    assert box.beside.slice == 2 and box.by.currentText() == "by level in the body"
+    viewer.dims.set_point(0, float(viewer.layers["ct"].data_to_world((4, 0, 0))[0]))
+    box.redraw()
+    assert box.beside.slice == 4
+    box.by.setCurrentText("by place")
+    box.by.activated.emit(0)
+    assert box.beside.slice == slice_in_view(viewer, viewer.layers["mr"], 0)
+
+
+def test_scans_of_one_patient_are_linked_by_place(beside, viewer):
+    choose, found = beside
+    found["mr"] = SliceLevels(0, 0.02, 0.05)
+    box = choose()
+    assert box.beside.slice == 8 and box.by.currentText() == "by place"
+    assert box.by.isEnabled()
+
+
+def test_where_no_level_is_found_the_place_decides(beside, viewer):
+    choose, found = beside
+    found["mr"] = None
+    box = choose()
+    assert box.beside.slice == 8 and box.by.currentText() == "by place"
+    assert not box.by.isEnabled() and "trunk" in box.by.toolTip()
+
+
+def test_levels_tell_nothing_of_other_planes(beside, viewer):
+    choose, _ = beside
+    box = choose()
+    viewer.dims.order = (1, 0, 2)
+    box.redraw()
+    assert box.beside.slice == slice_in_view(viewer, viewer.layers["mr"], 1)
+    assert not box.by.isEnabled()

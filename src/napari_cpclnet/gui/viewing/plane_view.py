@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from napari_cpclnet.gui.layers.view import slice_in_view, viewer_axis
 from napari_cpclnet.gui.viewing.plane_picture import PlaneOfScan, disc, draw
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.components import ViewerModel
     from napari.layers import Image
 
@@ -33,14 +36,15 @@ class PlaneView(QWidget):
     ----------
     viewer
         Its point is the cross-hair.
-    beside
-        Whether it shows another scan than the one in view: with its labels though they are hidden in the viewer, and
-        shifted by some slices against the point by the wheel.
+    linked
+        Where it shows another scan than the one in view: the slice of that scan, along its array axis, that belongs to
+        the viewer's point. Its labels are shown though they are hidden in the viewer, and the wheel shifts it by some
+        slices against the point.
     """
 
-    def __init__(self, viewer: ViewerModel, *, beside: bool = False) -> None:
+    def __init__(self, viewer: ViewerModel, *, linked: Callable[[Image, int], int] | None = None) -> None:
         super().__init__()
-        self._viewer, self._beside = viewer, beside
+        self._viewer, self._linked, self._beside = viewer, linked, linked is not None
         self.shift = 0
         self._scan: Image | None = None
         self._plane: PlaneOfScan | None = None
@@ -53,9 +57,9 @@ class PlaneView(QWidget):
         self.setToolTip(
             "Click or drag to move the cross-hair, turn the wheel for other slices.\n"
             "With the brush or the eraser of the annotation layer or the result you paint here, too."
-            if not beside
-            else "Another scan at the same place. Turn the wheel to shift it against the scan in view, as to the same\n"
-            "level of another patient: both move together from then on."
+            if linked is None
+            else "Another scan at the same level or place. Turn the wheel to shift it against the scan in view:\n"
+            "both move together from then on."
         )
 
     def show_plane(self, scan: Image | None, name: Plane | None) -> None:
@@ -76,8 +80,8 @@ class PlaneView(QWidget):
     def slice(self) -> int:
         """Number of the slice that is shown."""
         axis = self._plane.view.axes[0]
-        here = slice_in_view(self._viewer, self._scan, axis) + self.shift
-        return int(np.clip(here, 0, self._scan.data.shape[axis] - 1))
+        find = self._linked or partial(slice_in_view, self._viewer)
+        return int(np.clip(find(self._scan, axis) + self.shift, 0, self._scan.data.shape[axis] - 1))
 
     def redraw(self) -> None:
         """Draw the slice anew."""

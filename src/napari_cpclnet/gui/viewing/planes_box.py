@@ -12,15 +12,24 @@ from napari_cpclnet.gui.layers.scan_layers import geometry_of, refusal
 from napari_cpclnet.gui.session.reuse import scan_in_view
 from napari_cpclnet.gui.viewing.plane_picture import other_planes
 from napari_cpclnet.gui.viewing.plane_view import PlaneView
+from napari_cpclnet.gui.viewing.slice_link import SliceLink
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
 from napari_cpclnet.gui.widgets.style import SPACING, style_sheet
 from napari_cpclnet.imaging.planes import NAMES
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.session import Session
+    from napari_cpclnet.imaging.planes import Plane
 
 # Longer than a stroke of the brush takes to be drawn.
 REDRAW_MS = 30
+BY_PLACE, BY_LEVEL = "by place", "by level in the body"
+LINK_TIP = (
+    "Show the slice at the same level between hips and diaphragm, as the network sees it, or that at the same place\n"
+    "of the room, as for scans of one patient."
+)
+LOOKING = "The levels of the slices in the body are looked for…"
+NO_LEVELS = "Levels in the body are known of axial slices of a trunk only."
 
 
 class PlanesBox(QWidget):
@@ -30,11 +39,16 @@ class PlanesBox(QWidget):
         super().__init__()
         self._session = session
         self.views = PlaneView(session.viewer), PlaneView(session.viewer)
-        self.beside = PlaneView(session.viewer, beside=True)
+        self.link = SliceLink(session, self)
+        self.link.changed.connect(self.redraw)
+        self.beside = PlaneView(session.viewer, linked=self._linked)
         self.other = QComboBox()
         self.other.setToolTip("Show another scan beside the one in view, in the plane of the canvas.")
         self.other.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.other.currentIndexChanged.connect(self._choose)
+        self.by = QComboBox()
+        self.by.addItems([BY_PLACE, BY_LEVEL])
+        self.by.activated.connect(self._choose_link)
         self._others: list[Image] = []
         self._other: Image | None = None
         row = QHBoxLayout()
@@ -47,6 +61,7 @@ class PlanesBox(QWidget):
         top.addStretch(1)
         top.addWidget(QLabel("Beside"))
         top.addWidget(self.other, stretch=1)
+        top.addWidget(self.by)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
@@ -102,11 +117,34 @@ class PlanesBox(QWidget):
                 self.other.addItems(["(no other scan)", *(one.name for one in others)])
                 self.other.setCurrentIndex(others.index(self._other) + 1 if self._other in others else 0)
         other = self._other if self._other in others else None
-        self.beside.setVisible(other is not None and self._shown[0] is not None)
-        if not self.beside.isVisibleTo(self):
+        shown = other is not None and self._shown[0] is not None
+        self.beside.setVisible(shown)
+        self.by.setVisible(shown)
+        if not shown:
             return
-        names = {*NAMES} - {*self._shown[1:]}
-        self.beside.show_plane(other, next(iter(names)))
+        (name,) = {*NAMES} - {*self._shown[1:]}
+        if name == "axial":
+            self.link.ask(self._shown[0], other)
+        self._show_link(other, name)
+        self.beside.show_plane(other, name)
+
+    def _show_link(self, other: Image, name: Plane) -> None:
+        """Say how the slices of both scans are linked, and what else there is."""
+        scan = self._shown[0]
+        known = name == "axial" and self.link.has_levels(scan, other)
+        with QSignalBlocker(self.by):
+            self.by.setCurrentText(BY_LEVEL if known and self.link.is_by_level(scan, other) else BY_PLACE)
+        self.by.setEnabled(known)
+        why = LOOKING if self.link.runner.is_running else NO_LEVELS
+        self.by.setToolTip(LINK_TIP if known else why)
+
+    def _linked(self, other: Image, axis: int) -> int:
+        return self.link.slice_of(self._shown[0], other, axis)
+
+    def _choose_link(self, _number: int) -> None:
+        self.link.by_level = self.by.currentText() == BY_LEVEL
+        self.beside.shift = 0
+        self.redraw()
 
     def _choose(self, number: int) -> None:
         self._other = self._others[number - 1] if number > 0 else None
