@@ -30,6 +30,7 @@ _PACKAGES = ("napari_cpclnet", "napari", "vispy", "app_model", "psygnal", "npe2"
 
 GARBAGE = "Python looks for garbage"
 INDIVISIBLE = {
+    "napari makes a layer": ("napari.layers.base.base", "PostInit.__call__"),
     "napari makes the picture of a layer": ("napari._qt.qt_viewer", "QtViewer._on_add_layer_change"),
     "napari makes the controls of a layer": (
         "napari._qt.layer_controls.qt_layer_controls_container",
@@ -44,13 +45,15 @@ INDIVISIBLE = {
 
 @dataclass
 class Block:
-    """The event loop did not turn for so many seconds.
+    """The window's thread computed for so many seconds without a turn of the event loop.
 
-    ``apart``: seconds of the longest call of each kind of `INDIVISIBLE`, and of each search for garbage; ``places``:
-    whose code, and where, in the stacks seen meanwhile.
+    ``still``: seconds by the clock, without those in which the thread waited for a processor; ``apart``: seconds of the
+    longest call of each kind of `INDIVISIBLE`, and of each search for garbage; ``places``: whose code, and where, in
+    the stacks seen meanwhile.
     """
 
     seconds: float
+    still: float = 0.0
     apart: dict[str, float] = field(default_factory=dict)
     places: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -63,13 +66,14 @@ class Block:
 class EventLoopWatch:
     """Longest time for which the window's thread was busy without a turn of the event loop.
 
-    Its own time, not that of the clock: another program that wants the processor, or another thread that holds Python's
-    lock, is not its fault. What it waits for in ``threading`` and the like counts by the clock.
+    Its own time, not that of the clock: another program that wants the processor is not its fault. What it waits for in
+    ``threading`` and the like counts by the clock.
     """
 
     def __init__(self) -> None:
         self._main = threading.main_thread().ident
         self._clock = time.pthread_getcpuclockid(self._main)
+        self._delays = Path(f"/proc/self/task/{threading.main_thread().native_id}/schedstat")
         self._restore = [self._timed(kind, *where) for kind, where in INDIVISIBLE.items()]
         self._inside = 0.0
         gc.callbacks.append(self._on_garbage)
@@ -105,7 +109,8 @@ class EventLoopWatch:
         """The loop turns."""
         seconds = time.thread_time() - self._since + self._waited
         if seconds > LONG_S or not self.blocks:
-            self.blocks.append(Block(seconds, self._apart, self._places))
+            still = time.monotonic() - self._began - (self._delayed() - self._delay)
+            self.blocks.append(Block(seconds, still, self._apart, self._places))
         self._begin_turn()
 
     @contextmanager
@@ -119,7 +124,12 @@ class EventLoopWatch:
         self._places: Counter[tuple[str, str]] = Counter()
         self._apart: dict[str, float] = {}
         self._waited = 0.0
+        self._began, self._delay = time.monotonic(), self._delayed()
         self._since = time.thread_time()
+
+    def _delayed(self) -> float:
+        """Seconds for which the thread waited for a processor so far, where the system counts them."""
+        return int(self._delays.read_text().split()[1]) / 1e9 if self._delays.exists() else 0.0
 
     def _timed(self, kind: str, module: str, name: str) -> Callable[[], None]:
         """Note how long a function takes; returns what undoes that."""

@@ -268,3 +268,80 @@ def test_levels_tell_nothing_of_other_planes(beside, viewer):
     box.redraw()
     assert box.beside.slice == slice_in_view(viewer, viewer.layers["mr"], 1)
     assert not box.by.isEnabled()
+
+
+@pytest.fixture
+def half_organ(qtbot, viewer, make_panel):
+    """The planes of a scan that shows a bright organ, of which a result has a half, and the tools that mend it."""
+    panel = make_panel(factory())
+    z, y, x = np.mgrid[:16, :28, :26]
+    organ = ((z - 8) / 5) ** 2 + ((y - 14) / 9) ** 2 + ((x - 13) / 9) ** 2 < 1
+    noise = np.random.default_rng(0).normal(0, 0.02, organ.shape)
+    array = (organ + noise).astype(np.float32)
+    add_volume(viewer, make_volume("ct", shape=organ.shape).replaced(array=array))
+    panel.segment.refresh()
+    layer = panel.session.new_support_labels()
+    layer.data = np.where(organ & (x < 10), 1, 0).astype(layer.data.dtype)
+    layer.selected_label = 1
+    panel.segment.viewing.planes.click()
+    box = panel.segment.viewing.planes_dock.box
+    box.resize(700, 320)
+    viewer.layers.selection.active = layer
+    viewer.dims.set_point((0, 1, 2), [float(v) for v in layer.data_to_world((8, 14, 13))])
+    box.redraw()
+    return panel, box, layer, organ
+
+
+@pytest.mark.parametrize("tool", ["scribble", "lasso", "box", "brush", "grow"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_strokes_that_mend_are_drawn_in_every_plane(qtbot, half_organ, tool, number):
+    panel, box, layer, organ = half_organ
+    mend, view = panel.segment.mend.control, box.views[number]
+    axis = view._plane.view.axes[0]
+    panel.segment.mend.buttons[tool].click()
+    assert mend.tool == tool
+    before = layer.data.copy()
+    other = 1 if axis == 2 else 2  # rows are heights in both planes
+    index = view.slice
+    if axis == 2:  # the half that is missing begins at this sagittal slice
+        assert not layer.data[:, :, index].any()
+    corners = {"lasso": [(4, -4), (-4, -4), (-4, 4), (4, 4)], "box": [(-4, -8), (4, 8)]}
+    path = corners.get(tool, [(0, -3), (0, 0), (0, 4)])
+    path = [(5 * a // 4, 2 * b) if tool == "lasso" else (a, b) for a, b in path]
+    places = []
+    for height, along in path:
+        place = [8 + height, 14, 13]
+        place[axis] = index
+        place[other] += along
+        places.append(at(view, place))
+    point = panel.session.viewer.dims.point
+    steps = len(layer._undo_history)
+    QTest.mousePress(view, Qt.MouseButton.LeftButton, pos=places[0])
+    for place in places[1:]:
+        QTest.mouseMove(view, place)
+    QTest.mouseRelease(view, Qt.MouseButton.LeftButton, pos=places[-1])
+    qtbot.waitUntil(lambda: not mend.is_mending, timeout=60_000)
+    changed = np.argwhere(layer.data != before)
+    assert len(changed) and set(changed[:, axis]) == {index}
+    gained = np.take(layer.data == 1, index, axis) & ~np.take(before == 1, index, axis)
+    assert (gained & np.take(organ, index, axis)).sum() > 0.8 * gained.sum(), (
+        "it ends at the edge of the organ"
+    )
+    assert panel.session.viewer.dims.point == point, "the cross-hair stays where it is"
+    assert len(layer._undo_history) == steps + 1
+    layer.undo()
+    np.testing.assert_array_equal(layer.data, before)
+
+
+def test_shift_takes_away_in_a_plane_what_is_under_a_point(qtbot, half_organ):
+    panel, box, layer, _organ = half_organ
+    mend, view = panel.segment.mend.control, box.views[0]
+    axis = view._plane.view.axes[0]
+    panel.segment.mend.buttons["point"].click()
+    inside = np.argwhere(layer.data)
+    place = inside[np.abs(inside - inside.mean(0)).sum(1).argmin()].tolist()
+    panel.session.viewer.dims.set_point(axis, float(layer.data_to_world(place)[axis]))
+    box.redraw()
+    QTest.mouseClick(view, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, pos=at(view, place))
+    qtbot.waitUntil(lambda: not mend.is_mending, timeout=60_000)
+    assert layer.data[tuple(place)] == 0

@@ -5,6 +5,8 @@ The test of the day looks at what comes of each step, ``docs/make_screenshots.py
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,9 @@ def organs_of_the_sample() -> tuple[np.ndarray, tuple[str, ...]]:
 class WorkingDay:
     """The steps, in order; each returns when the window shows what came of it."""
 
-    def __init__(self, hands: Any) -> None:
+    def __init__(self, hands: Any, script: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self.hands = hands
+        self.script = script  # what is computed inside is no user's
         self.viewer = hands.viewer
         self.panel: Any = None
 
@@ -73,10 +76,11 @@ class WorkingDay:
 
     def paint(self, index: int, organ: np.ndarray) -> None:
         """Draw the outline of an organ (y, x) with the brush and fill it, on a slice of the painted layer."""
-        from skimage.measure import label
+        with self.script():
+            from skimage.measure import label
 
+            pieces = label(organ)
         self.hands.go_to(self.painted, index)
-        pieces = label(organ)
         for number in range(1, pieces.max() + 1):
             if (pieces == number).sum() >= SMALLEST:
                 self.outline(index, pieces == number)
@@ -85,19 +89,23 @@ class WorkingDay:
 
     def outline(self, index: int, piece: np.ndarray) -> None:
         """Draw along the border of one piece of an organ (y, x), on the slice in view."""
-        from skimage.measure import approximate_polygon, find_contours
+        with self.script():
+            from skimage.measure import approximate_polygon, find_contours
 
-        border = max(find_contours(np.pad(piece, 1).astype(float), 0.6), key=len)
+            border = max(find_contours(np.pad(piece, 1).astype(float), 0.6), key=len)
+            points = approximate_polygon(border, 0.3) - 1
         self.painted.brush_size = 1
         self.hands.press(PAINT_KEY)
-        self.hands.drag(self.painted, [(index, *(point - 1)) for point in approximate_polygon(border, 0.3)])
+        self.hands.drag(self.painted, [(index, *point) for point in points])
 
     def fill(self, index: int, piece: np.ndarray) -> None:
         """Fill the inside of an outline with the bucket."""
         inside = piece & (self.painted.data[index] == 0)
         if inside.any():
+            with self.script():
+                place = _deepest(inside)
             self.hands.press(FILL_KEY)
-            self.hands.drag(self.painted, [(index, *_deepest(inside))])
+            self.hands.drag(self.painted, [(index, *place)])
 
     def stroke(self, layer: Any, index: int, value: int, points: list[tuple[float, float]]) -> None:
         """One stroke of the brush along (y, x) points on a layer in sight; 0 erases."""

@@ -13,6 +13,7 @@ from napari_cpclnet.gui.settings.preferences import preferences
 from napari_cpclnet.gui.settings.readers import read_by_default
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
 from napari_cpclnet.gui.widgets.style import style_sheet
+from napari_cpclnet.gui.widgets.warming import warm_up
 
 if TYPE_CHECKING:
     import napari
@@ -62,8 +63,10 @@ class CPCLNetPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
         self.setMinimumWidth(MINIMUM_WIDTH)
-        if preferences().readers and hasattr(viewer, "window"):
-            read_by_default()
+        if hasattr(viewer, "window"):
+            warm_up(self)
+            if preferences().readers:
+                read_by_default()
         self._events = Connections()
         # A bare ViewerModel has a theme, too.
         self._events.connect(viewer.events.theme, self._on_theme)

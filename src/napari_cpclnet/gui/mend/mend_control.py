@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,17 @@ class MendControl(QObject):
             self._hold()
         self.changed.emit()
 
+    @property
+    def shown_as(self) -> str:
+        """How a stroke of the tool is shown while it is drawn: as ``line``, ``area`` or ``box``."""
+        return SHOWN_AS.get(self.tool, "line") if self.tool else "line"
+
+    def draw_through(self, places: Sequence[np.ndarray], axis: int, *, add: bool) -> None:
+        """Mend the selected labels by a stroke through places (z, y, x) on one slice along an array axis."""
+        index = round(float(places[0][axis]))
+        path = np.array([[place[a] for a in range(3) if a != axis] for place in places])
+        self.draw(path[:1] if self.tool == "point" else path, axis, index, add=add)
+
     def draw(self, path: np.ndarray, axis: int, index: int, *, add: bool | None = None) -> None:
         """Mend the selected labels by a stroke through pixels (points, 2) of a slice."""
         tool, target = self.tool, self._target()
@@ -157,12 +168,10 @@ class MendControl(QObject):
             path.append(_in_slice(layer, event.position))
             places.append(event.pos)
             if self.tool is not None and self.tool != "point":
-                self.overlay.show_stroke(viewer, places, SHOWN_AS.get(self.tool, "line"))
+                self.overlay.show_stroke(viewer, places, self.shown_as)
             yield
         self.overlay.clear()
-        index = round(float(path[0][axis])) if layer.ndim == 3 else 0
-        flat = np.array([[p[a] for a in range(3) if a != axis] for p in path])
-        self.draw(flat[:1] if self.tool == "point" else flat, axis, index, add=add)
+        self.draw_through(path, axis, add=add)
 
     def _on_active(self, _event: Any = None) -> None:
         if self.tool is not None:

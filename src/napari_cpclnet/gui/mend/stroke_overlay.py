@@ -59,15 +59,20 @@ class StrokeOverlay(QWidget):
         if not self._points:
             return
         painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(QColor(COLOR), WIDTH))
-        if self._kind == "box":
-            painter.drawRect(QRectF(self._points[0], self._points[-1]).normalized())
-        elif self._kind == "area":
-            painter.drawPolygon(QPolygonF(self._points))
-        else:
-            painter.drawPolyline(QPolygonF(self._points))
+        paint_stroke(painter, self._points, self._kind)
         painter.end()
+
+
+def paint_stroke(painter: QPainter, points: Sequence[QPointF], kind: str) -> None:
+    """Draw a stroke as a ``line``, an ``area``, or the ``box`` of its ends."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(QColor(COLOR), WIDTH))
+    if kind == "box":
+        painter.drawRect(QRectF(points[0], points[-1]).normalized())
+    elif kind == "area":
+        painter.drawPolygon(QPolygonF(points))
+    else:
+        painter.drawPolyline(QPolygonF(points))
 
 
 def _canvas(viewer: Any) -> QWidget | None:

@@ -68,7 +68,8 @@ class SegmentTab(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self.viewing = ViewingBar(session)
+        self.mend = MendBox(session)
+        self.viewing = ViewingBar(session, self.mend.control)
         self.first_steps = FirstSteps(session)
         self.project = ProjectRow(session)
         self.support = SupportBox(session)
@@ -77,7 +78,6 @@ class SegmentTab(QWidget):
         self.options.set_options(session.options)
         self._preferred = preferences().options()
         self.results = ResultsBox(session)
-        self.mend = MendBox(session)
         self.bar = RunBar()
         self.plan = PlanLines()
         self.control = RunControl(session, self.bar, self)

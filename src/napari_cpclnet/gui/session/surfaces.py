@@ -88,11 +88,21 @@ def showing_surfaces(
     fit_all(viewer, [layer for layer in layers if layer in viewer.layers])
 
 
+def hide_surfaces(viewer: ViewerModel) -> None:
+    """Show no surface any more."""
+    for layer in _surfaces(viewer):
+        layer.visible = False
+
+
 def remove_surfaces(viewer: ViewerModel) -> None:
     """Take all surfaces away."""
     with together(viewer):
-        for layer in [layer for layer in viewer.layers if note(layer).get("map") == SURFACE]:
+        for layer in _surfaces(viewer):
             viewer.layers.remove(layer)
+
+
+def _surfaces(viewer: ViewerModel) -> list[Layer]:
+    return [layer for layer in viewer.layers if note(layer).get("map") == SURFACE]
 
 
 def camera_of(viewer: ViewerModel) -> Any:

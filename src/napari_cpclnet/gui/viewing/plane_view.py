@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QWidget
 from napari_cpclnet.gui.layers.overlays import is_map
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, same_grid
 from napari_cpclnet.gui.layers.view import slice_in_view, viewer_axis
+from napari_cpclnet.gui.mend.stroke_overlay import paint_stroke
 from napari_cpclnet.gui.viewing.plane_picture import PlaneOfScan, disc, draw
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_cpclnet.gui.mend.mend_control import MendControl
     from napari_cpclnet.imaging.planes import Plane
 
 CROSS, LETTERS, SHADOW = QColor(255, 220, 80, 170), QColor(255, 255, 255), QColor(0, 0, 0)
@@ -40,11 +42,21 @@ class PlaneView(QWidget):
         Where it shows another scan than the one in view: the slice of that scan, along its array axis, that belongs to
         the viewer's point. Its labels are shown though they are hidden in the viewer, and the wheel shifts it by some
         slices against the point.
+    mend
+        Has the mouse while one of its tools is chosen.
     """
 
-    def __init__(self, viewer: ViewerModel, *, linked: Callable[[Image, int], int] | None = None) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        *,
+        linked: Callable[[Image, int], int] | None = None,
+        mend: MendControl | None = None,
+    ) -> None:
         super().__init__()
         self._viewer, self._linked, self._beside = viewer, linked, linked is not None
+        self._mend = mend
+        self._drawn: list[tuple[float, float]] = []
         self.shift = 0
         self._scan: Image | None = None
         self._plane: PlaneOfScan | None = None
@@ -56,7 +68,7 @@ class PlaneView(QWidget):
         self.setMouseTracking(False)
         self.setToolTip(
             "Click or drag to move the cross-hair, turn the wheel for other slices.\n"
-            "With the brush or the eraser of the annotation layer or the result you paint here, too."
+            "Brush and eraser of the annotation layer or the result, and the tools that mend, draw here, too."
             if linked is None
             else "Another scan at the same level or place. Turn the wheel to shift it against the scan in view:\n"
             "both move together from then on."
@@ -112,6 +124,10 @@ class PlaneView(QWidget):
             painter.drawImage(place, self._picture)
             if not self._beside:
                 self._draw_cross(painter, place)
+            if len(self._drawn) > 1:
+                painter.save()
+                paint_stroke(painter, [self._on_widget(pixel) for pixel in self._drawn], self._mend.shown_as)
+                painter.restore()
         words = (
             f"{self._name} {self.slice}"
             if self._picture is not None
@@ -128,7 +144,9 @@ class PlaneView(QWidget):
             return
         here = self._pixel(event.position())
         layer = self._painted()
-        if layer is not None:
+        if self._mend is not None and self._mend.tool is not None:
+            self._drawn = [here]
+        elif layer is not None:
             self._stroke = (layer, layer.block_history())
             self._stroke[1].__enter__()
             self._paint(here, here)
@@ -141,17 +159,26 @@ class PlaneView(QWidget):
         if self._last is None:
             return
         here = self._pixel(event.position())
-        if self._stroke is not None:
+        if self._drawn:
+            self._drawn.append(here)
+            self.update()
+        elif self._stroke is not None:
             self._paint(self._last, here)
         else:
             self._move(here)
         self._last = here
 
-    def mouseReleaseEvent(self, _event: Any) -> None:  # noqa: N802
+    def mouseReleaseEvent(self, event: Any) -> None:  # noqa: N802
         """End the stroke, which is one step of undo."""
         stroke, self._stroke, self._last = self._stroke, None, None
         if stroke is not None:
             stroke[1].__exit__(None, None, None)
+        drawn, self._drawn = self._drawn, []
+        if drawn:
+            self.update()
+            add = self._mend.add != bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+            places = [np.array(self._plane.in_array(*pixel, self._slice_index())) for pixel in drawn]
+            self._mend.draw_through(places, self._plane.view.axes[0], add=add)
 
     def wheelEvent(self, event: Any) -> None:  # noqa: N802
         """Go to the next slice."""
@@ -182,14 +209,18 @@ class PlaneView(QWidget):
         column = (position.x() - place.left()) / place.width() * columns - 0.5
         return float(np.clip(row, 0, rows - 1)), float(np.clip(column, 0, columns - 1))
 
+    def _on_widget(self, pixel: tuple[float, float]) -> QPointF:
+        """Where the middle of a row and a column is."""
+        place, (rows, columns) = self._place(), self._plane.shape
+        x = place.left() + (pixel[1] + 0.5) / columns * place.width()
+        return QPointF(x, place.top() + (pixel[0] + 0.5) / rows * place.height())
+
     def _draw_cross(self, painter: QPainter, place: QRectF) -> None:
         row, column = self._plane.on_screen(self.index)
-        rows, columns = self._plane.shape
-        x = place.left() + (column + 0.5) / columns * place.width()
-        y = place.top() + (row + 0.5) / rows * place.height()
+        at = self._on_widget((row, column))
         painter.setPen(QPen(CROSS, 1))
-        painter.drawLine(QPointF(x, place.top()), QPointF(x, place.bottom()))
-        painter.drawLine(QPointF(place.left(), y), QPointF(place.right(), y))
+        painter.drawLine(QPointF(at.x(), place.top()), QPointF(at.x(), place.bottom()))
+        painter.drawLine(QPointF(place.left(), at.y()), QPointF(place.right(), at.y()))
 
     def _painted(self) -> Labels | None:
         """The layer one paints on, if brush or eraser is chosen."""
@@ -202,8 +233,7 @@ class PlaneView(QWidget):
         layer = self._stroke[0]
         value = 0 if str(layer.mode) == "erase" else int(layer.selected_label)
         places = disc(self._plane, start, end, layer.brush_size)
-        index = [float(value) for value in self.index]
-        index[self._plane.view.axes[0]] = self.slice
+        index = self._slice_index()
         found = np.rint([self._plane.in_array(row, column, index) for row, column in places]).astype(int)
         if not len(found):
             return
@@ -214,6 +244,12 @@ class PlaneView(QWidget):
             kept &= (old == layer.selected_label) if value == 0 else (old == 0)
         if kept.any():
             layer.data_setitem(tuple(axis[kept] for axis in where), value)
+
+    def _slice_index(self) -> list[float]:
+        """The cross-hair, on the slice that is shown."""
+        index = [float(value) for value in self.index]
+        index[self._plane.view.axes[0]] = self.slice
+        return index
 
     def _move(self, pixel: tuple[float, float]) -> None:
         self._go_to(self._plane.in_array(*pixel, self.index))

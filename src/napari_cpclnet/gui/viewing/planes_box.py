@@ -18,6 +18,7 @@ from napari_cpclnet.gui.widgets.style import SPACING, style_sheet
 from napari_cpclnet.imaging.planes import NAMES
 
 if TYPE_CHECKING:
+    from napari_cpclnet.gui.mend.mend_control import MendControl
     from napari_cpclnet.gui.session.session import Session
     from napari_cpclnet.imaging.planes import Plane
 
@@ -33,12 +34,12 @@ NO_LEVELS = "Levels in the body are known of axial slices of a trunk only."
 
 
 class PlanesBox(QWidget):
-    """Follows the scan in view, the cross-hair, and whatever is painted."""
+    """Follows the scan in view, the cross-hair, and whatever is painted; ``mend`` draws in its planes, too."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, mend: MendControl | None = None) -> None:
         super().__init__()
         self._session = session
-        self.views = PlaneView(session.viewer), PlaneView(session.viewer)
+        self.views = PlaneView(session.viewer, mend=mend), PlaneView(session.viewer, mend=mend)
         self.link = SliceLink(session, self)
         self.link.changed.connect(self.redraw)
         self.beside = PlaneView(session.viewer, linked=self._linked)

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_cpclnet.gui.jobs.surface_job import SurfaceJob, SurfaceMade, SurfacesFailed, run_surfaces
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array, same_grid
 from napari_cpclnet.gui.session.reuse import result_in_view, scan_in_view
-from napari_cpclnet.gui.session.surfaces import Before, remove_surfaces, showing_surfaces
+from napari_cpclnet.gui.session.surfaces import Before, hide_surfaces, remove_surfaces, showing_surfaces
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
 from napari_cpclnet.gui.widgets.turns import Turns
 from napari_cpclnet.gui.widgets.worker import JobRunner
@@ -114,6 +114,12 @@ class SurfaceControl(QObject):
         if before is None or self._session.viewer.dims.ndisplay == 3:
             return
         self._before = None
-        remove_surfaces(self._session.viewer)
+        hide_surfaces(self._session.viewer)
         before.restore(self._session.viewer)
         self.changed.emit(False)
+        self._showing.start(self._removed())
+
+    def _removed(self) -> Iterator[None]:
+        """Take them away in a turn of its own: napari looks for garbage then, which takes it long."""
+        yield
+        remove_surfaces(self._session.viewer)

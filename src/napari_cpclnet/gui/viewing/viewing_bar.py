@@ -19,6 +19,7 @@ from napari_cpclnet.gui.widgets.connections import when_destroyed
 from napari_cpclnet.gui.widgets.style import MARGIN, SPACING
 
 if TYPE_CHECKING:
+    from napari_cpclnet.gui.mend.mend_control import MendControl
     from napari_cpclnet.gui.session.session import Session
 
 
@@ -27,11 +28,11 @@ class ViewingBar(QWidget):
 
     message = Signal(str, bool)
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, mend: MendControl) -> None:
         super().__init__()
         viewer = session.viewer
         self.statistics_dock = BottomDock(viewer, "Statistics", lambda: StatisticsBox(session), self)
-        self.planes_dock = BottomDock(viewer, "Other planes", lambda: PlanesBox(session), self)
+        self.planes_dock = BottomDock(viewer, "Other planes", lambda: PlanesBox(session, mend), self)
         self.surfaces = SurfaceControl(session, self)
         self.surfaces.message.connect(self.message)
         self.window_row = WindowRow(session)
@@ -49,7 +50,7 @@ class ViewingBar(QWidget):
         self.planes = self._button(
             "3 planes",
             "Show the two other planes of the scan in view below the canvas, with a cross-hair for all three;\n"
-            "one can paint in each of them.",
+            "one can paint and mend in each of them.",
             self.planes_dock.toggle,
         )
         self.statistics = self._button(
