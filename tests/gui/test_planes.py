@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
@@ -16,7 +18,7 @@ from napari_cpclnet.gui.viewing.canvas_overlay import canvas_letters
 from napari_cpclnet.gui.viewing.plane_picture import PlaneOfScan, direction_letter, disc, draw
 from napari_cpclnet.imaging import Geometry
 from napari_cpclnet.imaging.planes import NAMES
-from napari_cpclnet.segmentation.slice_levels import SliceLevels
+from napari_cpclnet.model.body_level import SliceLevels
 
 from .doubles import DIRECTIONS, BrightSegmenter, add_volume, factory, make_volume
 
@@ -210,8 +212,12 @@ def test_another_scan_is_shown_beside_at_the_same_place_and_shifted_by_the_wheel
 def beside(qtbot, viewer, make_panel, monkeypatch):
     """The three planes of a CT with an MR of another patient beside it, and the levels that are found of both."""
     found = {"ct": SliceLevels(0, 0.0, 0.05), "mr": SliceLevels(0, 0.6, -0.1)}
-    monkeypatch.setattr(BrightSegmenter, "scan", lambda *_: None, raising=False)
-    monkeypatch.setattr(SliceLevels, "of", lambda _segmenter, volume: found[volume.name])
+    monkeypatch.setattr(
+        BrightSegmenter,
+        "scan",
+        lambda _self, volume, _plane: SimpleNamespace(slice_levels=found[volume.name]),
+        raising=False,
+    )
     panel = make_panel(factory())
     for volume in (make_volume("mr", shape=(12, 24, 20)), make_volume("ct", shape=(20, 24, 20))):
         add_volume(viewer, volume)

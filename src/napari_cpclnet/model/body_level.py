@@ -49,6 +49,39 @@ class BodyLevelFit:
         return np.asarray(self.start + self.slope * positions, np.float32)
 
 
+@dataclass(frozen=True)
+class SliceLevels:
+    """Levels of the axial slices of a scan: which slice of one patient shows what one of another does.
+
+    Parameters
+    ----------
+    axis
+        Array axis (z, y, x) that is sliced.
+    start
+        Level of slice 0.
+    step
+        From a slice to the next.
+    """
+
+    axis: int
+    start: float
+    step: float
+
+    @classmethod
+    def of(cls, volume: Volume, grid: ModelGrid, line: BodyLevelFit) -> SliceLevels:
+        """Levels on the line of a scan."""
+        first, second = (float(level) for level in line.at(positions_mm(volume, grid, (0, 1))))
+        return cls(grid.axis, first, second - first)
+
+    def at(self, index: float) -> float:
+        """Level of a slice, or between two."""
+        return self.start + self.step * index
+
+    def index_of(self, level: float) -> float:
+        """Slice at a level, counted on beyond the scan's ends."""
+        return (level - self.start) / self.step
+
+
 def sampled_slices(count: int) -> list[int]:
     """Slices to estimate, evenly spaced over a scan of `count` slices; all of a short scan."""
     if count <= _SAMPLES:

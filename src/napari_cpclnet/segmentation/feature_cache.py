@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from napari_cpclnet.model.body_level import BodyLevelFit, fit_scan_levels, positions_mm, too_short
+from napari_cpclnet.model.body_level import (
+    BodyLevelFit,
+    SliceLevels,
+    fit_scan_levels,
+    positions_mm,
+    too_short,
+)
 from napari_cpclnet.segmentation.memory import moved
 from napari_cpclnet.segmentation.tta import N_VARIANTS, intensity_variants, is_outlier
 
@@ -118,6 +124,11 @@ class FeatureCache:
             return [found.get(index) for index in indices]
 
         return fit_scan_levels(self.volume, self.grid, estimate, N_VARIANTS)
+
+    @property
+    def slice_levels(self) -> SliceLevels | None:
+        """The same by the numbers of the slices."""
+        return None if self.line is None else SliceLevels.of(self.volume, self.grid, self.line)
 
     def _levels(self, indices: Sequence[int]) -> Tensor | None:
         """Levels that slices are encoded with; None where the network's own estimates must do."""

@@ -12,8 +12,8 @@ from napari_cpclnet.gui.jobs.segment_job import user_message
 if TYPE_CHECKING:
     from napari_cpclnet.gui.jobs.segmenters import SegmenterFactory
     from napari_cpclnet.gui.layers.scan_layers import LayerScan
+    from napari_cpclnet.model.body_level import SliceLevels
     from napari_cpclnet.segmentation.settings import RunSettings
-    from napari_cpclnet.segmentation.slice_levels import SliceLevels
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +40,9 @@ def run_levels(job: LevelJob, make_segmenter: SegmenterFactory) -> Generator[Lev
         if job.cancelled.is_set():
             return
         try:
-            from napari_cpclnet.segmentation.slice_levels import SliceLevels
-
             segmenter: Any = make_segmenter(job.options)
             # other segmenters than the network's know no levels
-            levels = SliceLevels.of(segmenter, scan.volume()) if hasattr(segmenter, "scan") else None
-            yield LevelsFound(layer, levels)
+            seen = segmenter.scan(scan.volume(), "axial") if hasattr(segmenter, "scan") else None
+            yield LevelsFound(layer, None if seen is None else seen.slice_levels)
         except Exception as error:  # noqa: BLE001 - the panel must hear of everything
             yield LevelsFound(layer, None, user_message(error))

@@ -89,9 +89,11 @@ def showing_surfaces(
 
 
 def hide_surfaces(viewer: ViewerModel) -> None:
-    """Show no surface any more."""
-    for layer in _surfaces(viewer):
+    """Show no surface any more, and let none be selected."""
+    surfaces = _surfaces(viewer)
+    for layer in surfaces:
         layer.visible = False
+    viewer.layers.selection.difference_update(surfaces)
 
 
 def remove_surfaces(viewer: ViewerModel) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_cpclnet.gui.session.session import Session
-    from napari_cpclnet.segmentation.slice_levels import SliceLevels
+    from napari_cpclnet.model.body_level import SliceLevels
 
 SAME_PLACE_MM = 25.0
 """Distance of both answers up to which scans are taken for those of one patient, whose places are exact."""

@@ -7,10 +7,10 @@ import pytest
 
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import bundled_weights, load_weights
+from napari_cpclnet.model.body_level import SliceLevels
 from napari_cpclnet.phantoms.phantom import make_phantom
 from napari_cpclnet.phantoms.render import ScanModality, render_phantom
 from napari_cpclnet.segmentation import SegmentationSettings, Segmenter
-from napari_cpclnet.segmentation.slice_levels import SliceLevels
 
 FEET_FIRST = ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
@@ -36,7 +36,7 @@ def test_a_slice_is_linked_to_the_same_level_of_another_patient(segmenter: Segme
     array = np.ascontiguousarray(mr.array[12:92:2][::-1])
     geometry = Geometry(array.shape, (8.0, *mr.geometry.spacing[1:]), (500.0, 0.0, 0.0), FEET_FIRST)
     mr, mr_truth = mr.replaced(array=array, geometry=geometry), mr_truth[12:92:2][::-1]
-    one, other = SliceLevels.of(segmenter, ct), SliceLevels.of(segmenter, mr)
+    one, other = segmenter.scan(ct, "axial").slice_levels, segmenter.scan(mr, "axial").slice_levels
     assert one is not None and other is not None
     assert one.step > 0 > other.step
     shown = np.flatnonzero((ct_truth > mr_truth.min() + 0.1) & (ct_truth < mr_truth.max() - 0.1))
@@ -57,4 +57,4 @@ def test_a_scan_of_few_slices_has_no_levels(segmenter: Segmenter) -> None:
     ct, _ = patient("CT", 0)
     few = ct.array[40:44]
     geometry = Geometry(few.shape, ct.geometry.spacing)
-    assert SliceLevels.of(segmenter, ct.replaced(array=few, geometry=geometry)) is None
+    assert segmenter.scan(ct.replaced(array=few, geometry=geometry), "axial").slice_levels is None
