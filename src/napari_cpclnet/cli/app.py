@@ -153,7 +153,7 @@ def segment(
     mask_place: MaskPlace = "auto",
     adapt: Annotated[int, option(RunSettings, "adapt", metavar="STEPS")] = _RUN.adapt,
     quick: Quick = not _RUN.align,
-    scheduler: Scheduler = None,
+    scheduler: Scheduler = _RUN.scheduler,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -200,6 +200,7 @@ def segment(
                 align=not quick,
                 weights=weights,
                 adapt=adapt,
+                scheduler=scheduler,
             ),
             probabilities=probabilities,
             uncertainty=uncertainty,
@@ -207,7 +208,6 @@ def segment(
             output_format=output_format or kept_format or "nii.gz",
             terminology=terminology,
             overwrite=overwrite,
-            scheduler=scheduler,
         )
         if run_segment(job):
             raise typer.Exit(WRONG_INPUT)

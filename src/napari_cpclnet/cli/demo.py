@@ -68,7 +68,7 @@ def run_demo(out: Path, *, device: str = "auto", seed: int = 0, window: bool | N
         write_volume(query.volume, out / f"{name}.nii.gz")
         write_results(output_paths(out, name, {}, "nii.gz"), result, [])
         write_picture(out / f"{name}_labels.png", query.volume, result, spread_slices(query.truth.labels, 5))
-        typer.echo(f"{name}: {sizes(result, query.volume)}")
+        typer.echo(f"{name}: {sizes(result, calibrated=query.volume.calibrated)}")
         typer.echo(f"  Dice against the phantom's own labels: {_dice_line(result, query.truth)}")
     typer.echo(f"Pictures and label files are in {out}.")
     if window is None:

@@ -94,4 +94,6 @@ def fill(
         seconds = time.perf_counter() - started
         source = ScanRef(image, volume.series, volume.name)
         written = write_segmentation(filled, out, source=source, terminology=terminology)
-        typer.echo(f"{volume.name}: {seconds:.1f} s, {sizes(filled, volume)} -> {written}")
+        typer.echo(
+            f"{volume.name}: {seconds:.1f} s, {sizes(filled, calibrated=volume.calibrated)} -> {written}"
+        )

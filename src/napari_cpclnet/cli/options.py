@@ -89,11 +89,7 @@ Partial = Annotated[
 
 Scheduler = Annotated[
     str | None,
-    typer.Option(
-        metavar="local|tcp://HOST:PORT",
-        help="Hand the scans to a dask cluster: local is one of all cores of this machine. Needs the extra 'cluster'; "
-        "all machines need the scans at the same place. Default: this process.",
-    ),
+    option(RunSettings, "scheduler", metavar="local|tcp://HOST:PORT", help="Default: this process."),
 ]
 
 _VALUES_OF = {"--support": 2, "--query": None, "--protocol": None, "--shots": None}

@@ -74,6 +74,7 @@ def project_plan(folder: Path, more: list[Path] | None, asked: RunSettings) -> S
     changed = {
         "device": asked.device,
         "precision": asked.precision,
+        "scheduler": asked.scheduler,
         "align": settings.align and asked.align,
         "adapt": asked.adapt or settings.adapt,
         "weights": asked.weights or settings.weights,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from napari_cpclnet.cli.files import Target, expand_queries, scan_progress, series_in
-from napari_cpclnet.cli.labelling import LabelledScan, Wanted, keep_scan, label_by_workers, label_scan
+from napari_cpclnet.cli.labelling import keep_scan, label_on_cluster
 from napari_cpclnet.cli.masks import Place, read_mask
 from napari_cpclnet.cli.notes import echo_notes
 from napari_cpclnet.cli.options import listed_slices, require_labels
@@ -47,6 +47,7 @@ from napari_cpclnet.training.settings import AdaptationSettings
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from napari_cpclnet.cluster import LabelledScan, Wanted
     from napari_cpclnet.imaging import Plane, Segmentation, Volume
     from napari_cpclnet.segmentation import Segmenter, SupportSet
     from napari_cpclnet.segmentation.statistics import ClassStatistics
@@ -79,12 +80,15 @@ class SegmentJob:
     project: Path | None = None
     uncertainty: bool = False
     statistics: bool = False
-    scheduler: str | None = None
 
     @property
     def wanted(self) -> Wanted:
         """What is wanted besides the labels."""
-        return Wanted(self.probabilities, self.uncertainty, self.statistics)
+        from napari_cpclnet.cluster import Wanted
+
+        return Wanted(
+            probabilities=self.probabilities, uncertainty=self.uncertainty, statistics=self.statistics
+        )
 
 
 def run_segment(job: SegmentJob) -> int:
@@ -105,8 +109,8 @@ def run_segment(job: SegmentJob) -> int:
     from napari_cpclnet.segmentation.statistics import STATISTICS_FILE, write_statistics
 
     # what the machines of a cluster have is for them to say
-    device = choose_device(job.settings.device if job.scheduler is None else "auto")
-    if job.scheduler is None:
+    device = choose_device(job.settings.on_this_machine.device)
+    if job.settings.scheduler is None:
         choose_precision(job.settings.precision, device)
     check_folder(job.out)
     work = _plan(job)
@@ -115,9 +119,7 @@ def run_segment(job: SegmentJob) -> int:
     if not work.targets:
         return len(work.failures)
     paths = _all_paths(job, work)
-    here = {} if job.scheduler is None else {"device": "auto", "precision": "auto"}
-    model = load_weights(work.settings.weights, device)
-    segmenter = Segmenter(model, work.settings.model_copy(update=here))
+    segmenter = Segmenter(load_weights(work.settings.weights, device), work.settings.on_this_machine)
     if job.settings.device == "auto" and device.type == "cpu" and (advice := unused_gpu()):
         typer.echo(f"Note: {advice}", err=True)
     if job.project is not None:
@@ -126,8 +128,8 @@ def run_segment(job: SegmentJob) -> int:
         adapt_network(segmenter, work.support, work.settings.adapt)
     n_failed = len(work.failures)
     written: dict[Target, SavedResult] = {}
-    measured: dict[Target, list[ClassStatistics]] = {}
-    if job.scheduler is None:
+    measured: dict[Target, tuple[ClassStatistics, ...]] = {}
+    if job.settings.scheduler is None:
         segmenter.set_support(work.support)
         scans = _label_here(job, work, paths, segmenter)
     else:
@@ -333,10 +335,20 @@ def _label_here(
 def _read_and_label(
     job: SegmentJob, target: Target, segmenter: Segmenter, progress: Progress
 ) -> LabelledScan:
+    from napari_cpclnet.cluster import label_scan
+
     started = time.perf_counter()
     volume = read_volume(target.path, series=target.series)
     echo_notes(volume)
-    return label_scan(segmenter, target, volume, job.wanted, started, progress)
+    (bar,) = progress.task_ids
+    return label_scan(
+        segmenter,
+        volume,
+        target.name,
+        job.wanted,
+        started,
+        watch=lambda report: progress.update(bar, completed=report.done, total=report.total),
+    )
 
 
 def _label_elsewhere(
@@ -345,7 +357,7 @@ def _label_elsewhere(
     """Label all scans by the workers of a cluster, in the order in which they are ready."""
     from napari_cpclnet.cluster import pack_segmenter
 
-    assert job.scheduler is not None
+    assert job.settings.scheduler is not None
     targets = []
     for target in work.targets:
         try:
@@ -354,4 +366,4 @@ def _label_elsewhere(
         except CpclnetError as error:
             yield target, error
     packed = pack_segmenter(segmenter.model, work.settings, work.support)
-    yield from label_by_workers(job.scheduler, work.settings.device, packed, targets, job.wanted)
+    yield from label_on_cluster(job.settings.scheduler, work.settings.device, packed, targets, job.wanted)

@@ -3,6 +3,11 @@ from .client import Answer as Answer
 from .client import Cluster as Cluster
 from .client import Job as Job
 from .client import open_cluster as open_cluster
-from .segmenters import gpus_here as gpus_here
+from .scans import LabelledScan as LabelledScan
+from .scans import ScanRequest as ScanRequest
+from .scans import Wanted as Wanted
+from .scans import label_by_workers as label_by_workers
+from .scans import label_scan as label_scan
 from .segmenters import pack_segmenter as pack_segmenter
 from .segmenters import unpack_segmenter as unpack_segmenter
+from .segmenters import workers_wanted as workers_wanted

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_cpclnet._version import __version__
 from napari_cpclnet.errors import ClusterError
 from napari_cpclnet.threads import usable_cores
+from napari_cpclnet.worker_process import fresh_context
 
 if TYPE_CHECKING:
     import distributed
@@ -26,6 +27,7 @@ _BYTES_PER_WORKER = 4 * 2**30
 _ATTEMPTS = 2
 """How often an item is tried that fails for a reason which may be the worker's: no memory, a folder out of reach."""
 _LOOK_EVERY = 2.0
+_CHECK_EVERY = 0.2
 _CONNECT_SECONDS = 15
 _RESULT_SECONDS = 30
 # dask starts no other for a worker that died before it had wholly started
@@ -89,8 +91,17 @@ class Cluster:
         """Workers that are there now."""
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
 
-    def answers(self, job: Job, items: Sequence[bytes]) -> Generator[Answer]:
+    def answers(
+        self, job: Job, items: Sequence[bytes], check: Callable[[], object] = bool
+    ) -> Generator[Answer]:
         """Answers to all items, each once, in the order in which they are ready.
+
+        Parameters
+        ----------
+        job : Job
+        items : sequence of bytes
+        check : callable
+            Called now and then while there is nothing to answer; what it raises gives up what is left.
 
         Yields
         ------
@@ -105,7 +116,7 @@ class Cluster:
         from napari_cpclnet.cluster.worker import Shared, work_on
 
         name = f"napari-cpclnet-{secrets.token_hex(8)}"
-        self._wait_for_workers()
+        self._wait_for_workers(check)
         try:
             ours = self._revive is not None
             shared = Shared(name, __version__, job.common, job.prepare, job.work, ours=ours)
@@ -133,7 +144,7 @@ class Cluster:
             while waiting or suspects:
                 if not waiting:
                     hand_out(suspects.pop(), _ATTEMPTS)
-                future, number, attempt = waiting.pop(self._next(ready))
+                future, number, attempt = waiting.pop(self._next(ready, check))
                 kind, content = self._content(future)
                 future.release()
                 if kind == "lost":
@@ -152,13 +163,17 @@ class Cluster:
                 self._client.cancel([future for future, _, _ in waiting.values()], force=True)
                 self._client.unregister_worker_plugin(name)
 
-    def _next(self, ready: queue.SimpleQueue[distributed.Future]) -> str:
+    def _next(self, ready: queue.SimpleQueue[distributed.Future], check: Callable[[], object]) -> str:
         """Key of the next item that is ready."""
+        looked = time.monotonic()
         while True:
+            check()
             try:
-                return str(ready.get(timeout=_LOOK_EVERY).key)
+                return str(ready.get(timeout=_CHECK_EVERY).key)
             except queue.Empty:
-                self._check_workers()
+                if time.monotonic() - looked > _LOOK_EVERY:
+                    self._check_workers()
+                    looked = time.monotonic()
 
     def _content(self, future: distributed.Future) -> tuple[str, bytes]:
         """Kind of an answer, ``done``, ``refused``, ``failed``, ``killed`` or ``lost``, and the rest of it."""
@@ -193,9 +208,10 @@ class Cluster:
                 "and run the command again."
             )
 
-    def _wait_for_workers(self) -> None:
+    def _wait_for_workers(self, check: Callable[[], object]) -> None:
         self._seen = time.monotonic()
         while not self.n_workers:
+            check()
             self._check_workers()
             time.sleep(0.2)
 
@@ -230,15 +246,13 @@ def open_cluster(scheduler: str, *, most: int | None = None, patience: float = 6
         If dask.distributed is not installed, or no scheduler answers.
     """
     if scheduler != LOCAL and not _ADDRESS.fullmatch(scheduler):
-        raise ClusterError(
-            f"--scheduler '{scheduler}' is no scheduler: use local, tcp://HOST:PORT or tls://HOST:PORT."
-        )
+        raise ClusterError(f"'{scheduler}' is no scheduler: use local, tcp://HOST:PORT or tls://HOST:PORT.")
     try:
         import cryptography  # noqa: F401 - by which distributed makes keys
         import distributed  # noqa: F401
     except ImportError as error:
         raise ClusterError(
-            f"--scheduler needs dask.distributed: pip install 'napari-cpclnet[cluster]' ({error})."
+            f"Handing out work needs dask.distributed: pip install 'napari-cpclnet[cluster]' ({error})."
         ) from error
     if scheduler == LOCAL:
         with _local_cluster(most) as cluster, _client(cluster, LOCAL) as client:
@@ -286,6 +300,7 @@ def _local_cluster(most: int | None) -> Iterator[distributed.LocalCluster]:
     }
     with (
         dask.config.set(no_pages),
+        _fresh_processes(),
         distributed.LocalCluster(
             n_workers=count,
             threads_per_worker=1,
@@ -298,3 +313,18 @@ def _local_cluster(most: int | None) -> Iterator[distributed.LocalCluster]:
         ) as cluster,
     ):
         yield cluster
+
+
+@contextmanager
+def _fresh_processes() -> Iterator[None]:
+    """Workers that start meanwhile run nothing of the main script, which would open a second window in each."""
+    from distributed import nanny, process
+
+    kept = [(module, module.get_mp_context) for module in (nanny, process)]
+    for module, _ in kept:
+        module.get_mp_context = fresh_context
+    try:
+        yield
+    finally:
+        for module, before in kept:
+            module.get_mp_context = before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
@@ -130,3 +130,18 @@ class RunSettings(SegmentationSettings):
         description="Weights of the network (.safetensors). Default: those of the package.",
     )
     adapt: AdaptSteps = 0
+    scheduler: str | None = Field(
+        default=None,
+        title="Cluster",
+        description="Hand the scans to a dask cluster: local is one of all cores of this machine, tcp://HOST:PORT one "
+        "of many. Needs the extra 'cluster'; all machines need the scans at the same place.",
+    )
+
+    @property
+    def on_this_machine(self) -> Self:
+        """The same for the process that hands out work: what machines of a cluster have is for them to say."""
+        return (
+            self
+            if self.scheduler is None
+            else self.model_copy(update={"device": "auto", "precision": "auto"})
+        )

@@ -115,7 +115,7 @@ def _restoring(session: Session, keeper: ProjectTracker, opened: Opened, own: bo
 
 def options_of(session: Session, opened: Opened) -> RunSettings:
     """Options of the project; where it is computed stays as this machine has it."""
-    here = {"device": session.options.device, "precision": session.options.precision}
+    here = {name: getattr(session.options, name) for name in ("device", "precision", "scheduler")}
     return run_settings(opened.project, opened.folder).model_copy(update=here)
 
 
