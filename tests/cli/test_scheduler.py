@@ -144,11 +144,13 @@ def test_ctrl_c_ends_a_local_cluster_quietly_and_keeps_what_is_written(case: Cas
     assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
 
 
-def busy_workers(pid: int) -> list[psutil.Process]:
-    """Processes started by another that have torch loaded: dask's workers, not its helpers."""
+def busy_workers(pid: int, megabytes: int = 300) -> list[psutil.Process]:
+    """Processes started by another that hold so much memory: dask's workers, not its helpers."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        found = [p for p in psutil.Process(pid).children(recursive=True) if p.memory_info().rss > 300e6]
+        found = [
+            p for p in psutil.Process(pid).children(recursive=True) if p.memory_info().rss > 1e6 * megabytes
+        ]
         if found:
             return sorted(found, key=lambda p: -p.cpu_times().user)
         time.sleep(0.1)

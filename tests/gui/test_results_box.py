@@ -155,7 +155,7 @@ def test_several_classes_have_a_picture_each_as_far_as_memory_allows(qtbot, view
     panel.segment.results.boxes["probability"].setChecked(False)
     assert not any(viewer.layers[name].visible for name in names)
     panel.segment.results.boxes["probability"].setChecked(True)
-    monkeypatch.setattr("napari_cpclnet.gui.jobs.segment_job.MOST_BYTES", 2 * liver.data.size - 1)
+    monkeypatch.setattr("napari_cpclnet.gui.jobs.result_maps.MOST_BYTES", 2 * liver.data.size - 1)
     again(qtbot, panel)
     names = {one.name for one in viewer.layers if "probability" in one.name}
     assert names == {"mr – probability", "pet – probability"}

@@ -10,6 +10,7 @@ from napari_cpclnet.model import CPCLNet
 from napari_cpclnet.model.prior_weights import load_prior_decoder
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.registration import RegistrationSettings
+from napari_cpclnet.registration.run import Registration
 from napari_cpclnet.segmentation import (
     PostprocessingSettings,
     SegmentationSettings,
@@ -87,17 +88,18 @@ def test_closing_while_scans_are_aligned_keeps_what_the_network_found(support) -
     assert segmenter.result().labels.shape == query.array.shape
 
 
-def test_a_pair_of_scans_is_registered_once(support, monkeypatch) -> None:
-    calls = []
-    real = alignment.registering
-    monkeypatch.setattr(alignment, "registering", lambda *a, **k: (calls.append(1), real(*a, **k))[1])
-    query, _ = patient(3, 4.0, 1.0)
+def test_a_pair_of_scans_is_registered_once_and_what_registers_is_made_once(support, monkeypatch) -> None:
+    registered, made = [], []
+    run, make = Registration.run, alignment.Registrar
+    monkeypatch.setattr(Registration, "run", lambda self: (registered.append(1), run(self))[1])
+    monkeypatch.setattr(alignment, "Registrar", lambda *a: (made.append(1), make(*a))[1])
+    first, second = patient(3, 4.0, 1.0)[0], patient(5, 2.0, 1.0)[0]
     segmenter = Segmenter(CPCLNet(), SegmentationSettings(device="cpu", self_support=False))
-    for _ in range(2):
+    for query in (first, first, second, first):
         segmenter.set_support(support)
         for _ in segmenter.predict(query):
             pass
-    assert len(calls) == 1
+    assert len(registered) == 2 and len(made) == 1
 
 
 def test_quick_runs_and_flat_pictures_are_not_aligned(support) -> None:

@@ -280,6 +280,7 @@ def evaluate(
     plane: Annotated[Plane, option(EvaluationSettings, "plane")] = _EVALUATION.plane,
     quick: Quick = not _EVALUATION.align,
     device: Device = _RUN.device,
+    scheduler: Scheduler = _RUN.scheduler,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with the results in --out; finished cases are not run again."),
@@ -304,7 +305,7 @@ def evaluate(
             align=not quick,
             device=device,
         )
-        run_evaluation(cases, out, settings, weights=weights, resume=resume)
+        run_evaluation(cases, out, settings, weights=weights, resume=resume, scheduler=scheduler)
 
 
 @app.command(name="pseudo-labels")
@@ -318,8 +319,12 @@ def pseudo_labels(
         ),
     ],
     workers: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Processes; 0 is one per core. Each holds one scan.")
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Processes without --scheduler; 0 is one per core. Each holds one scan."
+        ),
     ] = 0,
+    scheduler: Scheduler = _RUN.scheduler,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that exist; without it they are kept.")
     ] = False,
@@ -330,7 +335,7 @@ def pseudo_labels(
     for pictures, else as .nii.gz. What was stopped goes on where it was.
     """
     with user_errors():
-        if run_pseudo_labels(data_root, workers=workers, overwrite=overwrite):
+        if run_pseudo_labels(data_root, workers=workers, overwrite=overwrite, scheduler=scheduler):
             raise typer.Exit(WRONG_INPUT)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,30 +79,39 @@ def parse_baselines(text: str) -> tuple[str, ...]:
 
 
 def run_evaluation(
-    table: Path, out: Path, settings: EvaluationSettings, *, weights: Path | None, resume: bool
+    table: Path,
+    out: Path,
+    settings: EvaluationSettings,
+    *,
+    weights: Path | None,
+    resume: bool,
+    scheduler: str | None = None,
 ) -> None:
     """Run all tasks under a progress bar, a line for each, and print what came out.
+
+    With a ``scheduler`` the workers of a cluster run them.
 
     Raises
     ------
     CpclnetError
         If the table, a scan, the weights, the device or the folder cannot be used.
     """
-    from napari_cpclnet.evaluation import evaluate, evaluate_folds, make_segmenter
+    from napari_cpclnet.evaluation import Elsewhere, evaluate, evaluate_folds, make_segmenter
 
     cases = read_cases(table)
     check_folder(out)
     if settings.folds and weights is None:
         raise SettingsError("--folds needs --weights DIR, a folder with fold_0.safetensors and so on.")
-    segmenter = None if settings.folds else make_segmenter(settings, weights)
+    elsewhere = None if scheduler is None else Elsewhere(scheduler)
+    segmenter = None if settings.folds else make_segmenter(settings, weights, here=elsewhere is None)
     typer.echo(f"Checking {len(cases)} cases.", err=True)
     check_labels(cases)
     if segmenter is None:
         assert weights is not None
-        reports = evaluate_folds(cases, settings, weights, out, resume)
+        reports = evaluate_folds(cases, settings, weights, out, resume, elsewhere=elsewhere)
     else:
-        reports = evaluate(cases, settings, segmenter, out, resume)
-    with scan_progress("Evaluating") as progress:
+        reports = evaluate(cases, settings, segmenter, out, resume, elsewhere=elsewhere)
+    with scan_progress("Evaluating") as progress, closing(reports):
         (bar,) = progress.task_ids
         for report in reports:
             progress.update(bar, completed=report.done, total=report.total)

@@ -88,13 +88,12 @@ def label_on_cluster(
     ClusterError
         If there are no workers, or the scheduler is gone.
     """
-    from napari_cpclnet.cluster import ScanRequest, label_by_workers, open_cluster, workers_wanted
+    from napari_cpclnet.cluster import ScanRequest, label_by_workers
 
     requests = [ScanRequest(one.name, wanted, ScanRef(one.path, one.series, one.name)) for one in targets]
     with (
         scan_progress("Labelling") as progress,
-        open_cluster(scheduler, most=workers_wanted(len(targets), device)) as cluster,
-        closing(label_by_workers(cluster, packed, requests)) as answers,
+        closing(label_by_workers(scheduler, packed, requests, device)) as answers,
     ):
         for done, (number, found) in enumerate(answers, start=1):
             progress.update(progress.task_ids[0], completed=done, total=len(targets))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -11,8 +12,10 @@ from napari_cpclnet.cli.files import expand_queries, scan_progress
 from napari_cpclnet.imaging import ScanRef
 
 
-def run_pseudo_labels(data_root: Path, *, workers: int, overwrite: bool) -> int:
+def run_pseudo_labels(data_root: Path, *, workers: int, overwrite: bool, scheduler: str | None = None) -> int:
     """Write the pseudo-labels of all scans below a folder, under a progress bar.
+
+    With a ``scheduler`` the workers of a cluster make them.
 
     Returns
     -------
@@ -32,7 +35,12 @@ def run_pseudo_labels(data_root: Path, *, workers: int, overwrite: bool) -> int:
     scans = [ScanRef(target.path, target.series, target.name) for target in targets]
     counts = {"written": 0, "kept": 0}
     failed: dict[ScanRef, str] = {}
-    reports = make_pseudo_labels(scans, workers=workers, overwrite=overwrite)
+    make = None
+    if scheduler is not None:
+        from napari_cpclnet.cluster import make_by_workers
+
+        make = partial(make_by_workers, scheduler)
+    reports = make_pseudo_labels(scans, workers=workers, overwrite=overwrite, make=make)
     with scan_progress("Pseudo-labels") as progress, closing(reports):
         (bar,) = progress.task_ids
         for report in reports:

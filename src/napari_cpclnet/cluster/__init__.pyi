@@ -3,6 +3,7 @@ from .client import Answer as Answer
 from .client import Cluster as Cluster
 from .client import Job as Job
 from .client import open_cluster as open_cluster
+from .pseudo_labels import make_by_workers as make_by_workers
 from .scans import LabelledScan as LabelledScan
 from .scans import ScanRequest as ScanRequest
 from .scans import Wanted as Wanted
@@ -10,4 +11,6 @@ from .scans import label_by_workers as label_by_workers
 from .scans import label_scan as label_scan
 from .segmenters import pack_segmenter as pack_segmenter
 from .segmenters import unpack_segmenter as unpack_segmenter
+from .segmenters import volume_facts as volume_facts
+from .segmenters import volume_of as volume_of
 from .segmenters import workers_wanted as workers_wanted

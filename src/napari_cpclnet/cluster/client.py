@@ -20,12 +20,16 @@ from napari_cpclnet.worker_process import fresh_context
 if TYPE_CHECKING:
     import distributed
 
+    from napari_cpclnet.cluster.worker import Shared
+
 LOCAL = "local"
 _ADDRESS = re.compile(r"(tcp|tls)://[^\s/]+:\d+")
 _BYTES_PER_WORKER = 4 * 2**30
 """Of free memory, that a worker of this machine should find."""
 _ATTEMPTS = 2
 """How often an item is tried that fails for a reason which may be the worker's: no memory, a folder out of reach."""
+_SHARINGS = 5
+"""How often a job is given to the workers while some of them die."""
 _LOOK_EVERY = 2.0
 _CHECK_EVERY = 0.2
 _CONNECT_SECONDS = 15
@@ -117,15 +121,8 @@ class Cluster:
 
         name = f"napari-cpclnet-{secrets.token_hex(8)}"
         self._wait_for_workers(check)
-        try:
-            ours = self._revive is not None
-            shared = Shared(name, __version__, job.common, job.prepare, job.work, ours=ours)
-            self._client.register_plugin(shared)
-        except Exception as error:
-            raise ClusterError(
-                f"{self._address}: the workers cannot take the job ({error}); install napari-cpclnet {__version__} "
-                "with the extra 'cluster' on all machines."
-            ) from error
+        ours = self._revive is not None
+        self._share(Shared(name, __version__, job.common, job.prepare, job.work, ours=ours), check)
         ready: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
         waiting: dict[str, tuple[distributed.Future, int, int]] = {}
 
@@ -162,6 +159,22 @@ class Cluster:
             with suppress(Exception):  # a scheduler that is gone has nothing to give up
                 self._client.cancel([future for future, _, _ in waiting.values()], force=True)
                 self._client.unregister_worker_plugin(name)
+
+    def _share(self, shared: Shared, check: Callable[[], object]) -> None:
+        """Give all workers what the items need; one that dies meanwhile does not stop the others."""
+        for attempt in range(1, _SHARINGS + 1):
+            try:
+                self._client.register_plugin(shared)
+                return
+            except Exception as error:
+                # dask says so of a worker that has gone, and keeps the rest for those that come
+                if isinstance(error, OSError) and attempt < _SHARINGS:
+                    self._wait_for_workers(check)
+                    continue
+                raise ClusterError(
+                    f"{self._address}: the workers cannot take the job ({error}); install napari-cpclnet "
+                    f"{__version__} with the extra 'cluster' on all machines."
+                ) from error
 
     def _next(self, ready: queue.SimpleQueue[distributed.Future], check: Callable[[], object]) -> str:
         """Key of the next item that is ready."""

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.cluster.client import Cluster, Job
-from napari_cpclnet.cluster.segmenters import unpack_segmenter, volume_facts, volume_of
+from napari_cpclnet.cluster.client import Job, open_cluster
+from napari_cpclnet.cluster.segmenters import unpack_segmenter, volume_facts, volume_of, workers_wanted
 from napari_cpclnet.errors import ClusterError, ImageError
 from napari_cpclnet.files.arrays import pack_arrays, unpack_arrays
 from napari_cpclnet.imaging import Geometry, Modality, ScanRef, Segmentation, Volume, plane_axis, read_volume
@@ -147,16 +147,23 @@ def label_scan(
 
 
 def label_by_workers(
-    cluster: Cluster, packed: bytes, requests: Sequence[ScanRequest], check: Callable[[], object] = bool
+    scheduler: str,
+    packed: bytes,
+    requests: Sequence[ScanRequest],
+    device: str,
+    check: Callable[[], object] = bool,
 ) -> Generator[tuple[int, LabelledScan | ClusterError]]:
     """Label scans by the workers of a cluster, in the order in which they are ready.
 
     Parameters
     ----------
-    cluster : Cluster
+    scheduler : str
+        As :func:`~napari_cpclnet.cluster.open_cluster` takes it.
     packed : bytes
         The segmenter with its support, see :func:`~napari_cpclnet.cluster.pack_segmenter`.
     requests : sequence of ScanRequest
+    device : str
+        That of the segmenter's settings.
     check : callable
         Called now and then; what it raises ends the work.
 
@@ -171,7 +178,11 @@ def label_by_workers(
         If there are no workers, or the scheduler is gone.
     """
     job = Job(packed, unpack_segmenter, answer_request)
-    with closing(cluster.answers(job, [pack_request(one) for one in requests], check)) as answers:
+    items = [pack_request(one) for one in requests]
+    with (
+        open_cluster(scheduler, most=workers_wanted(len(items), device)) as cluster,
+        closing(cluster.answers(job, items, check)) as answers,
+    ):
         for answer in answers:
             if answer.problem:
                 yield answer.number, ClusterError(f"{requests[answer.number].name}: {answer.problem}")

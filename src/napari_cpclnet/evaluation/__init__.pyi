@@ -11,6 +11,7 @@ from .results import CaseResult as CaseResult
 from .results import append_results as append_results
 from .results import read_results as read_results
 from .run import CaseReport as CaseReport
+from .run import Elsewhere as Elsewhere
 from .run import evaluate as evaluate
 from .run import evaluate_folds as evaluate_folds
 from .run import evaluate_predictors as evaluate_predictors

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from napari_cpclnet.imaging import Volume
 from napari_cpclnet.segmentation import Segmenter, SliceResult, SupportSet
 
+Watch = Callable[[SliceResult], None]
+
 
 class Predictor(Protocol):
     """Something that segments a scan after painted slices of another.
@@ -39,7 +41,7 @@ class NetworkPredictor:
 
     name = "CPCLNet"
 
-    def __init__(self, segmenter: Segmenter, watch: Callable[[SliceResult], None] | None = None) -> None:
+    def __init__(self, segmenter: Segmenter, watch: Watch | None = None) -> None:
         self._segmenter = segmenter
         self._watch = watch
         self.quick = False

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from napari_cpclnet.errors import SettingsError, WeightsError
-from napari_cpclnet.evaluation.baselines.registry import OF_THE_SAME_SCAN, make_baseline
 from napari_cpclnet.evaluation.folder import PREDICTIONS, RunFolder, check_apart, make_folder
-from napari_cpclnet.evaluation.metrics import Mask, score
-from napari_cpclnet.evaluation.predictions import Prediction, blinded, predict_legacy, predict_task
-from napari_cpclnet.evaluation.predictors import NetworkPredictor, Predictor
-from napari_cpclnet.evaluation.protocols import (
-    Task,
-    fold_cases,
-    organ_extent,
-    slab,
-    tasks,
-)
+from napari_cpclnet.evaluation.measuring import Bench, TaskOutcome, make_bench, measure_task, truth_of
+from napari_cpclnet.evaluation.predictions import blinded
+from napari_cpclnet.evaluation.predictors import Predictor, Watch
+from napari_cpclnet.evaluation.protocols import Task, fold_cases, tasks
 from napari_cpclnet.evaluation.report.outputs import run_facts, write_outputs
 from napari_cpclnet.evaluation.results import CaseResult
 from napari_cpclnet.evaluation.settings import EvaluationSettings
 from napari_cpclnet.files.folder_lock import only_here
-from napari_cpclnet.imaging import Plane, Segmentation, Volume, plane_axis, write_segmentation
+from napari_cpclnet.imaging import Segmentation, write_segmentation
 from napari_cpclnet.imaging.cases import Case
 from napari_cpclnet.model import choose_device, load_weights, weights_hash
-from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SliceResult
+from napari_cpclnet.segmentation import SegmentationSettings, Segmenter
 
-Watch = Callable[[SliceResult], None]
+Outcomes = Generator[tuple[Task, TaskOutcome]]
+_WORKERS = "workers of a cluster"
 
 
 @dataclass(frozen=True)
@@ -57,25 +51,45 @@ class CaseReport:
 
 @dataclass(frozen=True)
 class _Stage:
-    """Tasks that are run with the same network."""
+    """Tasks that are run with the same network; `measure` runs those of them that are open."""
 
     tasks: tuple[Task, ...]
-    predictors: Callable[[], Sequence[Predictor]]
-    device: torch.device
+    measure: Callable[[Sequence[Task]], Outcomes]
+    device: torch.device | str
     weights: str
 
 
-def make_segmenter(settings: EvaluationSettings, weights: Path | None = None) -> Segmenter:
+@dataclass(frozen=True)
+class Elsewhere:
+    """Workers that measure the tasks instead of this process.
+
+    Parameters
+    ----------
+    scheduler : str
+        As :func:`~napari_cpclnet.cluster.open_cluster` takes it.
+    check : callable
+        Called now and then while they work; what it raises ends the run.
+    """
+
+    scheduler: str
+    check: Callable[[], object] = bool
+
+
+def make_segmenter(
+    settings: EvaluationSettings, weights: Path | None = None, *, here: bool = True
+) -> Segmenter:
     """The network as the settings want it; the bundled weights where none are given.
+
+    Where it does not compute here, but only travels to other machines, it is on whatever device there is.
 
     Raises
     ------
     CpclnetError
         If weights or device cannot be used.
     """
-    wanted = SegmentationSettings(
-        plane=settings.plane, align=settings.align, device=settings.device, precision=settings.precision
-    )
+    wanted = SegmentationSettings(plane=settings.plane, align=settings.align)
+    if here:
+        wanted = wanted.model_copy(update={"device": settings.device, "precision": settings.precision})
     return Segmenter(load_weights(weights), wanted)
 
 
@@ -86,6 +100,7 @@ def evaluate(
     out: Path,
     resume: bool = False,
     watch: Watch | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Generator[CaseReport, None, None]:
     """Evaluate the network and the baselines on all tasks of a table of cases.
 
@@ -102,7 +117,9 @@ def evaluate(
     resume : bool
         Go on with the results in `out`: finished tasks are not run again.
     watch : callable, optional
-        Called after every slice that the network segments; what it raises ends the run.
+        Called after every slice that the network segments in this process; what it raises ends the run.
+    elsewhere : Elsewhere, optional
+        Workers of a cluster that do the work; this process alone writes.
 
     Yields
     ------
@@ -114,7 +131,13 @@ def evaluate(
     CpclnetError
         If a file, the table, the folder or the settings are at fault.
     """
-    stage = _stage(tuple(tasks(cases, settings)), settings, segmenter, watch)
+    weights = str(segmenter.model.metadata.get("hash", "unknown"))
+    device: torch.device | str
+    if elsewhere is None:
+        measure, device = _here(lambda: make_bench(settings, segmenter, weights, watch)), segmenter.device
+    else:
+        measure, device = _there(lambda: segmenter, weights, settings, elsewhere), _WORKERS
+    stage = _Stage(tuple(tasks(cases, settings)), measure, device, weights)
     yield from _run([stage], cases, settings, out, resume=resume)
 
 
@@ -125,6 +148,7 @@ def evaluate_folds(
     out: Path,
     resume: bool = False,
     watch: Watch | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Generator[CaseReport, None, None]:
     """Cross-validation: each fold's patients are segmented with the weights that never saw them.
 
@@ -144,9 +168,11 @@ def evaluate_folds(
     for file in files:
         if not file.is_file():
             raise WeightsError(f"There is no weights file '{file}'; cross-validation needs one per fold.")
-    device = choose_device(settings.device)
+    device = choose_device(settings.device) if elsewhere is None else _WORKERS
     stages = [
-        _Stage(tuple(tasks(part, settings)), _opener(settings, file, watch), device, weights_hash(file))
+        _Stage(
+            tuple(tasks(part, settings)), _fold(settings, file, watch, elsewhere), device, weights_hash(file)
+        )
         for part, file in zip(fold_cases(cases, settings), files, strict=True)
     ]
     yield from _run(stages, cases, settings, out, resume=resume)
@@ -161,14 +187,10 @@ def evaluate_predictors(
     name: str = "none",
 ) -> Generator[CaseReport, None, None]:
     """Evaluate any predictors, as :func:`evaluate` does; `name` stands in the column of the weights."""
-    stage = _Stage(tuple(tasks(cases, settings)), lambda: predictors, torch.device("cpu"), name)
+    device = torch.device("cpu")
+    bench = Bench(predictors, device, name, settings.tolerance_mm)
+    stage = _Stage(tuple(tasks(cases, settings)), _here(lambda: bench), device, name)
     yield from _run([stage], cases, settings, out, resume=resume)
-
-
-def _truth(task: Task, query: Volume) -> Mask:
-    """The query's own labels: opened when every answer is final, and for the extent of the legacy protocol."""
-    labels: NDArray[Any] = task.query.read_label(like=query).labels
-    return np.asarray(labels == task.query.value_of(task.organ))
 
 
 def _run(
@@ -193,103 +215,83 @@ def _run_in(
     done = sum(task.key in finished for stage in stages for task in stage.tasks)
     for stage in stages:
         open_tasks = [task for task in stage.tasks if task.key not in finished]
-        predictors = stage.predictors() if open_tasks else ()
-        for task in open_tasks:
-            rows = _run_task(task, predictors, stage, settings, folder)
-            done += 1
-            yield CaseReport(done, total, task, rows)
+        if not open_tasks:
+            continue
+        with closing(stage.measure(open_tasks)) as outcomes:
+            for task, outcome in outcomes:
+                _keep(task, outcome, settings, folder)
+                done += 1
+                yield CaseReport(done, total, task, outcome.rows)
     write_outputs(out, run_facts(cases, settings, stages[0].device, [stage.weights for stage in stages]))
 
 
-def _run_task(
-    task: Task,
-    predictors: Sequence[Predictor],
-    stage: _Stage,
-    settings: EvaluationSettings,
-    folder: RunFolder,
-) -> tuple[CaseResult, ...]:
-    """Predict, open the truth, score, write."""
-    for predictor in predictors:
-        if isinstance(predictor, NetworkPredictor):  # the legacy protocol shows it slabs
-            predictor.quick = task.protocol == "legacy"
-    if task.protocol != "same-volume":
-        predictors = [p for p in predictors if p.name not in OF_THE_SAME_SCAN]
-    query = blinded(task.query.read_image(), "query")
-    axis = plane_axis(query.geometry, task.plane)
-    scored = slice(None)
-    if task.protocol == "legacy":
-        extent = organ_extent(_truth(task, query), axis)
-        if extent is None:  # the published protocol has no such case
-            return ()
-        scored = slice(*extent)
-        answers = predict_legacy(task, query, predictors, stage.device, extent)
-    else:
-        answers = predict_task(task, query, predictors, stage.device)
-    truth = _truth(task, query)
-    cut = (slice(None),) * axis + (scored,)
-    geometry = slab(query, axis, *scored.indices(truth.shape[axis])[:2]).geometry
-    given = task.slices if task.protocol == "same-volume" else ()
-    rows = tuple(
-        CaseResult(
-            key=task.key,
-            protocol=task.protocol,
-            shots=task.shots,
-            support_index=task.support_index,
-            support_patient=task.support.patient,
-            support_modality=task.support.modality,
-            query_patient=task.query.patient,
-            query_modality=task.query.modality,
-            organ=task.organ,
-            method=answer.method,
-            **asdict(score(answer.mask[cut], truth[cut], geometry, axis, settings.tolerance_mm, given)),
-            seconds=answer.seconds,
-            peak_mb=answer.peak_mb,
-            device=str(stage.device),
-            weights=stage.weights,
-            confidence=answer.confidence,
-        )
-        for answer in answers
-    )
+def _here(make: Callable[[], Bench]) -> Callable[[Sequence[Task]], Outcomes]:
+    """Measure tasks one after another in this process."""
+
+    def measure(open_tasks: Sequence[Task]) -> Outcomes:
+        bench = make()
+        for task in open_tasks:
+            yield task, measure_task(task, bench)
+
+    return measure
+
+
+def _there(
+    make: Callable[[], Segmenter], weights: str, settings: EvaluationSettings, elsewhere: Elsewhere
+) -> Callable[[Sequence[Task]], Outcomes]:
+    """Measure tasks by the workers of a cluster."""
+
+    def measure(open_tasks: Sequence[Task]) -> Outcomes:
+        from napari_cpclnet.cluster import open_cluster, workers_wanted
+        from napari_cpclnet.evaluation.by_workers import measure_by_workers
+
+        segmenter, most = make(), workers_wanted(len(open_tasks), settings.device)
+        with (
+            open_cluster(elsewhere.scheduler, most=most) as cluster,
+            closing(
+                measure_by_workers(cluster, segmenter, weights, settings, open_tasks, elsewhere.check)
+            ) as outcomes,
+        ):
+            yield from outcomes
+
+    return measure
+
+
+def _fold(
+    settings: EvaluationSettings, file: Path, watch: Watch | None, elsewhere: Elsewhere | None
+) -> Callable[[Sequence[Task]], Outcomes]:
+    """Measure the tasks of a fold with its weights, which are read when their turn comes."""
+    weights = weights_hash(file)
+    if elsewhere is None:
+        return _here(lambda: make_bench(settings, make_segmenter(settings, file), weights, watch))
+    return _there(lambda: make_segmenter(settings, file, here=False), weights, settings, elsewhere)
+
+
+def _keep(task: Task, outcome: TaskOutcome, settings: EvaluationSettings, folder: RunFolder) -> None:
+    """Write what came of a task; its rows come last and mark it as finished."""
+    if not outcome.rows:
+        return
     if settings.keep_predictions:
-        _write_predictions(task, query, answers, folder.path / PREDICTIONS)
-    folder.keep_picture(rows, lambda: _picture(query, truth, answers[0].mask, task.plane))
-    folder.add(rows)
-    return rows
+        _write_predictions(task, outcome, folder.path / PREDICTIONS)
+    folder.keep_picture(outcome.rows, lambda: _picture(task, outcome))
+    folder.add(outcome.rows)
 
 
-def _picture(query: Volume, truth: Mask, predicted: Mask, plane: Plane) -> bytes:
+def _picture(task: Task, outcome: TaskOutcome) -> bytes:
     from napari_cpclnet.evaluation.report.pictures import overlay  # matplotlib takes a second to import
 
-    return overlay(query, truth, predicted, plane=plane)
+    query = blinded(task.query.read_image(), "query")
+    return overlay(query, truth_of(task, query), outcome.masks[0], plane=task.plane)
 
 
-def _write_predictions(task: Task, query: Volume, answers: Sequence[Prediction], folder: Path) -> None:
+def _write_predictions(task: Task, outcome: TaskOutcome, folder: Path) -> None:
     value = task.support.value_of(task.organ)
-    for answer in answers:
-        labels = answer.mask.astype(np.min_scalar_type(value)) * np.min_scalar_type(value).type(value)
-        found = Segmentation(labels, {value: task.organ}, query.geometry, task.key)
+    geometry = task.query.read_image().geometry
+    for row, mask in zip(outcome.rows, outcome.masks, strict=True):
+        labels = mask.astype(np.min_scalar_type(value)) * np.min_scalar_type(value).type(value)
+        found = Segmentation(labels, {value: task.organ}, geometry, task.key)
         make_folder(folder)
-        write_segmentation(found, folder / f"{task.key}_{answer.method}.nii.gz")
-
-
-def _stage(
-    found: tuple[Task, ...], settings: EvaluationSettings, segmenter: Segmenter, watch: Watch | None
-) -> _Stage:
-    weights = str(segmenter.model.metadata.get("hash", "unknown"))
-    return _Stage(found, lambda: _predictors(settings, segmenter, watch), segmenter.device, weights)
-
-
-def _opener(
-    settings: EvaluationSettings, weights: Path, watch: Watch | None
-) -> Callable[[], Sequence[Predictor]]:
-    return lambda: _predictors(settings, make_segmenter(settings, weights), watch)
-
-
-def _predictors(
-    settings: EvaluationSettings, segmenter: Segmenter, watch: Watch | None
-) -> Sequence[Predictor]:
-    baselines = [make_baseline(name, segmenter) for name in settings.baselines]
-    return [NetworkPredictor(segmenter, watch), *baselines]
+        write_segmentation(found, folder / f"{task.key}_{row.method}.nii.gz")
 
 
 def _description(

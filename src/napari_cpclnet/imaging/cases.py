@@ -75,6 +75,22 @@ class Case:
         return read_segmentation(self.label, classes=self.classes, like=like, resample=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class OpenCase(Case):
+    """A case whose scan and labels are in memory, on one grid; ``image`` and ``label`` only name them."""
+
+    volume: Volume
+    segmentation: Segmentation
+
+    def read_image(self) -> Volume:
+        """The scan."""
+        return self.volume
+
+    def read_label(self, like: Volume | None = None) -> Segmentation:
+        """The label map."""
+        return self.segmentation
+
+
 def read_cases(path: str | Path) -> tuple[Case, ...]:
     """Read a table of cases: ``.csv``, ``.yaml`` or ``.yml``.
 

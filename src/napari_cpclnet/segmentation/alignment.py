@@ -19,7 +19,7 @@ from scipy import ndimage
 from napari_cpclnet.imaging.volume import fingerprint
 from napari_cpclnet.last_used import LastUsed
 from napari_cpclnet.propagation import Propagation
-from napari_cpclnet.registration import Field, RegistrationSettings, registering
+from napari_cpclnet.registration import Field, Registrar, RegistrationSettings
 from napari_cpclnet.segmentation.confidence import Evidence
 from napari_cpclnet.segmentation.fusion import JoinedClass, NetworkLogits, fusing
 from napari_cpclnet.segmentation.partial_slices import scribbled
@@ -69,7 +69,7 @@ class Alignment:
 
     def __init__(self, decoder: PriorDecoder) -> None:
         self.decoder = decoder
-        self._fields: LastUsed[Any, Field] = LastUsed(_REMEMBERED)
+        self._registrar: tuple[CPCLNet, torch.device, Registrar] | None = None
         self._filled: LastUsed[Any, tuple[NDArray[Any], frozenset[int]]] = LastUsed(_REMEMBERED)
 
     def joining(
@@ -149,13 +149,11 @@ class Alignment:
         self, scan: Volume, query: Volume, support: SupportSet, network: CPCLNet, device: torch.device
     ) -> Generator[float | _Carried, None, None]:
         filled, several = yield from self._filling(scan, support)
-        key = (fingerprint(scan), fingerprint(query))
-        if key not in self._fields:
-            for report in registering(scan, query, RegistrationSettings(device=str(device)), network=network):
-                if report.field is not None:
-                    self._fields[key] = report.field
-                yield 0.15 + 0.8 * report.done
-        found = self._fields[key]
+        found: Field | None = None
+        for report in self._registering(network, device).registering(scan, query):
+            found = report.field
+            yield 0.15 + 0.8 * report.done
+        assert found is not None, "the last report holds it"
         labels = np.zeros(query.geometry.shape, filled.dtype)
         for part, piece in found.warping(filled):
             labels[part] = piece
@@ -169,6 +167,13 @@ class Alignment:
             cycle[value] = found.cycle_of(region) if there else np.inf
             yield 0.97
         yield _Carried(labels, cost, cycle, several, ml, found.used_network)
+
+    def _registering(self, network: CPCLNet, device: torch.device) -> Registrar:
+        """What registers scans, and remembers them, as long as network and device stay."""
+        if self._registrar is None or self._registrar[0] is not network or self._registrar[1] != device:
+            made = Registrar(network, RegistrationSettings(device=str(device)))
+            self._registrar = network, device, made
+        return self._registrar[2]
 
     def _filling(
         self, scan: Volume, support: SupportSet

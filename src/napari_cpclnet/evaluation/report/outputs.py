@@ -24,7 +24,7 @@ _PACKAGES = ("napari-cpclnet", "torch", "monai", "SimpleITK", "numpy", "scipy")
 
 
 def run_facts(
-    cases: Sequence[Case], settings: EvaluationSettings, device: torch.device, weights: Sequence[str]
+    cases: Sequence[Case], settings: EvaluationSettings, device: torch.device | str, weights: Sequence[str]
 ) -> dict[str, Any]:
     """What a reader of the numbers must know: JSON values, nothing that names a path."""
     return {
@@ -61,8 +61,8 @@ def write_outputs(out: Path, facts: dict[str, Any]) -> Path:
     return write_report(results, summary, out / REPORT, pictures, facts)
 
 
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
+def _device_name(device: torch.device | str) -> str:
+    if isinstance(device, torch.device) and device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return str(device)
 

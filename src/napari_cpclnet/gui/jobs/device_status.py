@@ -62,7 +62,8 @@ def _unused_gpu() -> str:
 
 def describe(segmenter: Any, options: RunSettings) -> tuple[str, str]:
     """Device and weights of a Segmenter in words for the status line."""
-    device = device_words(str(getattr(segmenter, "device", options.device)))
+    here = options.scheduler is None
+    device = device_words(str(getattr(segmenter, "device", options.device))) if here else "cluster"
     digest = str(getattr(getattr(segmenter, "model", None), "metadata", {}).get("hash", "untrained"))[:12]
     return device, f"weights {digest}"
 

@@ -18,7 +18,7 @@ from napari_cpclnet.evaluation import EvaluationSettings, read_results, tasks
 from napari_cpclnet.evaluation.results import to_csv, write_bytes, write_text
 from napari_cpclnet.gui.jobs.device_status import Ready, describe
 from napari_cpclnet.gui.jobs.layer_case import layer_case
-from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage, user_message
+from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage, Stopped, user_message
 from napari_cpclnet.imaging.cases import check_labels, read_cases
 from napari_cpclnet.segmentation.settings import RunSettings
 
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from napari_cpclnet.segmentation import SliceResult
 
 T = TypeVar("T")
-
-
-class Stopped(Exception):  # noqa: N818 - no error
-    """Raised within a case when the run is cancelled."""
 
 
 @dataclass(eq=False)
@@ -125,9 +121,11 @@ def run_evaluation(
 def _run(job: EvaluationJob, make_segmenter: SegmenterFactory) -> Iterator[EvaluationReport]:
     started = time.perf_counter()
     yield Stage("Loading the network…")
-    segmenter: Any = make_segmenter(job.options)
-    from napari_cpclnet.evaluation import evaluate, run_facts
+    segmenter: Any = make_segmenter(job.options.on_this_machine)
+    from napari_cpclnet.evaluation import Elsewhere, evaluate, run_facts
 
+    scheduler = job.options.scheduler
+    elsewhere = None if scheduler is None else Elsewhere(scheduler, job.check)
     yield Ready(*describe(segmenter, job.options))
     yield Stage("Reading the cases…")
     cases, settings = _cases(job), job.settings
@@ -139,7 +137,7 @@ def _run(job: EvaluationJob, make_segmenter: SegmenterFactory) -> Iterator[Evalu
     table = job.folder / "cases.csv"
     earlier = read_results(table) if table.exists() else ()
     done = len({row.key for row in earlier})
-    with closing(evaluate(cases, settings, segmenter, job.folder, resume=True, watch=job.watch)) as reports:
+    with closing(evaluate(cases, settings, segmenter, job.folder, True, job.watch, elsewhere)) as reports:
         for report in reports:
             if earlier:  # not before the folder was found to hold the same evaluation
                 yield Rows(earlier, done)

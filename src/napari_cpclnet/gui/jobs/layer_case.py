@@ -11,28 +11,18 @@ import numpy as np
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.gui.jobs.segment_job import checksum
 from napari_cpclnet.gui.layers.painted_slices import label_values
-from napari_cpclnet.imaging import Segmentation, Volume
-from napari_cpclnet.imaging.cases import Case
+from napari_cpclnet.imaging import Segmentation
+from napari_cpclnet.imaging.cases import OpenCase
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.jobs.layer_pair import LayerPair
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerCase(Case):
-    """A case whose scan and labels are open in the viewer; ``image`` and ``label`` only name them."""
+class LayerCase(OpenCase):
+    """A case whose scan and labels are open in the viewer."""
 
     pair: LayerPair
-    volume: Volume
-    segmentation: Segmentation
-
-    def read_image(self) -> Volume:
-        """The scan."""
-        return self.volume
-
-    def read_label(self, like: Volume | None = None) -> Segmentation:
-        """The truth; it lies on the scan's voxels by choice."""
-        return self.segmentation
 
 
 def layer_case(pair: LayerPair) -> LayerCase:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -15,8 +15,9 @@ import numpy as np
 
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.jobs.device_status import DeviceStatus, Note, Ready
+from napari_cpclnet.gui.jobs.result_maps import TOO_LARGE, maps_for, pictures_of
 from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot
-from napari_cpclnet.gui.layers.overlays import Picture
+from napari_cpclnet.gui.layers.scan_layers import FileScan
 from napari_cpclnet.imaging import plane_axis, write_segmentation
 from napari_cpclnet.segmentation import Corrections, SupportSet
 from napari_cpclnet.training.settings import AdaptationSettings
@@ -26,17 +27,20 @@ if TYPE_CHECKING:
 
     from napari.layers import Image, Labels
 
+    from napari_cpclnet.cluster import ScanRequest
     from napari_cpclnet.gui.jobs.segmenters import SegmenterFactory, SegmenterLike
     from napari_cpclnet.gui.layers.class_names import Color
-    from napari_cpclnet.gui.layers.scan_layers import FileScan, LayerScan
+    from napari_cpclnet.gui.layers.overlays import Picture
+    from napari_cpclnet.gui.layers.scan_layers import LayerScan
     from napari_cpclnet.imaging import Plane, Segmentation, Volume
     from napari_cpclnet.segmentation import Corrections, Summary, SupportSet
     from napari_cpclnet.segmentation.settings import RunSettings
 
 logger = logging.getLogger(__name__)
 
-MOST_BYTES = 1 << 30
-"""The probabilities of all classes of a scan take no more; where they would, those of the likeliest class are shown."""
+
+class Stopped(Exception):  # noqa: N818 - no error
+    """Raised within a run when it is cancelled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +180,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
     """
     try:
         yield Stage("Loading the network…")
-        segmenter = make_segmenter(job.options)
+        segmenter = make_segmenter(job.options.on_this_machine)
         machine = DeviceStatus(segmenter, job.options)
         yield from machine.changes()
         if job.cancelled.is_set():
@@ -191,8 +195,14 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
                     yield Cancelled()
                     return
                 yield Stage(f"Fine-tuning on the support, step {step} of {total}…")
+        if job.options.scheduler is not None:
+            yield from _label_elsewhere(job, painted, volumes, segmenter)
+            return
         segmenter.set_support(painted)
         yield from machine.changes()
+    except Stopped:
+        yield Cancelled()
+        return
     except Exception as error:  # noqa: BLE001 - the panel must hear of everything
         yield ScanFailed(None, user_message(error))
         return
@@ -224,14 +234,11 @@ def _adapt(segmenter: Any, support: Any, steps: int) -> Iterator[tuple[int, int]
 def _label(
     job: Job, number: int, volume: Volume, segmenter: SegmenterLike, axis: int
 ) -> Generator[Report, None, None]:
-    started = time.perf_counter()
-    query = job.queries[number]
-    asked = query.layer is not None and "probability" in job.maps and len(job.classes) > 1
-    each = asked and len(job.classes) * volume.array.size <= MOST_BYTES
-    if asked and not each:
-        yield Note(
-            "Many classes on a large scan: Probability shows the likeliest class alone, to spare memory."
-        )
+    started, query = time.perf_counter(), job.queries[number]
+    maps = _maps(job, query, volume)
+    if "likeliest" in maps and len(job.classes) > 1:
+        yield Note(TOO_LARGE)
+    each = "probabilities" in maps
     predicted = segmenter.predict(
         volume, start_slice=query.start_slice, locked=query.locked, keep_probabilities=each
     )
@@ -244,26 +251,106 @@ def _label(
     if job.cancelled.is_set() or number in job.skipped:
         return
     yield Stage(f"Finishing {volume.name}…")
-    final = segmenter.result()
+    likeliest, uncertainty = segmenter.result_probability, segmenter.result_uncertainty
+    make = {
+        "probabilities": segmenter.result_probabilities,
+        "likeliest": likeliest,
+        "uncertainty": uncertainty,
+    }
+    yield from _finished(
+        job,
+        number,
+        segmenter.result(),
+        segmenter.summary(),
+        time.perf_counter() - started,
+        volume.geometry.voxel_ml if volume.calibrated else None,
+        {name: make[name]() for name in maps},
+        axis,
+    )
+
+
+def _finished(
+    job: Job,
+    number: int,
+    final: Segmentation,
+    summary: Summary,
+    seconds: float,
+    voxel_ml: float | None,
+    maps: Mapping[str, np.ndarray],
+    axis: int,
+) -> Iterator[Report]:
+    """Save the labels of a scan, if they are to be saved, and report them."""
+    query = job.queries[number]
     whole = np.ascontiguousarray(final.labels, dtype=job.dtype)
     saved, failed = None, ""
     try:
         saved = _save(job, query, final)
     except (CpclnetError, OSError) as error:  # the labels are there all the same
         failed = user_message(error)
-    yield ScanDone(
-        number,
-        whole,
-        LabelSnapshot.of(whole),
-        segmenter.summary(),
-        time.perf_counter() - started,
-        volume.geometry.voxel_ml if volume.calibrated else None,
-        () if query.layer is None else tuple(_pictures(job, segmenter, each_class=each)),
-        saved,
-        axis,
-    )
+    snap, pictures = LabelSnapshot.of(whole), tuple(pictures_of(maps, job.classes))
+    yield ScanDone(number, whole, snap, summary, seconds, voxel_ml, pictures, saved, axis)
     if failed:
         yield ScanFailed(number, failed)
+
+
+def _label_elsewhere(
+    job: Job, painted: SupportSet, volumes: list[Volume], segmenter: Any
+) -> Generator[Report, None, None]:
+    """Label all queries by the workers of a cluster, and report each when it is ready."""
+    from napari_cpclnet.cluster import label_by_workers, pack_segmenter
+
+    assert job.options.scheduler is not None
+
+    def check() -> None:
+        if job.cancelled.is_set():
+            raise Stopped
+
+    numbers, requests = [], []
+    for number, query in enumerate(job.queries):
+        check()
+        yield ScanBegun(number)
+        try:
+            requests.append(_request(job, query, volumes))
+            numbers.append(number)
+        except Exception as error:  # noqa: BLE001
+            yield ScanFailed(number, user_message(error))
+    packed, total = pack_segmenter(segmenter.model, job.options, painted), len(requests)
+    yield Stage("Starting the workers…" if job.options.scheduler == "local" else "Asking the workers…")
+    with closing(
+        label_by_workers(job.options.scheduler, packed, requests, job.options.device, check)
+    ) as answers:
+        for done, (place, found) in enumerate(answers, start=1):
+            number = numbers[place]
+            if isinstance(found, CpclnetError):
+                yield ScanFailed(number, str(found))
+            elif number not in job.skipped:
+                yield from (Note(f"{job.queries[number].scan.name}: {text}") for text in found.notes)
+                axis = found.axis if job.queries[number].layer is None else job.queries[number].axis
+                yield from _finished(
+                    job,
+                    number,
+                    found.segmentation,
+                    found.summary,
+                    found.seconds,
+                    found.voxel_ml,
+                    found.maps,
+                    axis,
+                )
+            del found  # the next scan needs its place
+            yield Stage(f"{done} of {total} scans are labelled…")
+            check()
+
+
+def _request(job: Job, query: Query, volumes: list[Volume]) -> ScanRequest:
+    """A query as a worker needs it: the place of a file, the voxels of a layer."""
+    from napari_cpclnet.cluster import ScanRequest, Wanted
+
+    scan = query.scan
+    if isinstance(scan, FileScan):
+        return ScanRequest(scan.name, Wanted(), scan.ref, scan.meaning, query.locked)
+    volume = scan.volume() if query.part is None else volumes[query.part]
+    wanted = Wanted(**dict.fromkeys(_maps(job, query, volume), True))
+    return ScanRequest(scan.name, wanted, volume, locked=query.locked)
 
 
 def _axis(job: Job, support: SupportSet, volume: Volume) -> int:
@@ -272,15 +359,9 @@ def _axis(job: Job, support: SupportSet, volume: Volume) -> int:
     return plane_axis(volume.geometry, plane)
 
 
-def _pictures(job: Job, segmenter: SegmenterLike, *, each_class: bool) -> Iterator[Picture]:
-    for kind in job.maps:
-        if kind == "uncertainty":
-            yield Picture(kind, segmenter.result_uncertainty())
-        elif not each_class:
-            yield Picture(kind, segmenter.result_probability())
-        else:
-            found = segmenter.result_probabilities()
-            yield from (Picture(kind, one, v) for v, one in zip(sorted(job.classes), found, strict=True))
+def _maps(job: Job, query: Query, volume: Volume) -> tuple[str, ...]:
+    """Maps to make of a scan; none of a scan in a file."""
+    return () if query.layer is None else maps_for(job.maps, len(job.classes), volume.array.size)
 
 
 def support_set(

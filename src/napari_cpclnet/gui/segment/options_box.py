@@ -1,9 +1,9 @@
-"""Options most users never touch: plane, device, weights, post-processing."""
+"""Options most users never touch: plane, device, weights, cluster, post-processing."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QLineEdit, QSizePolicy, QWidget
 from superqt import QCollapsible
 
 from napari_cpclnet.gui.widgets.path_edit import WEIGHTS, PathEdit
@@ -24,7 +24,7 @@ class OptionsBox(QCollapsible):
     def __init__(self) -> None:
         super().__init__("Options", expandedIcon="▾", collapsedIcon="▸")
         self.setDuration(0)  # an animation would only delay
-        self.toggleButton().setToolTip("Plane, device, weights and post-processing of the run.")
+        self.toggleButton().setToolTip("Plane, device, weights, cluster and post-processing of the run.")
         content = QWidget()
         form = QFormLayout(content)
         form.setContentsMargins(0, 0, 0, 0)
@@ -37,6 +37,9 @@ class OptionsBox(QCollapsible):
         self.adapt = number_of(RunSettings, "adapt", suffix=" steps")
         self.adapt.setSingleStep(10)
         self.adapt.setSpecialValueText("off")
+        self.scheduler = QLineEdit()
+        self.scheduler.setPlaceholderText("this process")
+        self.scheduler.setToolTip(field_of(RunSettings, "scheduler").description)
         for name, widget in (
             ("align", self.search),
             ("plane", self.plane),
@@ -44,6 +47,7 @@ class OptionsBox(QCollapsible):
             ("precision", self.precision),
             ("weights", self.weights),
             ("adapt", self.adapt),
+            ("scheduler", self.scheduler),
         ):
             add_row(form, RunSettings, name, widget)
         self.post = combo(
@@ -65,6 +69,7 @@ class OptionsBox(QCollapsible):
             box.currentIndexChanged.connect(self._on_change)
         self.weights.changed.connect(self._on_change)
         self.adapt.valueChanged.connect(self._on_change)
+        self.scheduler.textChanged.connect(self._on_change)
 
     def options(self) -> RunSettings:
         """Options as they are set now."""
@@ -89,6 +94,7 @@ class OptionsBox(QCollapsible):
                 "postprocessing": post,
                 "weights": self.weights.path(),
                 "adapt": self.adapt.value(),
+                "scheduler": self.scheduler.text().strip() or None,
                 "align": self.search.currentData() == "thorough",
             }
         )
@@ -108,6 +114,7 @@ class OptionsBox(QCollapsible):
                 box.setCurrentIndex(max(box.findData(value), 0))
             self.weights.set_path(options.weights)
             self.adapt.setValue(options.adapt)
+            self.scheduler.setText(options.scheduler or "")
             if post not in known:
                 self.largest.setChecked(post.largest_component)
                 self.holes.setChecked(post.fill_holes)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.files.atomic import atomic_write
-from napari_cpclnet.imaging import Segmentation, Volume, write_segmentation
+from napari_cpclnet.imaging import Geometry, Segmentation, Volume, write_segmentation
 from napari_cpclnet.imaging.formats.pictures import is_picture
 from napari_cpclnet.imaging.reading import plain_name
 from napari_cpclnet.preprocessing.pseudo_labels.regions import RegionMap
@@ -60,17 +60,24 @@ def existing(base: Path, kind: RegionMap | str) -> Path | None:
     return next((path for path in paths if path.is_file() and path.stat().st_size > 0), None)
 
 
-def write_labels(labels: NDArray[np.uint16], volume: Volume, base: Path, kind: RegionMap | str) -> Path:
+def is_drawn(volume: Volume) -> bool:
+    """Whether a scan is one picture, whose pseudo-labels are pictures, too."""
+    return volume.source is not None and is_picture(volume.source) and len(volume.array) == 1
+
+
+def write_labels(
+    labels: NDArray[np.uint16], geometry: Geometry, base: Path, kind: RegionMap | str, *, drawn: bool
+) -> Path:
     """Write the pseudo-labels (z, y, x) of one kind, whole or not at all, and return their path.
 
-    A picture gets a picture; masks are 0 and 255 there, as elsewhere in that layout.
+    A picture gets a picture (``drawn``); masks are 0 and 255 there, as elsewhere in that layout.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    if volume.source is not None and is_picture(volume.source) and len(labels) == 1:
+    if drawn:
         from PIL import Image
 
         path = _named(base, kind, PICTURE)
@@ -80,7 +87,7 @@ def write_labels(labels: NDArray[np.uint16], volume: Volume, base: Path, kind: R
         return path
     path = _named(base, kind, VOLUME)
     stored = labels if isinstance(kind, RegionMap) else labels.astype(np.uint8)
-    write_segmentation(Segmentation(stored, {}, volume.geometry, path.name), path)
+    write_segmentation(Segmentation(stored, {}, geometry, path.name), path)
     return path
 
 

@@ -25,6 +25,7 @@ from napari_cpclnet.preprocessing.pseudo_labels.files import (
     FOREGROUND,
     base_path,
     existing,
+    is_drawn,
     write_labels,
 )
 from napari_cpclnet.preprocessing.pseudo_labels.regions import (
@@ -73,15 +74,16 @@ class PseudoLabelReport:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """One file to make."""
+class FileTask:
+    """One file to make: of which scan, its path up to the part that names the kind, and the kind."""
 
     scan: ScanRef
     base: Path
     kind: RegionMap | str
 
 
-_Results = Generator[tuple[_Task, Path | None, str], None, None]
+FileResults = Generator[tuple[FileTask, Path | None, str], None, None]
+"""Path of each file that was made, or why it could not be made."""
 
 
 class _StoppedError(Exception):
@@ -94,6 +96,7 @@ def make_pseudo_labels(
     *,
     workers: int = 0,
     overwrite: bool = False,
+    make: Callable[[Sequence[FileTask], PseudoLabelSettings], FileResults] | None = None,
 ) -> Generator[PseudoLabelReport, None, None]:
     """Write regions, one file per method and scale, and masks of body and background beside each scan.
 
@@ -110,6 +113,8 @@ def make_pseudo_labels(
         Processes; 0 is one per core, 1 works in this process. The files do not depend on it.
     overwrite : bool
         Replace files that exist.
+    make : callable, optional
+        Makes the files instead of processes of this machine.
 
     Yields
     ------
@@ -125,7 +130,7 @@ def make_pseudo_labels(
     settings = settings or PseudoLabelSettings()
     found = _tasks(scans, settings)
     total, done = len(found), 0
-    waiting: list[_Task] = []
+    waiting: list[FileTask] = []
     for task, problem in found:
         path = None if problem or overwrite else existing(task.base, task.kind)
         if problem or path:
@@ -134,7 +139,10 @@ def make_pseudo_labels(
         else:
             waiting.append(task)
     workers = min(workers or usable_cores(), len(waiting))
-    results = _here(waiting, settings) if workers < 2 else _in_processes(waiting, settings, workers)
+    if make is not None:
+        results = make(waiting, settings)
+    else:
+        results = _here(waiting, settings) if workers < 2 else _in_processes(waiting, settings, workers)
     try:
         for task, path, problem in results:
             done += 1
@@ -144,32 +152,32 @@ def make_pseudo_labels(
         results.close()
 
 
-def _tasks(scans: Sequence[ScanRef], settings: PseudoLabelSettings) -> list[tuple[_Task, str]]:
+def _tasks(scans: Sequence[ScanRef], settings: PseudoLabelSettings) -> list[tuple[FileTask, str]]:
     """All files to make, each with a reason why it cannot be made, or none."""
     kinds: list[RegionMap | str] = [FOREGROUND, BACKGROUND, *region_maps(settings)]
     owners: dict[Path, ScanRef] = {}
-    tasks: list[tuple[_Task, str]] = []
+    tasks: list[tuple[FileTask, str]] = []
     for scan in scans:
         base = base_path(scan.path, scan.series)
         owner = owners.setdefault(base, scan)
         if owner is scan:
-            tasks += [(_Task(scan, base, kind), "") for kind in kinds]
+            tasks += [(FileTask(scan, base, kind), "") for kind in kinds]
         else:
             problem = f"{scan.path}: its pseudo-labels would bear the names of those of {owner.path.name}; rename one."
-            tasks.append((_Task(scan, base, kinds[0]), problem))
+            tasks.append((FileTask(scan, base, kinds[0]), problem))
     return tasks
 
 
-def _here(tasks: Sequence[_Task], settings: PseudoLabelSettings) -> _Results:
+def _here(tasks: Sequence[FileTask], settings: PseudoLabelSettings) -> FileResults:
     for task in tasks:
         yield task, *_outcome(task, settings, lambda: False)
 
 
-def _in_processes(tasks: Sequence[_Task], settings: PseudoLabelSettings, workers: int) -> _Results:
+def _in_processes(tasks: Sequence[FileTask], settings: PseudoLabelSettings, workers: int) -> FileResults:
     context = fresh_context()
     stop = context.Event()
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(stop,))
-    of_future: dict[Future[tuple[Path | None, str]], _Task] = {}
+    of_future: dict[Future[tuple[Path | None, str]], FileTask] = {}
     try:
         with _interrupts_held_back():  # processes start here, and inherit that
             of_future = {pool.submit(_work, task, settings): task for task in tasks}
@@ -199,7 +207,7 @@ def _start_worker(stop: Any) -> None:
     work_beside_others(finish)
 
 
-def _work(task: _Task, settings: PseudoLabelSettings) -> tuple[Path | None, str]:
+def _work(task: FileTask, settings: PseudoLabelSettings) -> tuple[Path | None, str]:
     try:
         return _outcome(task, settings, _stopped)
     except _StoppedError:
@@ -207,7 +215,7 @@ def _work(task: _Task, settings: PseudoLabelSettings) -> tuple[Path | None, str]
 
 
 def _outcome(
-    task: _Task, settings: PseudoLabelSettings, stopped: Callable[[], bool]
+    task: FileTask, settings: PseudoLabelSettings, stopped: Callable[[], bool]
 ) -> tuple[Path | None, str]:
     """Path of the file that was made, or why it could not be made."""
     if stopped():
@@ -215,7 +223,8 @@ def _outcome(
     try:
         volume = read_volume(task.scan.path, series=task.scan.series)
         labels = volume_labels(volume, task.kind, settings, stopped)
-        return write_labels(labels, volume, task.base, task.kind), ""
+        path = write_labels(labels, volume.geometry, task.base, task.kind, drawn=is_drawn(volume))
+        return path, ""
     except CpclnetError as error:
         return None, str(error)
 
