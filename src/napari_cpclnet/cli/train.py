@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
 import signal
 from collections.abc import Generator, Iterator
@@ -42,6 +41,7 @@ class TrainingJob:
     start: str | None
     device: str
     devices: int = 1
+    nodes: int = 1
     labels: Path | None = None
     fold: str | None = None
     encoder: EncoderName | None = None
@@ -103,6 +103,15 @@ def train(
             help="CUDA devices, or processes on the CPU, that train together, each on its own batches.",
         ),
     ] = 1,
+    nodes: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Machines that train together, with --devices each: run the command on all of them, with the same "
+            "MASTER_ADDR and MASTER_PORT (of the first) and the number of each, from 0, in NODE_RANK.",
+        ),
+    ] = 1,
 ) -> None:
     """Train the network on phantoms, on your own scans without labels, on labels that you have, or on all of them.
 
@@ -120,6 +129,7 @@ def train(
             start,
             device,
             devices,
+            nodes,
             labels,
             fold,
             encoder,
@@ -142,6 +152,7 @@ def run_train(job: TrainingJob) -> bool:
         If settings, data, weights, device or folder cannot be used.
     """
     from napari_cpclnet.model import bundled_weights
+    from napari_cpclnet.training.fabric import is_first_process
     from napari_cpclnet.training.run import train
 
     check_folder(job.out)
@@ -167,13 +178,14 @@ def run_train(job: TrainingJob) -> bool:
         resume=job.resume,
         device=job.device,
         devices=job.devices,
+        nodes=job.nodes,
         start=bundled_weights()
         if job.start == "bundled"
         else Path(job.start).expanduser()
         if job.start
         else None,
     )
-    if job.devices > 1 and int(os.environ.get("LOCAL_RANK", "0")):
+    if (job.devices > 1 or job.nodes > 1) and not is_first_process():
         return _follow(reports)
     with _stop_on_ctrl_c() as stopping, _progress() as progress:
         _Screen(progress).show(reports, stopping)
@@ -211,8 +223,11 @@ def check_apart(job: TrainingJob) -> None:
 
 def _follow(reports: Generator[TrainingReport, None, None]) -> bool:
     """Train along in a further process of several devices: the first one shows, writes and decides when to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
+    from napari_cpclnet.training.fabric import local_rank
+
+    if local_rank():  # else it was started by the user, on another machine than the first
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_with_parent()
     try:
         for _ in reports:
             pass

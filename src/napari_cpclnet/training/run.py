@@ -103,6 +103,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
     devices: int = 1,
+    nodes: int = 1,
     start: Path | None = None,
 ) -> Generator[TrainingReport, None, None]:
     """Train, and write everything that comes of it to a folder.
@@ -129,6 +130,9 @@ def train(
     devices : int
         CUDA devices, or processes on the CPU, that train together, each on batches of its own. More than one is for
         commands only: every further process runs the same command again, and yields nothing.
+    nodes : int
+        Machines that train together, each with so many devices; see :func:`.fabric.make_fabric`.
+        All need `out` and the data at the same place.
     start : Path, optional
         Weights to begin with; the network and its preprocessing are theirs.
 
@@ -166,7 +170,7 @@ def train(
     given = Given(data_root, labels)
     if going_on:
         given = _remembered(checkpoint, given)
-    fabric = make_fabric(chosen, settings.precision, devices)
+    fabric = make_fabric(chosen, settings.precision, devices, nodes)
     with only_here(out, "a training run") if fabric.is_global_zero else nullcontext():
         yield from _train(settings, out, given, checkpoint if going_on else None, begun, fabric)
 
