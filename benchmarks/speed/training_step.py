@@ -10,6 +10,7 @@ Prints seconds per step and shares of both. Goal: the network takes at least 90 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, help="YAML with settings that differ from the defaults")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", action="store_true", help="print a line of JSON")
     parser.add_argument("--encoder-alone", action="store_true", help="measure the steps at the start")
     arguments = parser.parse_args()
 
@@ -87,16 +89,23 @@ def main() -> None:
     trainer = Trainer(
         settings, [Source(source.name, timed, source.held_out, 1.0, anatomy=source.anatomy)], device
     )
-    steps = []
+    steps: list[float] = []
+    computing = 0.0
     begun = now(device)
     for report in trainer.run():
         ended = now(device)
         steps.append(ended - begun)
         begun = ended
+        if report.step == WARM_UP:
+            computing = time.process_time()
         if report.step == total:
             break
+    computing = (time.process_time() - computing) / arguments.steps
     step, data = np.mean(steps[WARM_UP:]), np.mean(timed.seconds[WARM_UP:])
     network = 1 - data / step
+    if arguments.json:
+        print(json.dumps({"step, s": step, "data, s": data, "computing a step, s": computing}))
+        return
     print(f"{source.name} on {device}, {torch.get_num_threads()} threads, {arguments.steps} steps")
     print(f"step     {1000 * step:8.1f} ms")
     print(f"network  {1000 * (step - data):8.1f} ms  {100 * network:5.1f} %")

@@ -67,6 +67,7 @@ def test_there_is_one_apple_gpu() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo needs the name of the loopback interface")
 def test_two_machines_train_what_two_processes_of_one_do(folder: Folder, tiny: Tiny, tmp_path: Path) -> None:
     one, two = folder("one"), folder("two")
@@ -100,7 +101,7 @@ def test_two_machines_train_what_two_processes_of_one_do(folder: Folder, tiny: T
         for rank in ("1", "0")
     ]
     try:
-        said = [machine.communicate(timeout=280)[1] for machine in machines]
+        said = [machine.communicate(timeout=600)[1] for machine in machines]
     finally:
         for machine in machines:
             machine.kill()
