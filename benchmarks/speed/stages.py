@@ -5,7 +5,7 @@
 
 Labels a phantom CT from painted slices of another phantom, both read from files that ``--make`` wrote, as `segment`
 does it. Prints a line of JSON: seconds of computing in each stage, seconds by the clock, peak memory. A case is slices
-x side x classes x painted slices; ``thorough`` registers scans, ``quick`` does not. ``--count`` counts the operations of
+x side x classes x painted slices; ``thorough`` registers scans, ``quick`` does not. ``--count`` counts operations of
 products and convolutions in each stage instead. `run.py` calls this for many cases, each in a process of its own.
 """
 

@@ -25,6 +25,7 @@ GRID = Geometry((4, 40, 48), (5.0, 2.0, 2.0), (-30.0, 12.0, 7.0))
         ("dcm", "ct_labels.dcm"),
         ("png", "ct_labels"),
         ("mha", "ct_labels.mha"),
+        ("ome.zarr", "ct_labels.ome.zarr"),
     ],
 )
 def test_painted_slices_come_out_as_painted_in_every_format(
@@ -35,6 +36,8 @@ def test_painted_slices_come_out_as_painted_in_every_format(
 ) -> None:
     if output_format == "dcm":
         pytest.importorskip("highdicom")
+    if output_format == "ome.zarr":
+        pytest.importorskip("zarr")
     write_scan(tmp_path / "ct", GRID)
     labels = np.zeros(GRID.shape, np.uint8)
     labels[2, 12:24, 10:22] = 6
@@ -58,14 +61,17 @@ def test_painted_slices_come_out_as_painted_in_every_format(
     assert "(nearest neighbour)" in done.stderr
     written = tmp_path / "out" / name
     assert str(written) in done.stdout
-    grey = {"seg.nrrd": "nrrd", "mha": "mha"}.get(output_format, "nii.gz")
+    grey = {"seg.nrrd": "nrrd", "mha": "mha", "ome.zarr": "ome.zarr"}.get(output_format, "nii.gz")
     assert sorted(p.name for p in written.parent.iterdir()) == sorted([name, f"ct_probability_liver.{grey}"])
     found = read_segmentation(written, like=read_volume(tmp_path / "ct"))
     np.testing.assert_array_equal(found.labels[2], labels[2])
-    if output_format in ("dcm", "seg.nrrd"):
+    if output_format in ("dcm", "seg.nrrd", "ome.zarr"):
         assert found.classes == {6: "liver"}
     if output_format == "dcm":
         assert referenced_series(written) == list_series(tmp_path / "ct")[0].id
     again = CliRunner().invoke(app, [str(word) for word in words])
     assert again.exit_code == 2
     assert "exists already" in again.stderr
+    over = CliRunner().invoke(app, [str(word) for word in (*words, "--overwrite", "--quick")])
+    assert over.exit_code == 0, over.output
+    assert not list(written.parent.glob(".*"))

@@ -13,6 +13,7 @@ from napari_cpclnet.errors import OutputError
 from napari_cpclnet.gui.contributions.reader import get_reader, read
 from napari_cpclnet.gui.contributions.writer import write_image, write_labels
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, segmentation_to_layer
+from napari_cpclnet.gui.settings.preferences import Preferences
 from napari_cpclnet.imaging import (
     Geometry,
     Segmentation,
@@ -187,3 +188,28 @@ def test_what_was_assumed_on_reading_is_shown(tmp_path, monkeypatch, name, low, 
     read(str(tmp_path / name))
     assert bool(shown) == bool(said)
     assert said in " ".join(shown)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
+def test_ome_zarr_opens_at_its_place_and_large_ones_stay_in_their_files(tmp_path, monkeypatch, direction):
+    pytest.importorskip("zarr")
+    volume = make_volume(direction=direction)
+    scan_file, target = str(tmp_path / "scan.ome.zarr"), str(tmp_path / "mask.ome.zarr")
+    write_volume(volume, scan_file)
+    ((data, kwargs, kind),) = get_reader(scan_file)(scan_file)
+    scan = Layer.create(data, kwargs, kind)
+    assert kind == "image" and isinstance(scan.data, np.ndarray)
+    assert geometry_of(scan).isclose(volume.geometry)
+    labels = (np.asarray(scan.data) > 0.5).astype(np.uint8) * 4
+    looks = {k: kwargs[k] for k in kwargs if k not in ("contrast_limits", "colormap")}
+    out, meta, _ = Layer.create(labels, looks, "labels").as_layer_data_tuple()
+    assert write_labels(target, out, meta) == [target]
+    ((found, looks, kind),) = get_reader(target)(target)
+    assert kind == "labels" and geometry_of(Layer.create(found, looks, kind)).isclose(volume.geometry)
+    np.testing.assert_array_equal(found, labels)
+    monkeypatch.setattr(
+        "napari_cpclnet.gui.contributions.reader.preferences", lambda: Preferences(lazy_gib=1e-9)
+    )
+    ((lazy, _, _),) = get_reader(scan_file)(scan_file)
+    assert hasattr(lazy, "dask")
+    np.testing.assert_array_equal(np.asarray(lazy), volume.array)

@@ -45,8 +45,8 @@ def convert(
         Path,
         typer.Argument(
             metavar="OUT",
-            help=".nii.gz, .nii, .nrrd, .mha or .png; for label maps also .seg.nrrd (3D Slicer) and .dcm (DICOM "
-            "segmentation).",
+            help=".nii.gz, .nii, .nrrd, .mha, .png or .ome.zarr; for label maps also .seg.nrrd (3D Slicer) and .dcm "
+            "(DICOM segmentation).",
         ),
     ],
     kind: Annotated[
@@ -155,7 +155,7 @@ def _lost_labels(segmentation: Segmentation, target: Path, terminology: Path | N
 def _lost_values(volume: Volume, target: Path) -> list[str]:
     """What the format of the target cannot hold of a scan."""
     lost = []
-    if volume.unit:
+    if volume.unit and output_suffix(target) != ".ome.zarr":
         lost.append(f"The file does not say that its values are {volume.modality} in {volume.unit}.")
     if output_suffix(target) == ".png":
         lost.append("Pictures hold neither voxel size nor place in the patient.")

@@ -61,11 +61,11 @@ Quick = Annotated[
 ]
 
 ResultFormat = Annotated[
-    Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png"] | None,
+    Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png", "ome.zarr"] | None,
     typer.Option(
         "--format",
         help="File format of the results. seg.nrrd is 3D Slicer's; dcm a DICOM segmentation of a DICOM query; png "
-        "a folder of pictures. Default: nii.gz.",
+        "a folder of pictures; ome.zarr a folder of compressed blocks. Default: nii.gz.",
     ),
 ]
 

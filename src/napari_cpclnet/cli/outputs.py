@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 from napari_cpclnet.cli.files import file_name
 from napari_cpclnet.errors import CpclnetError, OutputError
 from napari_cpclnet.files.atomic import sweep, temporary_beside
-from napari_cpclnet.imaging import Volume, replace_pictures, write_segmentation, write_volume
+from napari_cpclnet.imaging import (
+    Volume,
+    is_ome_zarr,
+    replace_ome_zarr,
+    replace_pictures,
+    write_segmentation,
+    write_volume,
+)
 from napari_cpclnet.project.fingerprints import scan_files
 
 if TYPE_CHECKING:
@@ -232,7 +239,9 @@ def write_results(
 
 def _moved(file: Path, folder: Path) -> Path:
     target = folder / file.name
-    if file.is_dir():
+    if is_ome_zarr(file):
+        replace_ome_zarr(file, target, temporary_beside(target, ""))
+    elif file.is_dir():
         replace_pictures(file, target)
     else:
         os.replace(file, target)

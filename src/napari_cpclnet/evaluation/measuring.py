@@ -44,11 +44,13 @@ class Bench:
 class TaskOutcome:
     """What came of a task: a row and a mask (z, y, x) of bool for each method.
 
-    None where the legacy protocol drops a query without the organ.
+    None where the legacy protocol drops a query without the organ. ``seen``: the query and the truth, where they were
+    read in this process.
     """
 
     rows: tuple[CaseResult, ...] = ()
     masks: tuple[Mask, ...] = ()
+    seen: tuple[Volume, Mask] | None = None
 
 
 def make_bench(
@@ -116,4 +118,4 @@ def measure_task(task: Task, bench: Bench) -> TaskOutcome:
         )
         for answer in answers
     )
-    return TaskOutcome(rows, tuple(answer.mask for answer in answers))
+    return TaskOutcome(rows, tuple(answer.mask for answer in answers), (query, truth))

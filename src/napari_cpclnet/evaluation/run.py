@@ -14,6 +14,7 @@ import torch
 from napari_cpclnet.errors import SettingsError, WeightsError
 from napari_cpclnet.evaluation.folder import PREDICTIONS, RunFolder, check_apart, make_folder
 from napari_cpclnet.evaluation.measuring import Bench, TaskOutcome, make_bench, measure_task, truth_of
+from napari_cpclnet.evaluation.metrics import Mask
 from napari_cpclnet.evaluation.predictions import blinded
 from napari_cpclnet.evaluation.predictors import Predictor, Watch
 from napari_cpclnet.evaluation.protocols import Task, fold_cases, tasks
@@ -21,7 +22,7 @@ from napari_cpclnet.evaluation.report.outputs import run_facts, write_outputs
 from napari_cpclnet.evaluation.results import CaseResult
 from napari_cpclnet.evaluation.settings import EvaluationSettings
 from napari_cpclnet.files.folder_lock import only_here
-from napari_cpclnet.imaging import Segmentation, write_segmentation
+from napari_cpclnet.imaging import Segmentation, Volume, write_segmentation
 from napari_cpclnet.imaging.cases import Case
 from napari_cpclnet.model import choose_device, load_weights, weights_hash
 from napari_cpclnet.segmentation import SegmentationSettings, Segmenter
@@ -280,13 +281,19 @@ def _keep(task: Task, outcome: TaskOutcome, settings: EvaluationSettings, folder
 def _picture(task: Task, outcome: TaskOutcome) -> bytes:
     from napari_cpclnet.evaluation.report.pictures import overlay  # matplotlib takes a second to import
 
+    query, truth = outcome.seen or _seen(task)
+    return overlay(query, truth, outcome.masks[0], plane=task.plane)
+
+
+def _seen(task: Task) -> tuple[Volume, Mask]:
+    """The query of a task that was measured elsewhere, and its truth."""
     query = blinded(task.query.read_image(), "query")
-    return overlay(query, truth_of(task, query), outcome.masks[0], plane=task.plane)
+    return query, truth_of(task, query)
 
 
 def _write_predictions(task: Task, outcome: TaskOutcome, folder: Path) -> None:
     value = task.support.value_of(task.organ)
-    geometry = task.query.read_image().geometry
+    geometry = (outcome.seen or _seen(task))[0].geometry
     for row, mask in zip(outcome.rows, outcome.masks, strict=True):
         labels = mask.astype(np.min_scalar_type(value)) * np.min_scalar_type(value).type(value)
         found = Segmentation(labels, {value: task.organ}, geometry, task.key)

@@ -1,3 +1,5 @@
+from .formats.ome_zarr import is_ome_zarr as is_ome_zarr
+from .formats.ome_zarr import replace_ome_zarr as replace_ome_zarr
 from .formats.picture_writing import replace_pictures as replace_pictures
 from .geometry import Geometry as Geometry
 from .labels import holds_segments as holds_segments

@@ -10,6 +10,7 @@ import numpy as np
 from napari_cpclnet.errors import GeometryError, ImageError
 from napari_cpclnet.imaging import dicom
 from napari_cpclnet.imaging.deskew import SHEAR, deskew, shear_of
+from napari_cpclnet.imaging.formats import ome_zarr
 from napari_cpclnet.imaging.formats.itk import READERS, read_itk, volume_suffix
 from napari_cpclnet.imaging.formats.pictures import is_picture, read_picture, read_stack
 from napari_cpclnet.imaging.formats.seg_nrrd import read_segments
@@ -120,7 +121,9 @@ def looks_like_labels(volume: Volume) -> bool:
 
 
 def holds_segments(path: Path) -> bool:
-    """Whether a file says itself that it is a label map: a DICOM segmentation, or 3D Slicer's ``.seg.nrrd``."""
+    """Whether a file says itself that it is a label map: a DICOM segmentation, 3D Slicer's ``.seg.nrrd``, OME-Zarr."""
+    if ome_zarr.is_ome_zarr(path):
+        return ome_zarr.open_ome_zarr(path).is_labels
     return path.name.lower().endswith(".seg.nrrd") or dicom.dicom_label_kind(path) is not None
 
 
@@ -131,7 +134,11 @@ def _read_image(path: Path, classes: dict[int, str]) -> tuple[Segmentation, bool
     colors: dict[int, tuple[int, int, int]] = {}
     notes: tuple[str, ...] = ()
     suffix = volume_suffix(path)
-    if path.is_dir():
+    if ome_zarr.is_ome_zarr(path):
+        stored = ome_zarr.open_ome_zarr(path)
+        array, geometry = ome_zarr.loaded(path, stored), stored.geometry
+        names, colors = stored.names, stored.colors
+    elif path.is_dir():
         pictures = pictures_in(path)
         if not pictures:
             raise ImageError(f"{path}: is a folder without pictures; choose a label file.")

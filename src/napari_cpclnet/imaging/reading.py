@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_cpclnet.errors import GeometryError, ImageError
 from napari_cpclnet.imaging import dicom
 from napari_cpclnet.imaging.deskew import SHEAR, deskew, shear_of
+from napari_cpclnet.imaging.formats import ome_zarr
 from napari_cpclnet.imaging.formats.itk import READERS, RawImage, open_image, read_itk, volume_suffix
 from napari_cpclnet.imaging.formats.pictures import (
     PICTURES,
@@ -43,7 +44,8 @@ LABEL_NAME = re.compile(r"(^|[_\-. ])(labels?|seg|segmentation|masks?)$", re.IGN
 
 def plain_name(path: Path) -> str:
     """File name without its image suffix."""
-    suffix = volume_suffix(path) or (path.suffix if is_picture(path) or path.suffix.lower() == ".dcm" else "")
+    alone = is_picture(path) or path.suffix.lower() in (".dcm", ".zarr")
+    suffix = volume_suffix(path) or ome_zarr.suffix_of(path) or (path.suffix if alone else "")
     return path.name[: len(path.name) - len(suffix)] if suffix else path.name
 
 
@@ -73,15 +75,16 @@ def read_volume(
     Parameters
     ----------
     path
-        NIfTI, NRRD, MetaImage, DICOM or picture file, a DICOM folder, or a folder of pictures that are the
-        slices of one scan.
+        NIfTI, NRRD, MetaImage, DICOM or picture file, a folder of OME-Zarr, a DICOM folder, or a folder of pictures
+        that are the slices of one scan.
     series
         Which one, if there are several: the id of a series of a DICOM folder (see `list_series`), or the number,
         from 0, of a phase of a file with four dimensions.
     modality
         Overrides what the tags, the values or the file name say.
     lazy_above
-        A DICOM series of more bytes of voxels stays in its files: the array is one of dask, as `read_series` says.
+        A DICOM series or OME-Zarr of more bytes of voxels stays in its files: the array is one of dask, as
+        `read_series` says.
 
     Returns
     -------
@@ -108,7 +111,9 @@ def read_volume(
         raise ImageError(f"Modality {modality!r} is none of {', '.join(MODALITIES)}.")
     if series is not None and not path.is_dir() and not volume_suffix(path):
         raise ImageError(f"{path}: a series can only be chosen in a DICOM folder or a 4-D file.")
-    if path.is_dir():
+    if ome_zarr.is_ome_zarr(path):
+        volume = _from_zarr(path, lazy_above)
+    elif path.is_dir():
         volume = _read_folder(path, series, lazy_above)
     elif volume_suffix(path):
         volume = _from_raw(path, _straight(path, read_itk(path, phase_number(path, series))), series)
@@ -176,6 +181,22 @@ def _from_raw(path: Path, raw: RawImage, series: str | None) -> Volume:
     notes = (*raw.notes, *notes)
     return Volume(
         raw.array, raw.geometry, modality, unit, name, path, raw.calibrated, notes=notes, series=series
+    )
+
+
+def _from_zarr(path: Path, lazy_above: int | None) -> Volume:
+    found = ome_zarr.open_ome_zarr(path)
+    name = plain_name(path)
+    lazy = lazy_above is not None and found.array.nbytes > lazy_above
+    array = found.array if lazy else ome_zarr.loaded(path, found)
+    notes: tuple[str, ...] = ()
+    if found.meaning is not None and found.meaning[0] in MODALITIES:
+        modality, unit = found.meaning
+    else:  # of one that stays in its files a slice must do
+        looked_at = np.asarray(array[len(array) // 2]) if lazy else array
+        modality, unit, notes = _guess(looked_at, name_hint(name))
+    return Volume(
+        array, found.geometry, cast("Modality", modality), unit, name, path, found.calibrated, notes=notes
     )
 
 

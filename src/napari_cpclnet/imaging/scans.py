@@ -10,6 +10,7 @@ from pathlib import Path
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging import dicom
 from napari_cpclnet.imaging.formats.itk import volume_suffix
+from napari_cpclnet.imaging.formats.ome_zarr import is_ome_zarr
 from napari_cpclnet.imaging.formats.pictures import is_picture, natural_key
 from napari_cpclnet.imaging.formats.size_checks import check_file
 from napari_cpclnet.imaging.modality import name_hint
@@ -56,7 +57,7 @@ def find_scans(path: str | Path) -> list[ScanRef]:
     check_file(path)
     if not path.exists():
         raise ImageError(f"{path}: does not exist.")
-    if not path.is_dir():
+    if not path.is_dir() or is_ome_zarr(path):
         return [ScanRef(path, None, plain_name(path))]
     check_open(path)
     of_folder: dict[Path, list[dicom.SeriesInfo]] = defaultdict(list)
@@ -64,7 +65,7 @@ def find_scans(path: str | Path) -> list[ScanRef]:
         of_folder[info.folder].append(info)
     found = list(_scans_in(path, of_folder))
     if not found:
-        raise ImageError(f"{path}: holds no scan (DICOM, NIfTI, NRRD, MetaImage or pictures).")
+        raise ImageError(f"{path}: holds no scan (DICOM, NIfTI, NRRD, MetaImage, OME-Zarr or pictures).")
     return found
 
 
@@ -110,7 +111,8 @@ def _scans_in(root: Path, of_folder: dict[Path, list[dicom.SeriesInfo]]) -> Iter
         for info in of_folder.get(folder, ()):
             yield ScanRef(folder, info.id_in_folder, info.name)
         for path in found:
-            if _is_file(path) and volume_suffix(path) and not is_label_name(path):
+            volume = (_is_file(path) and volume_suffix(path)) or is_ome_zarr(path)
+            if volume and not is_label_name(path):
                 yield ScanRef(path, None, plain_name(path))
         pictures = [p for p in pictures_in(folder) if not is_label_name(p)] if found else []
         if len(pictures) == 1 or _is_seed_folder(folder, pictures):
@@ -119,7 +121,9 @@ def _scans_in(root: Path, of_folder: dict[Path, list[dicom.SeriesInfo]]) -> Iter
         elif pictures:
             yield ScanRef(folder, None, folder.name)
         subfolders = [
-            path for path in found if os.path.isdir(path) and path.name.lower() not in LABEL_FOLDERS
+            path
+            for path in found
+            if os.path.isdir(path) and path.name.lower() not in LABEL_FOLDERS and not is_ome_zarr(path)
         ]
         waiting.extend(reversed(subfolders))
 

@@ -16,7 +16,7 @@ Complaint = Callable[[Path, str], None]
 
 
 def walk(folder: Path, complain: Complaint | None = None) -> Iterator[Path]:
-    """Files of a folder and its subfolders by name, without hidden ones.
+    """Files of a folder and its subfolders by name, without hidden ones and what is inside of OME-Zarr.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ def walk(folder: Path, complain: Complaint | None = None) -> Iterator[Path]:
         for path in entries(place, complain):
             # Path.is_dir would raise in a folder whose names may be read and nothing else.
             if os.path.isdir(path):
-                folders.append(path)
+                if path.suffix.lower() != ".zarr":  # thousands of blocks of one scan
+                    folders.append(path)
             elif os.path.isfile(path):
                 yield path
             elif complain is not None and not os.path.exists(path):

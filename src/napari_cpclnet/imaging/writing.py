@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ from napari_cpclnet.files.atomic import sweep, temporary_beside
 from napari_cpclnet.imaging import dicom
 from napari_cpclnet.imaging.formats.itk import last_line, quiet
 from napari_cpclnet.imaging.formats.nifti_header import read_nifti_header, unpacked
+from napari_cpclnet.imaging.formats.ome_zarr import SUFFIX as OME_ZARR
+from napari_cpclnet.imaging.formats.ome_zarr import replace_ome_zarr, save_ome_zarr
 from napari_cpclnet.imaging.formats.picture_writing import save_pictures
 from napari_cpclnet.imaging.formats.seg_nrrd import header_fields
 from napari_cpclnet.imaging.formats.voxel_writing import save_metaimage, save_nrrd
@@ -25,7 +28,7 @@ from napari_cpclnet.imaging.terminology import Terminology
 from napari_cpclnet.imaging.volume import ScanRef, Segmentation, Volume
 
 DICOM, PICTURE = ".dcm", ".png"
-OUTPUTS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", DICOM, PICTURE)
+OUTPUTS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", DICOM, PICTURE, OME_ZARR)
 
 
 def output_suffix(path: Path) -> str:
@@ -50,7 +53,7 @@ def write_segmentation(
     path
         ``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``; ``.seg.nrrd``, with names, colours and codes as 3D Slicer keeps
         them (a ``.nrrd`` has them too); ``.dcm``, a DICOM segmentation; ``.png``, a picture, or for several slices a
-        folder of pictures of that name.
+        folder of pictures of that name; ``.ome.zarr``, a folder of compressed blocks, with names and colours.
     source
         DICOM series that a ``.dcm`` refers to.
     terminology
@@ -83,6 +86,16 @@ def write_segmentation(
     suffix = output_suffix(path)
     if suffix == PICTURE:
         return _write_pictures(segmentation.labels, path)
+    if suffix == OME_ZARR:
+        with _whole(path, suffix) as temporary:
+            save_ome_zarr(
+                segmentation.labels,
+                segmentation.geometry,
+                temporary,
+                labels=segmentation.classes,
+                colors=segmentation.colors,
+            )
+        return path
     if suffix == DICOM:
         if source is None:
             msg = f"{path}: a DICOM segmentation refers to the series of its scan; give that DICOM series."
@@ -100,6 +113,8 @@ def write_segmentation(
 def write_volume(volume: Volume, path: str | Path) -> Path:
     """Write the grey values of a scan on its own grid; formats and errors as in `write_segmentation`, but no DICOM.
 
+    An array of dask is written to ``.ome.zarr`` block by block, without being whole in memory.
+
     Examples
     --------
     >>> import numpy as np
@@ -111,9 +126,16 @@ def write_volume(volume: Volume, path: str | Path) -> Path:
     path = Path(path)
     suffix = output_suffix(path)
     if suffix in (DICOM, ".seg.nrrd"):
-        raise OutputError(f"{path}: a scan cannot be written as {suffix}; choose .nii.gz, .nrrd or .mha.")
+        raise OutputError(
+            f"{path}: a scan cannot be written as {suffix}; choose .nii.gz, .nrrd, .mha or .ome.zarr."
+        )
     if suffix == PICTURE:
         return _write_pictures(volume.array, path)
+    if suffix == OME_ZARR:
+        with _whole(path, suffix) as temporary:
+            meaning = (volume.modality, volume.unit)
+            save_ome_zarr(volume.array, volume.geometry, temporary, meaning=meaning)
+        return path
     _write(volume.array, volume.geometry, path)
     return path
 
@@ -129,7 +151,10 @@ def _whole(path: Path, suffix: str) -> Iterator[Path]:
     sweep(path.parent)
     try:
         yield temporary
-        os.replace(temporary, path)
+        if temporary.is_dir():
+            replace_ome_zarr(temporary, path, temporary_beside(path, ""))
+        else:
+            os.replace(temporary, path)
     except OutputError as error:
         raise OutputError(str(error).replace(str(temporary), str(path))) from error
     except OSError as error:
@@ -139,7 +164,10 @@ def _whole(path: Path, suffix: str) -> Iterator[Path]:
         raise OutputError(f"{path}: cannot be written ({_reason(path) or last_line(error)}).") from error
     finally:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
 
 
 def _write(

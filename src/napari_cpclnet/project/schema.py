@@ -24,7 +24,7 @@ MOST_DOUBTFUL = 200
 LONGEST_PATH, LONGEST_NAME = 4096, 255
 """Bytes of a path and of one of its parts that file systems take."""
 
-OutputFormat = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png"]
+OutputFormat = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dcm", "png", "ome.zarr"]
 
 
 def _known(path: str) -> str:

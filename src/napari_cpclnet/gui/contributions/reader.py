@@ -17,6 +17,7 @@ from napari_cpclnet.gui.settings.preferences import preferences
 from napari_cpclnet.imaging import (
     dicom,
     holds_segments,
+    is_ome_zarr,
     list_phases,
     looks_like_labels,
     read_segmentation,
@@ -61,6 +62,11 @@ def read(path: str | list[str]) -> list[LayerData]:
 def _read_one(path: Path) -> list[LayerData]:
     reading = f"Reading {path.name}…"
 
+    if is_ome_zarr(path):
+        if holds_segments(path):
+            return [segmentation_to_layer(_said(wait_for(lambda: read_segmentation(path), reading)))]
+        most = preferences().lazy_bytes
+        return [volume_to_layer(_said(wait_for(lambda: read_volume(path, lazy_above=most), reading)))]
     if path.is_dir() or path.name.upper() == DICOMDIR:
         folder = path if path.is_dir() else path.parent
         return _read_dicom(folder, folder)
@@ -134,7 +140,7 @@ def is_dicom_name(path: Path) -> bool:
 
 def _is_ours(path: Path) -> bool:
     if path.is_dir():
-        return _holds_dicom(path)
+        return is_ome_zarr(path) or _holds_dicom(path)
     if path.name.upper() == DICOMDIR:
         return True
     return path.name.lower().endswith(SUFFIXES) or bool(_PICTURE_OF_LABELS.search(path.name))

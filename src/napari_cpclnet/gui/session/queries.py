@@ -21,6 +21,7 @@ SAVE_SUFFIXES = {
     ".nrrd": "NRRD (.nrrd)",
     ".mha": "MetaImage (.mha)",
     ".dcm": "DICOM segmentation (.dcm)",
+    ".ome.zarr": "OME-Zarr (.ome.zarr)",
 }
 # Between the name of a scan and the suffix of its result.
 RESULT = "_labels"
