@@ -16,14 +16,16 @@ import json
 import resource
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from scipy import ndimage
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -72,6 +74,26 @@ class Stopwatch:
         if done > self._done:
             self.counted[name] = self.counted.get(name, 0) + done - self._done
         self._since, self._done = now, done
+
+    @contextmanager
+    def weighing(self) -> Iterator[dict[str, float]]:
+        """The most memory, in MiB, that was held in each stage, looked at now and then from another thread."""
+        most: dict[str, float] = {}
+        done = threading.Event()
+
+        def look() -> None:
+            process = psutil.Process()
+            while not done.wait(0.02):
+                name = next(iter(self._open[-1:]), "rest")
+                most[name] = max(most.get(name, 0.0), process.memory_info().rss / 2**20)
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield most
+        finally:
+            done.set()
+            thread.join()
 
     def start(self) -> None:
         """Begin anew."""
@@ -197,6 +219,7 @@ def measure(case: str, folder: Path, *, align: bool, count: bool) -> dict[str, A
     with (
         tempfile.TemporaryDirectory() as out,
         FlopCounterMode(display=False) if count else nullcontext() as counter,
+        watch.weighing() as memories,
     ):
         watch.operations = counter.get_total_flops if counter is not None else lambda: 0
         watch.start()
@@ -227,6 +250,7 @@ def measure(case: str, folder: Path, *, align: bool, count: bool) -> dict[str, A
         "dice": dice,
         "stages": stages,
         "operations": watch.counted,
+        "MiB held": memories,
     }
 
 

@@ -119,7 +119,6 @@ class Alignment:
                     yield 0.7 * (number + part) / len(scans)
             steps.close()
         values = list(support.classes)
-        masks = {value: _voted(value, carried) for value in values}
         joined: list[JoinedClass] = []
         for place, value in enumerate(values):
             evidence = Evidence(recognised=found_again[place])
@@ -137,7 +136,7 @@ class Alignment:
                 query,
                 axis,
                 place,
-                masks[value],
+                _voted(value, carried),  # one at a time: of a long scan each takes as much as its labels
                 evidence,
                 network_logits,
                 0.7 + 0.3 * place / len(values),

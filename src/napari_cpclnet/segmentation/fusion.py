@@ -141,6 +141,7 @@ def fusing(
             logits -= _LIMIT * aligned / 2  # where registration sees nothing
             logits[carried.box] += aligned * (np.clip(carried.logits, -_LIMIT / 2, _LIMIT / 2) + _LIMIT / 2)
         prior = logits > 0
+        del logits  # floats of the whole scan
         yield done
         means = "network" if carried is None else "both"
         found = (
