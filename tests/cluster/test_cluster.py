@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -95,6 +96,45 @@ def test_nobody_else_can_speak_to_a_local_cluster() -> None:
         assert address.startswith("tls://") and host == "127.0.0.1"
         with pytest.raises((OSError, RuntimeError)):
             distributed.Client(f"tcp://{host}:{port}", timeout=2, set_as_default=False)
+
+
+@pytest.mark.slow
+def test_a_script_that_has_no_guard_is_not_run_again_in_the_workers(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+print("the script runs", flush=True)
+import cluster_jobs
+from napari_cpclnet.cluster import Job, open_cluster
+with open_cluster("local", most=1) as cluster:
+    job = Job(b"", cluster_jobs.nothing, cluster_jobs.shout)
+    print([one.content for one in cluster.answers(job, [b"done"])])
+"""
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["the script runs", "[b'DONE']"]
+
+
+def test_who_looks_in_now_and_then_can_end_the_work(jobs: ModuleType, tmp_path: Path) -> None:
+    class EnoughError(Exception):
+        pass
+
+    looks = []
+
+    def check() -> None:
+        looks.append(time.monotonic())
+        if len(looks) > 3:
+            raise EnoughError
+
+    job = Job(str(tmp_path).encode(), jobs.folder, jobs.say_who_and_wait)
+    with open_cluster("local", most=1) as cluster, pytest.raises(EnoughError):
+        for _ in cluster.answers(job, [b"a", b"b", b"c", b"d", b"e", b"f"], check):
+            pass
+    assert len(list(tmp_path.glob("begun_*"))) < 6
 
 
 @pytest.mark.parametrize("address", ["", "nonsense", "http://a:1", "tcp://a", "tcp://:1", "local:1"])
