@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Generator
 from typing import TypeVar
 
@@ -11,7 +13,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from napari_cpclnet.registration.descent import Lookup, descending, roughness
+from napari_cpclnet.registration.descent import Adam, Lookup, descending, roughness
 from napari_cpclnet.registration.search import (
     composed,
     displacements,
@@ -128,3 +130,31 @@ def test_roughness_is_the_mean_squared_slope() -> None:
     z = torch.arange(5.0).view(1, 5, 1, 1).expand(3, 5, 4, 4)
     # one step of displacement on each of three components over two grid steps, along one axis of three
     assert float(roughness(z)) == pytest.approx(0.25)
+
+
+def test_steps_are_those_of_torchs_adam() -> None:
+    generator = torch.Generator().manual_seed(0)
+    begun = torch.randn(3, 4, 5, 6, generator=generator)
+    slopes = [torch.randn(begun.shape, generator=generator) * 10.0 ** (k % 7 - 3) for k in range(60)]
+    mine, theirs = begun.clone(), begun.clone().requires_grad_(True)
+    ours, reference = Adam(mine, 0.3), torch.optim.Adam([theirs], lr=0.3, foreach=False)
+    for slope in slopes:
+        ours.step(slope)
+        theirs.grad = slope.clone()
+        reference.step()
+    assert torch.equal(mine, theirs)
+
+
+def test_a_registration_does_not_load_torchs_compiler() -> None:
+    code = """
+import sys, torch
+from napari_cpclnet.registration.descent import descending
+from napari_cpclnet.registration.settings import RegistrationSettings
+here = torch.rand(4, 8, 8, 8)
+settings = RegistrationSettings(iterations=2, samples=500)
+for _ in descending(torch.zeros(3, 4, 4, 4), here, here, torch.arange(512), settings, torch.Generator()):
+    pass
+print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

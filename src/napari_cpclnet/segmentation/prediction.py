@@ -201,10 +201,13 @@ class PredictionState:
 
     def add(self, index: int, probabilities: NDArray[np.float32]) -> SliceResult:
         """Decide one slice from its probabilities (C, h, w), and keep what is needed later."""
-        grid = self.grid
-        likeliest, best = probabilities.argmax(0), probabilities.max(0)
-        labels = decide(probabilities, self.values, self.threshold).astype(self.labels.dtype)
+        grid, best = self.grid, probabilities.max(0)
+        labels = np.zeros(best.shape, self.labels.dtype)
         fixed = self.painted.mask_of_slice(labels.shape, grid.axis, index) if self.painted else None
+        # most of a slice is air, and other organs
+        box = box_of(best >= min(_NOTHING, self.threshold)) if fixed is None else (slice(None), slice(None))
+        here = probabilities[:, *box]
+        labels[box] = decide(here, self.values, self.threshold)
         if fixed is not None:
             self.painted.apply_to_slice(labels, grid.axis, index)
             best = np.where(fixed, labels > 0, best).astype(np.float32)
@@ -213,13 +216,14 @@ class PredictionState:
         if self.probabilities is not None:
             for kept, one in zip(self.probabilities, probabilities, strict=True):
                 grid.put(kept, index, _whole_numbers(one))
+        likeliest, decided, best = here.argmax(0), labels[box], best[box]
         wrong = np.where(best < _NOTHING, 0, np.minimum(best, 1 - best))
         confidence = np.full(len(self.values), np.nan, np.float32)
         for c, value in enumerate(self.values):
-            inside = labels == value
+            inside = decided == value
             if inside.any():
                 confidence[c] = best[inside].mean()
-            likely = np.where(probabilities[c] < _NOTHING, 0, probabilities[c])
+            likely = np.where(here[c] < _NOTHING, 0, here[c])
             self.expected_area[index, c] = (
                 likely if fixed is None else np.where(fixed, inside, likely)
             ).sum()
@@ -228,6 +232,14 @@ class PredictionState:
         done = (self._pass - 1) * grid.n_slices + len(self.finished)
         total = self.n_passes * grid.n_slices
         return SliceResult(index, labels, probabilities, confidence, done, total, self._pass)
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The box (h, w) around what is true; empty if nothing is."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if not rows.size:
+        return slice(0, 0), slice(0, 0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def decide(

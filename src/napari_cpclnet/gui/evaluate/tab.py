@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TABLE_HEIGHT = 150
 WORDS = RunWords(
     run="Label every query after its supports and compare with the truth.\n"
-    "Plane and device are those of the options in the tab Segment.",
+    "Plane, device and cluster are those of the options in the tab Segment.",
     cancel="Stop after the slice in work; finished cases stay.",
     cancelling="The slice in work is finished first; where a baseline is at work, the case.",
     progress="Cases finished so far.",
