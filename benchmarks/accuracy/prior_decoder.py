@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from napari_cpclnet.imaging import Volume, read_segmentation, read_volume
 from napari_cpclnet.model.prior_decoder import PriorDecoder
 from napari_cpclnet.model.prior_inputs import GreyReference, grey_evidence, grey_logits, plane_distance
-from napari_cpclnet.model.prior_weights import load_prior_decoder
+from napari_cpclnet.model.weights import load_prior_decoder
 from napari_cpclnet.preprocessing import PreprocessingSettings
 from napari_cpclnet.preprocessing.intensity import intensity_range, normalise
 from napari_cpclnet.propagation import PropagationSettings, propagating

@@ -14,8 +14,7 @@ from tests.training.conftest import TINY
 from tests.training.test_prior_training import SETTINGS as TINY_PRIOR
 
 from napari_cpclnet.model import load_weights
-from napari_cpclnet.model.prior_weights import load_prior_decoder
-from napari_cpclnet.model.weights import weights_hash
+from napari_cpclnet.model.weights import load_prior_decoder, weights_hash
 from napari_cpclnet.registration.readout import Readout, encoder_hash
 
 MAKE = Path(__file__).parents[2] / "benchmarks" / "weights"

@@ -24,7 +24,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Tiny stand-ins for phantoms, made in this process; the list grows with every one made."""
     made: list[int] = []
 
-    def tiny(rng: np.random.Generator) -> Phantom:
+    def tiny(rng: np.random.Generator, settings: object = None) -> Phantom:
         made.append(1)
         labels, level = rng.integers(0, 40, (6, 5, 4), np.uint8), rng.random(6).astype(np.float32)
         return Phantom(labels, {}, (1, 1, 1), level)
@@ -32,7 +32,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(stack, "make_phantom", tiny)
     monkeypatch.setattr(stack, "make_thorax", tiny)
     for name in ("make_head", "make_heart", "make_legs"):
-        monkeypatch.setattr(stack, name, lambda rng: replace(tiny(rng), level=np.full(6, np.nan, np.float32)))
+        monkeypatch.setattr(
+            stack, name, lambda rng, settings: replace(tiny(rng), level=np.full(6, np.nan, np.float32))
+        )
     monkeypatch.setattr(
         stack, "ProcessPoolExecutor", lambda workers, mp_context, initializer: ThreadPoolExecutor(1)
     )

@@ -11,11 +11,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from napari_cpclnet.errors import WeightsError
-from napari_cpclnet.model import prior_weights
+from napari_cpclnet.model import weights
 from napari_cpclnet.model.prior_decoder import SCALE_MM, PriorDecoder
 from napari_cpclnet.model.prior_inputs import FACTS, MAPS, REACH_MM
-from napari_cpclnet.model.prior_weights import load_prior_decoder, save_prior_decoder
 from napari_cpclnet.model.settings import PriorDecoderSettings
+from napari_cpclnet.model.weights import load_prior_decoder, save_weights
 
 SMALL = PriorDecoderSettings(fine=8, middle=8, coarse=16)
 
@@ -25,7 +25,7 @@ def saved(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     model = PriorDecoder(SMALL)
     torch.nn.init.normal_(model.correction.weight)
-    save_prior_decoder(model, tmp_path / "prior.safetensors", {"step": 7})
+    save_weights(model, tmp_path / "prior.safetensors", {"step": 7})
     return tmp_path / "prior.safetensors"
 
 
@@ -96,12 +96,12 @@ def test_weights_that_are_no_numbers_are_refused(saved: Path, tmp_path: Path) ->
     model = load_prior_decoder(saved)
     with torch.no_grad():
         model.stem.weight[0, 0, 0, 0] = torch.inf
-    save_prior_decoder(model, tmp_path / "broken.safetensors", {})
+    save_weights(model, tmp_path / "broken.safetensors", {})
     with pytest.raises(WeightsError, match="no numbers"):
         load_prior_decoder(tmp_path / "broken.safetensors")
 
 
 def test_a_huge_file_is_not_read(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prior_weights, "_LARGEST", 100)
+    monkeypatch.setattr(weights, "LARGEST_PRIOR", 100)
     with pytest.raises(WeightsError, match="too large"):
         load_prior_decoder(saved)

@@ -7,7 +7,7 @@ import pytest
 
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model import CPCLNet
-from napari_cpclnet.model.prior_weights import load_prior_decoder
+from napari_cpclnet.model.weights import load_prior_decoder
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.registration import RegistrationSettings
 from napari_cpclnet.registration.run import Registration

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_cpclnet import Geometry, Volume
-from napari_cpclnet.model.prior_weights import load_prior_decoder
+from napari_cpclnet.model.weights import load_prior_decoder
 from napari_cpclnet.segmentation.confidence import Evidence, dice
 from napari_cpclnet.segmentation.fusion import JoinedClass, fusing
 

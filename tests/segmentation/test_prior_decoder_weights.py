@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from napari_cpclnet.imaging import Volume
-from napari_cpclnet.model.prior_weights import bundled_prior_weights, load_prior_decoder
+from napari_cpclnet.model.weights import BUNDLED_PRIOR, bundled_weights, load_prior_decoder
 from napari_cpclnet.phantoms.phantom import Phantom, make_phantom
 from napari_cpclnet.phantoms.render import render_phantom
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors, painted_reference
@@ -48,7 +48,7 @@ def _decoded(scan: Volume, priors: dict[int, np.ndarray], **options: object) -> 
 
 def test_the_bundled_weights_are_small_and_say_where_they_come_from() -> None:
     decoder = load_prior_decoder()
-    assert bundled_prior_weights().stat().st_size < 2**20
+    assert bundled_weights(BUNDLED_PRIOR).stat().st_size < 2**20
     assert decoder.metadata["step"] > 0 and decoder.metadata["settings"]["seed"] >= 0
     assert all(bool(torch.isfinite(p).all()) for p in decoder.parameters())
 

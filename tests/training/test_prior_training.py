@@ -11,8 +11,8 @@ import torch
 from napari_cpclnet.episodes.prior_episodes import PriorEpisode
 from napari_cpclnet.episodes.settings import PriorEpisodeSettings
 from napari_cpclnet.model.prior_inputs import plane_distance
-from napari_cpclnet.model.prior_weights import load_prior_decoder
 from napari_cpclnet.model.settings import PriorDecoderSettings
+from napari_cpclnet.model.weights import load_prior_decoder
 from napari_cpclnet.training import prior_training
 from napari_cpclnet.training.prior_training import (
     CHECKPOINT,

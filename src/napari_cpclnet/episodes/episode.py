@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_cpclnet.episodes.settings import EpisodeSettings
+
 
 @dataclass(frozen=True)
 class EpisodeBatch:
@@ -45,3 +47,9 @@ class EpisodeSource(Protocol):
 
     def batch(self, rng: np.random.Generator, generator: torch.Generator) -> EpisodeBatch:
         """Draw one batch: `rng` chooses what is shown, `generator` makes the pixels."""
+
+
+def random_shots(settings: EpisodeSettings, rng: np.random.Generator) -> int:
+    """Number of painted slices of one batch, drawn by the weights of the settings."""
+    weights = np.array(settings.shot_weights)
+    return int(rng.choice(settings.shots, p=weights / weights.sum()))

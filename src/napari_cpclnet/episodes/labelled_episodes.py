@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
 
-from napari_cpclnet.episodes.episode import EpisodeBatch
+from napari_cpclnet.episodes.episode import EpisodeBatch, random_shots
 from napari_cpclnet.episodes.mask_corruption import corrupt_masks
 from napari_cpclnet.episodes.prepared_labels import LabelledFile
 from napari_cpclnet.episodes.prepared_scans import SMALLEST
 from napari_cpclnet.episodes.settings import EpisodeSettings
 from napari_cpclnet.episodes.style import Style, random_style, restyle, similar_style
-from napari_cpclnet.episodes.warp import random_grid
+from napari_cpclnet.episodes.warp import warped
 
 _AS_SCANNED = 0.5
 """Share of the sides that keep the look of their scanner, give or take a little."""
@@ -84,7 +84,7 @@ class LabelledEpisodes:
     def batch(self, rng: np.random.Generator, generator: torch.Generator) -> EpisodeBatch:
         """Draw one batch: `rng` chooses classes, scans, slices and styles, `generator` makes the pixels."""
         s = self.settings
-        shots = int(rng.choice(s.shots, p=np.array(s.shot_weights) / sum(s.shot_weights)))
+        shots = random_shots(s, rng)
         plans = [self._plan(rng, shots) for _ in range(s.episodes)]
         own = [support[0][0] == query[0][0] and rng.random() < s.own_scan for _, support, query in plans]
         styles = [self._style(rng) for _ in plans]
@@ -95,7 +95,7 @@ class LabelledEpisodes:
         sides = []
         for places, looks in (([p[1] for p in plans], styles), ([p[2] for p in plans], others)):
             read = [self._read(some, classes, rng) for some, (classes, *_) in zip(places, plans, strict=True)]
-            shown = [self._warped(*one, rng, generator) for one in read]
+            shown = [warped(*one, s.size, rng, generator) for one in read]
             images = restyle(torch.stack([x for x, _ in shown]), looks, generator)
             sides.append((images, torch.stack([m for _, m in shown])))
         (support, support_masks), (query, query_masks) = sides
@@ -210,17 +210,6 @@ class LabelledEpisodes:
         return (
             torch.stack([_centred(x, size) for x in images]).to(self.device).float() / 255,
             torch.stack([_centred(m, size) for m in masks]).to(self.device).float(),
-        )
-
-    def _warped(
-        self, images: Tensor, masks: Tensor, rng: np.random.Generator, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        size = self.settings.size
-        b, _, h, w = images.shape
-        grid = random_grid((1, b), size, (size / h, size / w), rng, generator, self.device)
-        return (
-            F.grid_sample(images, grid, mode="bilinear", align_corners=False),
-            F.grid_sample(masks, grid, mode="nearest", align_corners=False),
         )
 
 

@@ -65,15 +65,20 @@ def part_of(index: int) -> str:
     return _SHOWN[index % len(_SHOWN)]
 
 
-def _one(seed: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    makers: dict[str, Callable[[np.random.Generator], Phantom]] = {
+def make_part(seed: int, index: int, settings: PhantomSettings | None = None) -> Phantom:
+    """Phantom `index` of a stack; it depends on both numbers and the settings alone."""
+    makers: dict[str, Callable[[np.random.Generator, PhantomSettings | None], Phantom]] = {
         "trunk": make_phantom,
         "thorax": make_thorax,
         "heart": make_heart,
         "legs": make_legs,
         "head": make_head,
     }
-    phantom = makers[part_of(seed[1])](np.random.default_rng(seed))
+    return makers[part_of(index)](np.random.default_rng((seed, index)), settings)
+
+
+def _one(seed: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    phantom = make_part(*seed)
     return phantom.labels, phantom.level
 
 

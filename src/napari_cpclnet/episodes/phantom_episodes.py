@@ -19,7 +19,7 @@ from napari_cpclnet.episodes.appearance import (
     sample_appearance,
 )
 from napari_cpclnet.episodes.classes import FREQUENCY, NAMES, membership
-from napari_cpclnet.episodes.episode import EpisodeBatch
+from napari_cpclnet.episodes.episode import EpisodeBatch, random_shots
 from napari_cpclnet.episodes.mask_corruption import corrupt_masks
 from napari_cpclnet.episodes.masses import Masses, random_masses
 from napari_cpclnet.episodes.settings import EpisodeSettings
@@ -98,7 +98,7 @@ class LabelEpisodes:
     def batch(self, rng: np.random.Generator, generator: torch.Generator) -> EpisodeBatch:
         """Draw one batch: `rng` chooses patients, slices, classes and scanners, `generator` makes the pixels."""
         s = self.settings
-        shots = int(rng.choice(s.shots, p=np.array(s.shot_weights) / sum(s.shot_weights)))
+        shots = random_shots(s, rng)
         plans = [self._plan(rng, shots) for _ in range(s.episodes)]
         classes = torch.tensor(np.stack([p[0] for p in plans]), device=self.labels.device)
         supports, queries = [p[1] for p in plans], [p[2] for p in plans]

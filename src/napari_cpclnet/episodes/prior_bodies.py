@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from napari_cpclnet.episodes.phantom_dataset import part_of
+from napari_cpclnet.episodes.phantom_dataset import make_part
 from napari_cpclnet.episodes.prior_classes import Body
 from napari_cpclnet.episodes.shape_episodes import random_pair
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.files.atomic import atomic_write
-from napari_cpclnet.phantoms.phantom import (
-    Phantom,
-    make_head,
-    make_heart,
-    make_legs,
-    make_phantom,
-    make_thorax,
-)
 from napari_cpclnet.phantoms.settings import PhantomSettings
-
-_MAKERS: dict[str, Callable[[np.random.Generator, PhantomSettings], Phantom]] = {
-    "trunk": make_phantom,
-    "thorax": make_thorax,
-    "heart": make_heart,
-    "legs": make_legs,
-    "head": make_head,
-}
 
 
 def making_bodies(count: int, seed: int, settings: PhantomSettings, folder: Path) -> Iterator[Body]:
@@ -48,7 +32,7 @@ def making_bodies(count: int, seed: int, settings: PhantomSettings, folder: Path
     for i in range(count):
         path = folder / f"phantom-{seed}-{i}.npz"
         if not path.is_file():
-            phantom = _MAKERS[part_of(i)](np.random.default_rng((seed, i)), settings)
+            phantom = make_part(seed, i, settings)
             with atomic_write(path, "a phantom") as temporary:
                 np.savez_compressed(temporary, labels=phantom.labels)
         try:

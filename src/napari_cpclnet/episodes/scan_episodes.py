@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
 
-from napari_cpclnet.episodes.episode import EpisodeBatch
+from napari_cpclnet.episodes.episode import EpisodeBatch, random_shots
 from napari_cpclnet.episodes.prepared_scans import SMALLEST, ScanFile
 from napari_cpclnet.episodes.settings import EpisodeSettings
 from napari_cpclnet.episodes.style import random_style, restyle, similar_style
-from napari_cpclnet.episodes.warp import random_grid
+from napari_cpclnet.episodes.warp import warped
 
 _LINKED = 3
 """Slices within which a number is one region."""
@@ -63,7 +62,7 @@ class ScanEpisodes:
     def batch(self, rng: np.random.Generator, generator: torch.Generator) -> EpisodeBatch:
         """Draw one batch: `rng` chooses scans, slices, regions and styles, `generator` makes the pixels."""
         s = self.settings
-        shots = int(rng.choice(s.shots, p=np.array(s.shot_weights) / sum(s.shot_weights)))
+        shots = random_shots(s, rng)
         drawn = [self._episode(rng, shots) for _ in range(s.episodes)]
         styles = [random_style(rng) for _ in drawn]
         others = [
@@ -71,7 +70,7 @@ class ScanEpisodes:
         ]
         sides = []
         for side, looks in ((0, styles), (1, others)):
-            shown = [self._warped(*episode[side], rng, generator) for episode in drawn]
+            shown = [warped(*episode[side], s.size, rng, generator) for episode in drawn]
             images = restyle(torch.stack([x for x, _ in shown]), looks, generator)
             sides.append((images, torch.stack([m for _, m in shown])))
         (support, support_masks), (query, query_masks) = sides
@@ -161,14 +160,3 @@ class ScanEpisodes:
                 if bool(((there - here).abs() > _DIFFERENT).all()):
                     query[i], truth[i] = images(np.array([other]))[0], 0
                     break
-
-    def _warped(
-        self, images: Tensor, masks: Tensor, rng: np.random.Generator, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        size = self.settings.size
-        b, _, h, w = images.shape
-        grid = random_grid((1, b), size, (size / h, size / w), rng, generator, self.device)
-        return (
-            F.grid_sample(images, grid, mode="bilinear", align_corners=False),
-            F.grid_sample(masks, grid, mode="nearest", align_corners=False),
-        )

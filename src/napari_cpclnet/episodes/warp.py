@@ -58,3 +58,15 @@ def random_grid(
     strength = torch.from_numpy(rng.uniform(0, 0.03, (e, 1, 1, 1))).to(device, torch.float32)
     bend = F.interpolate(nodes * strength, size=(size, size), mode="bicubic", align_corners=True)
     return grid + bend.permute(0, 2, 3, 1).repeat_interleave(b, 0)
+
+
+def warped(
+    images: Tensor, masks: Tensor, size: int, rng: np.random.Generator, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Slices (B, P, H, W) of one side and their masks (B, classes, H, W), deformed alike to squares of `size`."""
+    b, _, h, w = images.shape
+    grid = random_grid((1, b), size, (size / h, size / w), rng, generator, images.device)
+    return (
+        F.grid_sample(images, grid, mode="bilinear", align_corners=False),
+        F.grid_sample(masks, grid, mode="nearest", align_corners=False),
+    )

@@ -6,13 +6,12 @@ from .device import choose_precision as choose_precision
 from .device import unused_gpu as unused_gpu
 from .encoder import Features as Features
 from .prior_decoder import PriorDecoder as PriorDecoder
-from .prior_weights import load_prior_decoder as load_prior_decoder
-from .prior_weights import save_prior_decoder as save_prior_decoder
 from .settings import CPCLNetSettings as CPCLNetSettings
 from .settings import EncoderName as EncoderName
 from .settings import Precision as Precision
 from .settings import PriorDecoderSettings as PriorDecoderSettings
 from .weights import bundled_weights as bundled_weights
+from .weights import load_prior_decoder as load_prior_decoder
 from .weights import load_weights as load_weights
 from .weights import read_metadata as read_metadata
 from .weights import save_weights as save_weights

@@ -1,14 +1,14 @@
-"""Weights files: safetensors whose metadata says how to build the network and what the weights were made from."""
+"""Weights files: safetensors whose metadata says how to build a network and what its weights were made from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -20,20 +20,28 @@ from napari_cpclnet.errors import WeightsError
 from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.model.cpclnet import CPCLNet
-from napari_cpclnet.model.settings import CPCLNetSettings
+from napari_cpclnet.model.prior_decoder import PriorDecoder
+from napari_cpclnet.model.settings import CPCLNetSettings, PriorDecoderSettings
 from napari_cpclnet.preprocessing import PreprocessingSettings
 
+Network = TypeVar("Network", CPCLNet, PriorDecoder)
+
 FORMAT = "cpclnet-1"
+PRIOR_FORMAT = "cpclnet-prior-decoder-1"
+HOLDS = {FORMAT: "CPCLNet weights", PRIOR_FORMAT: "weights of the prior decoder"}
 BUNDLED = "cpclnet.safetensors"
+BUNDLED_PRIOR = "prior_decoder.safetensors"
 SUMS = "SHA256SUMS"
 """File beside the bundled weights, as ``sha256sum`` writes it."""
 # Those of a trained network are below 10.
 LARGEST_WEIGHT = 1e4
+LARGEST_PRIOR = 64 * 2**20
+"""Bytes of a file of the prior decoder."""
 
 
-def bundled_weights() -> Path:
-    """Path of the weights that come with the package."""
-    return Path(str(resources.files("napari_cpclnet") / "weights" / BUNDLED))
+def bundled_weights(name: str = BUNDLED) -> Path:
+    """Path of weights that come with the package: those of the network, or another file by its name."""
+    return Path(str(resources.files("napari_cpclnet") / "weights" / name))
 
 
 def weights_hash(path: Path) -> str:
@@ -41,17 +49,17 @@ def weights_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
-def save_weights(model: CPCLNet, path: Path, metadata: dict[str, Any]) -> None:
-    """Write the network's weights, whole or not at all.
+def save_weights(model: CPCLNet | PriorDecoder, path: Path, metadata: dict[str, Any]) -> None:
+    """Write a network's weights, whole or not at all.
 
     Parameters
     ----------
-    model : CPCLNet
+    model : CPCLNet or PriorDecoder
     path : Path
         Ends in ``.safetensors``.
     metadata : dict
-        What was trained how: must hold ``preprocessing`` (dict of the preprocessing settings); usual further keys are
-        ``recipe``, ``seed``, ``steps``, ``sources``, ``versions``. JSON values only.
+        What was trained how: for CPCLNet it must hold ``preprocessing`` (dict of the preprocessing settings); usual
+        further keys are ``recipe``, ``seed``, ``steps``, ``sources``, ``versions``. JSON values only.
 
     Raises
     ------
@@ -61,7 +69,7 @@ def save_weights(model: CPCLNet, path: Path, metadata: dict[str, Any]) -> None:
     # half precision: rounding is far below what training resolves, and the wheel stays small
     tensors = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in model.state_dict().items()}
     text = {
-        "format": FORMAT,
+        "format": FORMAT if isinstance(model, CPCLNet) else PRIOR_FORMAT,
         "architecture": model.settings.model_dump_json(),
         "metadata": json.dumps(metadata, sort_keys=True),
     }
@@ -69,8 +77,8 @@ def save_weights(model: CPCLNet, path: Path, metadata: dict[str, Any]) -> None:
         save_file(tensors, temporary, text)
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
-    """Metadata of a weights file: ``architecture`` and everything given to :func:`save_weights`.
+def read_metadata(path: Path, kind: str = FORMAT) -> dict[str, Any]:
+    """Metadata of a weights file of one format: ``architecture`` and everything given to :func:`save_weights`.
 
     Raises
     ------
@@ -83,8 +91,10 @@ def read_metadata(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             text = file.metadata() or {}
-        if text.get("format") != FORMAT:
-            msg = f"'{path.name}' holds no CPCLNet weights (format '{text.get('format', 'none')}', not '{FORMAT}')."
+        if text.get("format") != kind:
+            msg = (
+                f"'{path.name}' holds no {HOLDS[kind]} (format '{text.get('format', 'none')}', not '{kind}')."
+            )
             raise WeightsError(msg)
         return {"architecture": load_json(text["architecture"]), **load_json(text["metadata"])}
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
@@ -142,8 +152,25 @@ def load_weights(path: Path | None = None, device: str | torch.device = "cpu") -
     """
     path = bundled_weights() if path is None else Path(path)
     metadata = read_metadata(path)
+    model = _built(lambda: CPCLNet(CPCLNetSettings.model_validate(metadata["architecture"])), path, metadata)
+    return model.to(device).eval()
+
+
+def load_prior_decoder(path: Path | None = None, device: str | torch.device = "cpu") -> PriorDecoder:
+    """Build the prior decoder that a weights file describes; everything else as in :func:`load_weights`."""
+    path = bundled_weights(BUNDLED_PRIOR) if path is None else Path(path)
+    if path.is_file() and path.stat().st_size > LARGEST_PRIOR:
+        raise WeightsError(f"'{path.name}' is too large for {HOLDS[PRIOR_FORMAT]}.")
+    metadata = read_metadata(path, PRIOR_FORMAT)
+    settings = metadata["architecture"]
+    model = _built(lambda: PriorDecoder(PriorDecoderSettings.model_validate(settings)), path, metadata)
+    return model.to(device).eval()
+
+
+def _built(make: Callable[[], Network], path: Path, metadata: dict[str, Any]) -> Network:
+    """The network with the file's weights and metadata."""
     try:
-        model = CPCLNet(CPCLNetSettings.model_validate(metadata["architecture"]))
+        model = make()
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name).float() for name in file.keys()}
         model.load_state_dict(state)
@@ -153,4 +180,4 @@ def load_weights(path: Path | None = None, device: str | torch.device = "cpu") -
         raise WeightsError(msg) from error
     check_values(state, f"'{path.name}'")
     model.metadata = {**metadata, "hash": weights_hash(path)}
-    return model.to(device).eval()
+    return model

@@ -65,17 +65,6 @@ def fill(
 
     Examples
     --------
-    >>> import numpy as np, napari_cpclnet as cpclnet
-    >>> grid = cpclnet.Geometry((9, 20, 20))
-    >>> scan = cpclnet.Volume(np.zeros(grid.shape, np.int16), grid)
-    >>> painted = np.zeros(grid.shape, np.uint8)
-    >>> painted[[2, 6], 5:15, 5:15] = 1
-    >>> filled = cpclnet.fill(scan, painted)
-    >>> int(filled.labels[4].sum())
-    100
-
-    Examples
-    --------
     >>> import numpy as np
     >>> from napari_cpclnet import Geometry, Volume, fill
     >>> volume = Volume(np.zeros((5, 32, 32), np.int16), Geometry((5, 32, 32), (5.0, 4.0, 4.0)), "CT", "HU")

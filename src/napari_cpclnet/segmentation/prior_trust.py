@@ -17,6 +17,7 @@ from napari_cpclnet.imaging import Volume
 from napari_cpclnet.model.prior_decoder import PriorDecoder
 from napari_cpclnet.model.prior_inputs import GreyReference
 from napari_cpclnet.preprocessing import PreprocessingSettings
+from napari_cpclnet.segmentation.confidence import dice
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, DecodingProgress, decode_priors
 
 Mask = NDArray[np.bool_]
@@ -94,7 +95,7 @@ def trying_priors(
             known = masks[report.value]
             found = np.zeros_like(known)
             found[report.box] = report.logits > 0
-            yield TriedPrior(report.value, _dice(bent[report.value], known), _dice(found, known))
+            yield TriedPrior(report.value, dice(bent[report.value], known), dice(found, known))
         else:
             yield report
 
@@ -131,8 +132,3 @@ def _deformed(
     distance = inside - ndimage.distance_transform_edt(~part, spacing)
     out[box] = ndimage.map_coordinates(distance, moved, order=1, mode="nearest") > 0
     return out
-
-
-def _dice(one: Mask, other: Mask) -> float:
-    both = np.count_nonzero(one) + np.count_nonzero(other)
-    return 2 * np.count_nonzero(one & other) / both if both else 1.0

@@ -17,7 +17,7 @@ from napari_cpclnet.imaging.planes import Attitude, attitude_of, named_plane, vi
 from napari_cpclnet.imaging.volume import fingerprint
 from napari_cpclnet.last_used import LastUsed
 from napari_cpclnet.model import CPCLNet, Descriptors, Features, choose_device, choose_precision
-from napari_cpclnet.model.prior_weights import load_prior_decoder
+from napari_cpclnet.model.weights import load_prior_decoder
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.segmentation.alignment import Alignment, can_align, stream_joined
 from napari_cpclnet.segmentation.feature_cache import (

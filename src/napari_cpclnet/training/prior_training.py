@@ -26,7 +26,7 @@ from napari_cpclnet.model.prior_inputs import (
     plane_distance,
     reference_maps,
 )
-from napari_cpclnet.model.prior_weights import load_prior_decoder, save_prior_decoder
+from napari_cpclnet.model.weights import load_prior_decoder, save_weights
 from napari_cpclnet.phantoms.settings import PhantomSettings
 from napari_cpclnet.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_cpclnet.training.settings import PriorTrainingSettings
@@ -227,7 +227,7 @@ def train_prior_decoder(
             facts = {"settings": settings.model_dump(), "step": trainer.step, "validation": table}
             if start is not None:
                 facts["start"] = start.name
-            save_prior_decoder(trainer.average, folder / WEIGHTS, facts)
+            save_weights(trainer.average, folder / WEIGHTS, facts)
             trainer.save(checkpoint)  # last, so that what a kill cuts off is done again
         try:
             yield report

@@ -89,7 +89,7 @@ def reals(path: Path, name: str, parts: Sequence[str], count: int | None = None)
     return numbers
 
 
-def numbered_names(path: Path, source: str) -> list[str]:
+def _numbered_names(path: Path, source: str) -> list[str]:
     """File names that a pattern stands for, as ``slice%03d.raw 1 20 1``."""
     pattern, *bounds = source.split()
     match = re.fullmatch(r"([^%]*)%(0?\d?)d([^%]*)", pattern)
@@ -102,7 +102,7 @@ def numbered_names(path: Path, source: str) -> list[str]:
     return [f"{match[1]}{number:{match[2]}d}{match[3]}" for number in numbers]
 
 
-def listed_names(path: Path, lines: Iterable[bytes]) -> list[str]:
+def _listed_names(path: Path, lines: Iterable[bytes]) -> list[str]:
     """File names of a list, one a line."""
     try:
         names = [name for line in lines if (name := line.decode("utf-8").strip())]
@@ -113,15 +113,38 @@ def listed_names(path: Path, lines: Iterable[bytes]) -> list[str]:
     return names
 
 
-def beside(path: Path, names: Sequence[str]) -> tuple[Path, ...]:
+def data_files(path: Path, source: str, listed: Iterable[bytes]) -> tuple[Path, ...]:
     """Files that a header names, each a plain file in the folder of the header.
+
+    Parameters
+    ----------
+    path
+        The header.
+    source
+        The name of a file, a pattern of names with its numbers, or ``LIST``.
+    listed
+        Further lines of the header: file names, if there is a list.
 
     Raises
     ------
     ImageError
         If one is named by a path, is missing, or is a folder, a device or the like.
     """
+    if source.split()[0].upper() == "LIST":
+        names = _listed_names(path, listed)
+    else:
+        names = _numbered_names(path, source) if "%" in source else [source]
     return tuple(_part(path, name) for name in names)
+
+
+def keep_field(path: Path, fields: dict[str, str], name: str, value: bytes) -> None:
+    """Keep the text of a field, which a header may say once."""
+    if name in fields:
+        raise damaged(path, f"{name} is said twice")
+    try:
+        fields[name] = value.strip().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise damaged(path, f"{name} is no text") from error
 
 
 def _part(path: Path, name: str) -> Path:

@@ -13,13 +13,12 @@ import numpy as np
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.formats.header_text import (
     LONGEST_HEADER,
-    beside,
     damaged,
+    data_files,
     header_lines,
     integer,
     integers,
-    listed_names,
-    numbered_names,
+    keep_field,
     reals,
     shown,
 )
@@ -91,12 +90,7 @@ def _fields(path: Path, lines: list[bytes]) -> dict[str, str]:
         name = OTHER_NAMES.get(name, name)
         if not equals or name not in USED:
             continue
-        if name in fields:
-            raise damaged(path, f"{name} is said twice")
-        try:
-            fields[name] = value.strip().decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise damaged(path, f"{name} is no text") from error
+        keep_field(path, fields, name, value)
     return fields
 
 
@@ -112,12 +106,7 @@ def _voxels(path: Path, fields: dict[str, str], sizes: tuple[int, ...], end: int
     if not source:
         raise damaged(path, "ElementDataFile missing")
     local = source.upper() == "LOCAL"
-    if local:
-        files: tuple[Path, ...] = (path,)
-    elif source.split()[0].upper() == "LIST":
-        files = beside(path, listed_names(path, _after(path, end)))
-    else:
-        files = beside(path, numbered_names(path, source) if "%" in source else [source])
+    files = (path,) if local else data_files(path, source, _after(path, end))
     skip = integer(path, "HeaderSize", fields.get("headersize", "0"), lowest=-1)
     start = end if local else 0
     # Bytes from the beginning of the file that holds the voxels.

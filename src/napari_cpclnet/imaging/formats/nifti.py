@@ -7,10 +7,12 @@ knows neither NIfTI-2 nor phases.
 from __future__ import annotations
 
 import gzip
+import math
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from nibabel.quaternions import quat2mat
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import GeometryError, ImageError
@@ -98,8 +100,8 @@ def _truncated(header: NiftiHeader) -> ImageError:
 
 def _placement(header: NiftiHeader) -> tuple[Geometry, tuple[str, ...]]:
     """Geometry by the sform, else the qform, else the voxel sizes; a sheared sform only if there is no qform."""
-    by_sform, sform_damage = _tried(header, "sform") if header.sform > 0 else (None, None)
-    by_qform, qform_damage = _tried(header, "qform") if header.qform > 0 else (None, None)
+    by_sform, sform_damage = _tried(header, "sform")
+    by_qform, qform_damage = _tried(header, "qform")
     if by_sform is None and (damage := sform_damage or qform_damage):
         if by_qform is None:
             raise damage
@@ -118,21 +120,20 @@ def _placement(header: NiftiHeader) -> tuple[Geometry, tuple[str, ...]]:
 
 
 def _tried(header: NiftiHeader, name: str) -> tuple[Geometry | None, ImageError | None]:
-    """Geometry by the sform or the qform, or what is wrong with it."""
+    """Geometry by the sform or the qform, or what is wrong with it; neither if the file does not use it."""
+    if header.fields[f"{name}_code"] <= 0:
+        return None, None
+    affine = header.fields.get_sform() if name == "sform" else _qform(header)
     try:
-        return _from_ras(header, (_sform if name == "sform" else _qform)(header), name), None
+        return _from_lps(header, RAS_TO_LPS @ affine, name), None
     except ImageError as error:
         return None, error
-
-
-def _from_ras(header: NiftiHeader, affine: NDArray[np.float64], name: str) -> Geometry:
-    return _from_lps(header, RAS_TO_LPS @ affine, name)
 
 
 def _from_lps(header: NiftiHeader, affine: NDArray[np.float64], name: str) -> Geometry:
     if not np.all(np.isfinite(affine)):
         raise ImageError(f"{header.path}: its {name} contains NaN; export it again.")
-    affine[:3] *= UNITS_TO_MM.get(header.units, 1.0)
+    affine[:3] *= UNITS_TO_MM.get(int(header.fields["xyzt_units"]) & 7, 1.0)
     x, y, z, _ = header.sizes
     swap = [2, 1, 0, 3]
     try:
@@ -142,35 +143,18 @@ def _from_lps(header: NiftiHeader, affine: NDArray[np.float64], name: str) -> Ge
 
 
 def _spacing(header: NiftiHeader) -> list[float]:
-    return [abs(size) or 1.0 for size in header.pixdim[1:4]]
-
-
-def _sform(header: NiftiHeader) -> NDArray[np.float64]:
-    affine = np.eye(4)
-    affine[:3] = np.reshape(header.srow, (3, 4))
-    return affine
+    return [abs(size) or 1.0 for size in header.fields["pixdim"][1:4].tolist()]
 
 
 def _qform(header: NiftiHeader) -> NDArray[np.float64]:
-    """Matrix of the quaternion, as nifti1.h computes it."""
-    b, c, d, *origin = header.quatern
-    rest = 1.0 - (b * b + c * c + d * d)
-    if rest < 1e-7:  # a half turn, up to rounding
-        length = np.sqrt(b * b + c * c + d * d) or 1.0
-        a, b, c, d = 0.0, b / length, c / length, d / length
-    else:
-        a = np.sqrt(rest)
-    rotation = np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
-        ]
-    )
-    spacing = np.array(_spacing(header))
-    if header.pixdim[0] < 0:
-        spacing[2] = -spacing[2]
+    """Matrix of the quaternion, whose length may be a little off, as nifti1.h computes it."""
+    fields = header.fields
+    vector = [float(fields[f"quatern_{axis}"]) for axis in "bcd"]
+    rest = 1.0 - sum(part * part for part in vector)
+    flip = -1.0 if fields["pixdim"][0] < 0 else 1.0
     affine = np.eye(4)
-    affine[:3, :3] = rotation * spacing
-    affine[:3, 3] = origin
+    real = math.sqrt(rest) if rest >= 1e-7 else 0.0  # 0 of a half turn, up to rounding
+    affine[:3, :3] = quat2mat([real, *vector])
+    affine[:3, :3] *= np.array(_spacing(header)) * [1.0, 1.0, flip]
+    affine[:3, 3] = [fields[f"qoffset_{axis}"] for axis in "xyz"]
     return affine

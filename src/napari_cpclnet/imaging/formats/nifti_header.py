@@ -1,14 +1,13 @@
-"""The header of a NIfTI file, version 1 or 2, as a few plain numbers.
+"""The header of a NIfTI file, version 1 or 2, checked against what the file can hold.
 
-The layouts are those of the standards (nifti1.h, nifti2.h). Nothing here trusts a size: a file that cannot hold
-what its header promises is refused before memory is asked for.
+nibabel knows the fields. It believes them; here a file that cannot hold what its header promises is refused before
+memory is asked for.
 """
 
 from __future__ import annotations
 
 import gzip
 import math
-import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,55 +16,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.formats.size_checks import DEFLATE_RATIO, check_memory
 
-# Type codes of grey values; RGB, complex and 128-bit values have others.
-DTYPES = {
-    2: "u1",
-    4: "i2",
-    8: "i4",
-    16: "f4",
-    64: "f8",
-    256: "i1",
-    512: "u2",
-    768: "u4",
-    1024: "i8",
-    1280: "u8",
-}
-COLOURS, COMPLEX = (128, 2304), (32, 1792, 2048)
 VECTOR_INTENTS = (1005, 1006, 1007, 2003, 2004)
 CIFTI_INTENTS = range(3000, 3100)
-# Position and type of each field in the two versions.
-LAYOUTS = {
-    1: {
-        "dims": (40, "8h"),
-        "intent": (68, "h"),
-        "code": (70, "h"),
-        "pixdim": (76, "8f"),
-        "offset": (108, "f"),
-        "scale": (112, "2f"),
-        "units": (123, "B"),
-        "codes": (252, "2h"),
-        "quatern": (256, "6f"),
-        "srow": (280, "12f"),
-    },
-    2: {
-        "dims": (16, "8q"),
-        "intent": (504, "i"),
-        "code": (12, "h"),
-        "pixdim": (104, "8d"),
-        "offset": (168, "q"),
-        "scale": (176, "2d"),
-        "units": (500, "i"),
-        "codes": (344, "2i"),
-        "quatern": (352, "6d"),
-        "srow": (400, "12d"),
-    },
-}
-MAGIC = {1: {b"n+1\0": True, b"ni1\0": False}, 2: {b"n+2\0": True, b"ni2\0": False}}
-HEADER = {1: 348, 2: 540}
+# Those of the two versions begin with their length.
+KINDS = {348: Nifti1Header, 540: Nifti2Header}
 
 
 @dataclass(frozen=True)
@@ -82,12 +42,8 @@ class NiftiHeader:
         Type of the stored values, and where they begin in ``data``.
     slope, inter
         Value = slope x stored + inter; 1 and 0 if nothing is to be rescaled.
-    pixdim, quatern, srow
-        Fields of the two placements, as they stand in the file.
-    qform, sform
-        Codes of the two placements; 0 if one is not used.
-    units
-        Code of the unit of length (1 m, 2 mm, 3 micrometres).
+    fields
+        All fields as they stand in the file.
     """
 
     path: Path
@@ -97,12 +53,7 @@ class NiftiHeader:
     offset: int
     slope: float
     inter: float
-    pixdim: tuple[float, ...]
-    quatern: tuple[float, ...]
-    srow: tuple[float, ...]
-    qform: int
-    sform: int
-    units: int
+    fields: Nifti1Header
 
     @property
     def phase_bytes(self) -> int:
@@ -119,43 +70,25 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         If it is no NIfTI file, its header is damaged, it ends before all voxels are there, or it holds something
         else than grey values.
     """
-    raw, version, order = _bytes(path)
-
-    def field(name: str) -> tuple[Any, ...]:
-        position, kind = LAYOUTS[version][name]
-        return struct.unpack_from(order + kind, raw, position)
-
-    dims, code = field("dims"), int(field("code")[0])
-    sizes = [max(int(n), 1) for n in dims[1 : dims[0] + 1]] if 1 <= dims[0] <= 7 else []
+    fields, single = _fields(path)
+    dims = fields["dim"].tolist()
+    sizes = [max(n, 1) for n in dims[1 : dims[0] + 1]] if 1 <= dims[0] <= 7 else []
     if not sizes or any(n < 0 for n in dims[1 : len(sizes) + 1]):
-        raise ImageError(f"{path}: has a damaged NIfTI header (dimensions {list(dims)}).")
-    _check_content(path, code, int(field("intent")[0]), sizes)
+        raise ImageError(f"{path}: has a damaged NIfTI header (dimensions {dims}).")
+    dtype = _type_of_values(path, fields, sizes)
     if len(sizes) < 2:
         raise ImageError(f"{path}: has 1 dimension; a scan needs two or three.")
-    offset = float(field("offset")[0])
-    magic = raw[4:8] if version == 2 else raw[344:348]
-    single = MAGIC[version][bytes(magic)]
+    offset = float(fields["vox_offset"])
     # Some programs write 0 into the first file of a pair; a single file cannot begin inside its own header.
-    if not math.isfinite(offset) or offset < (HEADER[version] if single else 0):
+    if not math.isfinite(offset) or offset < (fields.sizeof_hdr if single else 0):
         raise ImageError(f"{path}: has a damaged NIfTI header (voxels begin at {offset:g}).")
-    slope, inter = (float(v) for v in field("scale"))
+    slope, inter = float(fields["scl_slope"]), float(fields["scl_inter"])
     if not math.isfinite(slope) or slope == 0 or not math.isfinite(inter):
         slope, inter = 1.0, 0.0  # the standard's way to say that values are as stored
     x, y, z = [*sizes, 1][:3]
+    data = path if single else _partner(path)
     header = NiftiHeader(
-        path=path,
-        data=path if single else _partner(path),
-        sizes=(x, y, z, math.prod(sizes[3:])),
-        dtype=np.dtype(order + DTYPES[code]),
-        offset=int(offset),
-        slope=slope,
-        inter=inter,
-        pixdim=tuple(float(v) for v in field("pixdim")),
-        quatern=tuple(float(v) for v in field("quatern")),
-        srow=tuple(float(v) for v in field("srow")),
-        qform=int(field("codes")[0]),
-        sform=int(field("codes")[1]),
-        units=int(field("units")[0]) & 7,
+        path, data, (x, y, z, math.prod(sizes[3:])), dtype, int(offset), slope, inter, fields
     )
     _check_size(header)
     return header
@@ -185,35 +118,43 @@ def unpacked(path: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
-def _bytes(path: Path) -> tuple[bytes, int, str]:
-    """First bytes of the file, version and byte order."""
+def _fields(path: Path) -> tuple[Nifti1Header, bool]:
+    """Fields of the header, and whether the voxels are in the same file."""
     with unpacked(path) as stream:
-        raw = bytes(stream.read(HEADER[2]))
-    for version, size in HEADER.items():
-        for order in "<>":
-            if len(raw) >= size and struct.unpack_from(order + "i", raw)[0] == size:
-                magic = raw[4:8] if version == 2 else raw[344:348]
-                if magic in MAGIC[version]:
-                    return raw, version, order
-                if version == 1 and path.suffix.lower() == ".hdr":
-                    msg = f"{path}: is an Analyze file, which does not tell left from right; convert it to NIfTI."
-                    raise ImageError(msg)
+        raw = bytes(stream.read(max(KINDS)))
+    for size, kind in KINDS.items():
+        order = {size.to_bytes(4, "little"): "<", size.to_bytes(4, "big"): ">"}.get(raw[:4])
+        if order is None or len(raw) < size:
+            continue
+        fields = kind(raw[:size], order, check=False)
+        magic = fields["magic"].item()[:4].rstrip(b"\0")
+        if magic in (kind.single_magic, kind.pair_magic):
+            return fields, magic == kind.single_magic
+        if kind is Nifti1Header and path.suffix.lower() == ".hdr":
+            msg = f"{path}: is an Analyze file, which does not tell left from right; convert it to NIfTI."
+            raise ImageError(msg)
     raise ImageError(f"{path}: is no NIfTI image, whatever its name says.")
 
 
-def _check_content(path: Path, code: int, intent: int, sizes: list[int]) -> None:
+def _type_of_values(path: Path, fields: Nifti1Header, sizes: list[int]) -> np.dtype[Any]:
+    intent, code = int(fields["intent_code"]), int(fields["datatype"])
     if intent in CIFTI_INTENTS:
         raise ImageError(f"{path}: is a CIFTI file (values on a brain surface), not a scan.")
+    try:
+        dtype = np.dtype(fields.get_data_dtype())
+    except KeyError:
+        dtype = np.dtype("V")
     components = sizes[4] if len(sizes) > 4 and intent in VECTOR_INTENTS else 1
-    if code in COLOURS or components > 1:
-        n = {128: 3, 2304: 4}.get(code, components)
+    if dtype.names or components > 1:
+        n = len(dtype.names or ()) or components
         raise ImageError(
             f"{path}: holds {n} values per voxel (colours or vectors), not grey values; save one of them."
         )
-    if code in COMPLEX:
+    if dtype.kind == "c":
         raise ImageError(f"{path}: holds complex numbers; save the magnitude image.")
-    if code not in DTYPES:
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise ImageError(f"{path}: has a damaged NIfTI header (type of values {code}).")
+    return dtype
 
 
 def _partner(path: Path) -> Path:

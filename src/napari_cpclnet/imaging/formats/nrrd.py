@@ -17,13 +17,12 @@ import numpy as np
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.formats.header_text import (
     NUMBER,
-    beside,
     damaged,
+    data_files,
     header_lines,
     integer,
     integers,
-    listed_names,
-    numbered_names,
+    keep_field,
     reals,
     shown,
 )
@@ -171,12 +170,7 @@ def _fields(path: Path, lines: list[bytes]) -> _Fields:
         name = SHORT.get(name, name)
         if name not in FIELDS:
             raise damaged(path, f"unknown field {name[:40]}")
-        if name in fields:
-            raise damaged(path, f"{name} is said twice")
-        try:
-            fields[name] = value.strip().decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise damaged(path, f"{name} is no text") from error
+        keep_field(path, fields, name, value)
     return _Fields(path, fields, metadata)
 
 
@@ -204,12 +198,7 @@ def _voxels(header: _Fields, sizes: tuple[int, ...], names: list[bytes], end: in
     line_skip = integer(path, "line skip", header["line skip"] or "0", lowest=0)
     byte_skip = integer(path, "byte skip", header["byte skip"] or "0", lowest=-1)
     source = header["data file"]
-    if not source:
-        files: tuple[Path, ...] = (path,)
-    elif source.split()[0].upper() == "LIST":
-        files = beside(path, listed_names(path, names))
-    else:
-        files = beside(path, numbered_names(path, source) if "%" in source else [source])
+    files = data_files(path, source, names) if source else (path,)
     start = 0 if source else end
     return Voxels(path, files, dtype, sizes, ENCODINGS[encoding], start, line_skip, byte_skip)
 
