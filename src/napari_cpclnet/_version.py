@@ -1,4 +1,4 @@
-"""Version of the package, for those who stand below its public names.
+"""Version of the installed package.
 
 It comes from the tags of the repository and is kept in the metadata of the installed package.
 """

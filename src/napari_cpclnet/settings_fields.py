@@ -1,4 +1,4 @@
-"""What a field of settings says of itself: for the help of the command line, and for labels and ranges of widgets."""
+"""Labels, help texts, ranges and choices of settings, read from the fields of their models."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def test_classes_that_were_found_alike_share_a_line() -> None:
         one(3, "spleen", means="both"),
         one(4, "cyst", means="network", seems_absent=True),
     )
-    assert list(finding_notes(Summary(classes=classes, doubtful=()))) == [
+    assert list(finding_notes(Summary(classes=classes, uncertain=()))) == [
         "Found by the network and alignment with the support: liver, spleen.",
         "Found by alignment with the support: nail.",
         "Probably not found (paint a slice of this scan, or look whether it is absent): cyst.",
@@ -26,4 +26,4 @@ def test_classes_that_were_found_alike_share_a_line() -> None:
 
 
 def test_of_a_scan_that_was_not_aligned_nothing_is_said() -> None:
-    assert list(finding_notes(Summary(classes=(one(1, "liver"),), doubtful=()))) == []
+    assert list(finding_notes(Summary(classes=(one(1, "liver"),), uncertain=()))) == []

@@ -105,7 +105,7 @@ class BrightSegmenter:
         return Segmentation(self.labels, dict(self.support.classes), self.volume.geometry, "result")
 
     def summary(self) -> Summary:
-        """Half sure of everything; the first slice that shows anything is doubtful."""
+        """Half sure of everything; the first slice that shows anything is uncertain."""
         voxel_ml = self.volume.geometry.voxel_ml if self.volume.calibrated else 1.0
         classes = [
             ClassSummary(value, name, np.count_nonzero(self.labels == value) * voxel_ml, 0.5, value > 100)
@@ -113,8 +113,8 @@ class BrightSegmenter:
         ]
         first = int(np.flatnonzero(self.labels.any((1, 2)))[0])
         value = int(self.labels[first].max())
-        doubtful = (UncertainSlice(first, value, 0.25), UncertainSlice(first + 1, value, 0.75))
-        return Summary(tuple(classes), doubtful)
+        uncertain = (UncertainSlice(first, value, 0.25), UncertainSlice(first + 1, value, 0.75))
+        return Summary(tuple(classes), uncertain)
 
     def result_probability(self) -> np.ndarray:
         return np.where(self.labels > 0, 250, 5).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Section 'Results' of the panel: numbers, doubtful slices, corrections."""
+"""Section 'Results' of the panel: numbers, uncertain slices, corrections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from napari.layers import Labels
 from napari_cpclnet.gui.layers.overlays import KINDS
 from napari_cpclnet.gui.layers.view import slice_in_view
 from napari_cpclnet.gui.segment.result_tree import ClassRow, ResultRow, ResultTree
-from napari_cpclnet.gui.segment.uncertain_slices import CLASS, DOUBT, SLICE
+from napari_cpclnet.gui.segment.uncertain_slices import CLASS, SLICE, UNCERTAINTY
 from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.gui.widgets.shortcuts import SUGGEST, USE_SLICE
 
@@ -45,10 +45,10 @@ def test_every_scan_has_its_classes(panel):
     assert panel.segment.results.tree.texts()[1][0] == "liver"
 
 
-def test_doubtful_slices_are_sorted_and_a_click_goes_there(viewer, panel):
+def test_uncertain_slices_are_sorted_and_a_click_goes_there(viewer, panel):
     doubts = panel.segment.results.doubts
     assert doubts.rowCount() == 4
-    scores = [doubts.item(row, DOUBT).text() for row in range(4)]
+    scores = [doubts.item(row, UNCERTAINTY).text() for row in range(4)]
     assert scores == ["75 %", "75 %", "25 %", "25 %"]
     assert not doubts.isColumnHidden(3), "of several scans one wants to know which"
     row = next(row for row in range(4) if doubts.row_of(row).scan == "pet")

@@ -17,7 +17,7 @@ from napari_cpclnet.gui.widgets.run_bar import RunState
 
 # Imported here and not in the first run: that takes seconds.
 from napari_cpclnet.training import EpochReport, PreparationReport, StepReport
-from napari_cpclnet.training.checkpoint import read_facts
+from napari_cpclnet.training.checkpoint import read_run_state
 from napari_cpclnet.training.training_log import COLUMNS
 
 
@@ -84,7 +84,7 @@ class FakeTrainer:
 
 
 def write_checkpoint(out: Path, step: int) -> None:
-    """A checkpoint with nothing but its facts: a safetensors file without tensors."""
+    """A checkpoint with nothing but the state of the run: a safetensors file without tensors."""
     out.mkdir(parents=True, exist_ok=True)
     header = json.dumps({"__metadata__": {"facts": json.dumps({"step": step, "anatomy_steps": 0})}}).encode()
     (out / "checkpoint.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
@@ -92,7 +92,7 @@ def write_checkpoint(out: Path, step: int) -> None:
 
 def saved_step(out: Path) -> int:
     """Step of the checkpoint."""
-    return int(read_facts(out / "checkpoint.safetensors")["step"])
+    return int(read_run_state(out / "checkpoint.safetensors")["step"])
 
 
 def choose(panel: Any, out: Path, *, steps: int = 20, every: int = 5) -> None:

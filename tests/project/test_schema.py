@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from napari_cpclnet.project import Project, QueryEntry, SummaryEntry
-from napari_cpclnet.project.schema import MOST_DOUBTFUL
+from napari_cpclnet.project.schema import MOST_UNCERTAIN
 from napari_cpclnet.segmentation import ClassSummary, Summary, UncertainSlice
 
 SUMMARY = Summary(
@@ -24,7 +24,7 @@ def test_a_summary_is_kept_with_its_worst_slices():
             one.confidence,
             one.seems_absent,
         )
-    assert [one.index for one in kept.doubtful] == list(range(MOST_DOUBTFUL))
+    assert [one.index for one in kept.uncertain] == list(range(MOST_UNCERTAIN))
     project = Project(queries=(QueryEntry(path="x", summary=kept),))
     assert Project.model_validate_json(project.model_dump_json()) == project
 

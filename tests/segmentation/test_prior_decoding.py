@@ -18,7 +18,6 @@ from napari_cpclnet.segmentation.prior_decoding import (
     DecodedPrior,
     DecodingProgress,
     decode_priors,
-    fused_labels,
     painted_reference,
 )
 
@@ -114,15 +113,6 @@ def test_a_scan_decoded_in_parts_is_the_same_where_grey_values_say_nothing(
     assert isinstance(whole, DecodedPrior) and isinstance(parts, DecodedPrior)
     assert len(reports) > 3
     np.testing.assert_allclose(parts.logits, whole.logits, atol=1e-3)
-
-
-def test_of_two_classes_the_higher_logit_wins(untrained: PriorDecoder, scan: Volume) -> None:
-    left, right = _ball((9, 28, 26), 16, scan), _ball((9, 28, 40), 16, scan)
-    decoded = [r for r in decode_priors(untrained, scan, {1: left, 2: right}) if isinstance(r, DecodedPrior)]
-    labels = fused_labels(decoded, scan.geometry.shape)
-    assert set(np.unique(labels)) == {0, 1, 2}
-    assert (labels[left & ~right] != 2).mean() > 0.97 and (labels[right & ~left] != 1).mean() > 0.97
-    assert _dice(labels > 0, left | right) > 0.95
 
 
 def test_told_errors_are_those_of_the_slices(

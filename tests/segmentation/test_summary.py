@@ -63,16 +63,16 @@ def test_every_slice_says_how_sure_it_is_of_what_it_shows(segmenter, scan):
                 assert np.isnan(one.confidence[c])
 
 
-def test_a_spoiled_slice_is_the_most_doubtful_and_a_painted_one_never_is(segmenter, scan):
+def test_a_spoiled_slice_is_the_most_uncertain_and_a_painted_one_never_is(segmenter, scan):
     volume, labels = scan()
     array = volume.array.copy()
     liver = labels[7] == 1
     array[7][liver] += 7.7  # at the edge of what a liver may be
     _, summary = run(segmenter, volume.replaced(array=array))
-    worst = summary.doubtful[0]
+    worst = summary.uncertain[0]
     assert (worst.index, worst.value) == (7, 1)
     assert 0.1 < worst.score <= 1
-    assert 5 not in {d.index for d in summary.doubtful}
+    assert 5 not in {d.index for d in summary.uncertain}
 
 
 def test_uncertainty_of_the_whole_scan_is_that_of_its_best_class(segmenter, scan):

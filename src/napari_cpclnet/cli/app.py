@@ -1,4 +1,4 @@
-"""The command ``napari-cpclnet``: settings in, generator out, progress bar around it.
+"""The command ``napari-cpclnet``: its subcommands, their options and help.
 
 Heavy libraries are imported inside the commands, so that ``--help`` answers at once.
 """

@@ -1,4 +1,4 @@
-"""How the command line ends when something is wrong."""
+"""Error messages and exit codes of the command line."""
 
 from __future__ import annotations
 

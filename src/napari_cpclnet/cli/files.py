@@ -1,4 +1,4 @@
-"""Which scans the command line reads, and under which names."""
+"""Scans that a command is given as files and folders, each with a name of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command says of a scan beside its result: what was assumed while reading, and how classes were found."""
+"""Notes that a command prints for a scan: what was assumed while reading, and how classes were found."""
 
 from __future__ import annotations
 

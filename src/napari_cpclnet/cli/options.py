@@ -1,4 +1,4 @@
-"""What the command line's options mean: several values after one option, lists of slices and of classes."""
+"""Parsing of command-line options: several values after one option, lists of slices and of classes."""
 
 from __future__ import annotations
 

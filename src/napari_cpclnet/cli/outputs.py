@@ -1,4 +1,4 @@
-"""Which files the command line writes under which names, and that it never writes one that it reads."""
+"""Output files of the command line: their names, and that none replaces a file that is read."""
 
 from __future__ import annotations
 

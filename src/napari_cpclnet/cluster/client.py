@@ -1,4 +1,4 @@
-"""The side of the command: opens a cluster, hands out items, and takes in the answers as they come."""
+"""Client of a dask cluster: opens it, hands out items, and takes in the answers as they come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs in the worker processes of a cluster: one item at a time, with what all items share at hand."""
+"""Worker processes of a dask cluster: one item at a time, with what all items share at hand."""
 
 from __future__ import annotations
 

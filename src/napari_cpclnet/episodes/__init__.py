@@ -1,1 +1,1 @@
-"""What the network is trained on: phantoms and scans with random appearance, and slices drawn from them as episodes."""
+"""Training episodes: slices drawn from phantoms and scans, with random appearance."""

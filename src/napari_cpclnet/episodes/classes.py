@@ -1,4 +1,4 @@
-"""How often an episode asks for each class, and which structures make up a class."""
+"""Classes of phantom episodes: how often each is asked for, and which structures make it up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an episode is, wherever it comes from."""
+"""A batch of training episodes, and the interface of whatever draws them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class EpisodeBatch:
 
 
 class EpisodeSource(Protocol):
-    """Where episodes come from."""
+    """Something that draws batches of episodes."""
 
     def batch(self, rng: np.random.Generator, generator: torch.Generator) -> EpisodeBatch:
         """Draw one batch: `rng` chooses what is shown, `generator` makes the pixels."""

@@ -42,7 +42,7 @@ class LabelledFile:
         Classes that the labels hold.
     area : ndarray (Z, classes) of int64
         Pixels of each class on each slice.
-    absent, doubtful : frozenset of str
+    absent, too_small : frozenset of str
         Classes that the labels would show and do not hold, and those of which no slice shows enough to learn from.
     complete : bool
         Whether the labels would show every class that there is.
@@ -55,12 +55,12 @@ class LabelledFile:
     names: tuple[str, ...]
     area: NDArray[np.int64]
     absent: frozenset[str]
-    doubtful: frozenset[str]
+    too_small: frozenset[str]
     complete: bool
 
     def knows(self, name: str) -> bool:
         """Whether it is known where the class lies, or that it is not there."""
-        return name in self.names or name in self.absent or (self.complete and name not in self.doubtful)
+        return name in self.names or name in self.absent or (self.complete and name not in self.too_small)
 
 
 def prepare_labelled(
@@ -90,12 +90,12 @@ def open_labelled(path: Path, case: Case) -> LabelledFile:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            facts = load_json(file.metadata()["facts"])
+            metadata = load_json(file.metadata()["facts"])
             area = file.get_tensor("area").astype(np.int64)
-        names, absent, doubtful = (tuple(map(str, facts[key])) for key in ("names", "absent", "doubtful"))
+        names, absent, doubtful = (tuple(map(str, metadata[key])) for key in ("names", "absent", "doubtful"))
         if area.shape[1:] != (len(names),):
             raise ValueError("areas of other classes")
-        plane, context = str(facts["plane"]), float(facts["context"])
+        plane, context = str(metadata["plane"]), float(metadata["context"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         msg = f"'{path}' is damaged: remove it, and it is made again."
         raise SettingsError(msg) from error
@@ -105,14 +105,14 @@ def open_labelled(path: Path, case: Case) -> LabelledFile:
 
 def _file_name(case: Case, settings: PreprocessingSettings) -> str:
     classes = json.dumps(sorted(case.classes.items()))
-    facts = (
+    identity = (
         str(case.image.resolve()),
         str(case.label.resolve()),
         case.modality,
         classes,
         settings.model_dump_json(),
     )
-    return file_name("labelled", facts, (case.image, case.label))
+    return file_name("labelled", identity, (case.image, case.label))
 
 
 def _prepare(case: Case, path: Path, settings: PreprocessingSettings) -> str:
@@ -120,11 +120,11 @@ def _prepare(case: Case, path: Path, settings: PreprocessingSettings) -> str:
     try:
         volume = read_volume(case.image, modality=None if case.modality == "other" else case.modality)
         labels = _labels(case, volume)
-        tensors, facts = labelled_tensors(volume, labels, settings)
-        if not facts["names"]:
+        tensors, metadata = labelled_tensors(volume, labels, settings)
+        if not metadata["names"]:
             return f"{case.label}: shows no class on {SMALLEST} pixels of a slice, too little to learn from."
         with atomic_write(path, "a prepared scan") as temporary:
-            save_file(tensors, temporary, {"facts": json.dumps(facts)})
+            save_file(tensors, temporary, {"facts": json.dumps(metadata)})
     except CpclnetError as error:
         return str(error)
     return ""
@@ -146,21 +146,21 @@ def _labels(case: Case, volume: Volume) -> Segmentation:
 def labelled_tensors(
     volume: Volume, labels: Segmentation, settings: PreprocessingSettings
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Arrays and facts of a :class:`LabelledFile`; classes of which no slice shows enough are left out."""
+    """Arrays and metadata of a :class:`LabelledFile`; classes of which no slice shows enough are left out."""
     grid = ModelGrid.for_volume(volume, "auto", settings)
     order = range(grid.n_slices)[:: -1 if grid.flips[0] else 1]
     images = np.stack([grid.images(volume, [i])[0, 1].numpy() for i in order])
     native = np.stack([nearest(grid, grid.take(labels.labels, i)) for i in order])
     planes = np.zeros(native.shape, np.uint8)
-    facts: dict[str, Any] = {"names": [], "absent": [], "doubtful": [], "plane": grid.plane}
+    metadata: dict[str, Any] = {"names": [], "absent": [], "doubtful": [], "plane": grid.plane}
     areas = []
     for value, name in sorted(labels.classes.items()):
         shown = native == value
         area = shown.sum((1, 2))
         if area.max(initial=0) < SMALLEST:
-            facts["doubtful" if (labels.labels == value).any() else "absent"].append(name)
+            metadata["doubtful" if (labels.labels == value).any() else "absent"].append(name)
             continue
-        facts["names"].append(name)
+        metadata["names"].append(name)
         areas.append(area)
         planes[shown] = len(areas)
     distance = volume.geometry.spacing[grid.axis] if volume.calibrated else settings.context_mm
@@ -169,4 +169,4 @@ def labelled_tensors(
         "labels": planes,
         "area": np.stack(areas, 1).astype(np.int32) if areas else np.zeros((len(planes), 0), np.int32),
     }
-    return tensors, facts | {"context": float(distance)}
+    return tensors, metadata | {"context": float(distance)}

@@ -129,21 +129,21 @@ def open_scan(path: Path) -> ScanFile:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            facts = load_json(file.metadata()["facts"])
-            return ScanFile(path, float(facts["context"]), file.get_tensor("shown").numpy().astype(bool))
+            metadata = load_json(file.metadata()["facts"])
+            return ScanFile(path, float(metadata["context"]), file.get_tensor("shown").numpy().astype(bool))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         msg = f"'{path}' is damaged: remove it, and it is made again."
         raise SettingsError(msg) from error
 
 
 def _file_name(scan: ScanRef, settings: PreprocessingSettings) -> str:
-    facts = (str(scan.path.resolve()), scan.series or "", settings.model_dump_json())
-    return file_name("scan", facts, (scan.path, *find_pseudo_labels(scan.path, series=scan.series)))
+    identity = (str(scan.path.resolve()), scan.series or "", settings.model_dump_json())
+    return file_name("scan", identity, (scan.path, *find_pseudo_labels(scan.path, series=scan.series)))
 
 
-def file_name(kind: str, facts: Sequence[str], files: Sequence[Path]) -> str:
-    """Another name whenever the facts or one of the files change; it tells nothing of the patient."""
-    parts = list(facts)
+def file_name(kind: str, identity: Sequence[str], files: Sequence[Path]) -> str:
+    """Another name whenever the identity of a scan or one of its files changes; it tells nothing of the patient."""
+    parts = list(identity)
     for path in files:
         state = path.stat()
         parts += [path.name, str(state.st_size if path.is_file() else 0), str(state.st_mtime_ns)]

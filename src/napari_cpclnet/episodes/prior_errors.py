@@ -1,4 +1,4 @@
-"""How priors go wrong: taken from another patient, interpolated between painted slices, or just a little bent."""
+"""Simulated errors of priors: taken from another patient, interpolated between painted slices, or slightly deformed."""
 
 from __future__ import annotations
 

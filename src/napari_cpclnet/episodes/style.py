@@ -1,4 +1,4 @@
-"""Real slices as another scanner might have seen them: what makes two slices of one scan cross modalities."""
+"""Style augmentation of real slices: tone curves, bias, blur and noise, as another scanner might have seen them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good the network is, on scans whose truth is known and which it never saw."""
+"""Evaluation of the network on scans whose labels are known and which it was not trained on."""
 
 import lazy_loader
 

@@ -5,7 +5,7 @@ from .predictors import NetworkPredictor as NetworkPredictor
 from .predictors import Predictor as Predictor
 from .protocols import Task as Task
 from .protocols import tasks as tasks
-from .report.outputs import run_facts as run_facts
+from .report.outputs import run_metadata as run_metadata
 from .report.outputs import write_outputs as write_outputs
 from .results import CaseResult as CaseResult
 from .results import append_results as append_results

@@ -1,4 +1,4 @@
-"""The output folder of an evaluation: what is finished stays finished, whatever happens to the process."""
+"""Output folder of an evaluation, from which an interrupted one is resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a predicted mask agrees with the true one, in 3-D and in millimetres.
+"""Segmentation metrics in 3-D and in millimetres: Dice, surface Dice, HD95, volumes.
 
 Surfaces are MONAI's: the same elements, areas and percentiles as ``compute_surface_dice(use_subvoxels=True)`` and
 ``compute_hausdorff_distance(percentile=95)``. Distances between them come from a tree of surface points instead of a

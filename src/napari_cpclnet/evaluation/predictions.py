@@ -1,4 +1,4 @@
-"""Answers of methods to a task. Nothing here opens a query's labels."""
+"""Predictions of the network and the baselines for a task; nothing here opens a query's labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from napari_cpclnet.segmentation import SupportSet
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What one method said; made before the truth is opened.
+    """Labels predicted by one method; made before the truth is opened.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is evaluated: anything that turns a support and a scan into labels."""
+"""Interface of the methods that are evaluated, and the network as one of them."""
 
 from __future__ import annotations
 

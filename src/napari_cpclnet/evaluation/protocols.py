@@ -1,4 +1,4 @@
-"""Which support is asked to segment which query, and with which painted slices.
+"""Evaluation protocols: which support segments which query, and with which painted slices.
 
 Support slices are chosen from the support's own labels; nothing here opens a query's labels. Every organ is a task of
 its own, because its painted slices lie at fractions of its own extent.

@@ -18,7 +18,7 @@ from napari_cpclnet.evaluation.metrics import Mask
 from napari_cpclnet.evaluation.predictions import blinded
 from napari_cpclnet.evaluation.predictors import Predictor, Watch
 from napari_cpclnet.evaluation.protocols import Task, fold_cases, tasks
-from napari_cpclnet.evaluation.report.outputs import run_facts, write_outputs
+from napari_cpclnet.evaluation.report.outputs import run_metadata, write_outputs
 from napari_cpclnet.evaluation.results import CaseResult
 from napari_cpclnet.evaluation.settings import EvaluationSettings
 from napari_cpclnet.files.folder_lock import only_here
@@ -223,7 +223,7 @@ def _run_in(
                 _keep(task, outcome, settings, folder)
                 done += 1
                 yield CaseReport(done, total, task, outcome.rows)
-    write_outputs(out, run_facts(cases, settings, stages[0].device, [stage.weights for stage in stages]))
+    write_outputs(out, run_metadata(cases, settings, stages[0].device, [stage.weights for stage in stages]))
 
 
 def _here(make: Callable[[], Bench]) -> Callable[[Sequence[Task]], Outcomes]:

@@ -1,4 +1,4 @@
-"""Numbers that sum up a table of results."""
+"""Summary statistics of a table of results: means, bootstrap intervals, reliability."""
 
 from __future__ import annotations
 

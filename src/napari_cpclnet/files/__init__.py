@@ -1,1 +1,1 @@
-"""Files, as all rooms want them: whole or not at all, text within bounds, a folder for one process."""
+"""File helpers: atomic writes, bounded reading of text, locks on folders."""

@@ -1,4 +1,4 @@
-"""Arrays and JSON in one piece of bytes, to travel between processes: safetensors, in which nothing can be run."""
+"""Arrays and JSON packed into bytes as safetensors, to travel between processes without pickle."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from napari_cpclnet.files.bounded import load_json
 _LENGTH_BYTES = 8  # of the header, in front of it
 
 
-def pack_arrays(arrays: Mapping[str, NDArray[Any]], facts: Any) -> bytes:
+def pack_arrays(arrays: Mapping[str, NDArray[Any]], metadata: Any) -> bytes:
     """Arrays by name, and what there is to say of them, as bytes.
 
     Parameters
     ----------
     arrays : mapping of str to ndarray
         Numbers or truth values; byte order and strides are not kept.
-    facts : JSON value
+    metadata : JSON value
     """
     plain = {
         name: np.ascontiguousarray(a, a.dtype.newbyteorder("=")).reshape(a.shape)
         for name, a in arrays.items()
     }
-    return bytes(safetensors.numpy.save(plain, {"facts": json.dumps(facts)}))
+    return bytes(safetensors.numpy.save(plain, {"facts": json.dumps(metadata)}))
 
 
 def unpack_arrays(data: bytes) -> tuple[dict[str, NDArray[Any]], Any]:
-    """Arrays and facts as they were packed.
+    """Arrays and metadata as they were packed.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all; what a killed writer left is removed by the next one."""
+"""Atomic writes: a file appears whole or not at all, and what a killed writer left is removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text and JSON that others wrote, read within bounds of size and depth."""
+"""Bounded reading of text and JSON that others wrote: limits of size and nesting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text in cells of CSV files that a spreadsheet must not take for a formula."""
+"""Escaping of CSV cells that a spreadsheet would take for formulas."""
 
 from __future__ import annotations
 

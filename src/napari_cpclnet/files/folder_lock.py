@@ -1,4 +1,4 @@
-"""A folder belongs to one process at a time."""
+"""Lock on an output folder, which belongs to one process at a time."""
 
 from __future__ import annotations
 

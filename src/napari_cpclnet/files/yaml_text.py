@@ -1,4 +1,4 @@
-"""YAML that a person wrote, within bounds, with one short sentence about what is wrong in it."""
+"""Bounded reading of YAML, with one short sentence about what is wrong in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only room that knows napari and Qt: reader, writer, sample data, session and the CPCLNet panel.
+"""The napari plugin: reader, writer, sample data, session and the panel. No other room knows napari or Qt.
 
 Nothing here imports torch, SimpleITK or scikit-image at module level, so that napari starts at once.
 """

@@ -1,4 +1,4 @@
-"""What a scan is, and how it comes from and goes to files."""
+"""Scans and label maps: geometry, reading and writing of files."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The table of cases: scans with labels, and what the label values mean.
+"""Table of cases: scans with labels, and what the label values mean.
 
 Columns (CSV; separated by commas, semicolons or tabs) or keys (YAML, a list of mappings): ``patient, modality, image,
 label, classes``, and ``side`` if wanted.

@@ -1,4 +1,4 @@
-"""Codecs that are written in C, in a process of their own.
+"""Decoding of compressed pixels by C libraries in a process of its own, with limits of time and memory.
 
 A damaged or hostile file can make such a codec crash, hang or ask for all memory. Here that costs one sentence about
 one file, and the next file gets a new process. The process is started once, stays warm, ends when it has nothing to

@@ -1,4 +1,4 @@
-"""The process in which codecs run that are written in C: ``python -m napari_cpclnet.imaging.decoding_worker``.
+"""Worker process of the codecs written in C: ``python -m napari_cpclnet.imaging.decoding_worker``.
 
 It reads requests from its input and writes arrays to its output. Each request has limits of time and memory, kept by
 the system where it can, so that not even a codec that never returns outlives them.

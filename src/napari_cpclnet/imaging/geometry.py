@@ -1,4 +1,4 @@
-"""Where the voxels of an image lie in the patient.
+"""Geometry of a voxel grid: where the voxels of an image lie in the patient.
 
 Everything is in the order of our arrays, (z, y, x). World coordinates are the LPS millimetres of DICOM and
 SimpleITK in the same reversed order: (superior, posterior, left).

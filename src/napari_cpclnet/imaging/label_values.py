@@ -1,4 +1,4 @@
-"""Whole numbers out of what a file of labels holds."""
+"""Label values as whole numbers, whatever type a file of labels has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scans that somebody labelled, to learn from: a table of cases, or the layout ``data/images``, ``data/masks``."""
+"""Labelled scans to train on: a table of cases, or the layout ``data/images``, ``data/masks``."""
 
 from __future__ import annotations
 

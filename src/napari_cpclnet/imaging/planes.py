@@ -1,4 +1,4 @@
-"""In which direction a scan is sliced: planes, the array axes they mean, and the one that paint follows."""
+"""Anatomical planes: the array axes they mean in a scan, and the one that paint follows."""
 
 from __future__ import annotations
 

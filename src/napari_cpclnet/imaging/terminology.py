@@ -1,4 +1,4 @@
-"""What a class is called in coded form: category, type and side, from an editable YAML file."""
+"""Terminology: coded category, type and side of a class, from an editable YAML file."""
 
 from __future__ import annotations
 

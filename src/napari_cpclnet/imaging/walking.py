@@ -1,4 +1,4 @@
-"""Go through folders: each once, however it is linked, and none in which no scan can lie."""
+"""Walk through folders: each once, however it is linked, and none in which no scan can lie."""
 
 from __future__ import annotations
 

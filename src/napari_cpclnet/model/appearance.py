@@ -49,7 +49,7 @@ class AppearanceModel:
 
 
 def intensity_features(images: Tensor) -> Tensor:
-    """What likeness knows of every pixel.
+    """Intensity features of every pixel.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def _place(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def log_likelihood_maps(query: Tensor, known: AppearanceModel) -> Tensor:
-    """What likeness says of every pixel.
+    """Log-likelihood ratio of every class against the rest, pixel by pixel.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Levels of a scan's slices in the body, as one straight line.
+"""Body-part regression: levels of a scan's slices in the body, as one straight line.
 
 The network estimates the level of every slice by itself (0 at the iliac crest, 1 at the dome of the liver), with an
 error of one or two slices. The slices of one scan lie on a straight line through the body, so a line fitted to some of

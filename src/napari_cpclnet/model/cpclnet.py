@@ -21,7 +21,7 @@ from napari_cpclnet.model.settings import CPCLNetSettings
 
 @dataclass(frozen=True)
 class Descriptors:
-    """All that the network remembers of a support set; computed once, used for every query.
+    """Descriptors of a support set; computed once, used for every query.
 
     Leading dimensions are (classes,) for one support set, or (B, classes) for one per query (:meth:`stack`).
 
@@ -79,7 +79,7 @@ class Descriptors:
 
 @dataclass(frozen=True)
 class Output:
-    """What the network says about queries.
+    """Output of the network for queries.
 
     Attributes
     ----------

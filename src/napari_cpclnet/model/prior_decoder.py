@@ -1,4 +1,4 @@
-"""Decoder that is told a prior: it moves a nearly right mask to the edges of the image, whatever the structure.
+"""Prior decoder: a small U-Net that moves a nearly right mask to the edges of the image, whatever the structure.
 
 Ours; nothing of it is in the published material. It knows no names: it sees slices, the distance to the outline of a
 prior, and how grey values inside the prior differ from those around it (:mod:`~napari_cpclnet.model.prior_inputs`).

@@ -1,4 +1,4 @@
-"""What the prior decoder looks at beside the slices: the prior's distances, and how grey values speak for it.
+"""Inputs of the prior decoder beside the slices: the prior's distances, and how grey values speak for it.
 
 A stack is what the decoder works on: slices (N, H, W) of square pixels around one structure, in [0, 1]. Distances are
 in mm within the slice, positive inside.

@@ -1,1 +1,1 @@
-"""Made bodies with labels: anatomy, whole phantoms, scans of them, and those of the demo."""
+"""Procedural phantoms: made bodies with labels, scans of them, and those of the demo."""

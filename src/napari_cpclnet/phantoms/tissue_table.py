@@ -1,4 +1,4 @@
-"""What structures look like to scanners: the values that random appearance begins with.
+"""Tissue table: grey values of structures in CT, MR and PET that random appearance begins with.
 
 CT in the portal venous phase, fat-suppressed T2 and PET are in `render.TISSUES`; here are CT before contrast, T1, and
 what structures have in common.

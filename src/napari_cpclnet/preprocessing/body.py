@@ -1,4 +1,4 @@
-"""Where the body lies in a field of view, roughly and quickly."""
+"""Bounding box of the body in a field of view, found quickly."""
 
 from __future__ import annotations
 

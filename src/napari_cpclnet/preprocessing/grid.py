@@ -1,4 +1,4 @@
-"""The way between a scan's own grid and the network's pixels, there and back."""
+"""Model grid: resampling between a scan's own grid and the network's pixels, there and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a scan's own intensities to [0, 1], one range per volume.
+"""Intensity normalisation to [0, 1], one range per volume.
 
 One range for the whole volume, never per slice: a slice at the edge of the body must not become brighter than
 its neighbours.

@@ -1,4 +1,4 @@
-"""Settings of the way from a scan to what the network sees. They travel with the weights."""
+"""Preprocessing settings: from a scan to the network's input. They travel with the weights."""
 
 from __future__ import annotations
 

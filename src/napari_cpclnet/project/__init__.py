@@ -1,4 +1,4 @@
-"""A day's work in a folder: which scans, what was painted on them, which classes, what is to be labelled and how."""
+"""Projects: a day's work in a folder, with scans, painted slices, classes, and what is to be labelled and how."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""By what a scan is known again, wherever it lies and whatever it is called."""
+"""Fingerprints by which a scan is known again, wherever it lies and whatever it is called."""
 
 from __future__ import annotations
 

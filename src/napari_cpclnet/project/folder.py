@@ -1,4 +1,4 @@
-"""The folder of a project: ``project.json``, and beside it masks, results, and scans that have no file elsewhere."""
+"""Folder of a project: ``project.json``, and beside it masks, results, and scans that have no file elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the scans of a project are where they were and what they were."""
+"""Locating the scans of a project: where they are now, and whether they changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in ``project.json``.
+"""Schema of ``project.json``.
 
 Slices are counted from 0 along the sliced array axis, as napari shows them. Of patients nothing is kept but what the
 names of files say.
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from napari_cpclnet.imaging import Geometry, Modality, Plane
 from napari_cpclnet.segmentation.settings import AdaptSteps, Align, PostprocessingSettings
@@ -18,8 +18,8 @@ from napari_cpclnet.segmentation.settings import AdaptSteps, Align, Postprocessi
 FORMAT: Literal["napari-cpclnet project"] = "napari-cpclnet project"
 SCHEMA_VERSION = 1
 
-MOST_DOUBTFUL = 200
-"""Doubtful slices that a project keeps of a scan; the table in napari shows no more."""
+MOST_UNCERTAIN = 200
+"""Uncertain slices that a project keeps of a scan; the table in napari shows no more."""
 
 LONGEST_PATH, LONGEST_NAME = 4096, 255
 """Bytes of a path and of one of its parts that file systems take."""
@@ -143,7 +143,7 @@ class ClassSummaryEntry(Entry):
     )
 
 
-class DoubtfulSliceEntry(Entry):
+class UncertainSliceEntry(Entry):
     """One class on one slice that is worth a look."""
 
     index: int = Field(ge=0)
@@ -159,9 +159,13 @@ class SummaryEntry(Entry):
         default=None, description="Of one voxel; null where the scan has no physical size."
     )
     classes: tuple[ClassSummaryEntry, ...] = ()
-    doubtful: tuple[DoubtfulSliceEntry, ...] = Field(default=(), description="The worst first.")
+    uncertain: tuple[UncertainSliceEntry, ...] = Field(
+        default=(),
+        description="The worst first.",
+        validation_alias=AliasChoices("uncertain", "doubtful"),  # its name in older files
+    )
     reviewed: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        default=(), description="Doubtful slices that were looked at and accepted."
+        default=(), description="Uncertain slices that were looked at and accepted."
     )
 
     @classmethod
@@ -190,9 +194,9 @@ class SummaryEntry(Entry):
                     }
                     for one in summary.classes
                 ],
-                "doubtful": [
+                "uncertain": [
                     {"index": one.index, "value": one.value, "score": one.score}
-                    for one in summary.doubtful[:MOST_DOUBTFUL]
+                    for one in summary.uncertain[:MOST_UNCERTAIN]
                 ],
                 "reviewed": sorted(reviewed),
             }

@@ -1,4 +1,4 @@
-"""What speaks for a class on the slices that were not painted, slice by slice."""
+"""Evidence for a class on the slices that were not painted: features of its scores, slice by slice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The box around one painted class, with fewer slices and larger pixels where it is large."""
+"""Working grid: the box around one painted class, with fewer slices and larger pixels where it is large."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Painted slices in, labels of whole scans out."""
+"""Segmentation of whole scans from painted slices: support sets, the Segmenter, post-processing."""
 
 import lazy_loader
 

@@ -6,10 +6,7 @@ from .prediction import SliceResult as SliceResult
 from .prior_decoding import DecodedPrior as DecodedPrior
 from .prior_decoding import DecodingProgress as DecodingProgress
 from .prior_decoding import decode_priors as decode_priors
-from .prior_decoding import fused_labels as fused_labels
 from .prior_decoding import painted_reference as painted_reference
-from .prior_trust import TriedPrior as TriedPrior
-from .prior_trust import trying_priors as trying_priors
 from .segmenter import Segmenter as Segmenter
 from .settings import PostprocessingSettings as PostprocessingSettings
 from .settings import RunSettings as RunSettings

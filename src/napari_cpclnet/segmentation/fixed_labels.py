@@ -1,4 +1,4 @@
-"""What a person painted or corrected on a scan: it comes out of every step as it went in."""
+"""Fixed labels: voxels that a person painted or corrected come out of every step as they went in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to do when a device runs out of memory: fewer slices at once, at last the CPU."""
+"""Out-of-memory handling: fewer slices at once, at last the CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where in the body an organ usually lies, from its name."""
+"""Organ atlas: where in the body an organ usually lies, from its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tidying of a label map: pieces, holes, gaps. Classes never take voxels from each other."""
+"""Post-processing of a label map: components, holes, gaps. Classes never take voxels from each other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def postprocess(
     painted: FixedLabels | None = None,
     several: Collection[int] = (),
 ) -> NDArray[Any]:
-    """Tidy a label map.
+    """Post-process a label map.
 
     Order: gaps are closed, small pieces and all but the largest removed, holes filled, boundaries refined.
     Closing and filling take background only. Work is done in each class's bounding box.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,19 +191,6 @@ def painted_reference(
         if reference is not None:
             found[value] = reference
     return found
-
-
-def fused_labels(
-    decoded: Iterable[DecodedPrior], shape: tuple[int, int, int], threshold: float = 0.0
-) -> NDArray[np.uint16]:
-    """Label map (z, y, x) in which each voxel belongs to the class of the highest logit above `threshold`."""
-    labels = np.zeros(shape, np.uint16)
-    best = np.full(shape, threshold, np.float32)
-    for one in decoded:
-        wins = one.logits > best[one.box]
-        best[one.box][wins] = one.logits[wins]
-        labels[one.box][wins] = one.value
-    return labels
 
 
 @dataclass(frozen=True)

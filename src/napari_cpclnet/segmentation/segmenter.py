@@ -1,4 +1,4 @@
-"""From a support set and a scan to labels, slice after slice."""
+"""Segmenter: labels of a scan from a support set, slice after slice."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ class Segmenter:
         return Segmentation(labels, dict(run.classes), run.volume.geometry, f"{run.volume.name} segmentation")
 
     def summary(self) -> Summary:
-        """Volumes, confidence, doubtful slices of the last prediction, and which classes seem absent.
+        """Volumes, confidence, uncertain slices of the last prediction, and which classes seem absent.
 
         Raises
         ------
@@ -344,7 +344,7 @@ class Segmenter:
         return named_plane(volume.geometry, self.settings.plane)
 
     def scan(self, volume: Volume, plane: Plane | None = None) -> FeatureCache:
-        """A scan in the eyes of this network, in its plane or another; encoded when asked for slices."""
+        """Feature cache of a scan, in its plane or another; slices are encoded when they are asked for."""
         like = self._attitude if self.settings.plane == "auto" else None
         view = view_of(volume.geometry, plane or self.plane_of(volume), like)
         key = (fingerprint(volume), view, parameters_hash(self.model))

@@ -71,20 +71,20 @@ def pseudo_supports(run: PredictionState, labels: NDArray[Any]) -> Iterator[tupl
 
 
 def most_confident_slices(
-    area: NDArray[np.integer], doubt: NDArray[np.floating], brightness: NDArray[np.floating]
+    area: NDArray[np.integer], expected_errors: NDArray[np.floating], brightness: NDArray[np.floating]
 ) -> list[int]:
-    """The slices on which a class is large, as bright as it mostly is, and least in doubt, in their order.
+    """The slices on which a class is large, as bright as it mostly is, and least uncertain, in their order.
 
     What is taken for a class by mistake may be larger than the class, and sure; but it is seldom as bright.
 
     Parameters
     ----------
-    area, doubt : ndarray (slices,)
+    area, expected_errors : ndarray (slices,)
         Pixels of the class, and pixels that are probably wrong.
     brightness : ndarray (slices,)
         Mean of the class, from 0 to 1.
     """
-    share = np.where(area > 0, doubt / np.maximum(area, 1), np.inf)
+    share = np.where(area > 0, expected_errors / np.maximum(area, 1), np.inf)
     sure = np.where(area > 0, np.clip(1 - share, 0.05, 1), 0) ** 2
     tone = np.log(np.maximum(brightness, 0.02))
     alike = np.abs(tone[:, None] - tone) <= np.log(BRIGHTNESS_RATIO)

@@ -1,4 +1,4 @@
-"""Which slice of a scan to paint next.
+"""Active learning: suggests which slice of a scan to paint next.
 
 A slice is worth painting if it shows a class that no painted slice shows yet, or sets right what is probably wrong: on
 itself, and on the slices that lie near it and look like it. What is probably wrong follows from the network's own
@@ -164,10 +164,10 @@ def _between(e: Evidence, c: int) -> Array:
 
 def _as_painted(e: Evidence, index: int, shown: Array) -> Evidence:
     """What is known once a slice is painted, as far as that can be foreseen."""
-    doubt = e.expected_errors.copy()
-    doubt[index] = 0
+    errors = e.expected_errors.copy()
+    errors[index] = 0
     known = e.known | (shown[index] > 0.5)
-    return replace(e, painted=(*e.painted, index), expected_errors=doubt, known=known)
+    return replace(e, painted=(*e.painted, index), expected_errors=errors, known=known)
 
 
 def _reason(e: Evidence, parts: Array, index: int) -> str:

@@ -1,4 +1,4 @@
-"""What is known of a scan when a slice is to be suggested: answers, doubts, and what its slices look like."""
+"""Evidence for a suggestion: predictions and uncertainty on every slice of a scan, and what its slices look like."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person wants to know of a result: volumes, how sure the network is, and which slices to look at."""
+"""Summary of a result: volumes, confidence, and the slices to review."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from napari_cpclnet.segmentation.prediction import CERTAIN
 if TYPE_CHECKING:
     from napari_cpclnet.segmentation.prediction import PredictionState
 
-DOUBT = 0.25
-"""Share of a class on a slice that is probably wrong from which the slice is doubtful. On phantoms two in three of
+UNCERTAIN = 0.25
+"""Share of a class on a slice that is probably wrong from which the slice is uncertain. On phantoms two in three of
 these slices have a Dice below 0.7, and half of all such slices are among them (benchmarks/annotation/absence.md)."""
 
 ABSENT = 0.35
@@ -23,7 +23,7 @@ ABSENT = 0.35
 of 39 of 41 absent classes and of 1 of 81 that were there (benchmarks/annotation/absence.md)."""
 
 SMALL = 0.01
-"""Doubtful pixels below this share of the class's largest slice matter to nobody."""
+"""Uncertain pixels below this share of the class's largest slice matter to nobody."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ class UncertainSlice:
 
 @dataclass(frozen=True)
 class Summary:
-    """A result at a glance: its classes, and its doubtful slices, the worst first."""
+    """A result at a glance: its classes, and its uncertain slices, the worst first."""
 
     classes: tuple[ClassSummary, ...]
-    doubtful: tuple[UncertainSlice, ...]
+    uncertain: tuple[UncertainSlice, ...]
 
 
 def summarise_run(run: PredictionState, labels: NDArray[Any]) -> Summary:
@@ -109,14 +109,14 @@ def summarise_run(run: PredictionState, labels: NDArray[Any]) -> Summary:
         goes_on = bool(run.goes_on) and run.goes_on[c]
         absent = seems_absent(run, c, count) or (bool(run.evidence) and confidence < UNLIKELY)
         classes.append(ClassSummary(value, name, count * unit, confidence, absent, means, goes_on))
-    return Summary(tuple(classes), doubtful_slices(run))
+    return Summary(tuple(classes), uncertain_slices(run))
 
 
-def doubtful_slices(run: PredictionState) -> tuple[UncertainSlice, ...]:
+def uncertain_slices(run: PredictionState) -> tuple[UncertainSlice, ...]:
     """Slices on which much of a class is probably wrong, most pixels first; painted slices never."""
     largest = run.expected_area.max(0, keepdims=True)
     share = run.expected_errors / np.maximum(run.expected_area, 1)
-    matters = (share >= DOUBT) & (run.expected_errors >= SMALL * largest) & (run.expected_errors > 0)
+    matters = (share >= UNCERTAIN) & (run.expected_errors >= SMALL * largest) & (run.expected_errors > 0)
     order = np.argsort(
         -np.where(matters, run.expected_errors / np.maximum(largest, 1), 0), axis=None, kind="stable"
     )
@@ -133,5 +133,5 @@ def seems_absent(run: PredictionState, c: int, count: int) -> bool:
         return False
     if run.means and run.means[c] != "network":  # its first pass says nothing of what was carried over
         return count == 0 or bool(run.expected_errors[:, c].sum() > ABSENT * run.expected_area[:, c].sum())
-    doubt, expected = run.first_pass
-    return count == 0 or bool(doubt[c] > ABSENT * expected[c])
+    errors, expected = run.first_pass
+    return count == 0 or bool(errors[c] > ABSENT * expected[c])

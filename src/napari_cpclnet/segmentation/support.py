@@ -1,4 +1,4 @@
-"""The painted slices that say what to look for."""
+"""Support set: the painted slices of any number of scans that say what to look for."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-from .preparation import PreparationReport as PreparationReport
-from .run import EpochReport as EpochReport
-from .run import TrainingReport as TrainingReport
+from .reports import EpochReport as EpochReport
+from .reports import PreparationReport as PreparationReport
+from .reports import StepReport as StepReport
+from .reports import TrainingReport as TrainingReport
 from .run import train as train
 from .settings import LossWeights as LossWeights
 from .settings import SourceWeights as SourceWeights
 from .settings import TrainingSettings as TrainingSettings
 from .settings_file import read_settings as read_settings
 from .settings_file import write_settings as write_settings
-from .trainer import StepReport as StepReport
 from .trainer import Trainer as Trainer

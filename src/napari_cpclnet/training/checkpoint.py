@@ -25,7 +25,7 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
     rng: np.random.Generator,
     generator: torch.Generator,
-    facts: dict[str, Any],
+    run_state: dict[str, Any],
 ) -> None:
     """Write modules, optimiser and random generators, whole or not at all.
 
@@ -46,14 +46,14 @@ def save_checkpoint(
         "groups": json.dumps(state["param_groups"]),
         "numpy": json.dumps(rng.bit_generator.state),
         "torch": base64.b64encode(bytes(generator.get_state().tolist())).decode(),
-        "facts": json.dumps(facts),
+        "facts": json.dumps(run_state),
     }
     with atomic_write(path, "the checkpoint") as temporary:
         save_file(tensors, temporary, text)
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """The facts of a checkpoint alone.
+def read_run_state(path: Path) -> dict[str, Any]:
+    """State of a run from its checkpoint, without reading the tensors.
 
     Raises
     ------
@@ -62,11 +62,11 @@ def read_facts(path: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            facts: dict[str, Any] = dict(load_json(file.metadata()["facts"]))
+            run_state: dict[str, Any] = dict(load_json(file.metadata()["facts"]))
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         msg = f"The checkpoint '{path}' is damaged; begin a new run."
         raise WeightsError(msg) from error
-    return facts
+    return run_state
 
 
 def load_checkpoint(
@@ -76,7 +76,7 @@ def load_checkpoint(
     rng: np.random.Generator,
     generator: torch.Generator,
 ) -> dict[str, Any]:
-    """Bring everything back to the state that :func:`save_checkpoint` wrote; return its facts.
+    """Bring everything back to the state that :func:`save_checkpoint` wrote; return the state of the run.
 
     Raises
     ------
@@ -102,8 +102,8 @@ def load_checkpoint(
         rng.bit_generator.state = load_json(text["numpy"])
         random = base64.b64decode(text["torch"], validate=True)
         generator.set_state(torch.tensor(list(random), dtype=torch.uint8))
-        facts: dict[str, Any] = dict(load_json(text["facts"]))
+        run_state: dict[str, Any] = dict(load_json(text["facts"]))
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         msg = f"The checkpoint '{path}' is damaged or belongs to a run with other settings."
         raise WeightsError(msg) from error
-    return facts
+    return run_state

@@ -1,4 +1,4 @@
-"""Where, on how many devices, and in which number format a training step computes."""
+"""Devices and precision of training, through Lightning Fabric."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled scans as a source of a run: which patients it learns from, and which ones only judge it."""
+"""Labelled scans as a source of a run: patients for training, and patients for validation only."""
 
 from __future__ import annotations
 

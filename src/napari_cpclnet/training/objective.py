@@ -1,4 +1,4 @@
-"""The training loss of a batch of episodes, as one module: network, helper heads, and what is asked of them."""
+"""Training objective: all terms of the loss of a batch of episodes, as one module."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class AnatomyHeads(nn.Module):
 
 
 class Objective(nn.Module):
-    """What a batch costs the network.
+    """The loss of a batch of episodes.
 
     One forward pass per step, so that precision and several devices can be arranged around it.
 

@@ -1,4 +1,4 @@
-"""A held-out episode as a picture: what was painted, what is true, what the network says."""
+"""Picture of a held-out episode: support, truth and prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is made before the first step of a run: phantoms, and scans in the network's pixels."""
+"""Preparation of training data before the first step: phantoms, and scans in the network's pixels."""
 
 from __future__ import annotations
 
@@ -15,21 +15,12 @@ from napari_cpclnet.errors import ImageError, SettingsError
 from napari_cpclnet.imaging import find_scans
 from napari_cpclnet.imaging.labelled import labelled_cases
 from napari_cpclnet.training.labelled import labelled_source, note_split, split
+from napari_cpclnet.training.reports import PreparationReport
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.training.sources import Source, phantom_source, scan_source, shape_source
 
 PICTURES = "visualizations"
 SCANS, LABELLED = "scans", "labelled"
-
-
-@dataclass(frozen=True)
-class PreparationReport:
-    """What is made before the first step: `done` of `total`; `problem` says why a scan is left out."""
-
-    what: str
-    done: int
-    total: int
-    problem: str = ""
 
 
 @dataclass(frozen=True)

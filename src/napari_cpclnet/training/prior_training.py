@@ -175,8 +175,8 @@ class PriorTrainer:
 
     def load(self, path: Path) -> None:
         """Go on from where :meth:`save` was."""
-        facts = load_checkpoint(path, self._modules(), self.optimiser, self.rng, self.generator)
-        self.step = int(facts["step"])
+        metadata = load_checkpoint(path, self._modules(), self.optimiser, self.rng, self.generator)
+        self.step = int(metadata["step"])
         self.episodes.shapes[:] = self._shapes()
 
 
@@ -224,10 +224,10 @@ def train_prior_decoder(
             table = judged.table
             _append(folder / "validation.jsonl", {"step": judged.step, **table})
         if last or trainer.step % _SAVE_EVERY == 0:
-            facts = {"settings": settings.model_dump(), "step": trainer.step, "validation": table}
+            metadata = {"settings": settings.model_dump(), "step": trainer.step, "validation": table}
             if start is not None:
-                facts["start"] = start.name
-            save_weights(trainer.average, folder / WEIGHTS, facts)
+                metadata["start"] = start.name
+            save_weights(trainer.average, folder / WEIGHTS, metadata)
             trainer.save(checkpoint)  # last, so that what a kill cuts off is done again
         try:
             yield report

@@ -18,7 +18,7 @@ import platform
 import time
 from collections.abc import Generator, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,16 @@ from napari_cpclnet._version import __version__
 from napari_cpclnet.errors import OutputError, SettingsError, WeightsError
 from napari_cpclnet.files.folder_lock import only_here
 from napari_cpclnet.model import CPCLNet, choose_device, load_weights, save_weights
-from napari_cpclnet.training.checkpoint import read_facts
+from napari_cpclnet.training.checkpoint import read_run_state
 from napari_cpclnet.training.fabric import make_fabric
 from napari_cpclnet.training.pictures import write_picture
 from napari_cpclnet.training.preparation import (
     PICTURES,
     Given,
-    PreparationReport,
     consumed,
     prepare_sources,
 )
+from napari_cpclnet.training.reports import EpochReport, StepReport, TrainingReport
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.training.settings_file import (
     CHECKPOINT,
@@ -47,7 +47,7 @@ from napari_cpclnet.training.settings_file import (
     validated,
     write_settings,
 )
-from napari_cpclnet.training.trainer import StepReport, Trainer
+from napari_cpclnet.training.trainer import Trainer
 from napari_cpclnet.training.training_log import TimeRemaining, TrainingLog
 
 LOG = "training_log.csv"
@@ -59,39 +59,6 @@ FINE_TUNING_RATE = 1e-4
 
 MAY_CHANGE = frozenset({"steps", "validate_every", "validation_batches", "precision"})
 """Settings that may be others when a run goes on."""
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """What a validation found; comes after the report of its step, when all files are written.
-
-    Attributes
-    ----------
-    epoch, step : int
-        Number of the validation, from 1; steps done.
-    losses : dict of str to float
-        Means since the last validation.
-    dice : float
-        Mean soft Dice of the training queries since then; nan while the encoder alone learns.
-    validation : dict of str to float
-        As in :class:`StepReport`.
-    picture, weights : Path
-        A held-out episode; the best weights so far.
-    seconds_left : float
-        A guess.
-    """
-
-    epoch: int
-    step: int
-    losses: dict[str, float]
-    dice: float
-    validation: dict[str, float]
-    picture: Path
-    weights: Path
-    seconds_left: float
-
-
-TrainingReport = PreparationReport | StepReport | EpochReport
 
 
 def train(
@@ -193,16 +160,18 @@ def _train(
         fabric.barrier()  # what the sources are read from is made by the first process
         sources = consumed(preparation)
     trainer = Trainer(settings, sources, chosen, begun, fabric)
-    facts: dict[str, Any] = {"started_from": begun.metadata["hash"] if begun else None}
+    run_state: dict[str, Any] = {"started_from": begun.metadata["hash"] if begun else None}
     if checkpoint is not None:
-        facts = trainer.resume(checkpoint)
+        run_state = trainer.resume(checkpoint)
     fabric.barrier()
     if not fabric.is_global_zero:
         for _ in trainer.run():
             pass
         return
-    facts |= {name: str(place.resolve()) for name in _PLACES if (place := getattr(given, name)) is not None}
-    run = _Run(out, trainer, facts)
+    run_state |= {
+        name: str(place.resolve()) for name in _PLACES if (place := getattr(given, name)) is not None
+    }
+    run = _Run(out, trainer, run_state)
     write_settings(settings, out / SETTINGS)
     if checkpoint is None:
         run.save()
@@ -212,26 +181,29 @@ def _train(
 class _Run:
     """A trainer and the files it writes."""
 
-    def __init__(self, out: Path, trainer: Trainer, facts: dict[str, Any]) -> None:
+    def __init__(self, out: Path, trainer: Trainer, run_state: dict[str, Any]) -> None:
         self.out = out
         self.trainer = trainer
-        self.origin = {name: facts.get(name) for name in ("started_from", *_PLACES)}
-        self.best = float(facts.get("best", -1.0))
+        self.origin = {name: run_state.get(name) for name in ("started_from", *_PLACES)}
+        self.best = float(run_state.get("best", -1.0))
         s = trainer.settings
         self.fold = f"{s.fold}/{s.folds}" if s.folds is not None else ""
-        self.journal = TrainingLog(out / LOG, facts, trainer.step, self.fold)
+        self.log = TrainingLog(out / LOG, run_state, trainer.step, self.fold)
         self.pace = TimeRemaining(trainer.anatomy_steps, trainer.settings.steps)
 
     def reports(self) -> Iterator[TrainingReport]:
-        steps = self.trainer.run()
+        steps, warm = self.trainer.run(), False
         while True:
             begun = time.monotonic()
             report = next(steps, None)
             if report is None:
                 return
             seconds = time.monotonic() - begun
-            self.journal.add(report, seconds)
-            self.pace.add(report.step, seconds)
+            self.log.add(report, seconds)
+            if warm:  # the first step builds the network, too
+                self.pace.add(report.step, seconds)
+            warm = True
+            report = replace(report, seconds_left=self.pace.left(report.step))
             # files first: whoever stops at the report of a step loses none of them
             epoch = self._epoch(report) if report.validation else None
             try:
@@ -244,8 +216,8 @@ class _Run:
 
     def save(self) -> None:
         """Write the checkpoint."""
-        facts = {**self.journal.facts, "best": self.best, **self.origin}
-        self.trainer.save(self.out / CHECKPOINT, facts)
+        run_state = {**self.log.run_state, "best": self.best, **self.origin}
+        self.trainer.save(self.out / CHECKPOINT, run_state)
 
     def _epoch(self, report: StepReport) -> EpochReport:
         """Write what belongs to a validation; the checkpoint last, so that what a kill cuts off is done again."""
@@ -261,7 +233,7 @@ class _Run:
         if score > self.best:
             self.best = score
             save_weights(self.trainer.ema, best, metadata)
-        means = self.journal.take_epoch()
+        means = self.log.take_epoch()
         self.save()
         return EpochReport(
             epoch,
@@ -271,7 +243,7 @@ class _Run:
             report.validation,
             picture,
             best,
-            self.pace.left(report.step),
+            report.seconds_left,
         )
 
     def _metadata(self, report: StepReport) -> dict[str, object]:
@@ -296,8 +268,8 @@ class _Run:
 
 def _remembered(checkpoint: Path, given: Given) -> Given:
     """Where a run finds its scans, unless another place is given now."""
-    facts = read_facts(checkpoint)
-    theirs = {name: Path(facts[name]) for name in _PLACES if facts.get(name)}
+    run_state = read_run_state(checkpoint)
+    theirs = {name: Path(run_state[name]) for name in _PLACES if run_state.get(name)}
     return Given(**{name: getattr(given, name) or theirs.get(name) for name in _PLACES})
 
 

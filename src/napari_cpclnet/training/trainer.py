@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,38 +22,13 @@ from napari_cpclnet.model import CPCLNet
 from napari_cpclnet.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_cpclnet.training.fabric import make_fabric
 from napari_cpclnet.training.objective import AnatomyHeads, Objective
+from napari_cpclnet.training.reports import StepReport
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.training.sources import Source
 from napari_cpclnet.training.validation import Example, example, judge
 
 _LABELS = "labels"
 """Source that judges where it is there: organs of patients, where others show phantoms, shapes or regions."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one optimiser step did.
-
-    Attributes
-    ----------
-    step, total : int
-        Steps done, and of the whole run.
-    losses : dict of str to float
-        Every term that the batch allowed, unweighted, and ``total``.
-    dice : float
-        Mean soft Dice of the batch's queries that show their class; nan while the encoder alone learns.
-    validation : dict of str to float
-        ``dice`` (per class and episode, all slices pooled) and ``false`` (share of slices without the class in which
-        more than 20 pixels are marked) of the averaged weights on held-out data: of labelled scans where there are
-        some, else the mean over the sources; with several sources also for each of them (``dice_scans``). Empty between
-        validations.
-    """
-
-    step: int
-    total: int
-    losses: dict[str, float]
-    dice: float
-    validation: dict[str, float]
 
 
 class Trainer:
@@ -219,34 +193,34 @@ class Trainer:
         """A held-out episode of the last source with the answer of the averaged weights."""
         return example(self.ema, self.sources[-1].held_out, self.device)
 
-    def save(self, path: Path, facts: dict[str, Any] | None = None) -> None:
+    def save(self, path: Path, run_state: dict[str, Any] | None = None) -> None:
         """Write a checkpoint from which :meth:`resume` goes on to the same weights.
 
         Parameters
         ----------
         path : Path
-        facts : dict, optional
+        run_state : dict, optional
             What else belongs to the run and can be written as JSON.
         """
         own = {name: getattr(self, name) for name in ("step", "anatomy_steps", "naming_steps")}
         # fp16 scales its losses, by a factor that it finds as it goes
-        facts = {**(facts or {}), **own, "precision": self._fabric.strategy.precision.state_dict()}
-        save_checkpoint(path, self._modules, self.optimiser, self.rng, self.generator, facts)
+        run_state = {**(run_state or {}), **own, "precision": self._fabric.strategy.precision.state_dict()}
+        save_checkpoint(path, self._modules, self.optimiser, self.rng, self.generator, run_state)
 
     def resume(self, path: Path) -> dict[str, Any]:
-        """Go on from a checkpoint of :meth:`save`; returns its facts.
+        """Go on from a checkpoint of :meth:`save`; returns the state of the run.
 
         Raises
         ------
         WeightsError
             If the file is damaged or belongs to a run with another network.
         """
-        facts = load_checkpoint(path, self._modules, self.optimiser, self.rng, self.generator)
-        self._fabric.strategy.precision.load_state_dict(facts.get("precision", {}))
-        self.step = int(facts["step"])
+        run_state = load_checkpoint(path, self._modules, self.optimiser, self.rng, self.generator)
+        self._fabric.strategy.precision.load_state_dict(run_state.get("precision", {}))
+        self.step = int(run_state["step"])
         for name in ("anatomy_steps", "naming_steps"):
-            setattr(self, name, int(facts.get(name, getattr(self, name))))
-        return facts
+            setattr(self, name, int(run_state.get(name, getattr(self, name))))
+        return run_state
 
     @property
     def _modules(self) -> dict[str, nn.Module]:

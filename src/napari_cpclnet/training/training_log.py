@@ -1,4 +1,4 @@
-"""What a run tells: means over steps, the log, the time that is left."""
+"""Training log: means over steps, ``training_log.csv``, and the time that is left."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class TrainingLog:
     Parameters
     ----------
     path : Path
-    facts : dict, optional
-        From :attr:`facts` of the run that is gone on with; rows of later steps are forgotten, for they come again.
+    run_state : dict, optional
+        From :attr:`run_state` of the run that is gone on with; rows of later steps are forgotten, for they come again.
     step : int
         Steps that were done.
     fold : str
@@ -67,20 +67,20 @@ class TrainingLog:
     """
 
     def __init__(
-        self, path: Path, facts: dict[str, Any] | None = None, step: int = 0, fold: str = ""
+        self, path: Path, run_state: dict[str, Any] | None = None, step: int = 0, fold: str = ""
     ) -> None:
-        facts = facts or {}
+        run_state = run_state or {}
         self.path = path
         self.fold = fold
-        self.seconds = float(facts.get("seconds", 0.0))
-        self._row = Means(facts.get("row"))
-        self._epoch = Means(facts.get("epoch"))
+        self.seconds = float(run_state.get("seconds", 0.0))
+        self._row = Means(run_state.get("row"))
+        self._epoch = Means(run_state.get("epoch"))
         self._rows: list[dict[str, Any]] = []
         if step and path.is_file():
             self._rows = [row for row in _read(path) if int(row["step"]) <= step]
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def run_state(self) -> dict[str, Any]:
         """What a checkpoint must keep, so that the log goes on as if nothing had happened."""
         return {"seconds": self.seconds, "row": self._row.state, "epoch": self._epoch.state}
 

@@ -1,4 +1,4 @@
-"""How a run judges itself: episodes that are kept back, the same ones every time."""
+"""Validation during training, on held-out episodes, the same ones every time."""
 
 from __future__ import annotations
 

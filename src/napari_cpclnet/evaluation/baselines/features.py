@@ -1,4 +1,4 @@
-"""Prototype and nearest neighbours on the network's encoder features: what the rest of the network is worth."""
+"""Baselines on the network's encoder features: one prototype per class, and nearest neighbours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intensity window and largest component: what grey values alone are worth."""
+"""Baseline by grey values alone: intensity window and largest component."""
 
 from __future__ import annotations
 

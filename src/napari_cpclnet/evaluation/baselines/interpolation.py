@@ -1,4 +1,4 @@
-"""What the painted slices of a scan say of its other slices without a network: interpolation, and the fill."""
+"""Baselines within the painted scan: shape-based interpolation, and *Fill between slices*."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copy the nearest painted mask: what anatomy's sameness alone is worth."""
+"""Baseline that copies the nearest painted mask: what the likeness of patients alone is worth."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What an evaluation writes: summary, tables, figures, pictures and the page that shows them."""
+"""Report of an evaluation: summary, tables, figures, pictures and the page that shows them."""

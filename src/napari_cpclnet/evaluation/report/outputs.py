@@ -23,7 +23,7 @@ from napari_cpclnet.threads import usable_cores
 _PACKAGES = ("napari-cpclnet", "torch", "monai", "SimpleITK", "numpy", "scipy")
 
 
-def run_facts(
+def run_metadata(
     cases: Sequence[Case], settings: EvaluationSettings, device: torch.device | str, weights: Sequence[str]
 ) -> dict[str, Any]:
     """What a reader of the numbers must know: JSON values, nothing that names a path."""
@@ -40,7 +40,7 @@ def run_facts(
     }
 
 
-def write_outputs(out: Path, facts: dict[str, Any]) -> Path:
+def write_outputs(out: Path, metadata: dict[str, Any]) -> Path:
     """Write ``summary.json`` and ``report.html`` from the results in a folder.
 
     Returns
@@ -56,9 +56,9 @@ def write_outputs(out: Path, facts: dict[str, Any]) -> Path:
     from napari_cpclnet.evaluation.report.page import write_report  # matplotlib takes a second to import
 
     results, pictures = read_folder(out)
-    summary = summarise(results, seed=int(facts["settings"]["seed"]))
-    write_text(out / SUMMARY, json.dumps({"facts": facts, **summary}, indent=1, allow_nan=False) + "\n")
-    return write_report(results, summary, out / REPORT, pictures, facts)
+    summary = summarise(results, seed=int(metadata["settings"]["seed"]))
+    write_text(out / SUMMARY, json.dumps({"facts": metadata, **summary}, indent=1, allow_nan=False) + "\n")
+    return write_report(results, summary, out / REPORT, pictures, metadata)
 
 
 def _device_name(device: torch.device | str) -> str:

@@ -47,7 +47,7 @@ def write_report(
     summary: Mapping[str, Any],
     out: Path,
     pictures: Mapping[str, bytes],
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
 ) -> Path:
     """Write the report of an evaluation.
 
@@ -61,7 +61,7 @@ def write_report(
         The HTML file.
     pictures : mapping of str to bytes
         PNG files by key of the task, of the method under test.
-    facts : mapping
+    metadata : mapping
         Settings, versions, device, weights and so on; mappings inside become lists of their own.
 
     Returns
@@ -74,7 +74,7 @@ def write_report(
     OutputError
         If it cannot be written.
     """
-    write_text(out, report_html(results, summary, pictures, facts))
+    write_text(out, report_html(results, summary, pictures, metadata))
     return out
 
 
@@ -82,7 +82,7 @@ def report_html(
     results: Sequence[CaseResult],
     summary: Mapping[str, Any],
     pictures: Mapping[str, bytes],
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
 ) -> str:
     """Text of the report; arguments as in :func:`write_report`."""
     environment = Environment(
@@ -95,10 +95,10 @@ def report_html(
     )
     environment.filters |= {"number": number, "counted": counted, "modality": modality_name, "text": text}
     groups = Groups(summary)
-    plain = {name: value for name, value in facts.items() if not isinstance(value, Mapping)}
-    shown = [f"{name} {facts[name]}" for name in ("weights", "device", "date") if facts.get(name)]
-    if facts.get("cases"):
-        shown.append(f"{facts['cases']} scans of {facts.get('patients', '?')} patients")
+    plain = {name: value for name, value in metadata.items() if not isinstance(value, Mapping)}
+    shown = [f"{name} {metadata[name]}" for name in ("weights", "device", "date") if metadata.get(name)]
+    if metadata.get("cases"):
+        shown.append(f"{metadata['cases']} scans of {metadata.get('patients', '?')} patients")
     return environment.get_template("report.html.j2").render(
         groups=groups,
         columns=_COLUMNS,
@@ -111,7 +111,7 @@ def report_html(
         baselines=[(name, DESCRIPTIONS[name]) for name in groups.methods if name in DESCRIPTIONS],
         settings=[
             *([("Run", plain)] if plain else []),
-            *((name, value) for name, value in facts.items() if isinstance(value, Mapping)),
+            *((name, value) for name, value in metadata.items() if isinstance(value, Mapping)),
         ],
     )
 

@@ -1,1 +1,1 @@
-"""What the manifest names: reader, writers, sample data, CT windows."""
+"""Contributions that the manifest names: reader, writers, sample data, CT windows."""

@@ -1,4 +1,4 @@
-"""What the user is told about the DICOM series of a folder, and when there is something to choose; no Qt."""
+"""Rows and texts of the DICOM series picker, and whether there is something to choose. No Qt."""
 
 from __future__ import annotations
 

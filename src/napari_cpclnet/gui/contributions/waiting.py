@@ -1,4 +1,4 @@
-"""Slow calls that must have their result, without a window that stands still."""
+"""Blocking calls in a thread while the window stays alive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between the Run button of the Evaluate tab, the worker and the table of scores."""
+"""Controller of the Evaluate tab: between its Run button, the worker and the table of scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tab 'Evaluate': how good the network is on scans whose truth is known."""
+"""Tab 'Evaluate': measures the network on scans whose ground truth is known."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""*Fill between slices*: its tick box, the worker behind it, the preview, and how it becomes paint."""
+"""*Fill between slices*: tick box, controller, preview, and acceptance as paint."""

@@ -1,4 +1,4 @@
-"""What was filled becomes paint: in one step of undo, and a few slices at a time so that the window lives. No Qt."""
+"""Acceptance of filled slices as paint: one step of undo, a few slices at a time so that the window lives. No Qt."""
 
 from __future__ import annotations
 

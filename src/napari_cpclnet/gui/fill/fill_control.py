@@ -1,4 +1,4 @@
-"""Between the tick box *Fill between slices*, the worker and the preview, which follows the paint."""
+"""Controller of *Fill between slices*: between the tick box, the worker and the preview, which follows the paint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the help page says. No Qt."""
+"""Text of the help page. No Qt."""
 
 from __future__ import annotations
 

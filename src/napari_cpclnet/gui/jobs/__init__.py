@@ -1,1 +1,1 @@
-"""What workers compute: jobs frozen in the GUI thread, and the reports they yield. No Qt."""
+"""Jobs for worker threads: frozen in the GUI thread, and the reports they yield. No Qt."""

@@ -1,4 +1,4 @@
-"""What a run says of the machine: device, weights, and where it is not what it could be. No Qt."""
+"""Device and weights of a run in words, with advice where the machine could do better. No Qt."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ class EvaluationJob:
     out
         Folder of the results; with None a temporary one that goes with this object. A folder that holds the same
         evaluation is gone on with.
-    tasks, facts, slices
-        Filled by the worker: tasks by key, facts for the report, and (done, total) slices of the task in work.
+    tasks, metadata, slices
+        Filled by the worker: tasks by key, metadata for the report, and (done, total) slices of the task in work.
     """
 
     source: tuple[LayerPair, ...] | Path
@@ -53,7 +53,7 @@ class EvaluationJob:
     out: Path | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
     tasks: dict[str, Task] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     slices: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
@@ -122,7 +122,7 @@ def _run(job: EvaluationJob, make_segmenter: SegmenterFactory) -> Iterator[Evalu
     started = time.perf_counter()
     yield Stage("Loading the network…")
     segmenter: Any = make_segmenter(job.options.on_this_machine)
-    from napari_cpclnet.evaluation import Elsewhere, evaluate, run_facts
+    from napari_cpclnet.evaluation import Elsewhere, evaluate, run_metadata
 
     scheduler = job.options.scheduler
     elsewhere = None if scheduler is None else Elsewhere(scheduler, job.check)
@@ -132,7 +132,7 @@ def _run(job: EvaluationJob, make_segmenter: SegmenterFactory) -> Iterator[Evalu
     # A click needs the task of a row, also of one that an earlier run finished.
     job.tasks = {task.key: task for task in _checked(job, tasks(cases, settings))}
     weights = str(segmenter.model.metadata.get("hash", "unknown"))
-    job.facts = run_facts(cases, settings, segmenter.device, [weights])
+    job.metadata = run_metadata(cases, settings, segmenter.device, [weights])
     yield Planned(len(job.tasks))
     table = job.folder / "cases.csv"
     earlier = read_results(table) if table.exists() else ()
@@ -170,9 +170,9 @@ def export_report(job: EvaluationJob, path: Path) -> None:
     """Write the report of what is finished so far to a file of the user's choice."""
     from napari_cpclnet.evaluation import write_outputs
 
-    if not job.facts:
+    if not job.metadata:
         raise CpclnetError("There are no results to report yet: press Run first.")
-    write_bytes(path, write_outputs(job.folder, job.facts).read_bytes())
+    write_bytes(path, write_outputs(job.folder, job.metadata).read_bytes())
 
 
 def export_table(rows: Iterable[CaseResult], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Segmenters for the jobs of the panel: what the panel uses of them, and how they are made. No Qt."""
+"""Factory of Segmenters for the jobs of the panel, and the part of a Segmenter that they use. No Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which slice of a scan to paint next: asked in another thread. No Qt."""
+"""Suggestion of the slice to paint next, asked in another thread. No Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training run left in its folder, read without the libraries that train. No Qt."""
+"""State of a training run as its folder shows it, read without the libraries that train. No Qt."""
 
 from __future__ import annotations
 

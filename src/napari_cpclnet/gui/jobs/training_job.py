@@ -16,6 +16,7 @@ from napari_cpclnet.gui.jobs.device_status import Ready, device_words
 from napari_cpclnet.gui.jobs.segment_job import ScanFailed, Stage, user_message
 from napari_cpclnet.imaging import write_volume
 from napari_cpclnet.training import TrainingSettings, read_settings
+from napari_cpclnet.training.reports import EpochReport, PreparationReport, StepReport
 from napari_cpclnet.training.settings_file import CHECKPOINT, SETTINGS, validated
 
 if TYPE_CHECKING:
@@ -102,44 +103,6 @@ class TrainingJob:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What is made before the first step."""
-
-    what: str
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A scan that cannot be learned from, and why in one sentence."""
-
-    message: str
-
-
-@dataclass(frozen=True)
-class Stepped:
-    """One step: its loss and Dice (nan where there is none), and a guess of the seconds that are left."""
-
-    step: int
-    total: int
-    loss: float
-    dice: float
-    seconds_left: float
-
-
-@dataclass(frozen=True)
-class Validated:
-    """A validation: Dice on held-out episodes, a picture of one, and the best weights so far."""
-
-    step: int
-    dice: float
-    picture: Path
-    weights: Path
-    seconds_left: float
-
-
-@dataclass(frozen=True)
 class Waiting:
     """The run makes no steps just now; comes again and again until it does."""
 
@@ -162,7 +125,7 @@ class Trained:
 
 
 TrainingReport = (
-    Stage | Ready | Prepared | LeftOut | Stepped | Validated | Waiting | Stopped | Trained | ScanFailed
+    Stage | Ready | PreparationReport | StepReport | EpochReport | Waiting | Stopped | Trained | ScanFailed
 )
 
 
@@ -171,25 +134,21 @@ def run_training(job: TrainingJob, train: TrainFunction) -> Generator[TrainingRe
 
     Closing it keeps the checkpoint, as stopping does.
     """
-    reports = _run(job, train)
+    running = _run(job, train)
     try:
         while True:
             try:
-                report = next(reports, None)
+                report = next(running, None)
             except Exception as error:  # noqa: BLE001 - the panel must hear of everything
-                report, reports = ScanFailed(None, user_message(error)), _run_nothing()
+                report = ScanFailed(None, user_message(error))
             if report is None:
                 return
             yield report
     finally:
         try:
-            reports.close()
+            running.close()
         except Exception:
             logger.exception("the checkpoint of a training run could not be written when napari closed")
-
-
-def _run_nothing() -> Generator[TrainingReport, None, None]:
-    yield from ()
 
 
 def _run(job: TrainingJob, train: TrainFunction) -> Generator[TrainingReport, None, None]:
@@ -202,8 +161,8 @@ def _run(job: TrainingJob, train: TrainFunction) -> Generator[TrainingReport, No
     settings = job.settings()
     data_root = None if going_on else (yield from _data_root(job))
     start = bundled_weights() if job.start == BUNDLED else job.start
-    view = _View(job, settings, going_on)
-    reports = train(
+    steps = 0
+    running = train(
         settings,
         job.out,
         data_root=data_root,
@@ -212,52 +171,15 @@ def _run(job: TrainingJob, train: TrainFunction) -> Generator[TrainingReport, No
         device=job.device,
         start=None if going_on else start,
     )
-    with closing(reports):
-        while not job.cancelled.is_set():
-            begun = time.perf_counter()
-            report = next(reports, None)
-            if report is None:
-                break
-            yield from view.of(report, time.perf_counter() - begun)
+    with closing(running):
+        while not job.cancelled.is_set() and (report := next(running, None)) is not None:
+            steps += isinstance(report, StepReport)
+            yield report
             yield from _wait(job)
     if job.cancelled.is_set():
         yield Stopped(job.checkpoint.is_file())
     else:
-        yield Trained(view.steps, time.perf_counter() - started)
-
-
-class _View:
-    """Reports of the training room as those of the panel."""
-
-    def __init__(self, job: TrainingJob, settings: TrainingSettings, going_on: bool) -> None:
-        from napari_cpclnet.training.checkpoint import read_facts
-        from napari_cpclnet.training.training_log import TimeRemaining
-
-        if going_on:
-            anatomy_steps = int(read_facts(job.checkpoint).get("anatomy_steps", 0))
-        else:
-            anatomy_steps = settings.anatomy_steps if job.phantoms and job.start is None else 0
-        self.pace = TimeRemaining(anatomy_steps, settings.steps)
-        self.steps = 0
-
-    def of(self, report: Any, seconds: float) -> Iterator[TrainingReport]:
-        """What the panel shows of a report that took so many seconds."""
-        from napari_cpclnet.training import EpochReport, PreparationReport
-
-        if isinstance(report, PreparationReport):
-            yield Prepared(report.what, report.done, report.total)
-            if report.problem:
-                yield LeftOut(report.problem)
-        elif isinstance(report, EpochReport):
-            yield Validated(
-                report.step, report.validation["dice"], report.picture, report.weights, report.seconds_left
-            )
-        else:
-            self.steps += 1
-            if self.steps > 1:  # the first one builds the network, too
-                self.pace.add(report.step, seconds)
-            left = self.pace.left(report.step)
-            yield Stepped(report.step, report.total, report.losses["total"], report.dice, left)
+        yield Trained(steps, time.perf_counter() - started)
 
 
 def _wait(job: TrainingJob) -> Iterator[Waiting]:

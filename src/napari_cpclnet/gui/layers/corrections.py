@@ -1,4 +1,4 @@
-"""What somebody corrected on a result: voxels that differ from what the run wrote, now or before an earlier run. No Qt.
+"""Corrected voxels of a result: those that differ from what the run wrote, now or before an earlier run. No Qt.
 
 A result carries in its note what the run wrote (``written``) and which voxels had been corrected before it
 (``corrected``); they stay corrected for good.

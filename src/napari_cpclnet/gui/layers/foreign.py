@@ -1,4 +1,4 @@
-"""Where a scan lies that another plugin opened and shows at a place of its own, with the true one in its metadata.
+"""Geometry of scans that another plugin opened: shown at a place of its own, with the true one in the metadata.
 
 Readers put affines there as their files have them: in RAS, of the axes x, y, z.
 """

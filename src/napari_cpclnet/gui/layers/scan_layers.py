@@ -1,4 +1,4 @@
-"""Between a scan and its napari layers, without losing where it lies in the patient.
+"""Conversion between scans and napari layers that keeps their place in the patient.
 
 Every layer we make carries its true geometry in ``layer.metadata[KEY]``; a scan that napari cannot slice
 obliquely is shown in its index axes and still saved where it belongs. Layers of other plugins have no such

@@ -1,4 +1,4 @@
-"""Between the mouse on the canvas, the worker that mends, and the labels that are mended."""
+"""Controller of the mending tools: between the mouse on the canvas, the worker, and the labels that are mended."""
 
 from __future__ import annotations
 

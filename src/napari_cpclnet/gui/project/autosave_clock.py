@@ -1,4 +1,4 @@
-"""When to save by itself: soon after the last stroke, and not too late while strokes go on. No Qt."""
+"""Timing of autosave: soon after the last stroke, and not too late while strokes go on. No Qt."""
 
 from __future__ import annotations
 

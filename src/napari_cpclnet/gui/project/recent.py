@@ -1,4 +1,4 @@
-"""What this machine remembers of projects: those opened of late, and work that was not saved yet."""
+"""Recent projects on this machine, and work that was not saved yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a session goes into its project: copied in the GUI thread, written in any other. No Qt."""
+"""Snapshot of a session for its project: copied in the GUI thread, written in any other. No Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which folder a session is kept in, what of it is on disk, and what changed since. No Qt."""
+"""Tracker of a session's project: its folder, what of it is on disk, and what changed since. No Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which classes the values of a mask are, asked where its file has no names for them."""
+"""Dialog that asks which classes the values of a mask are, where its file has no names for them."""
 
 from __future__ import annotations
 

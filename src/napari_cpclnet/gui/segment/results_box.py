@@ -32,7 +32,7 @@ from napari_cpclnet.gui.layers.overlays import (
 from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan
 from napari_cpclnet.gui.review.review_row import ReviewRow
 from napari_cpclnet.gui.segment.result_tree import ClassRow, ResultRow, ResultTree
-from napari_cpclnet.gui.segment.uncertain_slices import DoubtRow, UncertainSlices
+from napari_cpclnet.gui.segment.uncertain_slices import UncertainRow, UncertainSlices
 from napari_cpclnet.gui.session.result_layers import CONTOUR
 from napari_cpclnet.gui.session.reuse import unlock_corrections, use_slice
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
@@ -165,7 +165,7 @@ class ResultsBox(QWidget):
         classes = session.classes
         results = list(session.results)
         doubts = [
-            DoubtRow(
+            UncertainRow(
                 one.source,
                 one.name,
                 d.index,
@@ -175,7 +175,7 @@ class ResultsBox(QWidget):
                 d.index in one.reviewed,
             )
             for one in results
-            for d in one.summary.doubtful
+            for d in one.summary.uncertain
         ]
         self.tree.show_results([self._row(one) for one in results])
         self.tree.setVisible(bool(results))

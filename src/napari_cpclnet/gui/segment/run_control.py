@@ -1,4 +1,4 @@
-"""Between the Run button, the worker and the result layers."""
+"""Controller of the Segment tab: between the Run button, the worker and the result layers."""
 
 from __future__ import annotations
 

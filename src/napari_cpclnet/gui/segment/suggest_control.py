@@ -1,4 +1,4 @@
-"""Between the button *Suggest a slice*, the worker and the viewer."""
+"""Controller of *Suggest a slice*: between the button, the worker and the viewer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""List of doubtful slices: the network is unsure there, and a look is worth it."""
+"""List of slices to review: those on which the network is least certain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_cpclnet.gui.widgets.class_table import swatch
 from napari_cpclnet.gui.widgets.fit_rows import fit_rows
 from napari_cpclnet.gui.widgets.row_table import RowTable
 
-SLICE, CLASS, DOUBT, SCAN = range(4)
+SLICE, CLASS, UNCERTAINTY, SCAN = range(4)
 ROLE = Qt.ItemDataRole.UserRole
 MUTED = QBrush(QColor(140, 146, 156))
 CLASS_WIDTH = 100
@@ -26,8 +26,8 @@ MOST = 200
 
 
 @dataclass(frozen=True, eq=False)
-class DoubtRow:
-    """One class on one slice of a scan; ``key`` tells whose, ``score`` is the doubtful share, 0 to 1.
+class UncertainRow:
+    """One class on one slice of a scan; ``key`` tells whose, ``score`` is the uncertain share, 0 to 1.
 
     ``reviewed``: whether somebody looked at the slice and accepted it.
     """
@@ -65,15 +65,15 @@ class UncertainSlices(RowTable):
             self.horizontalHeaderItem(column).setTextAlignment(
                 Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
             )
-        for column in (SLICE, DOUBT):
+        for column in (SLICE, UNCERTAINTY):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(SCAN, QHeaderView.ResizeMode.Stretch)
         self.setSortingEnabled(True)
-        self.sortItems(DOUBT, Qt.SortOrder.DescendingOrder)
+        self.sortItems(UNCERTAINTY, Qt.SortOrder.DescendingOrder)
         self.currentCellChanged.connect(self._on_current)
         self.cellClicked.connect(lambda row, _column: self._pick(row))
 
-    def show_rows(self, rows: Sequence[DoubtRow]) -> None:
+    def show_rows(self, rows: Sequence[UncertainRow]) -> None:
         """Replace everything; the scan's name only where there are several. The order stays as it was chosen."""
         rows = sorted(rows, key=lambda row: -row.score)[:MOST]
         self.blockSignals(True)
@@ -86,7 +86,7 @@ class UncertainSlices(RowTable):
             name = QTableWidgetItem(swatch(row.color), row.name)
             name.setToolTip(row.name)
             self.setItem(number, CLASS, name)
-            self.setItem(number, DOUBT, _number(row.score, f"{100 * row.score:.0f} %"))
+            self.setItem(number, UNCERTAINTY, _number(row.score, f"{100 * row.score:.0f} %"))
             scan = QTableWidgetItem(short[row.scan])
             scan.setToolTip(row.scan)
             self.setItem(number, SCAN, scan)
@@ -120,7 +120,7 @@ class UncertainSlices(RowTable):
             self.blockSignals(False)
             self.scrollToItem(self.item(row, SLICE))
 
-    def row_of(self, number: int) -> DoubtRow:
+    def row_of(self, number: int) -> UncertainRow:
         """What row ``number`` shows, as it is sorted now."""
         return self.item(number, SLICE).data(ROLE)
 

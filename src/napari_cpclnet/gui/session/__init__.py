@@ -1,1 +1,1 @@
-"""What the user has chosen and what came of it, in plain Python on a viewer model. No Qt."""
+"""Session state: choices, classes, painted slices and results, in plain Python on a viewer model. No Qt."""

@@ -1,4 +1,4 @@
-"""Modality and unit of a scan: what is known, and what the user says instead. No Qt."""
+"""Modality and unit of a scan: as detected, or as the user says. No Qt."""
 
 from __future__ import annotations
 

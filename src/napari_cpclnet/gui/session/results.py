@@ -1,4 +1,4 @@
-"""What the last runs found in each scan, for the table of results. No Qt."""
+"""Results of the last runs, scan by scan, for the table of results. No Qt."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ScanResult:
     @property
     def to_review(self) -> tuple[int, ...]:
         """Slices that are worth a look, from the first to the last, reviewed or not."""
-        return tuple(sorted({one.index for one in self.summary.doubtful}))
+        return tuple(sorted({one.index for one in self.summary.uncertain}))
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""From a result to the next, better one: which scan is looked at, and its slice as support. No Qt."""
+"""Reuse of a result: its slice in view as support, its corrections given back. No Qt."""
 
 from __future__ import annotations
 

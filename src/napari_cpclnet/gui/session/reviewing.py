@@ -1,4 +1,4 @@
-"""Which slice is reviewed next, and what it means to accept one. No Qt."""
+"""Order of review: the next slice to look at, and accepting one. No Qt."""
 
 from __future__ import annotations
 

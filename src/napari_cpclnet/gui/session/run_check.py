@@ -1,4 +1,4 @@
-"""What a run would use, in words, and what looks odd enough to be asked about before it starts. No Qt."""
+"""Checks before a run: what it would use, in words, and what looks odd enough to be asked about. No Qt."""
 
 from __future__ import annotations
 

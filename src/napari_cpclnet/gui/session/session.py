@@ -1,4 +1,4 @@
-"""What the user has chosen in the Segment tab: plain Python on a viewer model, no Qt."""
+"""Session of the Segment tab: scans, classes, painted slices and options, in plain Python on a viewer model. No Qt."""
 
 from __future__ import annotations
 

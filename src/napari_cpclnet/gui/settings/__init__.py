@@ -1,1 +1,1 @@
-"""What the user can set: options of a run, and napari's preferences page. No Qt."""
+"""Preferences: options of a run, and napari's preferences page. No Qt."""

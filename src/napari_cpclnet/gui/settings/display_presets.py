@@ -1,4 +1,4 @@
-"""How a scan is shown when it is opened: window and colours by modality, as set on napari's preferences page.
+"""Display presets: window and colours by modality, as set on napari's preferences page.
 
 The defaults are those of reading rooms; they stand once more in the manifest, which draws the page from them, and a
 test keeps the two alike.

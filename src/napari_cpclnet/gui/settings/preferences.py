@@ -1,4 +1,4 @@
-"""What is set on napari's preferences page of the plugin, except for display: no Qt.
+"""Preferences of the plugin on napari's preferences page, except for display. No Qt.
 
 The defaults stand once more in the manifest, which draws the page from them, and a test keeps the two alike.
 """

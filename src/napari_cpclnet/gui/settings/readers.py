@@ -1,4 +1,4 @@
-"""Spares the question for a reader at each scan that only this plugin can read. No Qt."""
+"""Default reader: makes this plugin napari's reader of files that no other plugin reads. No Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which labels of a session are measured. No Qt."""
+"""Labels of a session that the statistics measure. No Qt."""
 
 from __future__ import annotations
 

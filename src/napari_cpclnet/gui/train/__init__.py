@@ -1,1 +1,1 @@
-"""Tab 'Train': let the network learn from phantoms and unlabelled scans."""
+"""Tab 'Train': trains the network on phantoms and scans."""

@@ -1,4 +1,4 @@
-"""Tab 'Train': let the network learn from phantoms and scans, while the rest of napari goes on."""
+"""Tab 'Train': trains the network on phantoms and scans, while the rest of napari goes on."""
 
 from __future__ import annotations
 

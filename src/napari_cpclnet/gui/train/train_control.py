@@ -1,4 +1,4 @@
-"""Between the buttons of the Train tab, the worker, the curves and the preview."""
+"""Controller of the Train tab: between its buttons, the worker, the curves and the preview."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_cpclnet.gui.jobs.training_job import (
-    LeftOut,
-    Prepared,
-    Stepped,
     Stopped,
     Trained,
     TrainingJob,
     TrainingReport,
-    Validated,
     Waiting,
     run_training,
 )
 from napari_cpclnet.gui.widgets.job_control import JobControl
+from napari_cpclnet.training.reports import EpochReport, PreparationReport, StepReport
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.session import Session
@@ -45,7 +42,7 @@ class TrainControl(JobControl):
         super().__init__(session, bar, parent)
         self.progress = progress
         self.make_job = make_job  # type: ignore[method-assign]
-        self._last: Stepped | None = None
+        self._last: StepReport | None = None
         self._left_out: list[str] = []
         self._timer = QTimer(self)
         self._timer.setInterval(REDRAW_MS)
@@ -78,20 +75,20 @@ class TrainControl(JobControl):
 
     def show_report(self, report: TrainingReport) -> None:
         """Show how far the run is."""
-        if isinstance(report, Prepared):
+        if isinstance(report, PreparationReport):
             self.bar.show_slices(
                 report.done,
                 report.total,
                 report.what,
                 unit="phantoms generated" if "phantom" in report.what else "prepared",
             )
-        elif isinstance(report, LeftOut):
-            self._left_out.append(report.message)
-            self.bar.show_message("\n".join(("Left out:", *self._left_out)))
-        elif isinstance(report, Stepped):
+            if report.problem:
+                self._left_out.append(report.problem)
+                self.bar.show_message("\n".join(("Left out:", *self._left_out)))
+        elif isinstance(report, StepReport):
             self._last, self._fresh = report, True
             self.progress.add_step(report)
-        elif isinstance(report, Validated):
+        elif isinstance(report, EpochReport):
             self.progress.add_validation(report)
         elif isinstance(report, Waiting):
             self._show_steps(report.why)

@@ -1,4 +1,4 @@
-"""How a training run goes: curves, the last validation, and where the weights are."""
+"""Progress of a training run: curves, the last validation, and where the weights are."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.jobs.training_folder import look_into
-from napari_cpclnet.gui.jobs.training_job import Stepped, Validated
 from napari_cpclnet.gui.train.curve_plot import CurvePlot
 from napari_cpclnet.gui.train.preview import Preview
 from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.training.reports import EpochReport, StepReport
 
 LOSS, DICE, HELD_OUT = "Loss", "Dice", "held out"
 
@@ -76,14 +76,14 @@ class TrainingProgress(QWidget):
         self._show_weights(run.weights if run else None)
         return run is not None
 
-    def add_step(self, report: Stepped) -> None:
+    def add_step(self, report: StepReport) -> None:
         """Take note of a step; `redraw` shows it."""
-        self.loss.curves[LOSS].add(report.step, report.loss)
+        self.loss.curves[LOSS].add(report.step, report.losses["total"])
         self.dice.curves[DICE].add(report.step, report.dice)
 
-    def add_validation(self, report: Validated) -> None:
+    def add_validation(self, report: EpochReport) -> None:
         """Show a validation."""
-        self.dice.curves[HELD_OUT].add(report.step, report.dice)
+        self.dice.curves[HELD_OUT].add(report.step, report.validation["dice"])
         self.preview.show_file(report.picture)
         self._show_weights(report.weights)
         self.redraw()

@@ -1,1 +1,1 @@
-"""How scans and results are looked at: grey values, surfaces, planes."""
+"""Viewing of scans and results: grey values, surfaces, planes."""

@@ -1,4 +1,4 @@
-"""Files of one DICOM series that are there twice."""
+"""Duplicate files of a DICOM series."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files beside the slices of a DICOM series that should be slices and cannot be read."""
+"""Unreadable files beside the slices of a DICOM series, which should be slices of it."""
 
 from __future__ import annotations
 

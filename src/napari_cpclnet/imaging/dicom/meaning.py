@@ -1,4 +1,4 @@
-"""What the values of a DICOM series are: HU, SUV, or nothing that its headers prove."""
+"""Modality and unit of a DICOM series: HU, SUV, or none that its headers prove."""
 
 from __future__ import annotations
 

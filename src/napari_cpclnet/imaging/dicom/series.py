@@ -1,4 +1,4 @@
-"""Which DICOM series a folder holds: nested, mixed with other files, with or without suffixes and DICOMDIR."""
+"""DICOM series of a folder: nested, mixed with other files, with or without suffixes and DICOMDIR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a PET tracer was injected, and to what moment the activity was decay corrected."""
+"""Times for SUV: when a PET tracer was injected, and to what moment the activity was decay corrected."""
 
 from __future__ import annotations
 

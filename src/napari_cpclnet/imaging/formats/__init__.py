@@ -1,1 +1,1 @@
-"""All other file formats: NIfTI, NRRD, MetaImage, pictures, and how much a file may ask for."""
+"""File formats besides DICOM: NIfTI, NRRD, MetaImage, pictures, and how much memory a file may ask for."""

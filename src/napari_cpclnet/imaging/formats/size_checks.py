@@ -1,4 +1,4 @@
-"""What a file may ask for: refuse sizes that cannot be true or do not fit, before memory is taken."""
+"""Size checks: files whose sizes cannot be true or do not fit are refused before memory is taken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the pseudo-labels of a scan lie: beside it, under names that no command takes for scans.
+"""Files of pseudo-labels: beside their scan, under names that no command takes for scans.
 
 ``CT_001.png`` gets ``CT_001_regions-slic-1_label.png`` and so on for each method and scale, and the body and what is
 around it as ``CT_001_foreground_mask.png`` and ``CT_001_background_mask.png``; those of volumes end in ``.nii.gz``.

@@ -1,4 +1,4 @@
-"""What is measured of each class of a segmented scan."""
+"""Statistics of each class of a segmented scan: volume, grey values, diameters, components."""
 
 from __future__ import annotations
 
