@@ -67,7 +67,7 @@ def test_a_working_day(qtbot, make_napari_viewer, tmp_path):
     session = day.panel.session
     assert session.support_scan.name == "phantom_ct"
     day.hands.until(lambda: day.listed() == facts["listed"], "the painted slices are listed")
-    assert all(entry.ticked for entry in session.entries())
+    assert all(entry.ticked for entry in session.slices.entries())
     assert {str(value): name for value, name in session.classes.names().items()} == facts["classes"]
     assert session.classes.color(1) == tuple(facts["colors"]["1"])
     kept = corrected_text(day.result)

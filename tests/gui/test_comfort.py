@@ -112,7 +112,7 @@ def test_the_example_of_the_help_page_is_ready_to_run(qtbot, make_panel, viewer)
     panel.help.browser.anchorClicked.emit(QUrl("example"))
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=60_000)
     assert panel.tabs.currentWidget() is panel.segment
-    assert len(panel.session.painted_slices()) == 5
+    assert len(panel.session.slices.painted_slices()) == 5
     job = panel.session.job()
     assert [query.layer for query in job.queries] == [viewer.layers[0]]
     assert "press Run" in panel.segment.bar.message.text()

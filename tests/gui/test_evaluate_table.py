@@ -81,7 +81,7 @@ def test_a_click_lays_the_errors_on_the_scan_at_the_worst_slice(qtbot, viewer, p
     np.testing.assert_array_equal(layer.data, compare(scan.data > 0.5, truth > 0))
     assert (layer.data[5] == 2).any()
     shown = viewer.dims.point[viewer.dims.order[0]]
-    axis = panel.session.slice_axis()
+    axis = panel.session.slices.slice_axis()
     wrong = np.count_nonzero(layer.data > 1, axis=tuple(a for a in range(3) if a != axis))
     position = np.array([(n - 1) / 2 for n in layer.data.shape])
     position[axis] = wrong.argmax()

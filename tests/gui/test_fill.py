@@ -127,7 +127,7 @@ def test_accepting_is_one_step_of_undo_and_leaves_what_was_drawn(qtbot, panel, v
     accept(qtbot, panel)
     np.testing.assert_array_equal(labels.data, expected)
     assert not viewer.layers["mr fill"].data.any()
-    entries = session.entries()
+    entries = session.slices.entries()
     drawn = [entry.index for entry in entries if entry not in session.accepted]
     assert drawn == [8, 15, 22]
     assert {entry.plane for entry in entries} == {"sagittal" if axis else "axial"}
@@ -141,7 +141,7 @@ def test_accepting_is_one_step_of_undo_and_leaves_what_was_drawn(qtbot, panel, v
     assert viewer.layers["mr fill"].data.any()
     labels.redo()
     np.testing.assert_array_equal(labels.data, expected)
-    assert [e.index for e in session.entries() if e not in session.accepted] == [8, 15, 22]
+    assert [e.index for e in session.slices.entries() if e not in session.accepted] == [8, 15, 22]
 
 
 def test_a_corrected_slice_counts_as_drawn_and_all_others_are_filled_anew(qtbot, panel, axis):
@@ -160,15 +160,15 @@ def test_a_corrected_slice_counts_as_drawn_and_all_others_are_filled_anew(qtbot,
     np.testing.assert_array_equal(
         np.moveaxis(labels.data, axis, 0)[12], np.moveaxis(shown.labels, axis, 0)[12]
     )
-    assert [e.index for e in session.entries() if e not in session.accepted] == [8, 15, 22]
+    assert [e.index for e in session.slices.entries() if e not in session.accepted] == [8, 15, 22]
 
 
 def test_slices_marked_absent_end_it_and_unticked_ones_say_nothing(qtbot, panel, axis):
     session = panel.session
     draw(panel, axis, 10, 14, 18)
-    session.entries()
-    session.mark_absent(session.active, 20, True)
-    session.tick([e for e in session.entries() if e.index == 14], False)
+    session.slices.entries()
+    session.slices.mark_absent(session.active, 20, True)
+    session.slices.tick([e for e in session.slices.entries() if e.index == 14], False)
     panel.segment.refresh()
     panel.segment.support.fill.tick.click()
     shown = filled(qtbot, panel)
@@ -185,7 +185,7 @@ def test_accepted_slices_teach_and_come_back_with_the_project(qtbot, panel, tmp_
     panel.segment.support.fill.tick.click()
     shown = filled(qtbot, panel)
     accept(qtbot, panel)
-    rows = [(e.plane, e.index, e.ticked, e in session.accepted) for e in session.entries()]
+    rows = [(e.plane, e.index, e.ticked, e in session.accepted) for e in session.slices.entries()]
     save(session, tmp_path / "work")
     after, _ = reopened(tmp_path / "work")
     assert [(e.plane, e.index, e.ticked, e in after.accepted) for e in after.entries()] == rows
@@ -200,8 +200,8 @@ def test_an_order_that_is_cancelled_gives_nothing(panel, axis):
     session = panel.session
     draw(panel, axis, 8, 15, 22)
     pair = session.active
-    entries = session.entries(pair)
-    order = make_order(pair, session.plane_of(pair), entries, session.accepted, {1: "liver"})
+    entries = session.slices.entries(pair)
+    order = make_order(pair, session.slices.plane_of(pair), entries, session.accepted, {1: "liver"})
     reports = run_fill(order, VolumeKeeper())
     order.cancelled.set()
     assert list(reports) == []
@@ -223,5 +223,5 @@ def test_a_preview_is_neither_painted_on_nor_taken_for_labels(qtbot, panel, view
     panel.segment.support.fill.tick.click()
     filled(qtbot, panel)
     assert viewer.layers["mr fill"] not in panel.session.labels_layers()
-    assert [pair.labels.name for pair in panel.session.supports] == ["mr – painted slices"]
+    assert [pair.labels.name for pair in panel.session.slices.pairs] == ["mr – painted slices"]
     assert isinstance(viewer, ViewerModel)

@@ -49,11 +49,11 @@ def test_pictures_lie_on_their_scan_below_the_result(viewer, session):
 def test_pictures_are_neither_scans_nor_painted(viewer, session):
     result, scan = finished(ResultLayers(viewer, session.job())), viewer.layers["mr"]
     result.data_setitem((np.array([2]), np.array([5]), np.array([5])), 1)
-    before = (session.scans(), session.supports, session.labels_layers())
+    before = (session.scans(), session.slices.pairs, session.labels_layers())
     show_maps(viewer, scan, result, [Picture("uncertainty", np.zeros(scan.data.shape, np.uint8))])
     show_corrections(viewer, scan, result, changes(result))
     assert len(viewer.layers) == 6
-    assert (session.scans(), session.supports, session.labels_layers()) == before
+    assert (session.scans(), session.slices.pairs, session.labels_layers()) == before
 
 
 def test_the_next_run_replaces_or_removes_them(viewer, session):

@@ -19,7 +19,7 @@ def panel(make_panel, viewer):
     add_volume(viewer, make_volume("ct"))
     panel.segment.refresh()
     panel.segment.support.new.click()
-    panel.session.rename_class(1, "liver")
+    panel.session.class_actions.rename(1, "liver")
     panel.session.support_labels.paint((2, 12, 10), 1)
     panel.segment.refresh()
     return panel
@@ -38,7 +38,7 @@ def write(folder, name, geometry=None, names=None, values=(1,)):
 
 def load(qtbot, panel, path, until=None):
     panel.segment.support.load_mask(path)
-    done = until or (lambda: len(panel.session.supports) == 2)
+    done = until or (lambda: len(panel.session.slices.pairs) == 2)
     qtbot.waitUntil(done, timeout=20_000)
 
 
@@ -49,21 +49,21 @@ def test_a_mask_without_names_is_asked_about(qtbot, panel, tmp_path):
     assert asked == [("organs", [1, 2], {1: "liver"})]
     spleen = panel.session.classes.value_of("spleen")
     assert spleen != 1
-    assert panel.session.painted_slices() == {3: (spleen,), 4: (1,)}
+    assert panel.session.slices.painted_slices() == {3: (spleen,), 4: (1,)}
 
 
 def test_a_mask_without_names_that_nobody_explains_is_not_imported(qtbot, panel, tmp_path):
     panel.segment.support.masks.ask_classes = lambda *_given: None
     said = panel.segment.bar.message
     load(qtbot, panel, write(tmp_path, "organs"), lambda: "was not imported" in said.text())
-    assert len(panel.session.supports) == 1
+    assert len(panel.session.slices.pairs) == 1
     assert panel.session.classes.names() == {1: "liver"}
 
 
 def test_named_classes_are_matched_by_name_without_a_question(qtbot, panel, tmp_path):
     panel.segment.support.masks.ask_classes = None
     load(qtbot, panel, write(tmp_path, "organs", names={1: "Spleen", 2: "Liver"}, values=(1, 2)))
-    assert panel.session.painted_slices() == {3: (2,), 4: (1,)}
+    assert panel.session.slices.painted_slices() == {3: (2,), 4: (1,)}
     assert panel.session.classes.names() == {1: "liver", 2: "Spleen"}
 
 
@@ -89,7 +89,7 @@ def test_a_mask_that_lies_mostly_outside_is_asked_about(qtbot, panel, tmp_path, 
     ((text, choices),) = asked
     assert "outside" in text
     assert choices == [USE]
-    assert len(panel.session.supports) == (2 if answer == USE else 1)
+    assert len(panel.session.slices.pairs) == (2 if answer == USE else 1)
 
 
 def test_a_mask_of_the_scans_size_that_lost_its_place_can_be_put_on_it(qtbot, panel, tmp_path):
@@ -100,5 +100,5 @@ def test_a_mask_of_the_scans_size_that_lost_its_place_can_be_put_on_it(qtbot, pa
     ((text, choices),) = asked
     assert "as many voxels" in text
     assert choices == [BY_VOXEL], "nothing of it lies on the scan"
-    assert panel.session.painted_slices() == {3: (1,)}
+    assert panel.session.slices.painted_slices() == {3: (1,)}
     assert np.count_nonzero(panel.session.support_labels.data) == 36

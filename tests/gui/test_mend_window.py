@@ -57,7 +57,7 @@ def test_strokes_are_answered_at_once_and_the_window_lives(qtbot, make_napari_vi
     day.painted.brush_size = 10
     day.hands.drag(day.painted, [(60, 100, 120), (60, 100, 340)])
     day.hands.until(lambda: day.listed() == [60], "the slice is listed")
-    (entry,) = day.panel.session.entries()
+    (entry,) = day.panel.session.slices.entries()
     assert entry.partial
     assert entry.values == (1,)
     assert (day.painted.data[60] == BACKGROUND).any()

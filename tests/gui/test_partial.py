@@ -47,7 +47,7 @@ def stroke(layer, index, value=1):
 
 
 def partial(session):
-    return {entry.index: entry.partial for entry in session.entries()}
+    return {entry.index: entry.partial for entry in session.slices.entries()}
 
 
 @pytest.mark.parametrize(
@@ -82,20 +82,20 @@ def test_a_thin_structure_that_took_several_strokes_is_complete(session, layer):
 
 def test_a_scribble_of_background_makes_a_slice_partial_and_is_no_class(session, layer):
     area(layer, 5)
-    session.scribble_background()
+    session.slices.scribble_background()
     assert layer.selected_label == BACKGROUND
     assert layer.mode == "paint"
     stroke(layer, 5, BACKGROUND)
-    (entry,) = session.entries()
+    (entry,) = session.slices.entries()
     assert entry.partial
     assert entry.values == (1,)
-    session.settle_classes([entry])
+    session.class_actions.settle([entry])
     assert BACKGROUND not in session.classes
 
 
 def test_what_the_user_says_goes_before_what_it_looks_like_and_is_undone(session, layer):
     stroke(layer, 2)
-    session.mark_partial(session.entries(), False)
+    session.slices.mark_partial(session.slices.entries(), False)
     assert partial(session) == {2: False}
     layer.undo()
     assert partial(session) == {2: True}
@@ -122,12 +122,12 @@ def test_a_fill_does_not_take_what_is_unpainted_on_a_partial_slice_for_backgroun
 
     def filled():
         pair = session.active
-        order = make_order(pair, "axial", session.entries(pair), session.accepted, {})
+        order = make_order(pair, "axial", session.slices.entries(pair), session.accepted, {})
         *_, last = run_fill(order, VolumeKeeper())
         return last.labels
 
     assert (filled()[4] == 1).any()
-    session.mark_partial([e for e in session.entries() if e.index == 4], False)
+    session.slices.mark_partial([e for e in session.slices.entries() if e.index == 4], False)
     assert not (filled()[4] == 1).any()
 
 
@@ -138,7 +138,7 @@ def test_a_class_with_the_label_of_the_background_is_not_scribbled_over(session,
     session.add_mask(mask)
     assert BACKGROUND in session.classes
     with pytest.raises(SupportError, match="stands for background"):
-        session.scribble_background()
+        session.slices.scribble_background()
 
 
 def test_the_table_shows_and_changes_it(make_panel, viewer, qtbot):

@@ -36,8 +36,10 @@ def square(layer, axis, *slices, value=1):
 @pytest.mark.parametrize(("axis", "plane"), [(0, "axial"), (1, "coronal"), (2, "sagittal")])
 def test_slices_are_listed_in_the_plane_they_were_painted_in(session, axis, plane):
     square(session.support_labels, axis, 3, 9, 15)
-    assert [(e.plane, e.index, e.ticked) for e in session.entries()] == [(plane, i, True) for i in (3, 9, 15)]
-    assert session.slice_axis() == axis
+    assert [(e.plane, e.index, e.ticked) for e in session.slices.entries()] == [
+        (plane, i, True) for i in (3, 9, 15)
+    ]
+    assert session.slices.slice_axis() == axis
     part = session_job(session).supports[0]
     assert (part.plane, part.slices) == (plane, (3, 9, 15))
 
@@ -51,10 +53,10 @@ def test_a_stroke_in_another_view_is_listed_but_not_learned_from(session):
     labels = session.support_labels
     square(labels, 0, 5, 15)
     labels.data[2:20, 8, 5:9] = 1
-    ticked = {entry.index: entry.ticked for entry in session.entries()}
+    ticked = {entry.index: entry.ticked for entry in session.slices.entries()}
     assert ticked == {index: index in (5, 15) for index in range(2, 20)}
     assert session_job(session).supports[0].slices == (5, 15)
-    session.tick([entry for entry in session.entries() if entry.index == 7], True)
+    session.slices.tick([entry for entry in session.slices.entries() if entry.index == 7], True)
     assert session_job(session).supports[0].slices == (5, 7, 15)
 
 
@@ -80,15 +82,15 @@ def test_slices_of_a_scan_in_a_file_are_counted_in_that_plane_too(session, tmp_p
 def test_erasing_everything_keeps_the_plane_until_other_paint_says_another(session):
     labels = session.support_labels
     square(labels, 2, 4, 10)
-    assert session.slice_axis() == 0  # nobody looked yet
-    session.entries()
-    assert session.slice_axis() == 2
+    assert session.slices.slice_axis() == 0  # nobody looked yet
+    session.slices.entries()
+    assert session.slices.slice_axis() == 2
     labels.data[...] = 0
-    session.entries()
-    assert session.slice_axis() == 2
+    session.slices.entries()
+    assert session.slices.slice_axis() == 2
     square(labels, 1, 4, 10)
-    session.entries()
-    assert session.slice_axis() == 1
+    session.slices.entries()
+    assert session.slices.slice_axis() == 1
 
 
 @pytest.mark.parametrize("axis", [1, 2])
@@ -98,9 +100,9 @@ def test_the_plane_and_the_ticks_come_back_with_the_project(session, tmp_path, a
     crossing = [slice(6, 9)] * 3
     crossing[axis], crossing[0] = slice(2, 16), 8
     labels.data[tuple(crossing)] = 1
-    session.tick([entry for entry in session.entries() if entry.index in (3, 10)], True)
-    session.tick([entry for entry in session.entries() if entry.index == 10], False)
-    rows = [(e.plane, e.index, e.ticked, e.crossed) for e in session.entries()]
+    session.slices.tick([entry for entry in session.slices.entries() if entry.index in (3, 10)], True)
+    session.slices.tick([entry for entry in session.slices.entries() if entry.index == 10], False)
+    rows = [(e.plane, e.index, e.ticked, e.crossed) for e in session.slices.entries()]
     assert [index for _, index, ticked, _ in rows if ticked] == [3, 4]
     save(session, tmp_path / "work")
     after, _ = reopened(tmp_path / "work")
@@ -114,12 +116,12 @@ def test_the_plane_and_the_ticks_come_back_with_the_project(session, tmp_path, a
 def test_a_slice_of_a_result_is_used_in_the_plane_of_the_paint(session, viewer):
     other = add_volume(viewer, make_volume("other", DIRECTIONS["straight"], (20, 24, 18)))
     square(session.support_labels, 2, 4, 10)
-    session.entries()
+    session.slices.entries()
     result = add_result(viewer, other, "other – CPCLNet")
     viewer.layers.selection.active = result
     viewer.dims.set_point(2, float(other.data_to_world((0, 0, 7))[2]))
     use_slice(session)
-    used = [entry for entry in session.entries() if entry.pair.scan is other]
+    used = [entry for entry in session.slices.entries() if entry.pair.scan is other]
     assert [(entry.plane, entry.index, entry.ticked) for entry in used] == [("sagittal", 7, True)]
 
 

@@ -53,13 +53,13 @@ def work(viewer, tmp_path, direction=DIRECTIONS["straight"]):
     ct = open_file(viewer, tmp_path / "scans", "ct", direction)
     session.support_scan = ct
     labels = session.new_support_labels()
-    session.rename_class(1, "liver")
-    session.add_class("my organ")
-    session.set_class_color(2, (10, 200, 30))
+    session.class_actions.rename(1, "liver")
+    session.class_actions.add("my organ")
+    session.class_actions.set_color(2, (10, 200, 30))
     for index, value in ((2, 1), (3, 2), (5, 1)):
         labels.data[index, 4:9, 4:9] = value
-    session.tick([one for one in session.entries() if one.index == 5], False)
-    session.mark_absent(session.active, 0, True)
+    session.slices.tick([one for one in session.slices.entries() if one.index == 5], False)
+    session.slices.mark_absent(session.active, 0, True)
     return session
 
 
@@ -79,7 +79,10 @@ def reopened(folder):
 
 
 def rows(session):
-    return [(one.pair.scan.name, one.index, one.values, one.ticked, one.absent) for one in session.entries()]
+    return [
+        (one.pair.scan.name, one.index, one.values, one.ticked, one.absent)
+        for one in session.slices.entries()
+    ]
 
 
 def add_result(viewer, scan, name="mr – CPCLNet"):
@@ -137,9 +140,9 @@ def test_partial_slices_come_back_and_the_others_are_complete(viewer, tmp_path):
     session = work(viewer, tmp_path)
     labels = session.support_labels
     labels.data[2, 15, 4:9] = labels.data[6, 15, 4:9] = BACKGROUND
-    session.mark_partial([one for one in session.entries() if one.index in (3, 6)], True)
-    session.mark_partial([one for one in session.entries() if one.index == 2], False)
-    partial = {one.index: one.partial for one in session.entries()}
+    session.slices.mark_partial([one for one in session.slices.entries() if one.index in (3, 6)], True)
+    session.slices.mark_partial([one for one in session.slices.entries() if one.index == 2], False)
+    partial = {one.index: one.partial for one in session.slices.entries()}
     assert partial == {0: False, 2: False, 3: True, 5: False, 6: True}
     save(session, tmp_path / "project")
     other, _ = reopened(tmp_path / "project")

@@ -205,7 +205,7 @@ def test_a_project_is_opened_in_place_of_the_open_layers(qtbot, viewer, panel, t
         control_of(panel).open(tmp_path / "work")
     assert asked == [("work", [], {"missing": False, "layers": 1})]
     assert [layer.name for layer in viewer.layers] == ["ct", "ct – painted slices"]
-    assert panel.session.painted_slices() == {2: (1,)}
+    assert panel.session.slices.painted_slices() == {2: (1,)}
     assert panel.segment.options.options().adapt == 30
     assert panel.session.options.adapt == 30
     assert row.name.text().startswith("work")
@@ -232,7 +232,7 @@ def test_a_missing_scan_can_be_looked_for_elsewhere(
         control_of(panel).open(tmp_path / "work")
     assert [missing for missing, _ in asked] == [True]
     assert "is not at" in asked[0][1][0]
-    assert panel.session.painted_slices() == {2: (1,)}
+    assert panel.session.slices.painted_slices() == {2: (1,)}
 
 
 def test_opening_can_be_called_off(qtbot, viewer, panel, tmp_path, monkeypatch):

@@ -122,7 +122,7 @@ def test_results_of_an_earlier_run_are_no_scans(qtbot, panel, folder):
 
 def test_open_scans_are_saved_too_where_there_is_a_folder(qtbot, panel, viewer, tmp_path):
     add_volume(viewer, make_volume("mr"))
-    panel.session.rename_class(3, "liver")
+    panel.session.class_actions.rename(3, "liver")
     panel.segment.queries.folder.set_path(tmp_path / "new" / "results")
     panel.segment.queries.format.setCurrentIndex(1)
     panel.segment.refresh()

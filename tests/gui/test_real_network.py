@@ -36,8 +36,8 @@ def run(qtbot, panel, timeout=300_000):
 def paint(panel, viewer, name="ct"):
     panel.session.support_scan = viewer.layers[name]
     labels = panel.session.new_support_labels()
-    np.moveaxis(labels.data, panel.session.slice_axis() if labels.ndim == 3 else 0, 0)[2, 3:9, 3:9] = 1
-    np.moveaxis(labels.data, panel.session.slice_axis() if labels.ndim == 3 else 0, 0)[5, 4:9, 3:9] = 3
+    np.moveaxis(labels.data, panel.session.slices.slice_axis() if labels.ndim == 3 else 0, 0)[2, 3:9, 3:9] = 1
+    np.moveaxis(labels.data, panel.session.slices.slice_axis() if labels.ndim == 3 else 0, 0)[5, 4:9, 3:9] = 3
     panel.segment.refresh()
     return labels
 
@@ -51,8 +51,8 @@ def test_every_scan_is_labelled_on_its_own_grid(qtbot, viewer, make_panel, direc
     panel.session.tick_query(ct, True)
     run(qtbot, panel)
     assert viewer.layers["mr – CPCLNet"].data.shape == (6, 30, 26)
-    own, axis = viewer.layers["ct – CPCLNet"].data, panel.session.slice_axis()
-    for index in panel.session.painted_slices():
+    own, axis = viewer.layers["ct – CPCLNet"].data, panel.session.slices.slice_axis()
+    for index in panel.session.slices.painted_slices():
         np.testing.assert_array_equal(np.take(own, index, axis), np.take(labels.data, index, axis))
     assert set(np.unique(own)) <= {0, 1, 3}
 
@@ -72,8 +72,8 @@ def test_the_network_can_be_adapted_to_the_painted_slices_first(qtbot, viewer, m
     run(qtbot, panel)
     before, after = untrained(panel.session.options).model.state_dict(), made[0].model.state_dict()
     assert any(not before[name].equal(after[name]) for name in before)
-    own, axis = viewer.layers["ct – CPCLNet"].data, panel.session.slice_axis()
-    for index in panel.session.painted_slices():
+    own, axis = viewer.layers["ct – CPCLNet"].data, panel.session.slices.slice_axis()
+    for index in panel.session.slices.painted_slices():
         np.testing.assert_array_equal(np.take(own, index, axis), np.take(labels.data, index, axis))
 
 
@@ -163,7 +163,7 @@ def test_a_slice_is_suggested_before_anything_is_painted(qtbot, viewer, make_pan
     bar = panel.segment.bar
     panel.segment.suggest.start()
     assert "Name the classes" in bar.message.text()
-    panel.session.add_class("liver")
+    panel.session.class_actions.add("liver")
     panel.segment.suggest.start()
     qtbot.waitUntil(lambda: bar.state is RunState.READY, timeout=60_000)
     assert bar.message.text().startswith("Paint slice "), bar.message.text()

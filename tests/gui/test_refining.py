@@ -31,7 +31,7 @@ def session(viewer):
 
 
 def entry(session, name, index):
-    return next(e for e in session.entries() if e.pair.scan.name == name and e.index == index)
+    return next(e for e in session.slices.entries() if e.pair.scan.name == name and e.index == index)
 
 
 def test_the_slice_in_view_is_painted_as_it_was_corrected(viewer, session):

@@ -156,7 +156,7 @@ def test_a_painted_layer_with_the_name_of_a_result_is_kept(viewer):
 
 def test_results_have_the_colours_of_the_support(viewer):
     _, session = make_job(viewer)
-    session.set_class_color(2, (10, 200, 30))
+    session.class_actions.set_color(2, (10, 200, 30))
     layer = ResultLayers(viewer, session.job()).begin(0)
     np.testing.assert_allclose(layer.colormap.map(2)[:3] * 255, (10, 200, 30), atol=0.5)
     np.testing.assert_allclose(layer.colormap.map(2), session.support_labels.colormap.map(2))

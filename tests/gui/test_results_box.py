@@ -40,7 +40,7 @@ def correct(viewer, name="mr"):
 def test_every_scan_has_its_classes(panel):
     texts = panel.segment.results.tree.texts()
     assert [name for name, _, _ in texts] == ["mr", "label 4", "pet", "label 4"]
-    panel.session.rename_class(4, "liver")
+    panel.session.class_actions.rename(4, "liver")
     panel.segment.refresh()
     assert panel.segment.results.tree.texts()[1][0] == "liver"
 
@@ -142,9 +142,9 @@ def test_pictures_come_with_a_run_and_are_switched_by_their_boxes(qtbot, viewer,
 def test_several_classes_have_a_picture_each_as_far_as_memory_allows(qtbot, viewer, panel, monkeypatch):
     session = panel.session
     session.support_labels.data[5, 3:6, 3:6] = 7
-    session.rename_class(4, "liver")
+    session.class_actions.rename(4, "liver")
     session.classes.ensure([7])
-    session.rename_class(7, "spleen")
+    session.class_actions.rename(7, "spleen")
     panel.segment.results.boxes["probability"].setChecked(True)
     again(qtbot, panel)
     names = {one.name for one in viewer.layers if "probability" in one.name}

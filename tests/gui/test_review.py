@@ -119,7 +119,7 @@ def test_letters_typed_on_the_table_are_left_to_the_window(qtbot, panel, key):
 
 def test_classes_are_chosen_by_their_place_on_the_list(viewer, panel):
     session = panel.session
-    session.add_class("liver")
+    session.class_actions.add("liver")
     first, second = [value for value, _ in session.classes.items()]
     labels, result = session.support_labels, viewer.layers["mr – CPCLNet"]
     viewer.layers.selection.active = viewer.layers["ct"]
@@ -147,7 +147,7 @@ def test_an_entry_of_a_project_holds_what_was_reviewed_and_an_older_one_nothing(
 def test_after_add_to_support_the_result_stays_and_nothing_is_seen_twice(viewer, panel):
     look_at(viewer, "mr", 3)
     panel.segment.results.use_slice()
-    painted = next(pair.labels for pair in panel.session.supports if pair.scan is viewer.layers["mr"])
+    painted = next(pair.labels for pair in panel.session.slices.pairs if pair.scan is viewer.layers["mr"])
     result = viewer.layers["mr – CPCLNet"]
     assert result.visible and not painted.visible
     assert viewer.layers.selection.active is result

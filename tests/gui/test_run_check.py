@@ -92,7 +92,7 @@ def test_a_stray_dab_is_partial_and_nothing_to_ask_about(panel, viewer):
     paint_ct(panel, viewer, 2, 3, 4, size=18)
     stroke(panel.session.support_labels, 7, size=1)
     panel.segment.refresh()
-    assert [entry.index for entry in panel.session.entries() if entry.partial] == [7]
+    assert [entry.index for entry in panel.session.slices.entries() if entry.partial] == [7]
     assert questions(panel.session) == []
 
 
@@ -100,7 +100,7 @@ def test_a_stray_dab_on_a_complete_slice_may_be_left_out(qtbot, panel, viewer):
     paint_ct(panel, viewer, 2, 3, 4, size=18)
     stroke(panel.session.support_labels, 7, size=1)
     panel.segment.refresh()
-    panel.session.mark_partial(panel.session.entries(), False)
+    panel.session.slices.mark_partial(panel.session.slices.entries(), False)
     asked = answers(panel, "Leave out")
     panel.segment.bar.press()
     assert "slice 7 of ct (1 voxels)" in asked[0][0]
@@ -116,12 +116,12 @@ def test_an_ordinary_run_is_not_asked_about(panel, viewer):
 
 def test_the_plan_names_supports_slices_classes_and_queries(qtbot, panel, viewer):
     paint_ct(panel, viewer, 2, 4)
-    panel.session.rename_class(1, "liver")
+    panel.session.class_actions.rename(1, "liver")
     lines = panel.segment.plan
     qtbot.waitUntil(lambda: lines.learns.text() == "Learns from ct (MR), 2 slices: liver", timeout=3000)
     assert lines.labels.text() == "Labels mr (MR)"
     assert "    ct (MR): axial 2, 4" in lines.toolTip()
-    panel.session.tick(panel.session.entries()[0], False)
+    panel.session.slices.tick(panel.session.slices.entries()[0], False)
     qtbot.waitUntil(lambda: lines.learns.text() == "Learns from ct (MR), 1 slice: liver", timeout=3000)
     panel.session.tick_query(viewer.layers["mr"], False)
     qtbot.waitUntil(lambda: lines.labels.text() == "Labels no scan is ticked", timeout=3000)

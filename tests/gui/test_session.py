@@ -42,7 +42,7 @@ def test_new_labels_lie_on_the_support_scan_and_can_be_painted(session, viewer):
     assert layer.mode == "paint"
     assert class_names(layer) == {1: "label 1"}
     layer.paint((3, 10, 10), 1)
-    assert session.painted_slices() == {3: (1,)}
+    assert session.slices.painted_slices() == {3: (1,)}
 
 
 def test_job_is_a_snapshot(session, viewer):
@@ -58,8 +58,8 @@ def test_job_is_a_snapshot(session, viewer):
 
 def test_class_names_travel_with_the_job(session, viewer):
     ready(session, viewer)
-    session.rename_class(1, "liver")
-    assert session.add_class() == 2
+    session.class_actions.rename(1, "liver")
+    assert session.class_actions.add() == 2
     paint(session, 2, value=2)
     assert session.job().classes == {2: "label 2", 1: "liver"}
 
@@ -67,15 +67,15 @@ def test_class_names_travel_with_the_job(session, viewer):
 def test_the_class_that_came_with_the_layer_takes_the_first_name(session, viewer):
     ready(session, viewer)
     session.support_labels.data[:] = 0
-    assert session.add_class("spleen") == 1
+    assert session.class_actions.add("spleen") == 1
     assert class_names(session.support_labels) == {1: "spleen"}
     assert session.classes.color(1) == preset_of("spleen").color
-    assert session.add_class("liver") == 2
+    assert session.class_actions.add("liver") == 2
 
 
 def test_a_painted_class_keeps_its_lack_of_a_name(session, viewer):
     ready(session, viewer)
-    assert session.add_class("spleen") == 2
+    assert session.class_actions.add("spleen") == 2
     assert session.classes.names() == {1: "label 1", 2: "spleen"}
 
 
@@ -95,7 +95,7 @@ def test_run_starts_with_the_slice_in_view(session, viewer):
 def test_slices_are_counted_along_the_plane(session, viewer):
     ready(session, viewer)
     session.options = RunSettings(plane="sagittal")
-    assert sorted(session.painted_slices()) == [4, 5, 6, 7, 8]
+    assert sorted(session.slices.painted_slices()) == [4, 5, 6, 7, 8]
     assert session.job().queries[0].axis == 2
 
 

@@ -46,12 +46,12 @@ def test_every_scan_is_a_group_and_the_active_one_is_open(box):
 
 def test_unticking_a_slice_or_a_scan_reaches_the_session(box):
     group(box, "ct").child(0).setCheckState(0, Qt.CheckState.Unchecked)
-    assert [e.ticked for e in box.session.entries(box.session.active)] == [False, True]
+    assert [e.ticked for e in box.session.slices.entries(box.session.active)] == [False, True]
     assert group(box, "ct").checkState(0) == Qt.CheckState.PartiallyChecked
     group(box, "ct").setCheckState(0, Qt.CheckState.Unchecked)
-    assert not any(e.ticked for e in box.session.entries(box.session.active))
+    assert not any(e.ticked for e in box.session.slices.entries(box.session.active))
     group(box, "ct").setCheckState(0, Qt.CheckState.Checked)
-    assert all(e.ticked for e in box.session.entries())
+    assert all(e.ticked for e in box.session.slices.entries())
 
 
 def test_clicking_a_scan_paints_on_it(box, viewer):
@@ -96,7 +96,7 @@ def test_removed_slices_come_back_with_undo(qtbot, box):
 def test_the_slice_in_view_is_marked_absent_and_back(box, viewer):
     viewer.dims.set_current_step(0, 6)
     box.slices.absent.click()
-    assert [(e.index, e.absent) for e in box.session.entries(box.session.active)][-1] == (6, True)
+    assert [(e.index, e.absent) for e in box.session.slices.entries(box.session.active)][-1] == (6, True)
     assert group(box, "ct").childCount() == 3
     box.slices.absent.click()
     assert group(box, "ct").childCount() == 2
@@ -155,11 +155,11 @@ def test_a_name_is_given_once(qtbot, panel, box):
 
 
 def test_pictures_come_from_the_background(qtbot, box):
-    entry = box.session.entries(box.session.active)[0]
+    entry = box.session.slices.entries(box.session.active)[0]
     qtbot.waitUntil(lambda: box.slices.pictures.picture(entry) is not None, timeout=30_000)
     first = box.slices.pictures.picture(entry)
     assert first.shape == (SIZE, SIZE, 3)
-    box.session.set_class_color(1, (10, 250, 20))
+    box.session.class_actions.set_color(1, (10, 250, 20))
     box.show_painted()
     qtbot.waitUntil(
         lambda: (box.slices.pictures.picture(entry) == (10, 250, 20)).all(-1).any(), timeout=30_000

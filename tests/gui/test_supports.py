@@ -157,14 +157,14 @@ def test_removing_a_slice_is_one_step_of_undo(session, viewer, plane, direction)
     layer = session.new_support_labels()
     layer.data[2:5, 6:10, 3:9] = 1
     before = layer.data.copy()
-    entry = session.entries()[1]
-    session.remove(entry)
-    assert entry.index not in session.painted_slices()
-    assert len(session.painted_slices()) > 0
+    entry = session.slices.entries()[1]
+    session.slices.remove(entry)
+    assert entry.index not in session.slices.painted_slices()
+    assert len(session.slices.painted_slices()) > 0
     layer.undo()
     np.testing.assert_array_equal(layer.data, before)
     layer.redo()
-    assert entry.index not in session.painted_slices()
+    assert entry.index not in session.slices.painted_slices()
 
 
 def test_a_class_is_copied_beside_what_is_painted_and_can_be_undone(two):
@@ -184,11 +184,11 @@ def test_a_two_dimensional_scan_is_one_slice(session, viewer):
     viewer.add_image(np.ones((12, 10), np.float32), name="slice")
     session.forget_removed()
     session.new_support_labels().data[2:5, 2:5] = 1
-    (entry,) = session.entries()
-    session.remove(entry)
-    assert session.entries() == []
+    (entry,) = session.slices.entries()
+    session.slices.remove(entry)
+    assert session.slices.entries() == []
     session.support_labels.undo()
-    assert len(session.entries()) == 1
+    assert len(session.slices.entries()) == 1
 
 
 def test_labels_stay_with_the_scan_they_were_painted_on(session, viewer):
@@ -197,7 +197,7 @@ def test_labels_stay_with_the_scan_they_were_painted_on(session, viewer):
     session.forget_removed()
     square(session.new_support_labels(), 2)
     opened(viewer, "phase 2")
-    assert [pair.scan for pair in session.supports] == [first]
+    assert [pair.scan for pair in session.slices.pairs] == [first]
 
 
 def test_choices_of_a_removed_layer_do_not_pass_to_the_next(two, viewer):

@@ -43,9 +43,9 @@ def blob(layer, index, value=1):
 
 def state(session):
     """Paint, what the table lists, and classes."""
-    entries = session.entries()
-    session.settle_classes(entries)
-    paint = {pair.labels.name: np.asarray(pair.labels.data).tobytes() for pair in session.supports}
+    entries = session.slices.entries()
+    session.class_actions.settle(entries)
+    paint = {pair.labels.name: np.asarray(pair.labels.data).tobytes() for pair in session.slices.pairs}
     rows = [(e.pair.labels.name, e.index, e.values, e.absent, e.ticked) for e in entries]
     blank = np.zeros(SHAPE, np.uint8).tobytes()
     return {k: v for k, v in paint.items() if v != blank}, rows, dict(session.classes.items())
@@ -67,36 +67,36 @@ def actions(session, rng):
         layer.fill((index, 0, 0), layer.data[index, 0, 0], value)
 
     def mark():
-        session.mark_absent(pair, index, bool(rng.integers(2)))
+        session.slices.mark_absent(pair, index, bool(rng.integers(2)))
 
     def copy():
         layer.selected_label = value
-        session.copy_to(index, other)
+        session.slices.copy_to(index, other)
 
     def remove():
-        entries = session.entries(pair)
+        entries = session.slices.entries(pair)
         if entries:
-            session.remove(entries[int(rng.integers(len(entries)))])
+            session.slices.remove(entries[int(rng.integers(len(entries)))])
 
     def whole():
-        session.replace_slice(
+        session.slices.replace_slice(
             pair, 0, index, (rng.random(SHAPE[1:]) < rng.integers(2) * 0.2).astype(np.uint8)
         )
 
     def name():
-        session.add_class(str(rng.choice(["liver", "spleen", "", "my cyst"])))
+        session.class_actions.add(str(rng.choice(["liver", "spleen", "", "my cyst"])))
 
     def rename():
-        session.rename_class(value, str(rng.choice(["liver", "aorta", "knot"])))
+        session.class_actions.rename(value, str(rng.choice(["liver", "aorta", "knot"])))
 
     def color():
-        session.set_class_color(value, tuple(int(c) for c in rng.integers(256, size=3)))
+        session.class_actions.set_color(value, tuple(int(c) for c in rng.integers(256, size=3)))
 
     def code():
-        session.set_class_code(value, "spleen")
+        session.class_actions.set_code(value, "spleen")
 
     def drop():
-        session.remove_class(value)
+        session.class_actions.remove(value)
 
     def bring():
         labels = np.zeros(SHAPE, np.uint8)
@@ -116,10 +116,12 @@ def test_whatever_is_done_is_undone_one_by_one(session, seed):
     before, done = [state(session)], []
     for _ in range(30):
         choices = actions(session, rng)
-        depth = {pair.labels: len(pair.labels._undo_history) for pair in session.supports}
+        depth = {pair.labels: len(pair.labels._undo_history) for pair in session.slices.pairs}
         with suppress(SupportError):
             choices[int(rng.integers(len(choices)))]()
-        grown = [p.labels for p in session.supports if len(p.labels._undo_history) != depth.get(p.labels, 0)]
+        grown = [
+            p.labels for p in session.slices.pairs if len(p.labels._undo_history) != depth.get(p.labels, 0)
+        ]
         if grown:
             assert [len(x._undo_history) - depth.get(x, 0) for x in grown] == [1], "one action, one step"
             done.append(grown[0])
@@ -139,22 +141,22 @@ def test_undo_of_a_mark_leaves_paint_out_of_sight_alone(session):
     layer = session.support_labels
     for index in (1, 2, 3):
         blob(layer, index)
-    session.mark_absent(session.active, 6, True)
+    session.slices.mark_absent(session.active, 6, True)
     layer.undo()
-    assert [(e.index, e.absent) for e in session.entries()] == [(1, False), (2, False), (3, False)]
+    assert [(e.index, e.absent) for e in session.slices.entries()] == [(1, False), (2, False), (3, False)]
     layer.redo()
-    assert session.entries()[-1].absent
+    assert session.slices.entries()[-1].absent
 
 
 def test_a_hidden_layer_is_undone_as_well(session):
-    session.mark_absent(session.active, 6, True)
+    session.slices.mark_absent(session.active, 6, True)
     session.support_labels.visible = False
     session.support_labels.undo()
-    assert session.entries() == []
+    assert session.slices.entries() == []
 
 
 def test_choosing_a_layer_whose_classes_are_renumbered_is_taken_back(session, viewer):
-    session.rename_class(1, "liver")
+    session.class_actions.rename(1, "liver")
     truth = viewer.add_labels(
         np.zeros(SHAPE, np.uint8), name="truth", **copied_transform(session.support_scan)
     )
@@ -162,18 +164,18 @@ def test_choosing_a_layer_whose_classes_are_renumbered_is_taken_back(session, vi
     truth.data[1], truth.data[3] = 1, 2
     paint, names = truth.data.copy(), session.classes.names()
     session.activate(SupportPair(session.support_scan, truth))
-    assert session.painted_slices() == {1: (2,), 3: (1,)}
+    assert session.slices.painted_slices() == {1: (2,), 3: (1,)}
     truth.undo()
-    session.entries()
+    session.slices.entries()
     np.testing.assert_array_equal(truth.data, paint)
     assert session.classes.names() == names
     assert truth.metadata["napari_cpclnet"]["classes"] == {1: "heart", 2: "Liver"}
-    assert not session.is_in_use(SupportPair(session.support_scan, truth))
+    assert not session.slices.is_in_use(SupportPair(session.support_scan, truth))
 
 
 def test_classes_that_came_with_a_mask_go_with_its_layer(session, viewer):
     blob(session.support_labels, 2)
-    session.rename_class(1, "liver")
+    session.class_actions.rename(1, "liver")
     labels = np.zeros(SHAPE, np.uint8)
     labels[4, :3, :3], labels[5, :3, :3] = 1, 2
     geometry = make_volume("ct", shape=SHAPE).geometry
@@ -232,8 +234,8 @@ def test_a_hidden_layer_that_was_never_drawn_can_be_changed(session, viewer):
     pair = SupportPair(session.support_scan, layer)
     layer.data[3, 2:6, 2:6] = 1
     session.activate(pair)
-    (entry,) = session.entries(pair)
-    session.remove(entry)
+    (entry,) = session.slices.entries(pair)
+    session.slices.remove(entry)
     assert not layer.data.any()
     layer.undo()
     assert layer.data[3].sum() == 16

@@ -48,7 +48,7 @@ def test_paint_run_and_look(qtbot, make_napari_viewer, tmp_path, direction):
     qtbot.waitUntil(lambda: panel.session.support_scan is not None, timeout=30_000)
     labels = paint_two_slices(viewer, panel)
     painted = labels.data.copy()
-    n = len(panel.session.painted_slices())
+    n = len(panel.session.slices.painted_slices())
     qtbot.waitUntil(lambda: len(panel.segment.support.slices.tree.entries()) == n, timeout=30_000)
     panel.segment.bar.button.click()
     qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=30_000)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -267,14 +268,14 @@ def smooth_field(
 
 def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
     """Gaussian blur of images (B, P, H, W) with one standard deviation (B,) in pixels each."""
-    b, p, h, w = images.shape
+    b, p = images.shape[:2]
     offset = torch.arange(-4, 5, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (offset[None] / sigma[:, None].clamp(min=0.15)) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(p, 0)
-    flat = images.reshape(1, b * p, h, w)
+    flat = rearrange(images, "b p h w -> 1 (b p) h w")
     flat = F.conv2d(flat, kernel[:, None, None, :], padding=(0, 4), groups=b * p)
     flat = F.conv2d(flat, kernel[:, None, :, None], padding=(4, 0), groups=b * p)
-    return flat.view(b, p, h, w)
+    return rearrange(flat, "1 (b p) h w -> b p h w", b=b)
 
 
 def render(labels: Tensor, looks: list[ScannerAppearance], generator: torch.Generator) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
@@ -99,7 +100,7 @@ class LabelledEpisodes:
             images = restyle(torch.stack([x for x, _ in shown]), looks, generator)
             sides.append((images, torch.stack([m for _, m in shown])))
         (support, support_masks), (query, query_masks) = sides
-        support_masks = support_masks.transpose(1, 2).contiguous()
+        support_masks = rearrange(support_masks, "e k m h w -> e m k h w").contiguous()
         for i in np.flatnonzero(own):
             support_masks[i] = corrupt_masks(support_masks[i], None, float(rng.uniform(0, 0.3)), generator)
         return EpisodeBatch(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
@@ -74,7 +75,8 @@ class ScanEpisodes:
             images = restyle(torch.stack([x for x, _ in shown]), looks, generator)
             sides.append((images, torch.stack([m for _, m in shown])))
         (support, support_masks), (query, query_masks) = sides
-        return EpisodeBatch(support, support_masks.transpose(1, 2).contiguous(), query, query_masks)
+        masks = rearrange(support_masks, "e k m h w -> e m k h w").contiguous()
+        return EpisodeBatch(support, masks, query, query_masks)
 
     def _episode(
         self, rng: np.random.Generator, shots: int

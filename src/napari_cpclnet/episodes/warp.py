@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import repeat
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -57,7 +58,7 @@ def random_grid(
     nodes = torch.randn(e, 2, 8, 8, generator=generator, device=device)
     strength = torch.from_numpy(rng.uniform(0, 0.03, (e, 1, 1, 1))).to(device, torch.float32)
     bend = F.interpolate(nodes * strength, size=(size, size), mode="bicubic", align_corners=True)
-    return grid + bend.permute(0, 2, 3, 1).repeat_interleave(b, 0)
+    return grid + repeat(bend, "e xy h w -> (e b) h w xy", b=b)
 
 
 def warped(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange, repeat
 from torch import Tensor
 
 INTENSITY_FEATURES = 3
@@ -107,7 +108,7 @@ def fit_appearance(
         body = (values[:, 0] > _BODY).float()
         # air beside the body is no neighbour that could be confused, and would be most of the rest
         weights = torch.stack([mask, near, outside * (1 - near) * body], 1).flatten(2)
-        place, share = _place(values.transpose(0, 1).flatten(1))
+        place, share = _place(rearrange(values, "k f h w -> f (k h w)"))
         for cue in range(INTENSITY_FEATURES):
             for step, part in ((0, 1 - share[cue]), (1, share[cue])):
                 index = (place[cue] + step).expand_as(weights)
@@ -147,8 +148,7 @@ def log_likelihood_maps(query: Tensor, known: AppearanceModel) -> Tensor:
     inside, around, rest = known.tables.unbind(2)  # (B, classes, CUES, BINS) each
     usual = inside - inside.amax(3, keepdim=True)
     tables = torch.cat([inside - around, inside - rest, usual], 2).clamp(-_LARGEST, _LARGEST) / _LARGEST
-    place, share = _place(query.flatten(2))
-    place, share = (x.repeat(1, 3, 1)[:, None].expand(-1, classes, -1, -1) for x in (place, share))
+    place, share = (repeat(x, "b f h w -> b m (maps f) (h w)", m=classes, maps=3) for x in _place(query))
     maps = torch.lerp(tables.gather(3, place), tables.gather(3, place + 1), share)
     maps = torch.cat([maps, torch.ones_like(maps[:, :, :1])], 2) * known.known[..., None, None]
     return maps.view(b, classes, MAPS, *query.shape[2:])

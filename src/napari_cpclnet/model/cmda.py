@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 _EPS = 1e-5
@@ -64,7 +65,7 @@ class CMDA(nn.Module):
         known : Tensor, shape (classes, N), optional
             Fraction of each cell of which that is known; by default all.
         """
-        latent = torch.nn.functional.linear(tokens, self.project.weight.flatten(1), self.project.bias).float()
+        latent = torch.nn.functional.linear(tokens, self.project.weight[..., 0, 0], self.project.bias).float()
         mean = latent.mean(0).expand(len(masks), -1)
         std = latent.var(0, unbiased=False).add(_EPS).sqrt().expand(len(masks), -1)
 
@@ -95,7 +96,7 @@ class CMDA(nn.Module):
         """
         b = len(query)
         latent = self.project(query)
-        flat = latent.flatten(2).float()
+        flat = rearrange(latent, "b l h w -> b l (h w)").float()
         mean, std = flat.mean(2), flat.var(2, unbiased=False).add(_EPS).sqrt()
         classes = support.mean.shape[-2]
         own = torch.cat([mean, std], 1)[:, None].expand(-1, classes, -1)
@@ -106,7 +107,7 @@ class CMDA(nn.Module):
         scale = gate * target_std / std[:, None]
         shift = gate * target_mean - scale * mean[:, None]
         # Folding the scale into the 1x1 convolution avoids a latent map per class.
-        weight = self.restore.weight.flatten(1)
+        weight = self.restore.weight[..., 0, 0]
         mixed = torch.einsum("ol,bkl,blhw->bkohw", weight, scale.to(latent.dtype), latent)
         mixed = mixed + (shift.to(latent.dtype) @ weight.T)[..., None, None]
         distance = (target_mean - mean[:, None]).square() + (target_std - std[:, None]).square()

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from napari_cpclnet.model.appearance import AppearanceModel, fit_appearance, log_likelihood_maps
@@ -153,13 +154,13 @@ class CPCLNet(nn.Module):
         cells = [mask_fractions(m) for m in masks]
         sure = None if known is None else [mask_fractions(k) for k in known]
         prototypes = describe([f.grid for f in features], cells, self.settings, sure)
-        tokens = torch.cat([f.grid.flatten(2).transpose(1, 2).flatten(0, 1) for f in features])
+        tokens = torch.cat([rearrange(f.grid, "k c h w -> (k h w) c") for f in features])
         statistics = self.cmda.statistics(
             tokens,
-            torch.cat([c.flatten(1) for c in cells], 1),
-            None if sure is None else torch.cat([s.flatten(1) for s in sure], 1),
+            torch.cat([rearrange(c, "m k h w -> m (k h w)") for c in cells], 1),
+            None if sure is None else torch.cat([rearrange(s, "m k h w -> m (k h w)") for s in sure], 1),
         )
-        shows = torch.cat([c.flatten(2).amax(2) > 0 for c in cells], 1)  # (classes, K)
+        shows = torch.cat([c.amax((2, 3)) > 0 for c in cells], 1)  # (classes, K)
         level = torch.cat([f.level for f in features]).detach().expand_as(shows)
         placed = shows & level.isfinite()
         lowest = torch.where(placed, level, torch.inf).amin(1)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from napari_cpclnet.model.settings import CPCLNetSettings
@@ -151,16 +152,16 @@ def describe(
         Without leading dimensions: vectors (classes, D, C).
     """
     with torch.autocast(grids[0].device.type, enabled=False):
-        tokens = F.normalize(
-            torch.cat([g.flatten(2).transpose(1, 2).flatten(0, 1) for g in grids]).float(), dim=1
-        )
+        tokens = F.normalize(torch.cat([rearrange(g, "k c h w -> (k h w) c") for g in grids]).float(), dim=1)
         parts = []
         everywhere: list[Tensor | None] = [None] * len(masks)
         for mask, sure in zip(masks, known or everywhere, strict=True):
             mask = mask.float()
             ring, rim = rings(mask, sure)
             outside = 1 - mask if sure is None else (sure - mask).clamp(min=0)
-            parts.append(torch.stack([mask, rim, ring, outside * (1 - ring), outside]).flatten(2))
+            parts.append(
+                rearrange([mask, rim, ring, outside * (1 - ring), outside], "part m k h w -> part m (k h w)")
+            )
         inside, rim, ring, rest, outside = torch.cat(parts, 2)  # each (classes, N)
         vectors, valid, roles = [], [], []
 

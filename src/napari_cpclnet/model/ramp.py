@@ -12,6 +12,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from napari_cpclnet.model.crpd import ROLES, Prototypes
@@ -169,26 +170,28 @@ class RAMP(nn.Module):
             Cosines times a learned temperature: of the whole vectors first, then head by head. `EMPTY` for padding.
         refined : Tensor, shape (B, C, h, w)
         """
-        b, c, h, w = query.shape
+        c, h, w = query.shape[1:]
         # Unit vectors have entries of about 1 / sqrt(C); tokens of about one.
         descriptors = prototypes.vectors.to(query.dtype) * math.sqrt(c)
         refined = query
         if self.blocks:
             tokens = self.reduce(query)
             size = (tokens.shape[2], tokens.shape[3])
-            tokens = tokens.flatten(2).transpose(1, 2)
+            tokens = rearrange(tokens, "b c h w -> b (h w) c")
             descriptors = descriptors + self.role(prototypes.roles)
             for block in self.blocks:
                 tokens, descriptors = block(tokens, descriptors, prototypes.valid, size)
-            change = self.expand(tokens.transpose(1, 2).reshape(b, c, *size))
+            change = self.expand(rearrange(tokens, "b (h w) c -> b c h w", h=size[0]))
             refined = query + F.interpolate(change, size=(h, w), mode="bilinear", align_corners=False)
-        cells = refined.flatten(2)
+        cells = rearrange(refined, "b c h w -> b c (h w)")
         scale = self.log_temperature.exp()
         maps = []
         for heads, temperature in ((1, scale[:1]), (self.heads, scale[1:])):
-            left = F.normalize(descriptors.view(b, -1, heads, c // heads).float(), dim=3, eps=1e-4)
-            right = F.normalize(cells.view(b, heads, c // heads, h * w).float(), dim=2, eps=1e-4)
+            left = F.normalize(
+                rearrange(descriptors, "b d (n c) -> b d n c", n=heads).float(), dim=3, eps=1e-4
+            )
+            right = F.normalize(rearrange(cells, "b (n c) l -> b n c l", n=heads).float(), dim=2, eps=1e-4)
             maps.append(torch.einsum("bdnc,bncl->bndl", left, right) * temperature[:, None, None])
         # In place: these are the largest maps of the network.
         affinity = torch.cat(maps, 1).masked_fill_(~prototypes.valid[:, None, :, None], EMPTY)
-        return affinity.view(b, self.heads + 1, -1, h, w), refined
+        return rearrange(affinity, "b n d (h w) -> b n d h w", h=h), refined

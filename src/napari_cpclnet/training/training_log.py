@@ -11,7 +11,7 @@ from typing import Any
 from napari_cpclnet.errors import SettingsError
 from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import read_text, shown
-from napari_cpclnet.training.trainer import StepReport
+from napari_cpclnet.training.reports import StepReport
 
 LOG_EVERY = 50
 """Steps that one row of the log sums up."""

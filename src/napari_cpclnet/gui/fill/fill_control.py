@@ -88,10 +88,10 @@ class FillControl(QObject):
         order, filled = None, False
         if pair is not None:
             try:
-                entries = session.entries(pair, rescan=())
+                entries = session.slices.entries(pair, rescan=())
                 filled = any(entry in session.accepted for entry in entries)
                 order = make_order(
-                    pair, session.plane_of(pair), entries, session.accepted, session.classes.names()
+                    pair, session.slices.plane_of(pair), entries, session.accepted, session.classes.names()
                 )
             except CpclnetError as error:
                 self.message.emit(str(error), True)
@@ -110,7 +110,7 @@ class FillControl(QObject):
         filled, session = self.shown, self.session
         if filled is None or not self.can_accept:
             return
-        entries = session.entries(filled.order.pair, rescan=())
+        entries = session.slices.entries(filled.order.pair, rescan=())
         leave = [one.index for one in entries if not one.ticked and not one.crossed]
         self._writing = accepting(filled, leave, session.accepted)
         self._turn.start()

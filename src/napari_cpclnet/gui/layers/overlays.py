@@ -65,6 +65,11 @@ def is_map(layer: Layer) -> bool:
     return "map" in note(layer)
 
 
+def scans_of(viewer: ViewerModel) -> list[Image]:
+    """Scans among the layers of a viewer, top of the list first."""
+    return [x for x in reversed(viewer.layers) if isinstance(x, Image) and not is_map(x)]
+
+
 def belongs_to(layer: Layer, scan: Layer) -> bool:
     """Whether a result or a picture was made of this scan."""
     return note(layer).get("of") == str(scan.unique_id)

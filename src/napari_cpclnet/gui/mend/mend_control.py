@@ -104,7 +104,7 @@ class MendControl(QObject):
         if not layer.editable:
             self.message.emit("These labels cannot be edited while a run fills them.", True)
             return
-        if add and layer.selected_label in (0, self.session.background):
+        if add and layer.selected_label in (0, self.session.slices.background):
             self.message.emit("Choose the class to mend first.", True)
             return
         order = partial(make_mend_order, scan, layer, axis, index, path, tool, add=add, around=self.around)

@@ -186,23 +186,23 @@ def _mark(session: Session, pair: SupportPair, entry: SupportEntry) -> None:
     used = entry.taken and session.options.plane in ("auto", entry.plane)
     if used:
         session.activate(pair)
-        session.slice_along(pair, pair.axis(entry.plane))
-    session.restore_partial(pair, entry.plane, entry.partial)
+        session.slices.slice_along(pair, pair.axis(entry.plane))
+    session.slices.restore_partial(pair, entry.plane, entry.partial)
     marks: dict[str, tuple[int, ...]] = {plane: slices for plane, slices in entry.absent_elsewhere.items()}  # noqa: C416
-    session.restore_absent(pair, marks | {entry.plane: entry.absent})
+    session.slices.restore_absent(pair, marks | {entry.plane: entry.absent})
     slices = np.moveaxis(labels_array(pair.labels), pair.axis(entry.plane), 0)
     for index in entry.accepted:
         if 0 <= index < len(slices):
             session.accepted.add(pair.labels, entry.plane, index, slices[index])
     if not used:
         return
-    entries = session.entries(pair)
+    entries = session.slices.entries(pair)
     if entry.slices is None:  # all: also those that are only crossed by strokes
-        session.tick([one for one in entries if not one.ticked], True)
+        session.slices.tick([one for one in entries if not one.ticked], True)
     else:
         wanted = {*entry.slices, *entry.absent}
-        session.tick([one for one in entries if one.index in wanted], True)
-        session.tick([one for one in entries if one.index not in wanted], False)
+        session.slices.tick([one for one in entries if one.index in wanted], True)
+        session.slices.tick([one for one in entries if one.index not in wanted], False)
 
 
 def _look(session: Session, project: Project, layers: dict[str, Image], files: dict[Labels, str]) -> None:

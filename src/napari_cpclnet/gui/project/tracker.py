@@ -61,6 +61,16 @@ class ProjectTracker:
         self.folder, self.own = None, False
         self._forget_files()
 
+    def _forget_files(self) -> None:
+        self._stamp: Stamp | None = None
+        self._scans: dict[Image, ScanEntry] = {}
+        self._ids: dict[Image, str] = {}
+        self._files: dict[Labels, str] = {}
+        self._written: dict[Labels, int] = {}
+        self._clean: set[Labels] = set()
+        self._corrected: dict[Labels, dict[int, str] | None] = {}
+        self._kept: dict[str, tuple[Any, ...]] = {}
+
     def opened(
         self,
         folder: Path,
@@ -107,7 +117,11 @@ class ProjectTracker:
         for layer in self.session.viewer.layers:
             if isinstance(layer, Labels) and is_result(layer) and layer.editable and is_edited(layer):
                 return True
-        return any(entry.values for entry in self.session.entries() if self.session.is_in_use(entry.pair))
+        return any(
+            entry.values
+            for entry in self.session.slices.entries()
+            if self.session.slices.is_in_use(entry.pair)
+        )
 
     def snapshot(self) -> Snapshot:
         """Copy what may have changed; quick, as only labels are copied."""
@@ -117,7 +131,7 @@ class ProjectTracker:
         for layer in scans:
             self._name(layer)
         # The one that is painted on comes first, and is in front when the project is opened.
-        pairs = sorted(session.supports, key=lambda pair: pair != session.active)
+        pairs = sorted(session.slices.pairs, key=lambda pair: pair != session.active)
         painted = {pair.labels for pair in pairs}
         results = {
             layer: scan
@@ -172,16 +186,6 @@ class ProjectTracker:
         """A snapshot could not be written: all of it is tried again with the next."""
         self._clean.clear()
 
-    def _forget_files(self) -> None:
-        self._stamp: Stamp | None = None
-        self._scans: dict[Image, ScanEntry] = {}
-        self._ids: dict[Image, str] = {}
-        self._files: dict[Labels, str] = {}
-        self._written: dict[Labels, int] = {}
-        self._clean: set[Labels] = set()
-        self._corrected: dict[Labels, dict[int, str] | None] = {}
-        self._kept: dict[str, tuple[Any, ...]] = {}
-
     def _name(self, layer: Image) -> None:
         if layer in self._ids:
             return
@@ -193,7 +197,7 @@ class ProjectTracker:
         known = self._scans.get(layer)
         if known is None:
             return None
-        said = {key: note(layer)[key] for key in ("modality", "unit") if key in note(layer)}
+        said: dict[str, Any] = {key: note(layer)[key] for key in ("modality", "unit") if key in note(layer)}
         return known.model_copy(update={"name": layer.name, **said})
 
     def _file(self, layer: Labels, folder: str) -> str:
@@ -226,21 +230,21 @@ class ProjectTracker:
         )
 
     def _support(self, pair: SupportPair) -> dict[str, Any]:
-        entries = self.session.entries(pair)
+        entries = self.session.slices.entries(pair)
         painted = [entry for entry in entries if entry.values or entry.partial]
         used = [entry.index for entry in painted if entry.ticked]
         everything = len(used) == len(painted)
-        taken = self.session.is_in_use(pair)
+        taken = self.session.slices.is_in_use(pair)
         return {
             "scan": self._ids[pair.scan],
             "name": pair.labels.name,
             "mask": self._files[pair.labels],
-            "plane": self.session.plane_of(pair),
+            "plane": self.session.slices.plane_of(pair),
             "slices": None if taken and everything else used,
             "absent": [entry.index for entry in entries if entry.absent and entry.ticked],
             "partial": [entry.index for entry in entries if entry.partial],
             "accepted": [entry.index for entry in entries if entry in self.session.accepted],
-            "absent_elsewhere": self.session.absent_elsewhere(pair),
+            "absent_elsewhere": self.session.slices.absent_elsewhere(pair),
             "taken": taken or bool(used),
         }
 

@@ -72,7 +72,7 @@ class ClassBox(QWidget):
 
     def add_class(self, name: str = "") -> None:
         """Add a class; without a name the editor of its name opens."""
-        value = self.session.add_class(name)
+        value = self.session.class_actions.add(name)
         self._pick(value)
         self.added.emit()
         if not name:
@@ -113,7 +113,7 @@ class ClassBox(QWidget):
             self.session.viewer.layers.selection.active = labels
 
     def _rename(self, value: int, name: str) -> None:
-        self._try(lambda: self.session.rename_class(value, name))
+        self._try(lambda: self.session.class_actions.rename(value, name))
 
     def _code(self, value: int, term: str) -> None:
         term = term.strip().strip("–")
@@ -122,7 +122,7 @@ class ClassBox(QWidget):
                 self.message.emit(f"The terminology has no '{term}': type an organ, e.g. liver.", True)
             self.changed.emit()
             return
-        self._try(lambda: self.session.set_class_code(value, term or None))
+        self._try(lambda: self.session.class_actions.set_code(value, term or None))
 
     def _ask_color(self, value: int) -> None:
         old = QColor(*self.session.classes.color(value))
@@ -132,10 +132,12 @@ class ClassBox(QWidget):
 
     def set_color(self, value: int, color: QColor) -> None:
         """Draw a class in a colour on all layers."""
-        self._try(lambda: self.session.set_class_color(value, (color.red(), color.green(), color.blue())))
+        self._try(
+            lambda: self.session.class_actions.set_color(value, (color.red(), color.green(), color.blue()))
+        )
 
     def _remove(self, value: int) -> None:
-        self._try(lambda: self.session.remove_class(value))
+        self._try(lambda: self.session.class_actions.remove(value))
 
     def _try(self, action: object) -> None:
         try:

@@ -59,5 +59,5 @@ class CrossedNote(QWidget):
         self.setVisible(bool(count))
 
     def _use(self) -> None:
-        self.session.tick(self._entries, True)
+        self.session.slices.tick(self._entries, True)
         self.used.emit()

@@ -75,8 +75,8 @@ class FirstSteps(QFrame):
         show_scan(viewer, ct, only=painted)
         self.session.support_scan, self.session.support_labels = ct, painted
         self.session.tick_query(mr, True)
-        slices = list(self.session.painted_slices())
-        jump_to_slice(viewer, painted, self.session.slice_axis(), slices[len(slices) // 2])
+        slices = list(self.session.slices.painted_slices())
+        jump_to_slice(viewer, painted, self.session.slices.slice_axis(), slices[len(slices) // 2])
         self.example.setEnabled(True)
         self.message.emit(MADE.format(printed(RUN)), False)
 

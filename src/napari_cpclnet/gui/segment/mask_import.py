@@ -92,7 +92,7 @@ class MaskImport(QObject):
 
     def _add(self, mask: Any) -> None:
         classes = dict(mask.classes)
-        named = self.session.named_classes()
+        named = self.session.class_actions.named()
         if named and (values := unnamed_values(mask)):
             chosen = self.ask_classes(mask.name, values, named)
             if chosen is None:

@@ -92,7 +92,7 @@ class QueryBox(QWidget):
     def show_queries(self) -> None:
         """Show the scans of the session and how far they are."""
         session = self.session
-        painted = session.painted_scans()
+        painted = session.slices.painted_scans()
         rows = []
         for source in (*session.scans(), *session.queries.files):
             reason = "" if isinstance(source, FileScan) else refusal(source)

@@ -114,19 +114,19 @@ class SlicesBox(QWidget):
         counts: dict[int, int] = {}
         groups: list[tuple[SupportPair, list[SupportEntry]]] = []
         listed: list[SupportEntry] = []
-        for pair in session.supports:
+        for pair in session.slices.pairs:
             try:
-                entries = session.entries(pair, rescan=rescan)
+                entries = session.slices.entries(pair, rescan=rescan)
             except CpclnetError as error:
                 self.message.emit(str(error), True)
                 continue
-            if session.is_in_use(pair):
+            if session.slices.is_in_use(pair):
                 listed += entries
                 for value in (value for entry in entries for value in entry.values):
                     counts[value] = counts.get(value, 0) + 1
             if entries:
                 groups.append((pair, entries))
-        session.settle_classes(listed)
+        session.class_actions.settle(listed)
         self.tree.show_groups([self._group(pair, entries, pair == active) for pair, entries in groups])
         self._request()
         self.crossed.show_entries(next((entries for pair, entries in groups if pair == active), ()))
@@ -163,13 +163,13 @@ class SlicesBox(QWidget):
         pair = self.session.active
         if pair is None:
             return
-        here, axis = self._here(pair), self.session.slice_axis()
+        here, axis = self._here(pair), self.session.slices.slice_axis()
         value = int(pair.labels.selected_label)
-        if value not in self.session.painted_slices().get(here, ()):
+        if value not in self.session.slices.painted_slices().get(here, ()):
             name = self.session.classes.name(value)
             self.message.emit(f"There is no {name} on slice {here}: go to a slice where it is painted.", True)
             return
-        if self.session.copy_to(here, here + 1):
+        if self.session.slices.copy_to(here, here + 1):
             jump_to_slice(self.session.viewer, pair.labels, axis, here + 1)
             self.message.emit("", False)
             self.changed.emit()
@@ -182,9 +182,11 @@ class SlicesBox(QWidget):
         if pair is None:
             return
         here = self._here(pair)
-        marked = any(entry.absent and entry.index == here for entry in self.session.entries(pair, rescan=()))
+        marked = any(
+            entry.absent and entry.index == here for entry in self.session.slices.entries(pair, rescan=())
+        )
         try:
-            self.session.mark_absent(pair, here, not marked)
+            self.session.slices.mark_absent(pair, here, not marked)
         except CpclnetError as error:
             self.message.emit(str(error), True)
             return
@@ -198,7 +200,9 @@ class SlicesBox(QWidget):
         if pair is None:
             return
         here = self._here(pair)
-        entries = [e for e in self.session.entries(pair, rescan=()) if e.index == here and not e.absent]
+        entries = [
+            e for e in self.session.slices.entries(pair, rescan=()) if e.index == here and not e.absent
+        ]
         if not entries:
             self.message.emit(f"Nothing is painted on slice {here}: go to a painted slice.", True)
             return
@@ -207,14 +211,14 @@ class SlicesBox(QWidget):
     def scribble_background(self) -> None:
         """Paint scribbles for the background from now on."""
         try:
-            self.session.scribble_background()
+            self.session.slices.scribble_background()
         except CpclnetError as error:
             self.message.emit(str(error), True)
             return
         self.message.emit("Paint where no class is; choose a class to go on with it.", False)
 
     def _mark_partial(self, entries: list[SupportEntry], on: bool) -> None:
-        self.session.mark_partial(entries, on)
+        self.session.slices.mark_partial(entries, on)
         for entry in entries:
             self.session.viewer.layers.selection.active = entry.pair.labels  # so that Ctrl+Z takes it back
         self.message.emit("", False)
@@ -224,7 +228,7 @@ class SlicesBox(QWidget):
         modality = str(note(pair.scan).get("modality") or "")
         session = self.session
         looks = {
-            value: (session.class_name(pair, value), session.class_color(pair, value))
+            value: (session.class_actions.name(pair, value), session.class_actions.color(pair, value))
             for value in {value for entry in entries for value in entry.values}
         }
         filled = [entry for entry in entries if entry in session.accepted]
@@ -239,12 +243,12 @@ class SlicesBox(QWidget):
         self.pictures.request(self.tree.open_entries())
 
     def _tick(self, entries: list[SupportEntry], on: bool) -> None:
-        self.session.tick(entries, on)
+        self.session.slices.tick(entries, on)
         self.changed.emit()
 
     def _remove(self, entries: list[SupportEntry]) -> None:
         for entry in entries:
-            self.session.remove(entry)
+            self.session.slices.remove(entry)
         self.changed.emit()
 
     def _activate(self, pair: SupportPair) -> None:
@@ -258,7 +262,7 @@ class SlicesBox(QWidget):
         self.removing.setEnabled(bool(self.tree.chosen()))
 
     def _here(self, pair: SupportPair) -> int:
-        return slice_in_view(self.session.viewer, pair.labels, self.session.slice_axis())
+        return slice_in_view(self.session.viewer, pair.labels, self.session.slices.slice_axis())
 
     def _button(self, text: str, shortcut: str, action: Any, tip: str) -> QPushButton:
         button = QPushButton()

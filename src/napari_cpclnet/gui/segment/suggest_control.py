@@ -73,7 +73,7 @@ def make_suggestion_job(session: Session, scan: Image) -> SuggestionJob:
     SupportError
         If it is not known what is wanted: nothing is painted and no class is named.
     """
-    used = [entry for entry in session.entries() if entry.ticked]
+    used = [entry for entry in session.slices.entries() if entry.ticked]
     values = sorted({value for entry in used for value in entry.values})
     session.classes.ensure(values)
     if not len(session.classes):
@@ -84,7 +84,7 @@ def make_suggestion_job(session: Session, scan: Image) -> SuggestionJob:
     return SuggestionJob(
         layer_scan,
         scan,
-        slice_axis(layer_scan.geometry, session.plane_for(scan, used)),
+        slice_axis(layer_scan.geometry, session.slices.plane_for(scan, used)),
         scans.index(scan) if scan in scans else None,
         tuple(part for _, part in parts),
         {value: session.classes.name(value) for value in values},

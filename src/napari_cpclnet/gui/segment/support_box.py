@@ -179,7 +179,7 @@ class SupportBox(QWidget):
         self.changed.emit()
 
     def _listen(self) -> None:
-        layers = [pair.labels for pair in self.session.supports]
+        layers = [pair.labels for pair in self.session.slices.pairs]
         if layers == self._listening:
             return
         self._layer_events.close()
@@ -197,10 +197,10 @@ class SupportBox(QWidget):
 
     def _on_paint(self, event: Any) -> None:
         """Who paints on another layer than the chosen one wants that one."""
-        pair = next((pair for pair in self.session.supports if pair.labels is event.source), None)
+        pair = next((pair for pair in self.session.slices.pairs if pair.labels is event.source), None)
         if pair is None or is_ours(event.value):
             return
-        shown = self.session.note_stroke(pair)
+        shown = self.session.slices.note_stroke(pair)
         if shown is not None:
             text = (
                 f"'{pair.labels.name}' belongs to '{pair.scan.name}', which is hidden: to paint on '{shown.name}', "
@@ -213,9 +213,10 @@ class SupportBox(QWidget):
 
     def _on_colors(self, event: Any) -> None:
         if any(
-            pair.labels is event.source and self.session.is_in_use(pair) for pair in self.session.supports
+            pair.labels is event.source and self.session.slices.is_in_use(pair)
+            for pair in self.session.slices.pairs
         ):
-            self.session.adopt_colors(event.source)
+            self.session.class_actions.adopt_colors(event.source)
         self._rescan.start()
 
     def _look_again(self) -> None:
@@ -227,8 +228,8 @@ class SupportBox(QWidget):
             self._changed_layers |= slow
         elif slow:
             self._looking = True
-            pairs = [pair for pair in self.session.supports if pair.labels in slow]
-            call = BackgroundCall(self.session.rescanner(pairs), self)
+            pairs = [pair for pair in self.session.slices.pairs if pair.labels in slow]
+            call = BackgroundCall(self.session.slices.rescanner(pairs), self)
             call.done.connect(lambda _none: self._looked())
             call.failed.connect(self._looked)
             call.start()

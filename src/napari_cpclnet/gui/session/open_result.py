@@ -41,6 +41,6 @@ def add_opened(session: Session, image: LayerData, result: LayerData | None) -> 
     if result is not None:
         data, kwargs, _ = result
         session.viewer.add_labels(data, **kwargs)
-        session.publish_classes()
+        session.class_actions.publish()
     show_scan(session.viewer, layer)
     return layer

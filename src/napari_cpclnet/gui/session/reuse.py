@@ -65,7 +65,7 @@ def use_slice(session: Session) -> str:
         If there is no result.
     """
     scan, result = _some_result(session)
-    axis = slice_axis(geometry_of(scan), session.plane_for(scan))
+    axis = slice_axis(geometry_of(scan), session.slices.plane_for(scan))
     index = slice_in_view(session.viewer, result, axis)
     picture = np.moveaxis(labels_array(result), axis, 0)[index]
     labelled = session.is_ticked(scan)
@@ -74,11 +74,11 @@ def use_slice(session: Session) -> str:
     _widen(labels, int(picture.max(initial=0)))
     pair = SupportPair(scan, labels)
     if not labels_array(labels).any():
-        session.slice_along(pair, axis)
-    session.replace_slice(pair, axis, index, picture)
+        session.slices.slice_along(pair, axis)
+    session.slices.replace_slice(pair, axis, index, picture)
     if labelled:  # a scan that is painted is not labelled by itself any more, but here it is refined
         session.tick_query(scan, True)
-    session.publish_classes()
+    session.class_actions.publish()
     work_on(session, scan)
     what = "marked as empty" if not picture.any() else "painted"
     where = slice_words(session.viewer, scan, axis, index).capitalize()
@@ -92,7 +92,9 @@ def work_on(session: Session, scan: Image) -> None:
     """
     layers = session.viewer.layers
     results = [layer for layer in reversed(layers) if _is_result_of(layer, scan)]
-    painted = [pair.labels for pair in session.supports if pair.scan is scan and not is_result(pair.labels)]
+    painted = [
+        pair.labels for pair in session.slices.pairs if pair.scan is scan and not is_result(pair.labels)
+    ]
     wanted = next(iter(results or painted), None)
     if wanted is None:
         return
@@ -115,7 +117,7 @@ def unlock_corrections(session: Session, *, whole_scan: bool) -> str:
         raise SupportError("Corrections are given up between runs: wait for this one to end.")
     corrected, where = changes(result), scan.name
     if not whole_scan:
-        axis = slice_axis(geometry_of(scan), session.plane_for(scan))
+        axis = slice_axis(geometry_of(scan), session.slices.plane_for(scan))
         index = slice_in_view(session.viewer, result, axis)
         corrected, where = corrected.on_slice(axis, index), f"slice {index} of {scan.name}"
     if not corrected:

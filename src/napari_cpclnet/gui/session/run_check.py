@@ -44,7 +44,7 @@ class Question:
 
 def plan(session: Session) -> Plan:
     """What a run would use if it began now; empty where nothing is painted."""
-    used = [entry for entry in session.entries(rescan=()) if entry.ticked]
+    used = [entry for entry in session.slices.entries(rescan=()) if entry.ticked]
     values = sorted({value for entry in used for value in entry.values})
     queries = [s for s in (*session.scans(), *session.queries.files) if session.is_ticked(s)]
     if not values:
@@ -93,19 +93,19 @@ def _listed(entries: list[SupportEntry]) -> str:
 def _hidden(session: Session) -> list[Question]:
     """Paint that was made while another scan than its own was in sight."""
     found = []
-    for pair, shown in session.painted_blindly():
-        entries = session.entries(pair)
+    for pair, shown in session.slices.painted_blindly():
+        entries = session.slices.entries(pair)
         if not any(entry.values for entry in entries):
             continue
 
         def use(pair: SupportPair = pair) -> None:
             session.activate(pair)
-            session.tick(session.entries(pair), True)
-            session.forget_blindness(pair)
+            session.slices.tick(session.slices.entries(pair), True)
+            session.slices.forget_blindness(pair)
 
         def leave(pair: SupportPair = pair) -> None:
-            session.tick(session.entries(pair), False)
-            session.forget_blindness(pair)
+            session.slices.tick(session.slices.entries(pair), False)
+            session.slices.forget_blindness(pair)
 
         text = (
             f"You painted on '{pair.labels.name}' while '{shown.name}' was shown, but that layer belongs to "
@@ -152,10 +152,10 @@ def _outside(session: Session) -> list[Question]:
 def _dabs(session: Session) -> list[Question]:
     """Slices with hardly any paint, beside others with much."""
     odd: list[tuple[SupportEntry, int]] = []
-    for pair in session.supports:
+    for pair in session.slices.pairs:
         used = [
             entry
-            for entry in session.entries(pair, rescan=())
+            for entry in session.slices.entries(pair, rescan=())
             if entry.ticked and entry.values and not entry.partial
         ]
         if len(used) < 3:
@@ -173,6 +173,7 @@ def _dabs(session: Session) -> list[Question]:
     )
     return [
         Question(
-            text, {"Leave out": lambda: session.tick([e for e, _ in odd], False), "Use all the same": None}
+            text,
+            {"Leave out": lambda: session.slices.tick([e for e, _ in odd], False), "Use all the same": None},
         )
     ]

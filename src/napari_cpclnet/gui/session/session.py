@@ -25,7 +25,7 @@ from napari_cpclnet.gui.layers.class_names import (
 )
 from napari_cpclnet.gui.layers.corrections import is_result
 from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot
-from napari_cpclnet.gui.layers.overlays import ResultDisplay, is_map
+from napari_cpclnet.gui.layers.overlays import ResultDisplay, is_map, scans_of
 from napari_cpclnet.gui.layers.painted_slices import PAINTED, label_values
 from napari_cpclnet.gui.layers.scan_layers import (
     KEY,
@@ -41,12 +41,11 @@ from napari_cpclnet.gui.layers.scribbles import without_background
 from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
 from napari_cpclnet.gui.layers.undoing import UndoSteps
 from napari_cpclnet.gui.session.class_actions import ClassActions
-from napari_cpclnet.gui.session.classes import Classes, ClassInfo
+from napari_cpclnet.gui.session.classes import Classes
 from napari_cpclnet.gui.session.job_making import make_queries, support_parts
 from napari_cpclnet.gui.session.queries import Queries, QuerySource
 from napari_cpclnet.gui.session.results import Results
-from napari_cpclnet.gui.session.slice_actions import SliceActions
-from napari_cpclnet.gui.session.supports import Supports
+from napari_cpclnet.gui.session.support_slices import SupportSlices
 from napari_cpclnet.gui.settings.preferences import preferences
 from napari_cpclnet.imaging import read_segmentation
 
@@ -59,7 +58,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.imaging import Segmentation
 
 
-class Session(ClassActions, SliceActions):
+class Session:
     """Classes, painted slices of any number of scans, the scans to label and the options of the next run.
 
     Parameters
@@ -73,8 +72,10 @@ class Session(ClassActions, SliceActions):
 
     Attributes
     ----------
-    classes
-        Classes of the whole session. Change it through the session, which tells the layers.
+    classes, class_actions
+        Classes of the whole session, and every way to change them, which tells the layers.
+    slices
+        Painted slices of all scans, and which scan and layer one paints on.
     queries
         Files to label, ticks and states of all scans to label.
     accepted
@@ -106,12 +107,13 @@ class Session(ClassActions, SliceActions):
         self.queries = Queries()
         self.results = Results()
         self.display = ResultDisplay()
-        self.support_scan: Image | None = None
-        self._support_labels: Labels | None = None
-        self._supports = Supports(viewer, lambda: self.background)
         self.accepted = AcceptedSlices()
         self._brought: dict[Labels, set[int]] = {}
-        self.steps = UndoSteps(self.publish_classes)
+        self.steps = UndoSteps(lambda: self.class_actions.publish())
+        self.slices = SupportSlices(
+            viewer, self.classes, self.steps, lambda: self.options.plane, self.changed
+        )
+        self.class_actions = ClassActions(self.classes, self.slices, self.results)
 
     @contextmanager
     def arranged(self) -> Iterator[None]:
@@ -126,7 +128,7 @@ class Session(ClassActions, SliceActions):
 
     def scans(self) -> list[Image]:
         """Image layers, top of the layer list first."""
-        return [x for x in reversed(self.viewer.layers) if isinstance(x, Image) and not is_map(x)]
+        return scans_of(self.viewer)
 
     def labels_layers(self) -> list[Labels]:
         """Labels layers that can carry painted slices of the active scan, hand-painted ones first."""
@@ -143,15 +145,24 @@ class Session(ClassActions, SliceActions):
         return sorted(fitting, key=is_result)
 
     @property
+    def support_scan(self) -> Image | None:
+        """The scan one paints on."""
+        return self.slices.scan
+
+    @support_scan.setter
+    def support_scan(self, scan: Image | None) -> None:
+        self.slices.scan = scan
+
+    @property
     def support_labels(self) -> Labels | None:
         """The layer one paints on; to choose one means that its slices are used."""
-        return self._support_labels
+        return self.slices.labels
 
     @support_labels.setter
     def support_labels(self, labels: Labels | None) -> None:
-        if labels is self._support_labels:
+        if labels is self.slices.labels:
             return
-        self._support_labels = labels
+        self.slices.labels = labels
         if labels is not None:
             self._take(labels)
         self.changed.emit()
@@ -159,39 +170,37 @@ class Session(ClassActions, SliceActions):
     @property
     def active(self) -> SupportPair | None:
         """The scan and the labels one paints on."""
-        if self.support_scan is None or self.support_labels is None:
-            return None
-        return SupportPair(self.support_scan, self.support_labels)
+        return self.slices.active
 
     def activate(self, pair: SupportPair) -> None:
         """Paint on this pair from now on, and use its slices."""
         self.support_scan = pair.scan
-        self._supports.pair_up(pair)
+        self.slices.marks.pair_up(pair)
         self.support_labels = pair.labels
 
     def forget_removed(self) -> None:
         """Drop choices whose layers left the viewer; choose something sensible where nothing is chosen."""
         usable = [scan for scan in self.scans() if not refusal(scan)]
         if self.support_scan not in usable:
-            pairs = self.supports
+            pairs = self.slices.pairs
             self.support_scan = pairs[0].scan if pairs else next(iter(usable), None)
         fitting = self.labels_layers()
         if self.support_labels not in fitting:
             # A result is never taken for a painted layer by itself; the user may choose it.
             self.support_labels = next(
-                (x for x in fitting if not is_result(x) and not self._supports.is_declined(x)), None
+                (x for x in fitting if not is_result(x) and not self.slices.marks.is_declined(x)), None
             )
 
     def forget(self, layer: Layer) -> None:
         """Forget what was said about a layer that is gone, and the classes that came with it and are in no other."""
         self.queries.remove(layer)
-        self._supports.forget(layer)
+        self.slices.marks.forget(layer)
         self.steps.forget(layer)
         if brought := self._brought.pop(layer, None):
-            used = {value for entry in self.entries() for value in entry.values}
+            used = {value for entry in self.slices.entries() for value in entry.values}
             for value in brought - used:
                 self.classes.remove(value)
-            self.publish_classes()
+            self.class_actions.publish()
 
     # Labels to paint on ----------------------------------------------------------------------------------------
 
@@ -206,9 +215,9 @@ class Session(ClassActions, SliceActions):
 
     def support_labels_of(self, scan: Image) -> Labels:
         """Labels with painted slices of a scan, new ones if it has none; what one paints on stays what it is."""
-        own = [pair for pair in self.supports if pair.scan is scan and not is_result(pair.labels)]
+        own = [pair for pair in self.slices.pairs if pair.scan is scan and not is_result(pair.labels)]
         pair = next((one for one in own if one == self.active), None)
-        pair = pair or next((one for one in own if self.is_in_use(one)), None)
+        pair = pair or next((one for one in own if self.slices.is_in_use(one)), None)
         if pair is not None:
             return pair.labels
         active, selected = self.active, set(self.viewer.layers.selection)
@@ -230,19 +239,19 @@ class Session(ClassActions, SliceActions):
         names, values = without_background(
             label_values(mask.labels), mask.classes if classes is None else classes
         )
-        moved = self._join(names, mask.colors, values)
+        moved = self.class_actions.join(names, mask.colors, values)
         layer = self._add_labels(renumbered(mask.labels, moved).reshape(scan.data.shape), mask.name)
         after, kept = dict(self.classes.items()), LabelSnapshot.of(labels_array(layer))
         self._brought[layer] = {*after} - {*before}
 
         def undo() -> None:
             layer.data[...] = 0
-            self._restore_classes(before, after)
+            self.class_actions.restore(before, after)
             layer.refresh()
 
         def redo() -> None:
             labels_array(layer)[...] = kept.labels()
-            self._restore_classes(after, before)
+            self.class_actions.restore(after, before)
             layer.refresh()
 
         self.steps.add(layer, undo, redo)
@@ -269,7 +278,7 @@ class Session(ClassActions, SliceActions):
 
     def is_ticked(self, source: QuerySource) -> bool:
         """Whether a scan will be labelled: what the user said, else every usable scan without painted slices."""
-        painted = isinstance(source, Image) and source in self.painted_scans()
+        painted = isinstance(source, Image) and source in self.slices.painted_scans()
         return self.queries.is_ticked(source, is_support=painted)
 
     def tick_query(self, source: QuerySource, ticked: bool) -> None:
@@ -288,7 +297,7 @@ class Session(ClassActions, SliceActions):
         used = self._used_entries()
         values = sorted({value for entry in used for value in entry.values})
         self.classes.ensure(values)
-        self.publish_classes()
+        self.class_actions.publish()
         parts = support_parts(used, np.min_scalar_type(values[-1]))
         sources = [source for source in (*self.scans(), *self.queries.files) if self.is_ticked(source)]
         if not sources:
@@ -300,9 +309,9 @@ class Session(ClassActions, SliceActions):
                 sources,
                 [scan for scan, _ in parts],
                 self.viewer,
-                lambda scan: self.plane_for(scan, used),
+                lambda scan: self.slices.plane_for(scan, used),
                 self.queries,
-                keep=[pair.labels for pair in self.supports],
+                keep=[pair.labels for pair in self.slices.pairs],
             ),
             options=self.options,
             colors=self.classes.colors(),
@@ -315,7 +324,7 @@ class Session(ClassActions, SliceActions):
         if active is not None and not same_grid(active.labels, scan):
             msg = f"'{active.labels.name}' does not lie on the voxels of '{scan.name}': choose a layer that does."
             raise GeometryError(msg)
-        entries = self.entries()
+        entries = self.slices.entries()
         for entry in entries:
             if entry.ticked and entry.values and entry.values[0] < 0:
                 where, value = entry.pair.labels.name, entry.values[0]
@@ -333,7 +342,7 @@ class Session(ClassActions, SliceActions):
 
     def _take(self, labels: Labels) -> None:
         """Use the slices of a layer, whose classes join those of the session; a result keeps what it says."""
-        if not self._supports.take(labels):
+        if not self.slices.marks.take(labels):
             return
         if "geometry" not in note(labels) and self.support_scan is not None:
             # napari's own new layer knows nothing of the place of a scan that is shown elsewhere
@@ -342,31 +351,26 @@ class Session(ClassActions, SliceActions):
         names, painted = without_background(label_values(labels_array(labels)) if found else [], found)
         own = isinstance(labels.colormap, DirectLabelColormap)  # else napari's, which say nothing
         colors = {value: class_color(labels, value) for value in names} if own else {}
-        moved = self._join(names, colors, painted)
+        moved = self.class_actions.join(names, colors, painted)
         after, colormap = dict(self.classes.items()), labels.colormap
         self._brought[labels] = {*after} - {*before}
 
         def undo() -> None:
-            self._supports.decline(labels)
-            if self._support_labels is labels:
-                self._support_labels = None
-            self._restore_classes(before, after)
+            self.slices.marks.decline(labels)
+            if self.slices.labels is labels:
+                self.slices.labels = None
+            self.class_actions.restore(before, after)
             set_class_names(labels, found)
             labels.colormap = colormap
 
         def redo() -> None:
-            self._supports.take(labels)
-            self._support_labels = labels
-            self._restore_classes(after, before)
+            self.slices.marks.take(labels)
+            self.slices.labels = labels
+            self.class_actions.restore(after, before)
 
         if moved:
             renumber(labels, moved, lambda: self.steps.one_step(labels, undo, redo))
-        self.publish_classes()
-
-    def _restore_classes(self, wanted: Mapping[int, ClassInfo], other: Mapping[int, ClassInfo]) -> None:
-        """Make classes what they are in ``wanted``, those of them that differ from ``other``."""
-        differ = {v for v in {*wanted, *other} if wanted.get(v) != other.get(v)}
-        self.classes.set({value: wanted.get(value) for value in differ})
+        self.class_actions.publish()
 
     def _need_scan(self) -> Image:
         if self.support_scan is None:

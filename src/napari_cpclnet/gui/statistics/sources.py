@@ -33,11 +33,11 @@ def statistics_job(
 def measured_layers(session: Session) -> list[Labels]:
     """Layers whose change makes the table another."""
     results = [one.layer for one in session.results if one.layer is not None]
-    return list(dict.fromkeys([*results, *(pair.labels for pair in session.supports)]))
+    return list(dict.fromkeys([*results, *(pair.labels for pair in session.slices.pairs)]))
 
 
 def _parts(session: Session) -> Iterator[tuple[object, MeasuredLabels]]:
-    listed, painted = session.classes, list(session.supports)
+    listed, painted = session.classes, list(session.slices.pairs)
     for source in (*session.scans(), *session.queries.files):
         found = session.results.of_source(source)
         classes = (

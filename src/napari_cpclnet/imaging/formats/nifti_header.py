@@ -10,7 +10,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,7 +25,7 @@ from napari_cpclnet.imaging.formats.size_checks import DEFLATE_RATIO, check_memo
 VECTOR_INTENTS = (1005, 1006, 1007, 2003, 2004)
 CIFTI_INTENTS = range(3000, 3100)
 # Those of the two versions begin with their length.
-KINDS = {348: Nifti1Header, 540: Nifti2Header}
+KINDS: dict[int, type[Nifti1Header]] = {348: Nifti1Header, 540: Nifti2Header}
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,9 @@ def _type_of_values(path: Path, fields: Nifti1Header, sizes: list[int]) -> np.dt
     intent, code = int(fields["intent_code"]), int(fields["datatype"])
     if intent in CIFTI_INTENTS:
         raise ImageError(f"{path}: is a CIFTI file (values on a brain surface), not a scan.")
-    try:
+    dtype: np.dtype[Any] = np.dtype("V")
+    with suppress(KeyError):
         dtype = np.dtype(fields.get_data_dtype())
-    except KeyError:
-        dtype = np.dtype("V")
     components = sizes[4] if len(sizes) > 4 and intent in VECTOR_INTENTS else 1
     if dtype.names or components > 1:
         n = len(dtype.names or ()) or components
