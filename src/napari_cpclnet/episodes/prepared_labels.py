@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from napari_cpclnet.episodes.prepared_scans import SMALLEST, file_name, nearest, prepared
+from napari_cpclnet.episodes.prepared_scans import SMALLEST, PreparedSlices, file_name, prepared
 from napari_cpclnet.errors import CpclnetError, ImageError, SettingsError
 from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.imaging import Segmentation, Volume, read_segmentation, read_volume
 from napari_cpclnet.imaging.cases import Case
-from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
+from napari_cpclnet.preprocessing import PreprocessingSettings
 
 MOST_CLASSES = 255
 
@@ -147,12 +147,10 @@ def labelled_tensors(
     volume: Volume, labels: Segmentation, settings: PreprocessingSettings
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Arrays and metadata of a :class:`LabelledFile`; classes of which no slice shows enough are left out."""
-    grid = ModelGrid.for_volume(volume, "auto", settings)
-    order = range(grid.n_slices)[:: -1 if grid.flips[0] else 1]
-    images = np.stack([grid.images(volume, [i])[0, 1].numpy() for i in order])
-    native = np.stack([nearest(grid, grid.take(labels.labels, i)) for i in order])
+    slices = PreparedSlices(volume, "auto", settings)
+    native = slices.labels(labels.labels)
     planes = np.zeros(native.shape, np.uint8)
-    metadata: dict[str, Any] = {"names": [], "absent": [], "doubtful": [], "plane": grid.plane}
+    metadata: dict[str, Any] = {"names": [], "absent": [], "doubtful": [], "plane": slices.grid.plane}
     areas = []
     for value, name in sorted(labels.classes.items()):
         shown = native == value
@@ -163,10 +161,9 @@ def labelled_tensors(
         metadata["names"].append(name)
         areas.append(area)
         planes[shown] = len(areas)
-    distance = volume.geometry.spacing[grid.axis] if volume.calibrated else settings.context_mm
     tensors: dict[str, NDArray[Any]] = {
-        "images": np.round(images * 255).astype(np.uint8),
+        "images": slices.images(),
         "labels": planes,
         "area": np.stack(areas, 1).astype(np.int32) if areas else np.zeros((len(planes), 0), np.int32),
     }
-    return tensors, metadata | {"context": float(distance)}
+    return tensors, metadata | {"context": slices.distance}

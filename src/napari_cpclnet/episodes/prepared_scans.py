@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from napari_cpclnet.errors import CpclnetError, SettingsError
 from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import load_json
-from napari_cpclnet.imaging import ScanRef, Volume, read_segmentation, read_volume
+from napari_cpclnet.imaging import Plane, ScanRef, Volume, read_segmentation, read_volume
 from napari_cpclnet.preprocessing import (
     ModelGrid,
     PreprocessingSettings,
@@ -165,29 +165,42 @@ def _prepare(scan: ScanRef, path: Path, settings: PreprocessingSettings) -> str:
     return ""
 
 
+class PreparedSlices:
+    """Slices of a scan on the network's pixels, from inferior to superior where they are axial."""
+
+    def __init__(self, volume: Volume, plane: Plane, settings: PreprocessingSettings) -> None:
+        self.volume = volume
+        self.grid = grid = ModelGrid.for_volume(volume, plane, settings)
+        self.order = range(grid.n_slices)[:: -1 if grid.flips[0] else 1]
+        spacing = volume.geometry.spacing[grid.axis] if volume.calibrated else settings.context_mm
+        self.distance = float(spacing)
+        """Of neighbouring slices, in mm."""
+
+    def images(self) -> NDArray[np.uint8]:
+        """Grey values (Z, H, W)."""
+        images = np.stack([self.grid.images(self.volume, [i])[0, 1].numpy() for i in self.order])
+        return np.round(images * 255).astype(np.uint8)
+
+    def labels(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Labels (z, y, x) of the scan as (Z, H, W)."""
+        return np.stack([_nearest(self.grid, self.grid.take(labels, i)) for i in self.order])
+
+
 def scan_tensors(
     volume: Volume, scan: ScanRef, settings: PreprocessingSettings
 ) -> tuple[dict[str, NDArray[Any]], float]:
     """Arrays of a :class:`ScanFile`, and the distance of its slices in mm."""
-    grid = ModelGrid.for_volume(volume, "axial", settings)
-    order = range(grid.n_slices)[:: -1 if grid.flips[0] else 1]
-    images = np.stack([grid.images(volume, [i])[0, 1].numpy() for i in order])
-    regions = np.stack(
-        [
-            np.stack([nearest(grid, grid.take(labels, i)) for i in order])
-            for labels in _region_maps(volume, scan)
-        ]
-    )
+    slices = PreparedSlices(volume, "axial", settings)
+    regions = np.stack([slices.labels(labels) for labels in _region_maps(volume, scan)])
     shown = [
         [np.bincount(plane.ravel())[1:].max(initial=0) >= SMALLEST for plane in each] for each in regions
     ]
-    distance = volume.geometry.spacing[grid.axis] if volume.calibrated else settings.context_mm
     tensors: dict[str, NDArray[Any]] = {
-        "images": np.round(images * 255).astype(np.uint8),
+        "images": slices.images(),
         "regions": regions.astype(np.uint16),
         "shown": np.array(shown, np.uint8),
     }
-    return tensors, float(distance)
+    return tensors, slices.distance
 
 
 def _region_maps(volume: Volume, scan: ScanRef) -> Iterator[NDArray[Any]]:
@@ -201,7 +214,7 @@ def _region_maps(volume: Volume, scan: ScanRef) -> Iterator[NDArray[Any]]:
             yield volume_labels(volume, which, settings)
 
 
-def nearest(grid: ModelGrid, labels: NDArray[Any]) -> NDArray[Any]:
+def _nearest(grid: ModelGrid, labels: NDArray[Any]) -> NDArray[Any]:
     """Labels of one native slice (array order) on the network's pixels; 0 outside."""
     native = labels.T if grid.row_axis > grid.column_axis else labels
     result = native

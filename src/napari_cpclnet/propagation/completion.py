@@ -28,10 +28,8 @@ def completing(
 
     Parameters
     ----------
-    pictures : ndarray (n, h, w)
-        The scan, slices first.
-    spacing : (float, float, float)
-        Of slices, rows and columns, in mm.
+    pictures, spacing
+        As in :func:`~napari_cpclnet.propagation.carrying.propagating`.
     painted : mapping of int to ndarray (h, w)
         Label values of completely painted slices.
     scribbled : mapping of int to Scribbled

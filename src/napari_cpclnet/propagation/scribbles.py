@@ -103,10 +103,8 @@ def complete(
 
     Parameters
     ----------
-    pictures : ndarray (n, h, w)
-        The scan, slices first.
-    spacing : (float, float, float)
-        Of slices, rows and columns, in mm.
+    pictures, spacing
+        As in :func:`~napari_cpclnet.propagation.carrying.propagating`.
     scribbled : mapping of int to Scribbled
         By slice.
     values : sequence of int

@@ -13,14 +13,14 @@ from qtpy.QtWidgets import (
     QDialogButtonBox,
     QHeaderView,
     QLabel,
-    QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_cpclnet.gui.contributions.series_choice import COLUMNS, REMARKS, Row, first_choice, headline, rows
-from napari_cpclnet.gui.widgets.style import MARGIN, SPACING, style_sheet
+from napari_cpclnet.gui.widgets.record_table import RIGHT, RecordTable, words
+from napari_cpclnet.gui.widgets.style import MARGIN, spaced, style_sheet
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging.dicom import Listing, SeriesInfo
@@ -73,9 +73,7 @@ class SeriesPicker(QDialog):
         self.buttons.rejected.connect(self.reject)
         self.table.itemSelectionChanged.connect(self._on_selection)
         self.table.cellDoubleClicked.connect(self._on_double_click)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(2 * MARGIN, 2 * MARGIN, 2 * MARGIN, 2 * MARGIN)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(self), 2 * MARGIN)
         for widget in (title, hint, self.table, skipped, self.buttons):
             column.addWidget(widget, stretch=int(widget is self.table))
         self.resize(1080, min(640, 210 + 30 * len(self._rows)))
@@ -87,24 +85,19 @@ class SeriesPicker(QDialog):
         lines = sorted(index.row() for index in self.table.selectionModel().selectedRows())
         return [self._rows[line].info for line in lines if self._rows[line].usable]
 
-    def _table(self) -> QTableWidget:
-        table = QTableWidget(len(self._rows), len(COLUMNS))
-        table.setHorizontalHeaderLabels(COLUMNS)
-        table.verticalHeader().hide()
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    def _table(self) -> RecordTable:
+        table = RecordTable(dict.fromkeys(COLUMNS, ""))
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        for line, row in enumerate(self._rows):
-            for place, text in enumerate(row.cells):
-                table.setItem(line, place, self._item(row, place, text))
+        table.setTextElideMode(Qt.TextElideMode.ElideRight)
+        table.verticalHeader().setDefaultSectionSize(30)
+        table.add_rows(
+            (row, [self._item(row, place, text) for place, text in enumerate(row.cells)])
+            for row in self._rows
+        )
         header = table.horizontalHeader()
-        header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         for place in NUMBERS:
-            right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-            table.horizontalHeaderItem(place).setTextAlignment(right)
+            table.horizontalHeaderItem(place).setTextAlignment(RIGHT)
         table.resizeColumnsToContents()
         for place in range(REMARKS):
             wide = table.columnWidth(place) + 2 * MARGIN
@@ -113,10 +106,9 @@ class SeriesPicker(QDialog):
         return table
 
     def _item(self, row: Row, place: int, text: str) -> QTableWidgetItem:
-        item = QTableWidgetItem(text)
-        item.setToolTip(row.tip)
+        item = words(text, row.tip)
         if place in NUMBERS:
-            item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            item.setTextAlignment(RIGHT)
         if not row.usable:
             item.setFlags(Qt.ItemFlag.NoItemFlags)
         return item

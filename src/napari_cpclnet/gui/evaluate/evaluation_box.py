@@ -25,7 +25,7 @@ from napari_cpclnet.gui.evaluate.truth_table import TruthTable
 from napari_cpclnet.gui.jobs.evaluation_job import EvaluationJob
 from napari_cpclnet.gui.widgets.path_edit import PathEdit
 from napari_cpclnet.gui.widgets.setting_widgets import add_row, number_of
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import spaced
 from napari_cpclnet.settings_fields import field_of
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ class SourceBox(QWidget):
         radios.addWidget(self.layers)
         radios.addWidget(self.table)
         radios.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(self))
         column.addLayout(radios)
         column.addWidget(self.truths)
         column.addWidget(self.path)

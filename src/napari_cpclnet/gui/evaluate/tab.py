@@ -21,7 +21,7 @@ from napari_cpclnet.gui.session.error_layer import COLOURS
 from napari_cpclnet.gui.widgets.column_scroll import ColumnScroll
 from napari_cpclnet.gui.widgets.heading import heading
 from napari_cpclnet.gui.widgets.run_bar import RunBar, RunWords
-from napari_cpclnet.gui.widgets.style import MARGIN, SPACING
+from napari_cpclnet.gui.widgets.style import MARGIN, SPACING, spaced
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.session import Session
@@ -66,9 +66,7 @@ class EvaluateTab(QWidget):
 
     def _layout(self) -> None:
         content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(content), MARGIN)
         column.addWidget(
             heading("1   Scans with ground truth", "What is labelled, and what it is compared with.")
         )
@@ -79,9 +77,7 @@ class EvaluateTab(QWidget):
         column.addWidget(self.settings)
         column.addStretch(1)
         scroll = ColumnScroll(content)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
+        layout = spaced(QVBoxLayout(self), spacing=0)
         layout.addWidget(scroll, stretch=1)
         layout.addWidget(self._results_box(), stretch=1)
         self.bar.layout().setContentsMargins(MARGIN, SPACING, MARGIN, SPACING)
@@ -90,9 +86,7 @@ class EvaluateTab(QWidget):
     def _results_box(self) -> QWidget:
         """Below the choices and always in sight, as results come while the choices stay."""
         self.results = QWidget()
-        column = QVBoxLayout(self.results)
-        column.setContentsMargins(MARGIN, SPACING, MARGIN, 0)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(self.results), MARGIN, SPACING, MARGIN, 0)
         column.addWidget(heading("3   Results", "One row per case, organ and method."))
         self.scores.setMinimumHeight(TABLE_HEIGHT)
         column.addWidget(self.scores, stretch=1)

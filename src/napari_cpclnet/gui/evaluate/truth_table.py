@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidgetItem
 
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.jobs.layer_pair import LayerPair
@@ -17,9 +17,9 @@ from napari_cpclnet.gui.layers.corrections import is_result
 from napari_cpclnet.gui.layers.overlays import is_map
 from napari_cpclnet.gui.layers.painted_slices import has_gaps, is_painted
 from napari_cpclnet.gui.layers.scan_layers import LayerScan, labels_array, refusal, same_grid, slice_axis
-from napari_cpclnet.gui.widgets.class_table import ROW_HEIGHT
 from napari_cpclnet.gui.widgets.fit_rows import fit_rows
 from napari_cpclnet.gui.widgets.layer_combo import LayerCombo
+from napari_cpclnet.gui.widgets.record_table import ROW_HEIGHT, RecordTable
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -44,28 +44,24 @@ def is_own(layer: Labels) -> bool:
     return is_result(layer) or is_painted(layer)
 
 
-class TruthTable(QTableWidget):
+class TruthTable(RecordTable):
     """One row per scan; scans without labels on their grid cannot be ticked."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__(0, 3)
+        super().__init__({"Scan": "", "Ground truth": "", "Patient": ""}, editable=True)
         self._session = session
         self._choices: list[Choice] = []
         self._shown: list[tuple[object, ...]] = []
-        self.setHorizontalHeaderLabels(["Scan", "Ground truth", "Patient"])
         self.setToolTip(
             "Tick scans whose labels are complete: they are support and query of one another.\n"
             "Organs are joined by the names of their classes. Double-click a patient to change it;\n"
             "scans of one patient are never support and query of one another."
         )
-        self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT + 4)
-        self.setShowGrid(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.itemChanged.connect(self._on_changed)
 
     def refresh(self) -> None:

@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_cpclnet.gui.fill.fill_control import FillControl
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import spaced
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.session import Session
@@ -34,9 +34,7 @@ class FillBox(QWidget):
         self.state = QLabel()
         self.state.setObjectName("muted")
         self.state.setWordWrap(True)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(SPACING)
+        grid = spaced(QGridLayout(self))
         grid.addWidget(self.tick, 0, 0)
         grid.addWidget(self.accept, 0, 1)
         grid.addWidget(self.state, 1, 0, 1, 2)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_cpclnet.gui.mend.mend_control import MendControl
 from napari_cpclnet.gui.widgets.shortcuts import MEND, printed
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import spaced
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.jobs.mend_job import Tool
@@ -39,9 +39,7 @@ class MendBox(QWidget):
         super().__init__()
         self.control = MendControl(session, self)
         self._last: Tool = "scribble"
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(SPACING)
+        grid = spaced(QGridLayout(self))
         self.buttons: dict[Tool, QPushButton] = {}
         for number, (tool, (text, tip)) in enumerate(TOOLS.items()):
             button = self.buttons[tool] = QPushButton(text)

@@ -16,7 +16,7 @@ from napari_cpclnet.gui.widgets.shortcuts import (
     label,
     printed,
 )
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import spaced
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.reviewing import Place
@@ -50,9 +50,7 @@ class ReviewRow(QWidget):
         self.scan = self._button(
             "Next scan", NEXT_SCAN, "Go to the next scan that has slices to review", self.next_scan
         )
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(SPACING)
+        grid = spaced(QGridLayout(self))
         for column, button in enumerate((self.accept, self.next, self.scan)):
             grid.addWidget(button, 0, column)
             grid.setColumnStretch(column, 1)

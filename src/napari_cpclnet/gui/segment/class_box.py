@@ -14,7 +14,7 @@ from napari_cpclnet.gui.layers.corrections import is_result
 from napari_cpclnet.gui.session.classes import PALETTE, ClassInfo, offered
 from napari_cpclnet.gui.settings.preferences import preferences
 from napari_cpclnet.gui.widgets.class_table import ClassRow, ClassTable, swatch
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import spaced
 from napari_cpclnet.imaging import Terminology
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ class ClassBox(QWidget):
         self._menu = QMenu(self.add)
         self._menu.aboutToShow.connect(self._fill_menu)
         self.add.setMenu(self._menu)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(self))
         column.addWidget(self.table)
         column.addWidget(self.add)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import SPACING, spaced
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.layers.support_slices import SupportEntry
@@ -42,9 +42,7 @@ class CrossedNote(QWidget):
         row.setSpacing(SPACING)
         row.addWidget(self.turn, stretch=1)
         row.addWidget(self.use, stretch=1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(self))
         column.addWidget(self.text)
         column.addLayout(row)
         self.hide()

@@ -12,7 +12,7 @@ from napari_cpclnet.gui.contributions.sample_data import painted_ct_and_mr
 from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan
 from napari_cpclnet.gui.settings.preferences import forget_hint, preferences
 from napari_cpclnet.gui.widgets.shortcuts import RUN, printed
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import SPACING, spaced
 from napari_cpclnet.gui.widgets.worker import BackgroundCall
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ class FirstSteps(QFrame):
         row.setSpacing(SPACING)
         for button in (self.example, self.help, self.close_button):
             row.addWidget(button, stretch=1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(10, 8, 8, 8)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(self), 10, 8, 8, 8)
         column.addWidget(text)
         column.addLayout(row)
         self.setVisible(preferences().hint)

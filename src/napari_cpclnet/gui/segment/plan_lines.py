@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cpclnet.gui.widgets.column_scroll import ElidedLabel
+from napari_cpclnet.gui.widgets.style import spaced
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.run_check import Plan
@@ -18,9 +19,7 @@ class PlanLines(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.learns, self.labels = ElidedLabel(), ElidedLabel()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(1)
+        column = spaced(QVBoxLayout(self), spacing=1)
         for line in (self.learns, self.labels):
             line.setObjectName("status")
             column.addWidget(line)

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_cpclnet.gui.project import recent as places
 from napari_cpclnet.gui.segment.project_control import ProjectControl
 from napari_cpclnet.gui.widgets.shortcuts import SAVE_PROJECT, printed
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import spaced
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.session import Session
@@ -57,9 +57,7 @@ class ProjectRow(QWidget):
         self.recent_button.setToolTip("Projects of late, work that was not saved, and a new project.")
         self.menu = QMenu(self)
         self.recent_button.setMenu(self.menu)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(SPACING)
+        row = spaced(QHBoxLayout(self))
         row.addWidget(self.name, stretch=1)
         for button in (self.save_button, self.open_button, self.recent_button):
             row.addWidget(button)

@@ -19,7 +19,7 @@ from napari_cpclnet.gui.session.meaning import meaning_of, say_meaning
 from napari_cpclnet.gui.session.open_result import add_opened, read_result
 from napari_cpclnet.gui.session.queries import RESULT, SAVE_SUFFIXES, SaveTo
 from napari_cpclnet.gui.widgets.path_edit import PathEdit
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import SPACING, spaced
 from napari_cpclnet.gui.widgets.worker import BackgroundCall
 from napari_cpclnet.imaging import find_scans, looks_like_labels, read_volume
 
@@ -71,9 +71,7 @@ class QueryBox(QWidget):
         self._layout()
 
     def _layout(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(self))
         column.addWidget(self.list)
         column.addWidget(self.no_scan)
         buttons = QHBoxLayout()

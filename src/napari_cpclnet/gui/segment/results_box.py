@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QGridLayout,
@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import QSignalDebouncer
 
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.layers.corrections import is_result
@@ -38,7 +39,7 @@ from napari_cpclnet.gui.session.reuse import unlock_corrections, use_slice
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
 from napari_cpclnet.gui.widgets.heading import FoldHeading
 from napari_cpclnet.gui.widgets.shortcuts import SUGGEST, USE_SLICE, printed
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import SPACING, spaced
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.results import ScanResult
@@ -75,10 +76,9 @@ class ResultsBox(QWidget):
         self._listening: list[Labels] = []
         self._layer_events = Connections()
         when_destroyed(self, self._layer_events.close)
-        self._recount = QTimer(self)
-        self._recount.setSingleShot(True)
-        self._recount.setInterval(RECOUNT_MS)
-        self._recount.timeout.connect(self._look_again)
+        self._recount = QSignalDebouncer(parent=self)
+        self._recount.setTimeout(RECOUNT_MS)
+        self._recount.triggered.connect(self._look_again)
         self._build()
 
     def _build(self) -> None:
@@ -108,9 +108,7 @@ class ResultsBox(QWidget):
         )
         self.suggest.clicked.connect(self.suggest_requested)
         self.looks = QWidget()
-        grid = QGridLayout(self.looks)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(SPACING)
+        grid = spaced(QGridLayout(self.looks))
         self.boxes: dict[str, QCheckBox] = {}
         for number, (name, (text, tip)) in enumerate(LOOKS.items()):
             box = self.boxes[name] = QCheckBox(text)
@@ -123,9 +121,7 @@ class ResultsBox(QWidget):
         buttons.setSpacing(SPACING)
         buttons.addWidget(self.use, 0, 0)
         buttons.addWidget(self.suggest, 0, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(self))
         heading = QHBoxLayout()
         heading.addWidget(self.doubts_heading)
         heading.addStretch(1)
@@ -294,7 +290,7 @@ class ResultsBox(QWidget):
     def _on_layer(self, event: Any) -> None:
         if event.source.editable:  # else a run is writing
             self._changed_layers.add(event.source)
-            self._recount.start()
+            self._recount.throttle()
 
     def _look_again(self) -> None:
         layers, self._changed_layers = self._changed_layers, set()

@@ -23,7 +23,7 @@ from napari_cpclnet.gui.widgets.shortcuts import (
     label,
     printed,
 )
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import spaced
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -91,18 +91,14 @@ class SlicesBox(QWidget):
         self.removing.clicked.connect(lambda: self._remove(self.tree.chosen()))
         self.tree.itemSelectionChanged.connect(self._enable)
         self.buttons = QWidget()
-        grid = QGridLayout(self.buttons)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(SPACING)
+        grid = spaced(QGridLayout(self.buttons))
         grid.addWidget(self.next, 0, 0)
         grid.addWidget(self.removing, 0, 1)
         grid.addWidget(self.copy, 1, 0, 1, 2)  # whose words need the width
         grid.addWidget(self.absent, 2, 0, 1, 2)
         grid.addWidget(self.partial, 3, 0)
         grid.addWidget(self.scribble, 3, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(self))
         column.addWidget(self.tree)
         column.addWidget(self.hint)
         column.addWidget(self.crossed)

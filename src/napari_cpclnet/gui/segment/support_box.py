@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import QSignalDebouncer
 
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.fill.fill_box import FillBox
@@ -27,7 +28,7 @@ from napari_cpclnet.gui.segment.slices_box import SlicesBox
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
 from napari_cpclnet.gui.widgets.layer_combo import LayerCombo
 from napari_cpclnet.gui.widgets.shortcuts import IMPORT_MASK, NEW_LABELS, label
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import spaced
 from napari_cpclnet.gui.widgets.worker import BackgroundCall
 
 if TYPE_CHECKING:
@@ -59,10 +60,9 @@ class SupportBox(QWidget):
         self._looking = False
         self._layer_events = Connections()
         when_destroyed(self, self._layer_events.close)
-        self._rescan = QTimer(self)
-        self._rescan.setSingleShot(True)
-        self._rescan.setInterval(RESCAN_MS)
-        self._rescan.timeout.connect(self._look_again)
+        self._rescan = QSignalDebouncer(parent=self)
+        self._rescan.setTimeout(RESCAN_MS)
+        self._rescan.triggered.connect(self._look_again)
         self._build()
 
     def _build(self) -> None:
@@ -74,9 +74,7 @@ class SupportBox(QWidget):
             "The layer with your painted slices; only layers on the scan's voxels are listed."
         )
         self.labels.chosen.connect(self._choose_labels)
-        form = QFormLayout()
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setSpacing(SPACING)
+        form = spaced(QFormLayout())
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Scan", self.scan)
         form.addRow("Annotation", self.labels)
@@ -99,7 +97,7 @@ class SupportBox(QWidget):
         self.classes = ClassBox(self.session)
         self.classes.added.connect(lambda: self.show_painted(()))
         # Later: the table is still busy with the cell that was changed.
-        self.classes.changed.connect(self._rescan.start)
+        self.classes.changed.connect(self._rescan.throttle)
         self.classes.message.connect(self.message)
         self.slices = SlicesBox(self.session)
         self.slices.changed.connect(self.changed)
@@ -109,9 +107,7 @@ class SupportBox(QWidget):
         self.fill.control.message.connect(self.message)
 
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(SPACING)
+        layout = spaced(QVBoxLayout(self))
         layout.addLayout(form)
         row = QHBoxLayout()
         row.addWidget(self.new, stretch=1)
@@ -193,7 +189,7 @@ class SupportBox(QWidget):
 
     def _on_layer_event(self, event: Any) -> None:
         self._changed_layers.add(event.source)
-        self._rescan.start()
+        self._rescan.throttle()
 
     def _on_paint(self, event: Any) -> None:
         """Who paints on another layer than the chosen one wants that one."""
@@ -217,7 +213,7 @@ class SupportBox(QWidget):
             for pair in self.session.slices.pairs
         ):
             self.session.class_actions.adopt_colors(event.source)
-        self._rescan.start()
+        self._rescan.throttle()
 
     def _look_again(self) -> None:
         """Look at layers that changed, at big ones in the background, and show what is painted."""
@@ -240,4 +236,4 @@ class SupportBox(QWidget):
             self.message.emit(problem, True)
         self.show_painted(())
         if self._changed_layers:
-            self._rescan.start()
+            self._rescan.throttle()

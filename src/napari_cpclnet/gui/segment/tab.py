@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
+from superqt.utils import QSignalDebouncer
 
 from napari_cpclnet.gui.layers.head_up import HeadUp
 from napari_cpclnet.gui.layers.overlays import FollowScans
@@ -52,7 +53,7 @@ from napari_cpclnet.gui.widgets.shortcuts import (
     USE_SLICE,
     ViewerShortcuts,
 )
-from napari_cpclnet.gui.widgets.style import MARGIN, SPACING
+from napari_cpclnet.gui.widgets.style import MARGIN, SPACING, spaced
 from napari_cpclnet.segmentation.settings import RunSettings
 from napari_cpclnet.settings_fields import field_of
 
@@ -89,9 +90,7 @@ class SegmentTab(QWidget):
 
     def _layout(self) -> None:
         content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(content), MARGIN)
         column.addWidget(self.first_steps)
         column.addWidget(self.project)
         self.sections = (
@@ -120,9 +119,7 @@ class SegmentTab(QWidget):
                 column.addWidget(widget)
         column.addStretch(1)
         self.scroll = ColumnScroll(content)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
+        layout = spaced(QVBoxLayout(self), spacing=0)
         layout.addWidget(self.viewing)
         layout.addWidget(self.scroll, stretch=1)
         self.bar.layout().setContentsMargins(MARGIN, SPACING, MARGIN, SPACING)
@@ -132,15 +129,11 @@ class SegmentTab(QWidget):
     def _connect(self) -> None:
         viewer = self.session.viewer
         self._opened: Image | None = None
-        self._refresh_soon = QTimer(self)
-        self._refresh_soon.setSingleShot(True)
-        self._refresh_soon.setInterval(0)
-        self._refresh_soon.timeout.connect(self.refresh)
-        self._plan_soon = QTimer(self)
-        self._plan_soon.setSingleShot(True)
-        self._plan_soon.setInterval(0)
-        self._plan_soon.timeout.connect(self._show_plan)
-        self.support.shown.connect(self._plan_soon.start)
+        self._refresh_soon = QSignalDebouncer(parent=self)
+        self._refresh_soon.triggered.connect(self.refresh)
+        self._plan_soon = QSignalDebouncer(parent=self)
+        self._plan_soon.triggered.connect(self._show_plan)
+        self.support.shown.connect(self._plan_soon.throttle)
         self._reveal = QTimer(self)
         self._reveal.setSingleShot(True)
         self._reveal.setInterval(1000)
@@ -224,7 +217,7 @@ class SegmentTab(QWidget):
     def _on_choices(self) -> None:
         self.bar.settle()
         self.queries.show_results_folder()
-        self._plan_soon.start()
+        self._plan_soon.throttle()
 
     def _show_plan(self) -> None:
         """Say what the next run would use; while one is under way that is another matter."""
@@ -281,7 +274,7 @@ class SegmentTab(QWidget):
         layer = event.value
         if isinstance(layer, Image) and "modality" in note(layer) and not self.session.arranging:
             self._opened = layer
-        self._refresh_soon.start()
+        self._refresh_soon.throttle()
 
     def _show_opened(self) -> None:
         layer, self._opened = self._opened, None
@@ -289,11 +282,11 @@ class SegmentTab(QWidget):
             show_scan(self.session.viewer, layer)
 
     def _on_layers(self, _event: Any = None) -> None:
-        self._refresh_soon.start()
+        self._refresh_soon.throttle()
 
     def _on_removed(self, event: Any) -> None:
         self.session.forget(event.value)
-        self._refresh_soon.start()
+        self._refresh_soon.throttle()
 
     def _listen_to_names(self) -> None:
         self._names.close()

@@ -79,7 +79,7 @@ class ThumbnailQueue(QObject):
 
     def _order(self, key: Any, entry: SupportEntry) -> ThumbnailOrder:
         slices = np.moveaxis(labels_array(entry.pair.labels), entry.pair.axis(entry.plane), 0)
-        colors = {value: self._session.class_color(entry.pair, value) for value in entry.values}
+        colors = {value: self._session.class_actions.color(entry.pair, value) for value in entry.values}
         scan = LayerScan.of(entry.pair.scan)
         return ThumbnailOrder(key, scan, entry.plane, entry.index, slices[entry.index].copy(), colors)
 
@@ -87,7 +87,7 @@ class ThumbnailQueue(QObject):
         return entry.pair, entry.plane, entry.index
 
     def _key(self, entry: SupportEntry) -> tuple[Any, ...]:
-        colors = tuple(self._session.class_color(entry.pair, value) for value in entry.values)
+        colors = tuple(self._session.class_actions.color(entry.pair, value) for value in entry.values)
         return self._place(entry), entry.stamp, colors, self._session.options.weights
 
 

@@ -15,10 +15,9 @@ from napari_cpclnet.gui.layers.class_names import Color
 from napari_cpclnet.gui.layers.view import OWN_COUNT
 from napari_cpclnet.gui.widgets.class_table import swatch
 from napari_cpclnet.gui.widgets.fit_rows import fit_rows
-from napari_cpclnet.gui.widgets.row_table import RowTable
+from napari_cpclnet.gui.widgets.record_table import Number, RecordTable, words
 
 SLICE, CLASS, UNCERTAINTY, SCAN = range(4)
-ROLE = Qt.ItemDataRole.UserRole
 MUTED = QBrush(QColor(140, 146, 156))
 CLASS_WIDTH = 100
 # Worst first; nobody works off more.
@@ -45,26 +44,19 @@ class UncertainRow:
 LONG = 6
 
 
-class UncertainSlices(RowTable):
+class UncertainSlices(RecordTable):
     """Emits `picked(key, index)` at a click; sorted by the column whose head was clicked."""
 
     picked = Signal(object, int)
 
     def __init__(self) -> None:
-        super().__init__(4)
-        self.setHorizontalHeaderLabels(["Slice", "Class", "Uncert.", "Scan"])
-        self.horizontalHeaderItem(SLICE).setToolTip(OWN_COUNT)
+        super().__init__({"Slice": OWN_COUNT, "Class": "", "Uncert.": "", "Scan": ""}, (CLASS, SCAN))
         self.setToolTip(
             "Slices on which much of a class may be wrong, the worst first; painted slices never are.\n"
             "Click a row to go there, a column's head to sort."
         )
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
         header.setMinimumSectionSize(30)
-        for column in (CLASS, SCAN):
-            self.horizontalHeaderItem(column).setTextAlignment(
-                Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-            )
         for column in (SLICE, UNCERTAINTY):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(SCAN, QHeaderView.ResizeMode.Stretch)
@@ -77,24 +69,9 @@ class UncertainSlices(RowTable):
         """Replace everything; the scan's name only where there are several. The order stays as it was chosen."""
         rows = sorted(rows, key=lambda row: -row.score)[:MOST]
         self.blockSignals(True)
-        self.setSortingEnabled(False)
-        self.setRowCount(len(rows))
+        self.clear_rows()
         short = told_apart({row.scan for row in rows})
-        for number, row in enumerate(rows):
-            self.setItem(number, SLICE, _number(row.index, f"{'✓ ' if row.reviewed else ''}{row.index}"))
-            self.item(number, SLICE).setToolTip(f"Slice {row.index} of {row.scan}. {OWN_COUNT}")
-            name = QTableWidgetItem(swatch(row.color), row.name)
-            name.setToolTip(row.name)
-            self.setItem(number, CLASS, name)
-            self.setItem(number, UNCERTAINTY, _number(row.score, f"{100 * row.score:.0f} %"))
-            scan = QTableWidgetItem(short[row.scan])
-            scan.setToolTip(row.scan)
-            self.setItem(number, SCAN, scan)
-            self.item(number, SLICE).setData(ROLE, row)
-            if row.reviewed:
-                for column in range(self.columnCount()):
-                    self.item(number, column).setForeground(MUTED)
-        self.setSortingEnabled(True)
+        self.add_rows((row, _items(row, short[row.scan])) for row in rows)
         self.clearSelection()
         self.setCurrentCell(-1, -1)
         self.blockSignals(False)
@@ -119,10 +96,6 @@ class UncertainSlices(RowTable):
             self.selectRow(row)
             self.blockSignals(False)
             self.scrollToItem(self.item(row, SLICE))
-
-    def row_of(self, number: int) -> UncertainRow:
-        """What row ``number`` shows, as it is sorted now."""
-        return self.item(number, SLICE).data(ROLE)
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802
         """Leave letters to the window, where they are shortcuts; Qt would look for rows that begin so."""
@@ -150,17 +123,11 @@ def told_apart(names: Collection[str]) -> dict[str, str]:
     return {name: name if shared < LONG else f"…{name[shared - 2 :]}" for name in names}
 
 
-class _Number(QTableWidgetItem):
-    """Sorted by its number, not by its text."""
-
-    value = 0.0
-
-    def __lt__(self, other: Any) -> bool:
-        return self.value < other.value
-
-
-def _number(value: float, text: str) -> QTableWidgetItem:
-    item = _Number(text)
-    item.value = value
-    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    return item
+def _items(row: UncertainRow, scan: str) -> list[QTableWidgetItem]:
+    number = Number(row.index, f"{'✓ ' if row.reviewed else ''}{row.index}")
+    number.setToolTip(f"Slice {row.index} of {row.scan}. {OWN_COUNT}")
+    score = Number(row.score, f"{100 * row.score:.0f} %")
+    items = [number, words(row.name, icon=swatch(row.color)), score, words(scan, row.scan)]
+    for item in items if row.reviewed else ():
+        item.setForeground(MUTED)
+    return items

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QButtonGroup,
@@ -17,6 +16,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import QSignalDebouncer
 
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.jobs.statistics_job import Measured, PartBegun, PartFailed, run_statistics
@@ -25,7 +25,7 @@ from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan
 from napari_cpclnet.gui.statistics.sources import PAINTED, measured_layers, statistics_job
 from napari_cpclnet.gui.statistics.statistics_table import StatisticsTable
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
-from napari_cpclnet.gui.widgets.style import MARGIN, SPACING, style_sheet
+from napari_cpclnet.gui.widgets.style import MARGIN, SPACING, spaced, style_sheet
 from napari_cpclnet.gui.widgets.worker import JobRunner
 
 if TYPE_CHECKING:
@@ -48,10 +48,9 @@ class StatisticsBox(QWidget):
         self._known: Any = None
         self._again = self._fresh = False
         self._failures: list[str] = []
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(WAIT_MS)
-        self._soon.timeout.connect(self.measure)
+        self._soon = QSignalDebouncer(parent=self)
+        self._soon.setTimeout(WAIT_MS)
+        self._soon.triggered.connect(self.measure)
         self._layer_events, self._events = Connections(), Connections()
         self._build()
         viewer = session.viewer
@@ -90,9 +89,7 @@ class StatisticsBox(QWidget):
         row.addWidget(self.state, stretch=1)
         for widget in (self.copy, self.save):
             row.addWidget(widget)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(MARGIN, SPACING, MARGIN, MARGIN)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(self), MARGIN, SPACING, MARGIN, MARGIN)
         column.addLayout(row)
         column.addWidget(self.table, stretch=1)
         self.setMinimumHeight(180)
@@ -103,7 +100,7 @@ class StatisticsBox(QWidget):
             self._again = True
             self.runner.cancel()
             return
-        self._soon.stop()
+        self._soon.cancel()
         self._listen()
         self._failures = []
         self._fresh = True
@@ -133,7 +130,8 @@ class StatisticsBox(QWidget):
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """Measure what changed while the table could not be seen."""
         super().showEvent(event)
-        self._soon.start(0)
+        self._soon.throttle()
+        self._soon.flush()
 
     def _ask_file(self) -> None:
         from napari_cpclnet.segmentation.statistics import STATISTICS_FILE
@@ -182,7 +180,7 @@ class StatisticsBox(QWidget):
 
     def _later(self, _event: Any = None) -> None:
         if self.isVisible():
-            self._soon.start()
+            self._soon.throttle()
 
     def _on_layer(self, event: Any) -> None:
         if event.source.editable:  # else a run is writing, and its end is told

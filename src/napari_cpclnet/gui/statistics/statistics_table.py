@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHeaderView, QTableWidgetItem
 
 from napari_cpclnet.gui.widgets.class_table import swatch
-from napari_cpclnet.gui.widgets.row_table import RowTable
+from napari_cpclnet.gui.widgets.record_table import RIGHT, Number, RecordTable, words
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.layers.class_names import Color
@@ -40,73 +40,34 @@ COLUMNS: tuple[tuple[str, str, str, str], ...] = (
 )
 SCAN, CLASS = 0, 1
 SUV_PEAK = 2 + [field for _, field, _, _ in COLUMNS].index("suv_peak")
-ROLE = Qt.ItemDataRole.UserRole
-LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
-class StatisticsTable(RowTable):
+class StatisticsTable(RecordTable):
     """Emits `picked(row)` with the `ClassStatistics` of a row that is clicked."""
 
     picked = Signal(object)
 
     def __init__(self) -> None:
-        super().__init__(2 + len(COLUMNS))
-        self.setHorizontalHeaderLabels(["Scan", "Class", *(head for head, *_ in COLUMNS)])
-        for column, (*_, tip) in enumerate(COLUMNS, start=2):
-            self.horizontalHeaderItem(column).setToolTip(tip)
-        for column in (SCAN, CLASS):
-            self.horizontalHeaderItem(column).setTextAlignment(LEFT)
+        super().__init__({"Scan": "", "Class": "", **{head: tip for head, *_, tip in COLUMNS}}, (SCAN, CLASS))
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
         header.setMinimumSectionSize(40)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(SCAN, QHeaderView.ResizeMode.Stretch)
         self.setColumnHidden(SUV_PEAK, True)
-        self.setSortingEnabled(True)
-        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)  # as they come, until a head is clicked
+        self.sort_when_asked()
         self.cellClicked.connect(lambda row, _column: self.picked.emit(self.row_of(row)))
 
     def clear_rows(self) -> None:
         """Take everything out."""
-        self.setRowCount(0)
+        super().clear_rows()
         self.setColumnHidden(SUV_PEAK, True)
 
     def add(self, row: ClassStatistics, color: Color) -> None:
         """Append a row; it goes where the sorting puts it."""
-        self.setSortingEnabled(False)
-        number = self.rowCount()
-        self.insertRow(number)
-        scan, name = QTableWidgetItem(row.scan), QTableWidgetItem(swatch(color), row.name)
-        for item, text in ((scan, row.scan), (name, row.name)):
-            item.setToolTip(text)
-        items = [scan, name, *(_cell(row, field, form) for _, field, form, _ in COLUMNS)]
-        for column, item in enumerate(items):
-            item.setData(ROLE, row)
-            self.setItem(number, column, item)
-        self.setSortingEnabled(True)
+        cells = (_cell(row, field, form) for _, field, form, _ in COLUMNS)
+        self.add_rows([(row, [words(row.scan), words(row.name, icon=swatch(color)), *cells])])
         if not math.isnan(row.suv_peak):
             self.setColumnHidden(SUV_PEAK, False)
-
-    def row_of(self, number: int) -> ClassStatistics:
-        """What row ``number`` shows, as it is sorted now."""
-        return self.item(number, SCAN).data(ROLE)
-
-    def rows(self) -> list[ClassStatistics]:
-        """All rows from top to bottom."""
-        return [self.row_of(number) for number in range(self.rowCount())]
-
-
-class _Number(QTableWidgetItem):
-    """Sorted by its number, not by its text; what has none comes first."""
-
-    def __init__(self, text: str, value: float) -> None:
-        super().__init__(text)
-        self.value = -math.inf if math.isnan(value) else value
-        self.setTextAlignment(RIGHT)
-
-    def __lt__(self, other: Any) -> bool:
-        return self.value < other.value
 
 
 def _cell(row: ClassStatistics, field: str, form: str) -> QTableWidgetItem:
@@ -117,5 +78,5 @@ def _cell(row: ClassStatistics, field: str, form: str) -> QTableWidgetItem:
         item.setTextAlignment(RIGHT)
         return item
     if field == "components" and not row.voxels:
-        return _Number("–", -1)
-    return _Number("–" if math.isnan(value) else format(value, form), value)
+        return Number(-1, "–")
+    return Number(value, "–" if math.isnan(value) else format(value, form))

@@ -14,7 +14,7 @@ from napari_cpclnet.gui.train.training_progress import TrainingProgress
 from napari_cpclnet.gui.widgets.column_scroll import ColumnScroll
 from napari_cpclnet.gui.widgets.heading import heading
 from napari_cpclnet.gui.widgets.run_bar import RunBar, RunState, RunWords
-from napari_cpclnet.gui.widgets.style import MARGIN, SPACING
+from napari_cpclnet.gui.widgets.style import MARGIN, SPACING, spaced
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.session.session import Session
@@ -61,9 +61,7 @@ class TrainTab(QWidget):
 
     def _layout(self) -> None:
         self.choices = QWidget()
-        column = QVBoxLayout(self.choices)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(self.choices))
         column.addWidget(
             heading("1   Learn from", "Nobody needs to paint for it; labels that are there help.")
         )
@@ -78,23 +76,17 @@ class TrainTab(QWidget):
         self.summary.setWordWrap(True)
         self.summary.setToolTip("The run under way; its choices come back when it ends.")
         self.results = QWidget()
-        results = QVBoxLayout(self.results)
-        results.setContentsMargins(0, 0, 0, 0)
-        results.setSpacing(SPACING)
+        results = spaced(QVBoxLayout(self.results))
         results.addWidget(heading("3   Progress", "How well the network does, and where its weights are."))
         results.addWidget(self.progress)
         content = QWidget()
-        whole = QVBoxLayout(content)
-        whole.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
-        whole.setSpacing(SPACING)
+        whole = spaced(QVBoxLayout(content), MARGIN)
         whole.addWidget(self.choices)
         whole.addWidget(self.summary)
         whole.addWidget(self.results)
         whole.addStretch(1)
         scroll = ColumnScroll(content)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
+        layout = spaced(QVBoxLayout(self), spacing=0)
         layout.addWidget(scroll, stretch=1)
         self.bar.layout().setContentsMargins(MARGIN, SPACING, MARGIN, SPACING)
         layout.addWidget(self.bar)

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from napari_cpclnet.gui.jobs.training_folder import look_into
 from napari_cpclnet.gui.train.curve_plot import CurvePlot
 from napari_cpclnet.gui.train.preview import Preview
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import SPACING, spaced
 from napari_cpclnet.training.reports import EpochReport, StepReport
 
 LOSS, DICE, HELD_OUT = "Loss", "Dice", "held out"
@@ -46,9 +46,7 @@ class TrainingProgress(QWidget):
         plots.setSpacing(SPACING)
         plots.addWidget(self.loss)
         plots.addWidget(self.dice)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACING)
+        column = spaced(QVBoxLayout(self))
         column.addLayout(plots)
         column.addWidget(self.preview)
         column.addWidget(self.where)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from superqt.utils import QSignalThrottler
 
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, refusal
 from napari_cpclnet.gui.session.reuse import scan_in_view
@@ -14,7 +15,7 @@ from napari_cpclnet.gui.viewing.plane_picture import other_planes
 from napari_cpclnet.gui.viewing.plane_view import PlaneView
 from napari_cpclnet.gui.viewing.slice_link import SliceLink
 from napari_cpclnet.gui.widgets.connections import Connections, when_destroyed
-from napari_cpclnet.gui.widgets.style import SPACING, style_sheet
+from napari_cpclnet.gui.widgets.style import SPACING, spaced, style_sheet
 from napari_cpclnet.imaging.planes import NAMES
 
 if TYPE_CHECKING:
@@ -63,17 +64,14 @@ class PlanesBox(QWidget):
         top.addWidget(QLabel("Beside"))
         top.addWidget(self.other, stretch=1)
         top.addWidget(self.by)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
+        column = spaced(QVBoxLayout(self), spacing=2)
         column.addLayout(top)
         column.addLayout(row, stretch=1)
         self.setMinimumHeight(235)
         self._shown: Any = None
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(REDRAW_MS)
-        self._soon.timeout.connect(self.redraw)
+        self._soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, parent=self)
+        self._soon.setTimeout(REDRAW_MS)
+        self._soon.triggered.connect(self.redraw)
         self._events, self._layers = Connections(), Connections()
         viewer = session.viewer
         for emitter in (
@@ -154,11 +152,11 @@ class PlanesBox(QWidget):
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """Show what changed while it could not be seen."""
         super().showEvent(event)
-        self._soon.start()
+        self._soon.throttle()
 
     def _later(self, _event: Any = None) -> None:
-        if self.isVisible() and not self._soon.isActive():
-            self._soon.start()
+        if self.isVisible():
+            self._soon.throttle()
 
     def _listen(self, _event: Any = None) -> None:
         self._layers.close()

@@ -16,7 +16,7 @@ from napari_cpclnet.gui.viewing.surface_control import SurfaceControl
 from napari_cpclnet.gui.viewing.window_row import WindowRow
 from napari_cpclnet.gui.widgets.bottom_dock import BottomDock
 from napari_cpclnet.gui.widgets.connections import when_destroyed
-from napari_cpclnet.gui.widgets.style import MARGIN, SPACING
+from napari_cpclnet.gui.widgets.style import MARGIN, SPACING, spaced
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.mend.mend_control import MendControl
@@ -36,9 +36,7 @@ class ViewingBar(QWidget):
         self.surfaces = SurfaceControl(session, self)
         self.surfaces.message.connect(self.message)
         self.window_row = WindowRow(session)
-        self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(MARGIN, SPACING, MARGIN, 0)
-        self._row.setSpacing(SPACING)
+        self._row = spaced(QHBoxLayout(self), MARGIN, SPACING, MARGIN, 0)
         self.in_3d = self._button(
             "3-D",
             "Show the result of the scan in view as smooth surfaces in the colours of its classes, without the scan;\n"

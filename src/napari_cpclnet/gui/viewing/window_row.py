@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QPoint, Qt, QTimer, Signal
+from qtpy.QtCore import QPoint, Qt, Signal
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QMenu, QWidget
+from superqt.utils import QSignalDebouncer
 
 from napari_cpclnet.gui.layers.scan_layers import note
 from napari_cpclnet.gui.session.reuse import scan_in_view
@@ -79,10 +80,8 @@ class WindowRow(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.field)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self.look)
+        self._soon = QSignalDebouncer(parent=self)
+        self._soon.triggered.connect(self.look)
         self._events, self._own = Connections(), Connections()
         layers = session.viewer.layers
         for emitter in (layers.events.inserted, layers.events.removed, layers.selection.events.active):
@@ -155,7 +154,7 @@ class WindowRow(QWidget):
         scan.contrast_limits = limits_of((level, width), unit)
 
     def _later(self, _event: Any = None) -> None:
-        self._soon.start()
+        self._soon.throttle()
 
 
 def _short(value: float) -> str:

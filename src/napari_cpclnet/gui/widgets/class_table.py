@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from qtpy.QtCore import QPoint, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableWidgetItem
 
 from napari_cpclnet.gui.layers.class_names import Color
 from napari_cpclnet.gui.widgets.fit_rows import fit_rows
+from napari_cpclnet.gui.widgets.record_table import RIGHT, RecordTable, words
 
 VALUE, NAME, CODE, SLICES = range(4)
-ROW_HEIGHT = 24
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ClassRow:
     meaning: str = ""
 
 
-class ClassTable(QTableWidget):
+class ClassTable(RecordTable):
     """Emits what the user asks for and changes nothing by itself.
 
     `renamed(value, name)`, `coded(value, term)`, `picked(value)`: paint with it, `color_asked(value)`,
@@ -42,32 +42,28 @@ class ClassTable(QTableWidget):
     remove_asked = Signal(int)
 
     def __init__(self) -> None:
-        super().__init__(0, 4)
-        self.setHorizontalHeaderLabels(["", "Class", "Code", "Slices"])
+        super().__init__(
+            {
+                "": "Colour and label value",
+                "Class": "Name",
+                "Code": "SNOMED CT code, written to DICOM and 3D Slicer files",
+                "Slices": "Painted slices",
+            },
+            (NAME, CODE),
+            editable=True,
+        )
+        self.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.setToolTip(
             "Classes of all painted layers. Click one to paint with it;\n"
             "double-click its name, its colour or its code to change them."
         )
-        tips = ("Colour and label value", "Name", "SNOMED CT code, written to DICOM and 3D Slicer files")
-        for column, tip in enumerate((*tips, "Painted slices")):
-            self.horizontalHeaderItem(column).setToolTip(tip)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        self.setShowGrid(False)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
         header.setMinimumSectionSize(20)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         for column, width in ((VALUE, 48), (CODE, 78), (SLICES, 48)):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             self.setColumnWidth(column, width)
-        for column in (NAME, CODE):
-            self.horizontalHeaderItem(column).setTextAlignment(
-                Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-            )
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._menu)
         self.itemChanged.connect(self._on_changed)
@@ -82,18 +78,15 @@ class ClassTable(QTableWidget):
             self.setRowCount(len(rows))
             for number, row in enumerate(rows):
                 self.setItem(number, VALUE, _fixed(str(row.value), swatch(row.color), row.value))
-                name = QTableWidgetItem(row.name)
-                name.setToolTip(row.name)
-                self.setItem(number, NAME, name)
-                code = QTableWidgetItem(row.code or "–")
-                code.setToolTip(
+                self.setItem(number, NAME, words(row.name))
+                tip = (
                     f"{row.meaning}. Double-click and type another organ to change it."
                     if row.meaning
                     else "The terminology has no such name. Double-click and type the organ, e.g. liver."
                 )
-                self.setItem(number, CODE, code)
+                self.setItem(number, CODE, words(row.code or "–", tip))
                 slices = _fixed(str(row.slices) if row.slices else "–")
-                slices.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                slices.setTextAlignment(RIGHT)
                 self.setItem(number, SLICES, slices)
                 if row.value == selected:
                     self.selectRow(number)

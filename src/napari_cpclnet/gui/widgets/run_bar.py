@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBox
 from napari_cpclnet.gui.widgets.column_scroll import ElidedLabel
 from napari_cpclnet.gui.widgets.memory_use import memory_words
 from napari_cpclnet.gui.widgets.shortcuts import RUN, label
-from napari_cpclnet.gui.widgets.style import SPACING
+from napari_cpclnet.gui.widgets.style import spaced
 
 # Between two looks at the memory in use.
 MEMORY_MS = 2000
@@ -69,9 +69,7 @@ class RunBar(QWidget):
         self.button.clicked.connect(self.press)
         self.status = ElidedLabel()
         self.status.setObjectName("status")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(SPACING)
+        layout = spaced(QVBoxLayout(self))
         self.buttons = QHBoxLayout()
         self.buttons.addWidget(self.button, stretch=1)
         layout.addWidget(self.message)

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from napari.utils.theme import get_theme
+from qtpy.QtWidgets import QLayout
+
+Layout = TypeVar("Layout", bound=QLayout)
 
 MARGIN = 8
 SPACING = 6
+
+
+def spaced(layout: Layout, *margins: int, spacing: int = SPACING) -> Layout:
+    """A layout with spacing and margins: one for all sides, or left, top, right and bottom; none as a rule."""
+    layout.setContentsMargins(*(margins * 4 if len(margins) == 1 else margins or (0, 0, 0, 0)))
+    layout.setSpacing(spacing)
+    return layout
 
 
 @dataclass(frozen=True)
