@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from tests.training.labelled_data import write_table
 
 from napari_cpclnet import cli
-from napari_cpclnet.cli.train import TrainingJob, chosen_settings
+from napari_cpclnet.cli.train import TrainJob, chosen_settings
 from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
 from napari_cpclnet.training import TrainingSettings
 
@@ -55,10 +55,10 @@ def out(tmp_path: Path, phantom_stack: PhantomDataset) -> Path:
     return folder
 
 
-def job(**changes: object) -> TrainingJob:
+def job(**changes: object) -> TrainJob:
     given = dict.fromkeys(("data_root", "settings", "steps", "start"), None)
     rest = {"phantoms": False, "out": Path("outputs"), "resume": False, "device": "cpu"}
-    return TrainingJob(**{**given, **rest, **changes})  # type: ignore[arg-type]
+    return TrainJob(**{**given, **rest, **changes})  # type: ignore[arg-type]
 
 
 def test_trains_and_goes_on(run: Run, out: Path) -> None:
@@ -179,10 +179,10 @@ def test_ctrl_c_stops_after_the_step_and_says_where_the_checkpoint_is(out: Path)
 
 
 def test_the_encoder_of_a_new_network_is_an_option(run: Run, tmp_path: Path) -> None:
-    from napari_cpclnet.cli.train import TrainingJob, chosen_settings
+    from napari_cpclnet.cli.train import TrainJob, chosen_settings
 
     def chosen(**more: object) -> object:
-        job = TrainingJob(None, True, tmp_path, False, None, 10, None, "cpu", **more)  # type: ignore[arg-type]
+        job = TrainJob(None, True, tmp_path, False, None, 10, None, "cpu", **more)  # type: ignore[arg-type]
         return chosen_settings(job, going_on=False)
 
     assert chosen(encoder="resnet50").network.encoder == "resnet50"  # type: ignore[attr-defined]

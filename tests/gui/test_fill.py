@@ -188,7 +188,7 @@ def test_accepted_slices_teach_and_come_back_with_the_project(qtbot, panel, tmp_
     rows = [(e.plane, e.index, e.ticked, e in session.accepted) for e in session.slices.entries()]
     save(session, tmp_path / "work")
     after, _ = reopened(tmp_path / "work")
-    assert [(e.plane, e.index, e.ticked, e in after.accepted) for e in after.entries()] == rows
+    assert [(e.plane, e.index, e.ticked, e in after.accepted) for e in after.slices.entries()] == rows
     project = read_project(tmp_path / "work")
     assert project.supports[0].accepted == shown.slices
     support = headless(project, tmp_path / "work", locate(project, tmp_path / "work"))

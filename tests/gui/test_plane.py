@@ -107,7 +107,7 @@ def test_the_plane_and_the_ticks_come_back_with_the_project(session, tmp_path, a
     save(session, tmp_path / "work")
     after, _ = reopened(tmp_path / "work")
     assert after.options.plane == "auto"
-    assert [(e.plane, e.index, e.ticked, e.crossed) for e in after.entries()] == rows
+    assert [(e.plane, e.index, e.ticked, e.crossed) for e in after.slices.entries()] == rows
     project = read_project(tmp_path / "work")
     support = headless(project, tmp_path / "work", locate(project, tmp_path / "work"))
     assert sorted((s.plane, s.index) for s in support.slices) == [(rows[0][0], 3), (rows[0][0], 4)]

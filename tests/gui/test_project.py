@@ -120,8 +120,8 @@ def test_absent_marks_of_every_plane_come_back(viewer, tmp_path):
     pair = before.active
     for plane, index in (("coronal", 3), ("coronal", 20), ("sagittal", 1)):
         before.options = before.options.model_copy(update={"plane": plane})
-        before.mark_absent(pair, index, True)
-    before.tick([one for one in before.entries(pair) if one.index == 1], False)
+        before.slices.mark_absent(pair, index, True)
+    before.slices.tick([one for one in before.slices.entries(pair) if one.index == 1], False)
     before.options = before.options.model_copy(update={"plane": "axial"})
     expected = {"axial": [0], "coronal": [3, 20], "sagittal": []}
     save(before, tmp_path / "work")
@@ -130,10 +130,10 @@ def test_absent_marks_of_every_plane_come_back(viewer, tmp_path):
     after, _ = reopened(tmp_path / "work")
     for plane, slices in expected.items():
         after.options = after.options.model_copy(update={"plane": plane})
-        assert [one.index for one in after.entries() if one.absent and one.ticked] == slices
+        assert [one.index for one in after.slices.entries() if one.absent and one.ticked] == slices
     after.support_labels.data[:, 20] = 1
     after.options = after.options.model_copy(update={"plane": "coronal"})
-    assert [one.index for one in after.entries() if one.absent] == [3], "paint goes before a mark"
+    assert [one.index for one in after.slices.entries() if one.absent] == [3], "paint goes before a mark"
 
 
 def test_partial_slices_come_back_and_the_others_are_complete(viewer, tmp_path):
@@ -146,7 +146,7 @@ def test_partial_slices_come_back_and_the_others_are_complete(viewer, tmp_path):
     assert partial == {0: False, 2: False, 3: True, 5: False, 6: True}
     save(session, tmp_path / "project")
     other, _ = reopened(tmp_path / "project")
-    assert {one.index: one.partial for one in other.entries()} == partial
+    assert {one.index: one.partial for one in other.slices.entries()} == partial
     assert BACKGROUND not in other.classes
     folder = tmp_path / "project"
     project = read_project(folder)
@@ -164,7 +164,7 @@ def test_projects_from_before_partial_slices_open_with_complete_ones(viewer, tmp
         del one["partial"]
     file.write_text(json.dumps(content))
     other, _ = reopened(tmp_path / "project")
-    assert not any(one.partial for one in other.entries())
+    assert not any(one.partial for one in other.slices.entries())
 
 
 def test_absent_marks_beyond_the_scan_are_not_shown(viewer, tmp_path):
@@ -174,9 +174,9 @@ def test_absent_marks_beyond_the_scan_are_not_shown(viewer, tmp_path):
     project["supports"][0] |= {"absent": [0, 99], "absent_elsewhere": {"coronal": [-1, 500]}}
     path.write_text(json.dumps(project), encoding="utf-8")
     after, _ = reopened(tmp_path / "work")
-    assert [one.index for one in after.entries() if one.absent] == [0]
+    assert [one.index for one in after.slices.entries() if one.absent] == [0]
     after.options = after.options.model_copy(update={"plane": "coronal"})
-    assert not any(one.absent for one in after.entries())
+    assert not any(one.absent for one in after.slices.entries())
 
 
 def test_ticks_options_and_files_to_label_come_back(viewer, tmp_path):

@@ -91,4 +91,4 @@ def test_only_series_above_the_limit_stay_in_their_files(viewer, tmp_path):
         restore(after, ProjectTracker(after), opened, own=True)
         assert isinstance(after.support_scan.data, np.ndarray) is not lazy
         np.testing.assert_array_equal(np.asarray(after.support_scan.data), np.asarray(viewer.layers[0].data))
-        assert after.painted_slices() == {4: (1,)}
+        assert after.slices.painted_slices() == {4: (1,)}

@@ -8,7 +8,7 @@ from napari.layers import Labels
 
 from napari_cpclnet.gui.layers.overlays import KINDS
 from napari_cpclnet.gui.layers.view import slice_in_view
-from napari_cpclnet.gui.segment.result_tree import ClassRow, ResultRow, ResultTree
+from napari_cpclnet.gui.segment.result_tree import ClassResult, ResultRow, ResultTree
 from napari_cpclnet.gui.segment.uncertain_slices import CLASS, SLICE, UNCERTAINTY
 from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.gui.widgets.shortcuts import SUGGEST, USE_SLICE
@@ -184,7 +184,10 @@ def test_a_removed_result_leaves_the_table(viewer, qtbot, panel):
 def test_where_a_class_seems_absent_it_is_said(qtbot):
     tree = ResultTree()
     qtbot.addWidget(tree)
-    found = ClassRow("spleen", (1, 2, 3), "0.0", None, True), ClassRow("liver", (1, 2, 3), "9.0", 0.9, False)
+    found = (
+        ClassResult("spleen", (1, 2, 3), "0.0", None, True),
+        ClassResult("liver", (1, 2, 3), "9.0", 0.9, False),
+    )
     tree.show_results([ResultRow("ct", "ct", "", found)])
     assert tree.texts()[1:] == [("spleen", "0.0", "not found?"), ("liver", "9.0", "90 %")]
     assert "does not seem to show spleen" in tree.topLevelItem(0).child(0).toolTip(0)
@@ -193,7 +196,7 @@ def test_where_a_class_seems_absent_it_is_said(qtbot):
 def test_by_what_a_class_was_found_is_said(qtbot):
     tree = ResultTree()
     qtbot.addWidget(tree)
-    row = ClassRow("half a liver", (1, 2, 3), "9.0", 0.9, False, "alignment", True)
+    row = ClassResult("half a liver", (1, 2, 3), "9.0", 0.9, False, "alignment", True)
     tree.show_results([ResultRow("ct", "ct", "", [row])])
     tip = tree.topLevelItem(0).child(0).toolTip(0)
     assert "Found by alignment with the support." in tip

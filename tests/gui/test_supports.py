@@ -48,46 +48,46 @@ def two(session, viewer):
 
 
 def test_slices_of_every_painted_scan_are_listed_and_used(two):
-    found = [(entry.pair.scan.name, entry.index, entry.values) for entry in two.entries()]
+    found = [(entry.pair.scan.name, entry.index, entry.values) for entry in two.slices.entries()]
     assert found == [("mr", 2, (1,)), ("mr", 4, (1,)), ("ct", 2, (1,)), ("ct", 4, (1,))]
     job = two.job()
     assert [(part.scan.name, part.slices) for part in job.supports] == [("mr", (2, 4)), ("ct", (2, 4))]
 
 
 def test_an_unticked_slice_is_not_learned_from(two):
-    two.tick(two.entries()[0], False)
+    two.slices.tick(two.slices.entries()[0], False)
     mr = two.job().supports[0]
     assert mr.slices == (4,)
     assert not mr.labels[2].any()
-    two.tick(two.entries(), False)
+    two.slices.tick(two.slices.entries(), False)
     with pytest.raises(SupportError, match="ticked"):
         two.job()
 
 
 def test_labels_somebody_only_opened_are_listed_but_not_used(two, viewer):
     square(foreign(viewer, viewer.layers["ct"], {1: "heart"}), 0, 1)
-    assert [(e.index, e.ticked) for e in two.entries() if e.pair.labels.name == "truth"] == [
+    assert [(e.index, e.ticked) for e in two.slices.entries() if e.pair.labels.name == "truth"] == [
         (0, False),
         (1, False),
     ]
     assert "heart" not in two.classes.names().values()
-    assert two.class_name(two.supports[0], 1) == "heart"
+    assert two.class_actions.name(two.slices.pairs[0], 1) == "heart"
     assert sum(len(part.slices) for part in two.job().supports) == 4
 
 
 def test_labels_that_are_chosen_meet_the_book_by_name(two, viewer):
-    two.rename_class(1, "liver")
+    two.class_actions.rename(1, "liver")
     truth = foreign(viewer, viewer.layers["ct"], {1: "heart", 2: "Liver"})
     square(truth, 0, value=1)
     square(truth, 1, value=2)
     two.activate(SupportPair(viewer.layers["ct"], truth))
     assert two.classes.names() == {1: "liver", 2: "heart"}
     assert class_names(truth) == {1: "liver", 2: "heart"}
-    assert two.painted_slices() == {0: (2,), 1: (1,)}
+    assert two.slices.painted_slices() == {0: (2,), 1: (1,)}
 
 
 def test_an_imported_mask_is_renumbered_and_keeps_its_colours(two, viewer):
-    two.rename_class(1, "liver")
+    two.class_actions.rename(1, "liver")
     two.support_scan = scan = viewer.layers["ct"]
     labels = np.zeros(scan.data.shape, np.uint8)
     labels[3, 2:5, 2:5], labels[4, 2:5, 2:5] = 1, 9
@@ -95,24 +95,24 @@ def test_an_imported_mask_is_renumbered_and_keeps_its_colours(two, viewer):
     mask = Segmentation(labels, {1: "spot", 9: "liver"}, geometry, "mask", {1: (1, 2, 3), 9: (7, 7, 7)})
     layer = two.add_mask(mask)
     spot = two.classes.value_of("spot")
-    assert two.painted_slices() == {3: (spot,), 4: (1,)}
+    assert two.slices.painted_slices() == {3: (spot,), 4: (1,)}
     np.testing.assert_allclose(layer.colormap.map(spot)[:3] * 255, (1, 2, 3), atol=0.5)
     assert two.active.labels is layer
 
 
 def test_a_class_looks_and_is_called_the_same_on_all_layers(two, viewer):
-    two.rename_class(1, "liver")
-    two.set_class_color(1, (9, 8, 250))
-    for pair in two.supports:
+    two.class_actions.rename(1, "liver")
+    two.class_actions.set_color(1, (9, 8, 250))
+    for pair in two.slices.pairs:
         assert class_names(pair.labels)[1] == "liver"
         np.testing.assert_allclose(pair.labels.colormap.map(1)[:3] * 255, (9, 8, 250), atol=0.5)
 
 
 def test_colours_shuffled_in_napari_go_to_all_layers(two):
-    mr, ct = two.supports
+    mr, ct = two.slices.pairs
     mr.labels.new_colormap(seed=3)
     expected = mr.labels.colormap.map(1)
-    two.adopt_colors(mr.labels)
+    two.class_actions.adopt_colors(mr.labels)
     np.testing.assert_allclose(ct.labels.colormap.map(1), expected, atol=1 / 255)
 
 
@@ -129,23 +129,23 @@ def test_layers_painted_on_one_scan_are_laid_together(two, viewer):
 
 def test_an_absent_slice_teaches_where_nothing_is(two):
     pair = two.active
-    two.mark_absent(pair, 0, True)
-    entry = two.entries(pair)[0]
+    two.slices.mark_absent(pair, 0, True)
+    entry = two.slices.entries(pair)[0]
     assert (entry.index, entry.values, entry.absent, entry.ticked) == (0, (), True, True)
     assert two.job().supports[0].absent == (0,)
     with pytest.raises(SupportError, match="is painted"):
-        two.mark_absent(pair, 2, True)
+        two.slices.mark_absent(pair, 2, True)
     square(pair.labels, 0)
-    assert not two.entries(pair)[0].absent
+    assert not two.slices.entries(pair)[0].absent
     assert two.job().supports[0].slices == (0, 2, 4)
 
 
 def test_marks_belong_to_their_plane(two):
-    two.mark_absent(two.active, 0, True)
+    two.slices.mark_absent(two.active, 0, True)
     two.options = RunSettings(plane="coronal")
-    assert not any(entry.absent for entry in two.entries())
+    assert not any(entry.absent for entry in two.slices.entries())
     two.options = RunSettings()
-    assert two.entries()[0].absent
+    assert two.slices.entries()[0].absent
 
 
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
@@ -172,10 +172,10 @@ def test_a_class_is_copied_beside_what_is_painted_and_can_be_undone(two):
     layer.data[3, 4:6, 4:6] = 2
     before = layer.data.copy()
     layer.selected_label = 1
-    assert two.copy_to(2, 3)
+    assert two.slices.copy_to(2, 3)
     assert (layer.data[3] == 2).sum() == 4
     assert (layer.data[3] == 1).sum() == 25 - 4
-    assert not two.copy_to(2, 99)
+    assert not two.slices.copy_to(2, 99)
     layer.undo()
     np.testing.assert_array_equal(layer.data, before)
 
@@ -201,19 +201,19 @@ def test_labels_stay_with_the_scan_they_were_painted_on(session, viewer):
 
 
 def test_choices_of_a_removed_layer_do_not_pass_to_the_next(two, viewer):
-    two.tick(two.entries(), False)
-    for pair in two.supports:
+    two.slices.tick(two.slices.entries(), False)
+    for pair in two.slices.pairs:
         viewer.layers.remove(pair.labels)
         two.forget(pair.labels)
     two.forget_removed()
     square(two.new_support_labels(), 2)
-    assert [entry.ticked for entry in two.entries()] == [True]
+    assert [entry.ticked for entry in two.slices.entries()] == [True]
 
 
 def test_the_code_of_a_class_reaches_what_is_saved(two, tmp_path):
-    two.rename_class(1, "Leber")
-    two.set_class_code(1, "liver")
-    found = segmentation_of(two.supports[0].labels)
+    two.class_actions.rename(1, "Leber")
+    two.class_actions.set_code(1, "liver")
+    found = segmentation_of(two.slices.pairs[0].labels)
     assert found.terms == {1: "liver"}
     path = write_segmentation(found, tmp_path / "labels.seg.nrrd")
     assert b"SCT^10200004^Liver" in path.read_bytes().split(b"\n\n")[0]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.imaging.dicom.dicom_series import write_structures
 
 from napari_cpclnet.imaging import Geometry, read_segmentation
-from napari_cpclnet.imaging.outlines import MOSTLY_INSIDE, Filled, Region
+from napari_cpclnet.imaging.outlines import MOSTLY_INSIDE, FilledOutlines, Region
 
 GRID = Geometry((6, 64, 64), (2.0, 1.0, 1.0), (0.0, 0.0, 0.0))
 HEIGHTS = (2.0, 4.0, 6.0)
@@ -132,9 +132,9 @@ def test_xor_is_xor_and_together_is_everything_but_holes(boxes) -> None:
         if not any(np.array_equal(mask, other) for other in masks):
             masks.append(mask)
             outlines.append(box(top - 0.5, left - 0.5, top + height - 0.5, left + width - 0.5))
-    odd = Filled().mask(Region(1, "x", None, outlines, is_xor=True), GRID, 0)[1]
+    odd = FilledOutlines().mask(Region(1, "x", None, outlines, is_xor=True), GRID, 0)[1]
     np.testing.assert_array_equal(odd, np.logical_xor.reduce(masks))
-    together = Filled().mask(Region(1, "x", None, outlines), GRID, 0)[1]
+    together = FilledOutlines().mask(Region(1, "x", None, outlines), GRID, 0)[1]
     covered = np.sum(masks, axis=0)
     assert not together[covered == 0].any()
     # What lies in one outline only is filled, but for the rim of a hole that reaches a little beyond the edge.

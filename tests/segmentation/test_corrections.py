@@ -114,21 +114,6 @@ def test_a_correction_may_use_a_label_that_is_no_class_of_the_support(grey_model
     assert segmenter.result().labels[2, 3, 4] == 700
 
 
-def test_edits_add_to_earlier_corrections():
-    result = np.zeros((2, 3, 4), np.uint8)
-    edited = result.copy()
-    edited[0, 1, 1] = 2
-    first = Corrections.between(result, edited)
-    assert first.mask.sum() == 1 and first.labels[0, 1, 1] == 2
-    # the next result agrees with the first correction, and a second one is made
-    again = edited.copy()
-    again[1, 2, 3] = 1
-    second = Corrections.between(edited, again, first)
-    assert [tuple(p) for p in np.argwhere(second.mask).tolist()] == [(0, 1, 1), (1, 2, 3)]
-    again[...] = 9
-    assert second.labels[1, 2, 3] == 1
-
-
 def test_corrections_of_another_grid_are_refused(grey_model, scan, support):
     query, _ = scan(seed=3)
     segmenter = segmenter_for(grey_model, support)

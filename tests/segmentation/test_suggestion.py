@@ -12,16 +12,16 @@ from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SupportSet, suggest
 from napari_cpclnet.segmentation.organ_atlas import LEVELS, presence_prior
 from napari_cpclnet.segmentation.suggestion import rank
-from napari_cpclnet.segmentation.suggestion_evidence import Evidence, gather
+from napari_cpclnet.segmentation.suggestion_evidence import SuggestionEvidence, gather
 
 N = 40
 
 
-def evidence(**changes) -> Evidence:
+def evidence(**changes) -> SuggestionEvidence:
     """A scan of 40 slices of 5 mm from below the iliac crest to above the liver; "a" is found on slices 10 to 29."""
     places = np.arange(N)
     extent = np.where((places >= 10) & (places < 30), 100.0, 0.0)[:, None]
-    plain = Evidence(
+    plain = SuggestionEvidence(
         names=("a",),
         painted=(),
         known=np.array([True]),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TrainingJob:
+class TrainJob:
     """Everything ``train`` was asked for, as parsed."""
 
     data_root: Path | None
@@ -119,7 +119,7 @@ def train(
     step in work; --resume goes on to the same weights.
     """
     with user_errors():
-        job = TrainingJob(
+        job = TrainJob(
             data_root,
             phantoms,
             out,
@@ -138,7 +138,7 @@ def train(
             raise typer.Exit(INTERRUPTED)
 
 
-def run_train(job: TrainingJob) -> bool:
+def run_train(job: TrainJob) -> bool:
     """Train until the end or until Ctrl-C, which stops after the step in work.
 
     Returns
@@ -200,7 +200,7 @@ def run_train(job: TrainingJob) -> bool:
     return True
 
 
-def check_apart(job: TrainingJob) -> None:
+def check_apart(job: TrainJob) -> None:
     """Refuse to write what is read: settings and first weights that lie where the run writes its own.
 
     Raises
@@ -236,7 +236,7 @@ def _follow(reports: Generator[TrainingReport, None, None]) -> bool:
     return True
 
 
-def chosen_settings(job: TrainingJob, going_on: bool) -> TrainingSettings | None:
+def chosen_settings(job: TrainJob, going_on: bool) -> TrainingSettings | None:
     """Settings of the file with those of the command line; None where a run goes on as it was begun.
 
     ``--steps`` keeps the proportions of the recipe: what the file does not say of the steps at the start shrinks with
@@ -269,7 +269,7 @@ def chosen_settings(job: TrainingJob, going_on: bool) -> TrainingSettings | None
     return validated(given | changes | chosen_encoder(job, settings), "--steps")
 
 
-def chosen_encoder(job: TrainingJob, settings: TrainingSettings) -> dict[str, object]:
+def chosen_encoder(job: TrainJob, settings: TrainingSettings) -> dict[str, object]:
     """Settings that ``--encoder`` means beside those of the network; none where it was not given."""
     if job.encoder is None:
         return {}

@@ -52,7 +52,7 @@ class Region:
     is_xor: bool = False
 
 
-class Filled:
+class FilledOutlines:
     """Fills regions, and keeps what is to be said of them."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.phantoms import anatomy
-from napari_cpclnet.phantoms.anatomy.body import Build, Frame
+from napari_cpclnet.phantoms.anatomy.body import Build, TrunkFields
 from napari_cpclnet.phantoms.anatomy.heart import Heart
 from napari_cpclnet.phantoms.canvas import Canvas
 from napari_cpclnet.phantoms.settings import PhantomSettings
@@ -134,7 +134,7 @@ def _upper_body(c: Canvas, build: Build, heart: Heart) -> None:
     _gut(c, build, frame)
 
 
-def _organs(c: Canvas, build: Build, heart: Heart, frame: Frame) -> None:
+def _organs(c: Canvas, build: Build, heart: Heart, frame: TrunkFields) -> None:
     anatomy.solid.great_vessels(c, build)
     anatomy.chest.airways_and_oesophagus(c, build)
     anatomy.chest.chest_vessels(c, build, heart)
@@ -152,7 +152,7 @@ def _organs(c: Canvas, build: Build, heart: Heart, frame: Frame) -> None:
     anatomy.solid.liver_inside(c, build, places["hilum"])
 
 
-def _gut(c: Canvas, build: Build, frame: Frame) -> None:
+def _gut(c: Canvas, build: Build, frame: TrunkFields) -> None:
     anatomy.gut.colon(c, build, frame)
     anatomy.gut.small_bowel(c, build, frame)
     anatomy.gut.mesentery(c, build)

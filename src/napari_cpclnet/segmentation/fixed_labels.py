@@ -49,14 +49,6 @@ class Corrections:
             shape, own = volume.geometry.shape, self.mask.shape
             raise GeometryError(f"The corrections have shape {own}, '{volume.name}' has {shape}.")
 
-    @classmethod
-    def between(
-        cls, result: NDArray[Any], edited: NDArray[Any], earlier: Corrections | None = None
-    ) -> Corrections:
-        """Voxels that differ from what was answered, and those that had been corrected before."""
-        mask = np.asarray(result != edited)
-        return cls(mask if earlier is None else mask | earlier.mask, edited.copy())
-
     @cached_property
     def highest(self) -> int:
         """Highest label value of a corrected voxel."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.segmentation.organ_atlas import presence_prior
-from napari_cpclnet.segmentation.suggestion_evidence import Evidence, gather
+from napari_cpclnet.segmentation.suggestion_evidence import SuggestionEvidence, gather
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
@@ -92,7 +92,7 @@ def suggest(
     return rank(gather(segmenter, volume, painted, classes), count)
 
 
-def rank(evidence: Evidence, count: int) -> tuple[SliceSuggestion, ...]:
+def rank(evidence: SuggestionEvidence, count: int) -> tuple[SliceSuggestion, ...]:
     """Suggestions from what is known of a scan; see :func:`suggest`."""
     found: list[SliceSuggestion] = []
     shown = _usually_shown(evidence)
@@ -110,7 +110,7 @@ def rank(evidence: Evidence, count: int) -> tuple[SliceSuggestion, ...]:
     return tuple(found)
 
 
-def _gains(e: Evidence, shown: Array) -> Array:
+def _gains(e: SuggestionEvidence, shown: Array) -> Array:
     """What painting each slice would gain: (2, slices, classes), by first sight of a class and by setting right."""
     near = _nearness(e)
     painted = list(e.painted)
@@ -135,7 +135,7 @@ def _gains(e: Evidence, shown: Array) -> Array:
     return np.stack([first, right])
 
 
-def _usually_shown(e: Evidence) -> Array:
+def _usually_shown(e: SuggestionEvidence) -> Array:
     """How well each slice probably shows each class, from its name and the level, else from what it looks like."""
     out = np.zeros((len(e.visible), len(e.names)))
     for c, name in enumerate(e.names):
@@ -144,13 +144,13 @@ def _usually_shown(e: Evidence) -> Array:
     return np.asarray(out * e.visible[:, None])
 
 
-def _nearness(e: Evidence) -> Array:
+def _nearness(e: SuggestionEvidence) -> Array:
     """How much one slice says about another, 0 to 1: by distance along the body and likeness to the network."""
     away = np.abs(e.positions[:, None] - e.positions[None])
     return np.asarray(np.exp(-away / REACH_MM) * np.clip(e.likeness, 0, 1))
 
 
-def _between(e: Evidence, c: int) -> Array:
+def _between(e: SuggestionEvidence, c: int) -> Array:
     """Pixels that a class should have on each slice between two painted ones that both show it."""
     painted = sorted(e.painted)
     out = np.zeros(len(e.visible))
@@ -162,7 +162,7 @@ def _between(e: Evidence, c: int) -> Array:
     return out
 
 
-def _as_painted(e: Evidence, index: int, shown: Array) -> Evidence:
+def _as_painted(e: SuggestionEvidence, index: int, shown: Array) -> SuggestionEvidence:
     """What is known once a slice is painted, as far as that can be foreseen."""
     errors = e.expected_errors.copy()
     errors[index] = 0
@@ -170,7 +170,7 @@ def _as_painted(e: Evidence, index: int, shown: Array) -> Evidence:
     return replace(e, painted=(*e.painted, index), expected_errors=errors, known=known)
 
 
-def _reason(e: Evidence, parts: Array, index: int) -> str:
+def _reason(e: SuggestionEvidence, parts: Array, index: int) -> str:
     first, right = parts
     new = [name for name, g, known in zip(e.names, first, e.known, strict=True) if not known and g > FAINT]
     if new:

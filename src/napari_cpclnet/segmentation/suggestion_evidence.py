@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class SuggestionEvidence:
     """A scan of n slices and C classes.
 
     Parameters
@@ -68,8 +68,8 @@ def gather(
     volume: Volume,
     painted: Iterable[int] = (),
     classes: Mapping[int, str] | None = None,
-) -> Evidence:
-    """Evidence from a segmenter; segments the scan if its last prediction was not of it with this support."""
+) -> SuggestionEvidence:
+    """SuggestionEvidence from a segmenter; segments the scan if its last prediction was not of it with this support."""
     support = segmenter.support
     wanted = dict(classes or (support.classes if support is not None else {}))
     if not wanted:
@@ -93,7 +93,7 @@ def gather(
         taken |= {s.index for s in support.painted_on(volume) if s.axis == axis}
     features = scan.features(range(count))
     typical = _largest(slices, list(wanted), _pixel_mm2(volume, axis))
-    return Evidence(
+    return SuggestionEvidence(
         names=tuple(wanted.values()),
         painted=tuple(sorted(taken)),
         known=typical > 0,

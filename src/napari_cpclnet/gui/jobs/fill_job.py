@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_cpclnet.gui.jobs.segment_job import user_message
 from napari_cpclnet.gui.layers.scan_layers import LayerScan, labels_array
-from napari_cpclnet.gui.layers.support_slices import SupportEntry
+from napari_cpclnet.gui.layers.support_slices import PaintedSlice
 from napari_cpclnet.propagation import PropagationSettings
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class VolumeKeeper:
 def make_order(
     pair: SupportPair,
     plane: str,
-    entries: list[SupportEntry],
+    entries: list[PaintedSlice],
     accepted: AcceptedSlices,
     names: dict[int, str],
 ) -> FillOrder | None:
@@ -204,7 +204,7 @@ class AcceptedSlices:
 
     def __contains__(self, entry: object) -> bool:
         """Whether an entry, as it was seen last, is as it was accepted."""
-        if not isinstance(entry, SupportEntry):
+        if not isinstance(entry, PaintedSlice):
             return False
         known = self._stamps.get(entry.pair.labels)
         if not known or not entry.values:

@@ -24,7 +24,7 @@ class SupportPair:
 
 
 @dataclass(frozen=True)
-class SupportEntry:
+class PaintedSlice:
     """One slice of a pair, painted or marked as free of the classes.
 
     ``index`` counts along the array axis of ``plane``; ``values`` are the label values on it; ``ticked``: whether a

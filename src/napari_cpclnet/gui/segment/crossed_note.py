@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from napari_cpclnet.gui.widgets.style import SPACING, spaced
 
 if TYPE_CHECKING:
-    from napari_cpclnet.gui.layers.support_slices import SupportEntry
+    from napari_cpclnet.gui.layers.support_slices import PaintedSlice
     from napari_cpclnet.gui.session.session import Session
 
 
@@ -24,7 +24,7 @@ class CrossedNote(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self._entries: list[SupportEntry] = []
+        self._entries: list[PaintedSlice] = []
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.text.setToolTip(
@@ -47,7 +47,7 @@ class CrossedNote(QWidget):
         column.addLayout(row)
         self.hide()
 
-    def show_entries(self, entries: Sequence[SupportEntry]) -> None:
+    def show_entries(self, entries: Sequence[PaintedSlice]) -> None:
         """Say how many of the slices of a pair are only crossed and not used; hidden where none is."""
         self._entries = [one for one in entries if one.crossed and one.values and not one.ticked]
         count = len(self._entries)

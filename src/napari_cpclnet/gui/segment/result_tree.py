@@ -22,7 +22,7 @@ RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 @dataclass(frozen=True)
-class ClassRow:
+class ClassResult:
     """One class of a scan; ``volume`` with its unit, ``confidence`` from 0 to 1, None where nothing was found."""
 
     name: str
@@ -41,7 +41,7 @@ class ResultRow:
     key: Any
     name: str
     remark: str
-    classes: Sequence[ClassRow]
+    classes: Sequence[ClassResult]
 
 
 class ResultTree(QTreeWidget):
@@ -122,7 +122,7 @@ class ResultTree(QTreeWidget):
         self.picked.emit(item.data(NAME, ROLE))
 
 
-def _class_item(row: ClassRow) -> QTreeWidgetItem:
+def _class_item(row: ClassResult) -> QTreeWidgetItem:
     sure = "–" if row.confidence is None else f"{100 * row.confidence:.0f} %"
     item = QTreeWidgetItem([row.name, row.volume, "not found?" if row.seems_absent else sure])
     item.setIcon(NAME, swatch(row.color))

@@ -32,7 +32,7 @@ from napari_cpclnet.gui.layers.overlays import (
 )
 from napari_cpclnet.gui.layers.view import jump_to_slice, show_scan
 from napari_cpclnet.gui.review.review_row import ReviewRow
-from napari_cpclnet.gui.segment.result_tree import ClassRow, ResultRow, ResultTree
+from napari_cpclnet.gui.segment.result_tree import ClassResult, ResultRow, ResultTree
 from napari_cpclnet.gui.segment.uncertain_slices import UncertainRow, UncertainSlices
 from napari_cpclnet.gui.session.result_layers import CONTOUR
 from napari_cpclnet.gui.session.reuse import unlock_corrections, use_slice
@@ -211,7 +211,7 @@ class ResultsBox(QWidget):
         unit = "" if result.voxel_ml else " voxels"
         digits = 1 if result.voxel_ml else 0
         classes = [
-            ClassRow(
+            ClassResult(
                 classes.name(one.value),
                 classes.color(one.value),
                 f"{result.volume(one):.{digits}f}{unit}",

@@ -28,7 +28,7 @@ from napari_cpclnet.gui.widgets.style import spaced
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
-    from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
+    from napari_cpclnet.gui.layers.support_slices import PaintedSlice, SupportPair
     from napari_cpclnet.gui.session.session import Session
 
 MODALITIES = {"PT": "PET", "other": ""}
@@ -108,8 +108,8 @@ class SlicesBox(QWidget):
         """Show what is painted; returns the number of painted slices of each class."""
         session, active = self.session, self.session.active
         counts: dict[int, int] = {}
-        groups: list[tuple[SupportPair, list[SupportEntry]]] = []
-        listed: list[SupportEntry] = []
+        groups: list[tuple[SupportPair, list[PaintedSlice]]] = []
+        listed: list[PaintedSlice] = []
         for pair in session.slices.pairs:
             try:
                 entries = session.slices.entries(pair, rescan=rescan)
@@ -131,7 +131,7 @@ class SlicesBox(QWidget):
         self._enable()
         return counts
 
-    def go_to(self, entry: SupportEntry) -> None:
+    def go_to(self, entry: PaintedSlice) -> None:
         """Show a slice of any scan."""
         viewer, pair = self.session.viewer, entry.pair
         if not pair.scan.visible:
@@ -213,14 +213,14 @@ class SlicesBox(QWidget):
             return
         self.message.emit("Paint where no class is; choose a class to go on with it.", False)
 
-    def _mark_partial(self, entries: list[SupportEntry], on: bool) -> None:
+    def _mark_partial(self, entries: list[PaintedSlice], on: bool) -> None:
         self.session.slices.mark_partial(entries, on)
         for entry in entries:
             self.session.viewer.layers.selection.active = entry.pair.labels  # so that Ctrl+Z takes it back
         self.message.emit("", False)
         self.changed.emit()
 
-    def _group(self, pair: SupportPair, entries: list[SupportEntry], active: bool) -> GroupRow:
+    def _group(self, pair: SupportPair, entries: list[PaintedSlice], active: bool) -> GroupRow:
         modality = str(note(pair.scan).get("modality") or "")
         session = self.session
         looks = {
@@ -238,11 +238,11 @@ class SlicesBox(QWidget):
     def _request(self) -> None:
         self.pictures.request(self.tree.open_entries())
 
-    def _tick(self, entries: list[SupportEntry], on: bool) -> None:
+    def _tick(self, entries: list[PaintedSlice], on: bool) -> None:
         self.session.slices.tick(entries, on)
         self.changed.emit()
 
-    def _remove(self, entries: list[SupportEntry]) -> None:
+    def _remove(self, entries: list[PaintedSlice]) -> None:
         for entry in entries:
             self.session.slices.remove(entry)
         self.changed.emit()

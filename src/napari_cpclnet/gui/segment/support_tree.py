@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cpclnet.gui.layers.class_names import Color
-from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
+from napari_cpclnet.gui.layers.support_slices import PaintedSlice, SupportPair
 from napari_cpclnet.gui.layers.view import OWN_COUNT
 
 GROUP_HEIGHT, SLICE_HEIGHT, PICTURE = 28, 56, 52
@@ -33,7 +33,7 @@ ROLE = Qt.ItemDataRole.UserRole
 class SliceRow:
     """One slice: the classes on it with their colours."""
 
-    entry: SupportEntry
+    entry: PaintedSlice
     classes: tuple[tuple[str, Color], ...]
     picture: np.ndarray | None = None
 
@@ -46,7 +46,7 @@ class GroupRow:
     modality: str
     active: bool
     slices: Sequence[SliceRow] = field(default_factory=tuple)
-    filled: tuple[SupportEntry, ...] = ()
+    filled: tuple[PaintedSlice, ...] = ()
 
 
 class SupportTree(QTreeWidget):
@@ -135,7 +135,7 @@ class SupportTree(QTreeWidget):
         self.viewport().update()
         return True
 
-    def entries(self, pair: SupportPair | None = None) -> list[SupportEntry]:
+    def entries(self, pair: SupportPair | None = None) -> list[PaintedSlice]:
         """Slices shown, of one pair or of all."""
         return [
             item.data(0, ROLE).entry
@@ -144,16 +144,16 @@ class SupportTree(QTreeWidget):
             for item in _children(top)
         ]
 
-    def open_entries(self) -> list[SupportEntry]:
+    def open_entries(self) -> list[PaintedSlice]:
         """Slices of the groups that are open."""
         return [e for top in self._tops() if top.isExpanded() for e in self.entries(top.data(0, ROLE).pair)]
 
-    def chosen(self) -> list[SupportEntry]:
+    def chosen(self) -> list[PaintedSlice]:
         """Selected slices."""
         rows = (item.data(0, ROLE) for item in self.selectedItems())
         return [row.entry for row in rows if isinstance(row, SliceRow)]
 
-    def select(self, entry: SupportEntry) -> None:
+    def select(self, entry: PaintedSlice) -> None:
         """Highlight a slice without going there."""
         with QSignalBlocker(self):
             self.clearSelection()
@@ -165,7 +165,7 @@ class SupportTree(QTreeWidget):
                         self.scrollToItem(item)
         self._fit()
 
-    def set_picture(self, entry: SupportEntry, picture: np.ndarray) -> None:
+    def set_picture(self, entry: PaintedSlice, picture: np.ndarray) -> None:
         """Show the picture of a slice."""
         with QSignalBlocker(self):
             for top in self._tops():
@@ -339,7 +339,7 @@ def _children(top: QTreeWidgetItem) -> list[QTreeWidgetItem]:
     return [top.child(number) for number in range(top.childCount())]
 
 
-def _key(entry: SupportEntry) -> tuple[Any, ...]:
+def _key(entry: PaintedSlice) -> tuple[Any, ...]:
     return entry.pair, entry.plane, entry.index
 
 

@@ -14,7 +14,7 @@ from napari_cpclnet.gui.segment.thumbnails import ThumbnailMaker, ThumbnailOrder
 from napari_cpclnet.gui.widgets.worker import BackgroundCall
 
 if TYPE_CHECKING:
-    from napari_cpclnet.gui.layers.support_slices import SupportEntry
+    from napari_cpclnet.gui.layers.support_slices import PaintedSlice
     from napari_cpclnet.gui.session.session import Session
 
 BATCH = 8
@@ -30,10 +30,10 @@ class ThumbnailQueue(QObject):
         self._session = session
         self._maker = ThumbnailMaker()
         self._pictures: dict[Any, np.ndarray | None] = {}
-        self._waiting: dict[Any, SupportEntry] = {}
-        self._busy: dict[Any, SupportEntry] = {}
+        self._waiting: dict[Any, PaintedSlice] = {}
+        self._busy: dict[Any, PaintedSlice] = {}
 
-    def picture(self, entry: SupportEntry) -> np.ndarray | None:
+    def picture(self, entry: PaintedSlice) -> np.ndarray | None:
         """Picture of a slice as it is painted now, if it is made already, else the last one of that slice."""
         found = self._pictures.get(self._key(entry))
         if found is None:
@@ -41,7 +41,7 @@ class ThumbnailQueue(QObject):
             found = next((p for key, p in reversed(self._pictures.items()) if key[0] == place), None)
         return found
 
-    def request(self, entries: Iterable[SupportEntry]) -> None:
+    def request(self, entries: Iterable[PaintedSlice]) -> None:
         """Make the pictures of these slices that are missing; others that wait are not wanted any more."""
         wanted = {self._key(entry): entry for entry in entries}
         places = {key[0] for key in wanted}
@@ -77,16 +77,16 @@ class ThumbnailQueue(QObject):
             self._pictures.setdefault(key, None)
         self._next()
 
-    def _order(self, key: Any, entry: SupportEntry) -> ThumbnailOrder:
+    def _order(self, key: Any, entry: PaintedSlice) -> ThumbnailOrder:
         slices = np.moveaxis(labels_array(entry.pair.labels), entry.pair.axis(entry.plane), 0)
         colors = {value: self._session.class_actions.color(entry.pair, value) for value in entry.values}
         scan = LayerScan.of(entry.pair.scan)
         return ThumbnailOrder(key, scan, entry.plane, entry.index, slices[entry.index].copy(), colors)
 
-    def _place(self, entry: SupportEntry) -> tuple[Any, ...]:
+    def _place(self, entry: PaintedSlice) -> tuple[Any, ...]:
         return entry.pair, entry.plane, entry.index
 
-    def _key(self, entry: SupportEntry) -> tuple[Any, ...]:
+    def _key(self, entry: PaintedSlice) -> tuple[Any, ...]:
         colors = tuple(self._session.class_actions.color(entry.pair, value) for value in entry.values)
         return self._place(entry), entry.stamp, colors, self._session.options.weights
 

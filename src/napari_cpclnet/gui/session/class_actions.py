@@ -21,7 +21,7 @@ from napari_cpclnet.gui.layers.scribbles import BACKGROUND_COLOR, BACKGROUND_NAM
 
 if TYPE_CHECKING:
     from napari_cpclnet.gui.layers.class_names import Color
-    from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
+    from napari_cpclnet.gui.layers.support_slices import PaintedSlice, SupportPair
     from napari_cpclnet.gui.session.classes import Classes, ClassInfo
     from napari_cpclnet.gui.session.results import Results
     from napari_cpclnet.gui.session.support_slices import SupportSlices
@@ -131,7 +131,7 @@ class ClassActions:
                 set_class_colors(layer, colors)
         self.slices.changed.emit()
 
-    def settle(self, entries: Iterable[SupportEntry]) -> None:
+    def settle(self, entries: Iterable[PaintedSlice]) -> None:
         """Make classes of painted values that have none, and forget those that were made so and are painted no more."""
         used = {value for entry in entries if self.slices.is_in_use(entry.pair) for value in entry.values}
         used |= {one.value for result in self.results for one in result.summary.classes}

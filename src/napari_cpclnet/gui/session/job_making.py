@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from napari_cpclnet.gui.layers.support_slices import SupportEntry
+    from napari_cpclnet.gui.layers.support_slices import PaintedSlice
     from napari_cpclnet.imaging import Geometry, Plane
 
 
-def support_parts(entries: Sequence[SupportEntry], dtype: np.dtype) -> list[tuple[Image, SupportPart]]:
+def support_parts(entries: Sequence[PaintedSlice], dtype: np.dtype) -> list[tuple[Image, SupportPart]]:
     """One part for each scan; where several layers are painted on one scan, their labels are laid together.
 
     Only the slices of ``entries`` are copied, as painting may go on meanwhile; the rest stays untouched memory. Of
     two layers painted at one place, that of the earlier entry counts. Layers painted in two planes are two parts.
     """
-    by_scan: dict[tuple[Image, str], list[SupportEntry]] = {}
+    by_scan: dict[tuple[Image, str], list[PaintedSlice]] = {}
     for entry in entries:
         by_scan.setdefault((entry.pair.scan, entry.plane), []).append(entry)
     parts = []
@@ -95,7 +95,7 @@ def make_queries(
     return tuple(made)
 
 
-def answering_plane(geometry: Geometry, used: Iterable[SupportEntry]) -> str:
+def answering_plane(geometry: Geometry, used: Iterable[PaintedSlice]) -> str:
     """The plane in which a scan is labelled from painted slices, as the Segmenter chooses it."""
     return plane_like(
         geometry, [Sliced(geometry_of(one.pair.scan), cast("Plane", one.plane)) for one in used]

@@ -15,7 +15,7 @@ from napari_cpclnet.gui.session.meaning import meaning_of, words
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_cpclnet.gui.layers.support_slices import SupportEntry
+    from napari_cpclnet.gui.layers.support_slices import PaintedSlice
     from napari_cpclnet.gui.session.session import Session
 
 # Of the usual area of a class on the other slices; less is a slip of the brush.
@@ -49,7 +49,7 @@ def plan(session: Session) -> Plan:
     queries = [s for s in (*session.scans(), *session.queries.files) if session.is_ticked(s)]
     if not values:
         return Plan("", "", "")
-    by_scan: dict[str, list[SupportEntry]] = {}
+    by_scan: dict[str, list[PaintedSlice]] = {}
     for entry in used:
         by_scan.setdefault(_named(session, entry.pair.scan), []).append(entry)
     slices = {scan: _slices(entries) for scan, entries in by_scan.items()}
@@ -80,11 +80,11 @@ def _named(session: Session, source: object) -> str:
     return f"{name} ({meaning})" if meaning else name
 
 
-def _slices(entries: list[SupportEntry]) -> str:
+def _slices(entries: list[PaintedSlice]) -> str:
     return "1 slice" if len(entries) == 1 else f"{len(entries)} slices"
 
 
-def _listed(entries: list[SupportEntry]) -> str:
+def _listed(entries: list[PaintedSlice]) -> str:
     """Slices by number, in each plane."""
     planes = dict.fromkeys(entry.plane for entry in entries)
     return "; ".join(f"{p} {', '.join(str(e.index) for e in entries if e.plane == p)}" for p in planes)
@@ -151,7 +151,7 @@ def _outside(session: Session) -> list[Question]:
 
 def _dabs(session: Session) -> list[Question]:
     """Slices with hardly any paint, beside others with much."""
-    odd: list[tuple[SupportEntry, int]] = []
+    odd: list[tuple[PaintedSlice, int]] = []
     for pair in session.slices.pairs:
         used = [
             entry

@@ -38,7 +38,7 @@ from napari_cpclnet.gui.layers.scan_layers import (
     same_grid,
 )
 from napari_cpclnet.gui.layers.scribbles import without_background
-from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
+from napari_cpclnet.gui.layers.support_slices import PaintedSlice, SupportPair
 from napari_cpclnet.gui.layers.undoing import UndoSteps
 from napari_cpclnet.gui.session.class_actions import ClassActions
 from napari_cpclnet.gui.session.classes import Classes
@@ -319,7 +319,7 @@ class Session:
             maps=self.display.maps,
         )
 
-    def _used_entries(self) -> list[SupportEntry]:
+    def _used_entries(self) -> list[PaintedSlice]:
         scan, active = self._need_scan(), self.active
         if active is not None and not same_grid(active.labels, scan):
             msg = f"'{active.labels.name}' does not lie on the voxels of '{scan.name}': choose a layer that does."

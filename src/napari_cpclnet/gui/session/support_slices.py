@@ -10,7 +10,7 @@ from napari_cpclnet.errors import SupportError
 from napari_cpclnet.gui.layers.editing import copy_class, erase_slice, set_slice
 from napari_cpclnet.gui.layers.overlays import scans_of
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array, slice_axis
-from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
+from napari_cpclnet.gui.layers.support_slices import PaintedSlice, SupportPair
 from napari_cpclnet.gui.session.job_making import answering_plane
 from napari_cpclnet.gui.session.supports import Said, Supports
 from napari_cpclnet.imaging import BACKGROUND
@@ -86,7 +86,7 @@ class SupportSlices:
 
     def entries(
         self, pair: SupportPair | None = None, *, rescan: Collection[Labels] | None = None
-    ) -> list[SupportEntry]:
+    ) -> list[PaintedSlice]:
         """Rows of the support table, of one pair or of all.
 
         ``rescan``: the layers that may have changed since the last time, as scanning takes time; by default all.
@@ -137,7 +137,7 @@ class SupportSlices:
         """The plane in which slices of a pair are counted; never ``auto``."""
         return self.marks.plane(pair, self._plane())
 
-    def plane_for(self, scan: Image, used: Iterable[SupportEntry] | None = None) -> str:
+    def plane_for(self, scan: Image, used: Iterable[PaintedSlice] | None = None) -> str:
         """The plane in which a scan is labelled from painted slices, by default the ticked ones; never ``auto``."""
         if self._plane() != "auto":
             return self._plane()
@@ -154,9 +154,9 @@ class SupportSlices:
         pair = self.active
         return {} if pair is None else self.marks.painted(pair, self._plane())
 
-    def tick(self, entries: SupportEntry | Iterable[SupportEntry], on: bool) -> None:
+    def tick(self, entries: PaintedSlice | Iterable[PaintedSlice], on: bool) -> None:
         """Learn from slices, or not."""
-        self.marks.tick([entries] if isinstance(entries, SupportEntry) else entries, on)
+        self.marks.tick([entries] if isinstance(entries, PaintedSlice) else entries, on)
         self.changed.emit()
 
     def mark_absent(self, pair: SupportPair, index: int, on: bool) -> None:
@@ -176,7 +176,7 @@ class SupportSlices:
             pass
         self.changed.emit()
 
-    def mark_partial(self, entries: Iterable[SupportEntry], on: bool) -> None:
+    def mark_partial(self, entries: Iterable[PaintedSlice], on: bool) -> None:
         """Say that what is not painted on slices is unknown, or that it is background; a step of undo for each."""
         for entry in entries:
             labels = entry.pair.labels
@@ -230,7 +230,7 @@ class SupportSlices:
             self.marks.restore_absent(pair, plane, slices)
         self.changed.emit()
 
-    def remove(self, entry: SupportEntry) -> None:
+    def remove(self, entry: PaintedSlice) -> None:
         """Take a slice off the table: erase its paint, or its mark *absent*; Ctrl+Z brings it back as it was."""
         labels = entry.pair.labels
         with self._saying(labels, entry.plane, entry.index, Said(False)):

@@ -14,7 +14,7 @@ from napari_cpclnet.gui.layers.overlays import is_map
 from napari_cpclnet.gui.layers.painted_slices import PaintedSlices
 from napari_cpclnet.gui.layers.scan_layers import geometry_of, labels_array, refusal, same_grid
 from napari_cpclnet.gui.layers.scribbles import strokes_on
-from napari_cpclnet.gui.layers.support_slices import SupportEntry, SupportPair
+from napari_cpclnet.gui.layers.support_slices import PaintedSlice, SupportPair
 from napari_cpclnet.imaging.paint import chosen_axis, crossed_slices, single_slice_shares
 from napari_cpclnet.imaging.planes import axis_plane, named_plane
 
@@ -140,7 +140,7 @@ class Supports:
         plane = self.plane(pair, choice)
         return marks.found[1] if marks.found is not None and marks.found[0] == plane else {}
 
-    def entries(self, pair: SupportPair, choice: str, *, rescan: bool = True) -> list[SupportEntry]:
+    def entries(self, pair: SupportPair, choice: str, *, rescan: bool = True) -> list[PaintedSlice]:
         """Painted and absent slices of a pair in order; while a slice is painted it is not absent."""
         marks, painted = self._of(pair.labels), self.painted(pair, choice, rescan=rescan)
         plane = self.plane(pair, choice)
@@ -150,7 +150,7 @@ class Supports:
                 key: on for key, on in marks.ticks.items() if key[0] != plane or key[1] in {*painted, *absent}
             }
         return [
-            SupportEntry(
+            PaintedSlice(
                 pair,
                 index,
                 plane,
@@ -169,7 +169,7 @@ class Supports:
         said = marks.partial.get(key)
         return self._background() in values or marks.painted.scribbled(key[1]) if said is None else said
 
-    def tick(self, entries: Iterable[SupportEntry], on: bool) -> None:
+    def tick(self, entries: Iterable[PaintedSlice], on: bool) -> None:
         """Use slices, or not."""
         for entry in entries:
             self._of(entry.pair.labels).ticks[entry.key] = on

@@ -16,7 +16,7 @@ from napari_cpclnet.imaging.dicom.headers import clean, numbers
 from napari_cpclnet.imaging.dicom.labels import items, label_header
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.label_resampling import doubtful_place, merge, place
-from napari_cpclnet.imaging.outlines import Filled, Region
+from napari_cpclnet.imaging.outlines import FilledOutlines, Region
 from napari_cpclnet.imaging.volume import Segmentation
 
 # An outline lies in a slice if its points are this near to one plane, in slices or mm.
@@ -63,7 +63,7 @@ def read_rtstruct(path: Path, target: Geometry, name: str) -> Segmentation:
     axis = _slice_axis(regions, target)
     grid = target if axis is not None else _own_grid(path, regions, target)
     names = {region.value: region.name for region in regions}
-    filled = Filled()
+    filled = FilledOutlines()
     masks = ((region.value, filled.mask(region, grid, axis or 0)) for region in regions)
     labels, overlaps = merge(masks, grid.shape, names)
     colors = {region.value: region.color for region in regions if region.color}

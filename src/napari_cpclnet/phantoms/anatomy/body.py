@@ -58,7 +58,7 @@ def random_build(rng: np.random.Generator) -> Build:
 
 
 @dataclass(frozen=True)
-class Frame:
+class TrunkFields:
     """Fields of the trunk that the organs are fitted to."""
 
     cavity: Float  # depth below the inner surface of the body wall, mm
@@ -70,7 +70,7 @@ def _profile(s: AnyFloat, knots: list[float], values: list[float]) -> Float:
     return np.interp(s, knots, values).astype(np.float32)
 
 
-def build_trunk(c: Canvas, b: Build, raised: bool | None = None) -> Frame:
+def build_trunk(c: Canvas, b: Build, raised: bool | None = None) -> TrunkFields:
     """Paint skin, fat, wall and the fatty cavity; return the fields the organs need.
 
     Arms are raised, hang down, or are left out.
@@ -156,7 +156,7 @@ def build_trunk(c: Canvas, b: Build, raised: bool | None = None) -> Frame:
     dome = _diaphragm(c, b, cavity, angle)
     _ribs(c, b, cavity, angle)
     c.room = (cavity > 0) & (dome > 0)
-    return Frame(cavity=cavity, diaphragm=dome, angle=angle)
+    return TrunkFields(cavity=cavity, diaphragm=dome, angle=angle)
 
 
 def _cage(c: Canvas, b: Build, front: AnyFloat, back: AnyFloat) -> Float:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from napari_cpclnet.phantoms.anatomy.body import Build, Frame, spine_position
+from napari_cpclnet.phantoms.anatomy.body import Build, TrunkFields, spine_position
 from napari_cpclnet.phantoms.anatomy.heart import Heart
 from napari_cpclnet.phantoms.canvas import Canvas, TubeField, branches, curve, ramp
 from napari_cpclnet.phantoms.structures import STRUCTURES
@@ -158,7 +158,7 @@ def lung_vessels(c: Canvas, b: Build) -> None:
                     c.relabel(tube.box, tube.local > 0, "lung", "lung vessel")
 
 
-def lung_disease(c: Canvas, b: Build, f: Frame) -> None:
+def lung_disease(c: Canvas, b: Build, f: TrunkFields) -> None:
     """Effusion at the lowest places of some chests, lung without air beside it or anywhere else in a few."""
     rng = c.rng
     for side in (-1, 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.phantoms.anatomy.body import Build, Frame, spine_position
+from napari_cpclnet.phantoms.anatomy.body import Build, TrunkFields, spine_position
 from napari_cpclnet.phantoms.canvas import Canvas, TubeField, curve
 from napari_cpclnet.phantoms.structures import STRUCTURES
 
@@ -87,7 +87,7 @@ def duodenum(c: Canvas, b: Build, pylorus: NDArray[np.float64]) -> None:
         c.relabel(tube.box, hollow & (c.noise(tube.box, 25.0) > 0.7), "small bowel content", "bowel gas")
 
 
-def colon(c: Canvas, b: Build, f: Frame) -> None:
+def colon(c: Canvas, b: Build, f: TrunkFields) -> None:
     """Ascending, transverse, descending and sigmoid colon with haustra, stool and gas."""
     rng = c.rng
     ks, kl, kp = b.ks, b.kl, b.kp
@@ -154,7 +154,7 @@ def colon(c: Canvas, b: Build, f: Frame) -> None:
     c.relabel(tube.box, hollow & (gas | (lumps & (rng.random() < 0.6))), "colon content", "bowel gas")
 
 
-def _loop_path(c: Canvas, b: Build, f: Frame, step: float) -> NDArray[np.float64]:
+def _loop_path(c: Canvas, b: Build, f: TrunkFields, step: float) -> NDArray[np.float64]:
     """Points of a jittered lattice in the free part of the cavity, ordered as one winding path."""
     rng = c.rng
     top = rng.normal(165, 12) * b.ks
@@ -190,7 +190,7 @@ def _loop_path(c: Canvas, b: Build, f: Frame, step: float) -> NDArray[np.float64
     return np.asarray(grid[order])
 
 
-def small_bowel(c: Canvas, b: Build, f: Frame) -> None:
+def small_bowel(c: Canvas, b: Build, f: TrunkFields) -> None:
     """Loops of jejunum and ileum that fill what is left of the cavity, more loosely where fat abounds."""
     rng = c.rng
     step = rng.uniform(21.0, 32.0) * (1 + 0.15 * b.visceral)

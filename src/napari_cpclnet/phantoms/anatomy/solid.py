@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_cpclnet.phantoms.anatomy.body import Build, Frame, spine_position
+from napari_cpclnet.phantoms.anatomy.body import Build, TrunkFields, spine_position
 from napari_cpclnet.phantoms.canvas import Canvas, TubeField, branches, curve, smooth_min
 from napari_cpclnet.phantoms.structures import STRUCTURES
 
@@ -65,7 +65,7 @@ def great_vessels(c: Canvas, b: Build) -> None:
                 c.paint(tube.box, tube.local, name, hard=True, inside=False)
 
 
-def liver(c: Canvas, b: Build, f: Frame) -> dict[str, tuple[float, float, float]]:
+def liver(c: Canvas, b: Build, f: TrunkFields) -> dict[str, tuple[float, float, float]]:
     """Liver under the right dome, cut by its visceral surface; returns the places of hilum and fossa."""
     rng = c.rng
     ks, kl, kp = b.ks, b.kl, b.kp
@@ -152,7 +152,7 @@ def gallbladder(c: Canvas, b: Build, fossa: tuple[float, float, float]) -> None:
         c.paint(tube.box, tube.local + 40.0 * (tube.local > 0), "gallbladder")
 
 
-def spleen(c: Canvas, b: Build, f: Frame) -> None:
+def spleen(c: Canvas, b: Build, f: TrunkFields) -> None:
     """Crescent along the left posterolateral wall under the diaphragm; absent in few."""
     rng = c.rng
     if rng.random() < 0.03:
@@ -299,7 +299,7 @@ def adrenals(c: Canvas, b: Build, poles: dict[int, tuple[float, float, float]]) 
                 c.paint(tube.box, tube.local + 60.0 * (tube.local > 0), name)
 
 
-def pancreas(c: Canvas, b: Build, f: Frame) -> None:
+def pancreas(c: Canvas, b: Build, f: TrunkFields) -> None:
     """Head in the duodenal loop, neck before the mesenteric vein, body over the spine, tail to the spleen."""
     rng = c.rng
     ks, kl = b.ks, b.kl
