@@ -55,7 +55,8 @@ class FakeTrainer:
                 dice = math.nan if self.step < 3 else 0.5
                 if due:
                     self.write(settings, out)
-                yield StepReport(self.step, settings.steps, {"total": 1 / self.step}, dice, found)
+                left = (settings.steps - self.step) * self.seconds
+                yield StepReport(self.step, settings.steps, {"total": 1 / self.step}, dice, found, left)
                 if due:
                     picture, weights = self.write(settings, out)
                     yield EpochReport(1, self.step, {"total": 0.1}, 0.5, found, picture, weights, 60.0)
