@@ -26,7 +26,7 @@ Areas = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Task:
-    """One prediction.
+    """One prediction to make: a support, a query and an organ.
 
     Parameters
     ----------

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging.formats.itk import READERS, volume_suffix
 from napari_cpclnet.imaging.formats.nifti_header import read_nifti_header
+from napari_cpclnet.imaging.formats.raw_image import FORMATS, volume_suffix
 from napari_cpclnet.imaging.reading import finite
 
 # What arithmetic in floats leaves of a whole number, at most.
@@ -21,7 +21,7 @@ WIDEST_STEP = 0.5
 
 def stored_step(path: Path) -> float:
     """Distance of the values that a file can hold: the slope of a NIfTI file of scaled whole numbers, else 0."""
-    if READERS.get(volume_suffix(path)) != "NiftiImageIO":
+    if FORMATS.get(volume_suffix(path)) != "NIfTI":
         return 0.0
     header = read_nifti_header(path)
     step = abs(header.slope)

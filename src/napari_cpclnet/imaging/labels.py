@@ -11,8 +11,8 @@ from napari_cpclnet.errors import GeometryError, ImageError
 from napari_cpclnet.imaging import dicom
 from napari_cpclnet.imaging.deskew import SHEAR, deskew, shear_of
 from napari_cpclnet.imaging.formats import ome_zarr
-from napari_cpclnet.imaging.formats.itk import READERS, read_itk, volume_suffix
 from napari_cpclnet.imaging.formats.pictures import is_picture, read_picture, read_stack
+from napari_cpclnet.imaging.formats.raw_image import FORMATS, read_raw, volume_suffix
 from napari_cpclnet.imaging.formats.seg_nrrd import read_segments
 from napari_cpclnet.imaging.formats.size_checks import check_file
 from napari_cpclnet.imaging.geometry import Geometry
@@ -145,11 +145,11 @@ def _read_image(path: Path, classes: dict[int, str]) -> tuple[Segmentation, bool
         array = read_stack(pictures, as_labels=True)
     elif is_picture(path):
         array = read_picture(path, as_labels=True)
-    elif suffix and READERS[suffix] == "NrrdImageIO":
+    elif suffix and FORMATS[suffix] == "NRRD":
         raw, names, colors = read_segments(path)
         array, geometry, notes = raw.array, raw.geometry, raw.notes
     elif suffix:
-        raw = read_itk(path)
+        raw = read_raw(path)
         array, geometry, notes = raw.array, raw.geometry, raw.notes
     elif dicom.is_dicom(path):
         raise ImageError(f"{path}: is a DICOM image, not a segmentation or structure set.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_cpclnet.imaging import dicom
-from napari_cpclnet.imaging.formats.itk import phases_in, volume_suffix
+from napari_cpclnet.imaging.formats.raw_image import phases_in, volume_suffix
 from napari_cpclnet.imaging.reading import plain_name, read_volume
 
 

@@ -14,7 +14,6 @@ from napari_cpclnet.errors import GeometryError, ImageError
 from napari_cpclnet.imaging import dicom
 from napari_cpclnet.imaging.deskew import SHEAR, deskew, shear_of
 from napari_cpclnet.imaging.formats import ome_zarr
-from napari_cpclnet.imaging.formats.itk import READERS, RawImage, open_image, read_itk, volume_suffix
 from napari_cpclnet.imaging.formats.pictures import (
     PICTURES,
     is_picture,
@@ -22,6 +21,7 @@ from napari_cpclnet.imaging.formats.pictures import (
     read_picture,
     read_stack,
 )
+from napari_cpclnet.imaging.formats.raw_image import FORMATS, RawImage, open_image, read_raw, volume_suffix
 from napari_cpclnet.imaging.formats.size_checks import check_file
 from napari_cpclnet.imaging.geometry import Geometry
 from napari_cpclnet.imaging.modality import detect_modality, name_hint, unit_note, unit_of
@@ -116,7 +116,7 @@ def read_volume(
     elif path.is_dir():
         volume = _read_folder(path, series, lazy_above)
     elif volume_suffix(path):
-        volume = _from_raw(path, _straight(path, read_itk(path, phase_number(path, series))), series)
+        volume = _from_raw(path, _straight(path, read_raw(path, phase_number(path, series))), series)
     elif is_picture(path):
         volume = _from_pictures(path, read_picture(path))
     elif path.suffix.lower() in (".dcm", ".ima") or path.name.upper() == "DICOMDIR" or dicom.is_dicom(path):
@@ -256,5 +256,5 @@ def unknown_kind(path: Path) -> str:
         return f"{path}: is {kind}, which this program does not read; convert it to NIfTI."
     if name.endswith((".img", ".raw")):
         return f"{path}: holds voxels without a header; open the header file beside it (.hdr, .nhdr or .mhd)."
-    known = ", ".join([*READERS, ".dcm", *PICTURES])
+    known = ", ".join([*FORMATS, ".dcm", *PICTURES])
     return f"{path}: unsupported file format; supported are {known}."

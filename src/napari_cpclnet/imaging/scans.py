@@ -9,9 +9,9 @@ from pathlib import Path
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging import dicom
-from napari_cpclnet.imaging.formats.itk import volume_suffix
 from napari_cpclnet.imaging.formats.ome_zarr import is_ome_zarr
 from napari_cpclnet.imaging.formats.pictures import is_picture, natural_key
+from napari_cpclnet.imaging.formats.raw_image import volume_suffix
 from napari_cpclnet.imaging.formats.size_checks import check_file
 from napari_cpclnet.imaging.modality import name_hint
 from napari_cpclnet.imaging.reading import is_label_name, pictures_in, plain_name

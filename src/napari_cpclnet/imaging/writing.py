@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from napari_cpclnet.errors import ImageError, OutputError
 from napari_cpclnet.files.atomic import sweep, temporary_beside
 from napari_cpclnet.imaging import dicom
-from napari_cpclnet.imaging.formats.itk import last_line, quiet
 from napari_cpclnet.imaging.formats.nifti_header import read_nifti_header, unpacked
 from napari_cpclnet.imaging.formats.ome_zarr import SUFFIX as OME_ZARR
 from napari_cpclnet.imaging.formats.ome_zarr import replace_ome_zarr, save_ome_zarr
 from napari_cpclnet.imaging.formats.picture_writing import save_pictures
+from napari_cpclnet.imaging.formats.raw_image import last_line, quiet
 from napari_cpclnet.imaging.formats.seg_nrrd import header_fields
 from napari_cpclnet.imaging.formats.voxel_writing import save_metaimage, save_nrrd
 from napari_cpclnet.imaging.geometry import Geometry

@@ -79,7 +79,7 @@ class Decoder(nn.Module):
     def forward(
         self, summary: Tensor, level: Tensor, refined: Tensor, skip: Tensor, likeness: Tensor
     ) -> Tensor:
-        """Decode.
+        """Logits at full resolution.
 
         Parameters
         ----------

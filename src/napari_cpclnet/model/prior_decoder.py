@@ -61,7 +61,7 @@ class PriorDecoder(nn.Module):
         nn.init.zeros_(self.correction.bias)
 
     def forward(self, maps: Tensor, facts: Tensor) -> Tensor:
-        """Correct.
+        """Corrected logits of a prior.
 
         Parameters
         ----------

@@ -195,7 +195,7 @@ def decoder_maps(
 
 
 def decoder_facts(pixel_mm: float, context_mm: float, strength: float, error_mm: Tensor) -> Tensor:
-    """What holds for whole slices, (N, FACTS).
+    """Features of whole slices, (N, FACTS).
 
     Parameters
     ----------

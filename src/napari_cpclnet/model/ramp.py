@@ -155,7 +155,7 @@ class RAMP(nn.Module):
         self.log_temperature = nn.Parameter(torch.full((heads + 1,), math.log(10.0)))
 
     def forward(self, query: Tensor, prototypes: Prototypes) -> tuple[Tensor, Tensor]:
-        """Refine and compare.
+        """Affinity maps of the descriptors, and the refined features of the query.
 
         Parameters
         ----------

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging import dicom
-from napari_cpclnet.imaging.formats.itk import volume_suffix
+from napari_cpclnet.imaging.formats.raw_image import volume_suffix
 from napari_cpclnet.imaging.reading import pictures_in
 
 # Headers whose voxels lie in a file of the same name beside them.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging.formats.itk import volume_suffix
 from napari_cpclnet.imaging.formats.pictures import is_picture
+from napari_cpclnet.imaging.formats.raw_image import volume_suffix
 from napari_cpclnet.imaging.walking import check_open
 from napari_cpclnet.project.fingerprints import fingerprint, scan_files
 from napari_cpclnet.project.folder import absolute_path

@@ -91,7 +91,7 @@ class Propagation:
         """How much grey values counted for each class, from 0 to 1."""
 
     def run(self) -> Iterator[PropagationReport]:
-        """Do it; lazily, so that whoever stops consuming cancels it."""
+        """Run step by step; whoever stops consuming it cancels."""
         steps_of_class = 100
         total = steps_of_class * len(self.classes)
         painted = dict(self._painted)

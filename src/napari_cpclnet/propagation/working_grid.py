@@ -48,7 +48,7 @@ class WorkingGrid:
         spacing: tuple[float, float, float],
         working_voxels: int,
     ) -> WorkingGrid:
-        """Grid for a class.
+        """Working grid around the painted slices of a class.
 
         Parameters
         ----------

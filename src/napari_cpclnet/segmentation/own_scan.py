@@ -86,7 +86,7 @@ class CarriedClasses:
         self._values = list(values)
 
     def carry(self) -> Iterator[None]:
-        """Do the work, in short steps."""
+        """Carry the classes, in short steps."""
         painted = self._painted
         if self._scribbled:
             self._completed = yield from completing(

@@ -70,7 +70,7 @@ class SliceResult:
 
 @dataclass(eq=False)
 class PredictionState:
-    """One prediction.
+    """State of one prediction.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class SuggestionEvidence:
-    """A scan of n slices and C classes.
+    """What is known of a scan of n slices and C classes.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ def is_outlier(own: float, line: float) -> bool:
 
 
 def intensity_variants(images: Tensor) -> list[Tensor]:
-    """A slice in all tones, first as it is.
+    """A slice in all intensity variants, first as it is.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def make_removal_safe(viewer: ViewerModel) -> Callable[[], None]:
-    """Do so for a viewer; returns a function that lets go of it."""
+    """Make the removal of layers safe in a viewer; returns a function that lets go of it."""
 
     def on_removing(event: Any) -> None:
         layer = viewer.layers[event.index]

@@ -214,7 +214,7 @@ class SupportTree(QTreeWidget):
         self.setFixedHeight(min(rows, MOST_HEIGHT) + 2 * self.frameWidth() + 6)
 
     def mousePressEvent(self, event: Any) -> None:  # noqa: N802
-        """A new click."""
+        """Forget the click before, which may have been answered."""
         self._was_toggled = False
         super().mousePressEvent(event)
 

@@ -45,7 +45,7 @@ class ScanResult:
 
     @property
     def name(self) -> str:
-        """Of the scan."""
+        """Name of the scan."""
         return str(self.source.name)
 
     def volume(self, one: ClassSummary | ClassSummaryEntry) -> float:

@@ -112,7 +112,7 @@ class SupportSlices:
         return [(pair, shown) for pair, shown in found if shown is not None and shown in self.viewer.layers]
 
     def forget_blindness(self, pair: SupportPair) -> None:
-        """The user has said what to do with that paint."""
+        """Forget that a pair was painted on while its scan was hidden; the user has said what to do."""
         self.marks.forget_blindness(pair.labels)
 
     def rescanner(self, pairs: Collection[SupportPair]) -> Callable[[], None]:

@@ -118,7 +118,7 @@ class Supports:
         return self._of(labels).blind
 
     def forget_blindness(self, labels: Labels) -> None:
-        """The user knows."""
+        """Forget that labels were painted on while their scan was hidden."""
         self._of(labels).blind = None
 
     def painted(self, pair: SupportPair, choice: str, *, rescan: bool = True) -> dict[int, tuple[int, ...]]:

@@ -34,7 +34,7 @@ from pydicom.uid import (
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.dicom.headers import has_no_preamble, read_dataset
-from napari_cpclnet.imaging.formats.itk import last_line, quiet
+from napari_cpclnet.imaging.formats.raw_image import last_line, quiet
 
 # JPEG (lossy and lossless), JPEG-LS, JPEG 2000 and run lengths.
 KNOWN_TO_GDCM = (

@@ -15,7 +15,7 @@ from napari_cpclnet.imaging.decoding import decoded
 from napari_cpclnet.imaging.dicom.codecs import damaged_pixels, stored_by_pydicom
 from napari_cpclnet.imaging.dicom.frames import NATIVE, Frame
 from napari_cpclnet.imaging.dicom.geometry import Stack
-from napari_cpclnet.imaging.formats.itk import last_line
+from napari_cpclnet.imaging.formats.raw_image import last_line
 
 Picture = NDArray[np.float32]
 

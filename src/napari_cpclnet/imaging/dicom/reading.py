@@ -17,7 +17,7 @@ from napari_cpclnet.imaging.dicom.headers import code, is_image, read_header
 from napari_cpclnet.imaging.dicom.meaning import Meaning, meaning_of, padding_note
 from napari_cpclnet.imaging.dicom.pixels import Picture, recent, rescaled, slice_of
 from napari_cpclnet.imaging.dicom.series import SeriesInfo, survey
-from napari_cpclnet.imaging.formats.itk import open_image
+from napari_cpclnet.imaging.formats.raw_image import open_image
 from napari_cpclnet.imaging.volume import Volume
 
 # Of a folder of hundreds of series an error names the first ones; `info` lists them all.

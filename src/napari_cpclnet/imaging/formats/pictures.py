@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.decoding import decoded
-from napari_cpclnet.imaging.formats.itk import open_image
+from napari_cpclnet.imaging.formats.raw_image import open_image
 from napari_cpclnet.imaging.formats.size_checks import check_memory, grant_memory
 
 # Deflate packs 1032 to 1 at best; the rarer encodings of TIFF more, but never a real scan.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import ImageError
-from napari_cpclnet.imaging.formats.itk import RawImage, read_header, read_itk
+from napari_cpclnet.imaging.formats.raw_image import RawImage, read_header, read_raw
 from napari_cpclnet.imaging.label_resampling import bounding_box, merge
 from napari_cpclnet.imaging.terminology import Code, Term, Terminology
 from napari_cpclnet.imaging.volume import Segmentation
@@ -46,7 +46,7 @@ def read_segments(path: Path) -> tuple[RawImage, dict[int, str], dict[int, tuple
     image = read_header(path)
     segments = segments_of(image.metadata, image.n_phases)
     if image.n_phases == 1 or not segments:
-        raw = read_itk(path)
+        raw = read_raw(path)
         names = {one.value: one.name for one in segments if one.name}
         return raw, names, {one.value: one.color for one in segments if one.color}
     layers = image.phases()

@@ -1,4 +1,4 @@
-"""NIfTI, NRRD and MetaImage files, none of which is read by a library in C: they do not survive damaged headers."""
+"""NIfTI, NRRD and MetaImage files as arrays with a geometry, read in Python: readers in C die of damaged headers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from napari_cpclnet.imaging.formats.nrrd import read_nrrd_header
 from napari_cpclnet.imaging.formats.text_image import TextImage
 from napari_cpclnet.imaging.geometry import Geometry
 
-READERS = {
-    ".nii.gz": "NiftiImageIO",
-    ".nii": "NiftiImageIO",
-    ".hdr": "NiftiImageIO",
-    ".nrrd": "NrrdImageIO",
-    ".nhdr": "NrrdImageIO",
-    ".mha": "MetaImageIO",
-    ".mhd": "MetaImageIO",
+FORMATS = {
+    ".nii.gz": "NIfTI",
+    ".nii": "NIfTI",
+    ".hdr": "NIfTI",
+    ".nrrd": "NRRD",
+    ".nhdr": "NRRD",
+    ".mha": "MetaImage",
+    ".mhd": "MetaImage",
 }
 
 _error_stream = threading.Lock()
@@ -47,7 +47,7 @@ class RawImage:
 def volume_suffix(path: Path) -> str:
     """Suffix of a volume file this module reads, ``".nii.gz"`` included, or an empty string."""
     name = path.name.lower()
-    return next((suffix for suffix in READERS if name.endswith(suffix)), "")
+    return next((suffix for suffix in FORMATS if name.endswith(suffix)), "")
 
 
 @contextmanager
@@ -88,12 +88,12 @@ def phases_in(path: Path) -> int:
     """
     suffix = volume_suffix(path)
     _check_content(path, suffix)
-    if READERS[suffix] == "NiftiImageIO":
+    if FORMATS[suffix] == "NIfTI":
         return nifti_phases(path)
     return _grey(path).n_phases
 
 
-def read_itk(path: Path, phase: int | None = None) -> RawImage:
+def read_raw(path: Path, phase: int | None = None) -> RawImage:
     """Read one NIfTI, NRRD or MetaImage file.
 
     Parameters
@@ -116,7 +116,7 @@ def read_itk(path: Path, phase: int | None = None) -> RawImage:
     """
     suffix = volume_suffix(path)
     _check_content(path, suffix)
-    if READERS[suffix] == "NiftiImageIO":
+    if FORMATS[suffix] == "NIfTI":
         chosen = _chosen(path, nifti_phases(path), phase)
         array, geometry, notes = read_nifti(path, chosen)
         return RawImage(array, geometry, notes=notes)
@@ -135,7 +135,7 @@ def read_header(path: Path) -> TextImage:
     """
     suffix = volume_suffix(path)
     _check_content(path, suffix)
-    return read_nrrd_header(path) if READERS[suffix] == "NrrdImageIO" else read_metaimage_header(path)
+    return read_nrrd_header(path) if FORMATS[suffix] == "NRRD" else read_metaimage_header(path)
 
 
 def _grey(path: Path) -> TextImage:
@@ -164,9 +164,9 @@ def _check_content(path: Path, suffix: str) -> None:
         raise ImageError(f"{path}: is a PNG picture with the wrong suffix; rename it to .png.")
     if start[128:132] == b"DICM":
         raise ImageError(f"{path}: is a DICOM file with the wrong suffix; rename it to .dcm.")
-    if READERS[suffix] == "NrrdImageIO" and not start.startswith(b"NRRD"):
+    if FORMATS[suffix] == "NRRD" and not start.startswith(b"NRRD"):
         raise ImageError(f"{path}: is no NRRD image, whatever its name says.")
-    if READERS[suffix] == "MetaImageIO" and b"NDims" not in start:
+    if FORMATS[suffix] == "MetaImage" and b"NDims" not in start:
         raise ImageError(f"{path}: is no MetaImage, whatever its name says.")
 
 
