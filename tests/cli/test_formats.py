@@ -13,8 +13,6 @@ from napari_cpclnet.cli.app import app
 from napari_cpclnet.imaging import Geometry, Segmentation, read_segmentation, read_volume, write_segmentation
 from napari_cpclnet.imaging.dicom import list_series, referenced_series
 
-from .test_segment import weights  # noqa: F401
-
 GRID = Geometry((4, 40, 48), (5.0, 2.0, 2.0), (-30.0, 12.0, 7.0))
 
 
@@ -30,7 +28,7 @@ GRID = Geometry((4, 40, 48), (5.0, 2.0, 2.0), (-30.0, 12.0, 7.0))
 )
 def test_painted_slices_come_out_as_painted_in_every_format(
     tmp_path: Path,
-    weights: Path,  # noqa: F811
+    weights: Path,
     output_format: str,
     name: str,
 ) -> None:

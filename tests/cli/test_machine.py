@@ -7,7 +7,7 @@ import pytest
 from napari_cpclnet import model
 from napari_cpclnet.segmentation import Segmenter
 
-from .test_segment import Case, Run, case, run, weights  # noqa: F401
+from .test_segment import Case, Run, case, run  # noqa: F401
 
 
 def on_device(arguments: list[str], device: str) -> list[str]:

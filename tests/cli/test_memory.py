@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .test_segment import Case, case, save, scan, weights  # noqa: F401
+from .test_segment import Case, case, save, scan  # noqa: F401
 
 # What the guide says (docs/guide/command-line.md): bytes for each voxel of a scan of 16 bits, and besides with maps.
 BYTES, WITH_MAPS = 12, 14

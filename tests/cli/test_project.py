@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,20 +11,6 @@ from tests.project.conftest import GRID, make_project, make_scan, painted
 from napari_cpclnet import cli
 from napari_cpclnet.imaging import read_segmentation
 from napari_cpclnet.project import QueryEntry, WeightsEntry, read_project, relative_path, write_project
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-
-    from napari_cpclnet.model import CPCLNet, CPCLNetSettings, save_weights
-    from napari_cpclnet.preprocessing import PreprocessingSettings
-
-    torch.manual_seed(0)
-    model = CPCLNet(CPCLNetSettings(channels=16, skip_channels=8, latent_channels=8, blocks=1))
-    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    save_weights(model, path, {"preprocessing": PreprocessingSettings().model_dump(), "recipe": "random"})
-    return path
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import psutil
 import pytest
 import SimpleITK as sitk
 
-from .test_segment import Case, Run, case, run, save, scan, weights  # noqa: F401
+from .test_segment import Case, Run, case, run, save, scan  # noqa: F401
 
 SLICES = 5
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from .test_segment import Case, Run, assert_refused, case, mask, run, save, scan, weights  # noqa: F401
+from .test_segment import Case, Run, assert_refused, case, mask, run, save, scan  # noqa: F401
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 from PIL import Image
+from tests.training.conftest import SMALL
 
 from napari_cpclnet.gui.widgets.run_bar import RunState
 
@@ -123,25 +124,7 @@ TINY: dict[str, Any] = {
     "anatomy_steps": 2,
     "warmup": 2,
     "validation_batches": 1,
-    "episodes": {
-        "size": 64,
-        "episodes": 1,
-        "queries": 2,
-        "classes": 2,
-        "shots": (1, 2),
-        "shot_weights": (0.5, 0.5),
-    },
-    "preprocessing": {"mm_per_pixel": 4.0, "min_size": 64},
-    "network": {
-        "channels": 16,
-        "skip_channels": 8,
-        "latent_channels": 8,
-        "foreground_descriptors": 4,
-        "ring_descriptors": 4,
-        "background_descriptors": 4,
-        "blocks": 1,
-        "heads": 2,
-    },
+    **SMALL,
 }
 
 

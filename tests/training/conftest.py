@@ -12,15 +12,7 @@ from safetensors.torch import save_file
 from napari_cpclnet.episodes.phantom_dataset import PhantomDataset
 from napari_cpclnet.training import TrainingSettings
 
-TINY: dict[str, Any] = {
-    "phantoms": 4,
-    "held_out": 2,
-    "steps": 6,
-    "anatomy_steps": 2,
-    "warmup": 2,
-    "validate_every": 2,
-    "validation_batches": 1,
-    "sources": {"shapes": 0.0},
+SMALL: dict[str, Any] = {
     "episodes": {
         "size": 64,
         "episodes": 1,
@@ -40,6 +32,19 @@ TINY: dict[str, Any] = {
         "blocks": 1,
         "heads": 2,
     },
+}
+"""Settings of a network so small that a step takes a fraction of a second."""
+
+TINY: dict[str, Any] = {
+    "phantoms": 4,
+    "held_out": 2,
+    "steps": 6,
+    "anatomy_steps": 2,
+    "warmup": 2,
+    "validate_every": 2,
+    "validation_batches": 1,
+    "sources": {"shapes": 0.0},
+    **SMALL,
 }
 
 

@@ -20,6 +20,8 @@ from napari_cpclnet.model.cpclnet import Output
 from napari_cpclnet.training import StepReport, Trainer, TrainingSettings
 from napari_cpclnet.training.sources import phantom_source, shape_source
 
+from .conftest import SMALL
+
 CPU = torch.device("cpu")
 TINY = {
     "phantoms": 4,
@@ -30,25 +32,7 @@ TINY = {
     "learning_rate": 6e-3,
     "validate_every": 100,
     "validation_batches": 1,
-    "episodes": {
-        "size": 64,
-        "episodes": 1,
-        "queries": 2,
-        "classes": 2,
-        "shots": (1, 2),
-        "shot_weights": (0.5, 0.5),
-    },
-    "preprocessing": {"mm_per_pixel": 4.0, "min_size": 64},
-    "network": {
-        "channels": 16,
-        "skip_channels": 8,
-        "latent_channels": 8,
-        "foreground_descriptors": 4,
-        "ring_descriptors": 4,
-        "background_descriptors": 4,
-        "blocks": 1,
-        "heads": 2,
-    },
+    **SMALL,
 }
 
 
