@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from nibabel.quaternions import quat2mat
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import GeometryError, ImageError
@@ -148,6 +147,8 @@ def _spacing(header: NiftiHeader) -> list[float]:
 
 def _qform(header: NiftiHeader) -> NDArray[np.float64]:
     """Matrix of the quaternion, whose length may be a little off, as nifti1.h computes it."""
+    from nibabel.quaternions import quat2mat
+
     fields = header.fields
     vector = [float(fields[f"quatern_{axis}"]) for axis in "bcd"]
     rest = 1.0 - sum(part * part for part in vector)

@@ -13,19 +13,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Header
-from nibabel.nifti2 import Nifti2Header
 
 from napari_cpclnet.errors import ImageError
 from napari_cpclnet.imaging.formats.size_checks import DEFLATE_RATIO, check_memory
 
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Header
+
 VECTOR_INTENTS = (1005, 1006, 1007, 2003, 2004)
 CIFTI_INTENTS = range(3000, 3100)
-# Those of the two versions begin with their length.
-KINDS: dict[int, type[Nifti1Header]] = {348: Nifti1Header, 540: Nifti2Header}
+LONGEST = 540
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,14 @@ def unpacked(path: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
 
 def _fields(path: Path) -> tuple[Nifti1Header, bool]:
     """Fields of the header, and whether the voxels are in the same file."""
+    from nibabel.nifti1 import Nifti1Header  # brings what takes a second to import
+    from nibabel.nifti2 import Nifti2Header
+
+    # Headers of the two versions begin with their length.
+    kinds: dict[int, type[Nifti1Header]] = {348: Nifti1Header, LONGEST: Nifti2Header}
     with unpacked(path) as stream:
-        raw = bytes(stream.read(max(KINDS)))
-    for size, kind in KINDS.items():
+        raw = bytes(stream.read(LONGEST))
+    for size, kind in kinds.items():
         order = {size.to_bytes(4, "little"): "<", size.to_bytes(4, "big"): ">"}.get(raw[:4])
         if order is None or len(raw) < size:
             continue
