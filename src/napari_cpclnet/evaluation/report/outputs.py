@@ -1,4 +1,4 @@
-"""What is written when all tasks are done: summary and report."""
+"""Summary and report, written when all tasks are done."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from napari_cpclnet.evaluation import EvaluationSettings, read_results, tasks
 from napari_cpclnet.evaluation.results import to_csv, write_bytes, write_text
 from napari_cpclnet.gui.jobs.device_status import Ready, describe
 from napari_cpclnet.gui.jobs.layer_case import layer_case
-from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage, Stopped, user_message
+from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage, RunStopped, user_message
 from napari_cpclnet.imaging.cases import check_labels, read_cases
 from napari_cpclnet.segmentation.settings import RunSettings
 
@@ -71,9 +71,9 @@ class EvaluationJob:
         return self.out
 
     def check(self) -> None:
-        """Raise `Stopped` if the run is cancelled."""
+        """Raise `RunStopped` if the run is cancelled."""
         if self.cancelled.is_set():
-            raise Stopped
+            raise RunStopped
 
     def watch(self, result: SliceResult) -> None:
         """Look at the flag after each slice, and note how far the task is."""
@@ -112,7 +112,7 @@ def run_evaluation(
     """Run all tasks. Consumed in a worker thread; never raises: a user error becomes its sentence."""
     try:
         yield from _run(job, make_segmenter)
-    except Stopped:
+    except RunStopped:
         yield Cancelled()
     except Exception as error:  # noqa: BLE001 - the panel must hear of everything
         yield ScanFailed(None, user_message(error))

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Stopped(Exception):  # noqa: N818 - no error
+class RunStopped(Exception):  # noqa: N818 - no error
     """Raised within a run when it is cancelled."""
 
 
@@ -200,7 +200,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
             return
         segmenter.set_support(painted)
         yield from machine.changes()
-    except Stopped:
+    except RunStopped:
         yield Cancelled()
         return
     except Exception as error:  # noqa: BLE001 - the panel must hear of everything
@@ -303,7 +303,7 @@ def _label_elsewhere(
 
     def check() -> None:
         if job.cancelled.is_set():
-            raise Stopped
+            raise RunStopped
 
     numbers, requests = [], []
     for number, query in enumerate(job.queries):
