@@ -41,7 +41,7 @@ def test_damaged_weights_a_missing_device_and_a_network_that_knows_nothing_are_t
     generator = torch.Generator().manual_seed(0)
     for parameter in untrained.parameters():
         torch.nn.init.normal_(parameter, std=0.1, generator=generator)
-    monkeypatch.setattr(weights, "bundled_weights", lambda name=copy.name: copy.with_name(name))
+    monkeypatch.setattr(weights, "bundled_weights", lambda: copy)
     monkeypatch.setattr(model, "load_weights", lambda *_: untrained)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     code, out, _ = run(["check", "--device", "cuda"])

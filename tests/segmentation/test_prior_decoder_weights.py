@@ -48,7 +48,7 @@ def _decoded(scan: Volume, priors: dict[int, np.ndarray], **options: object) -> 
 
 def test_the_bundled_weights_are_small_and_say_where_they_come_from() -> None:
     decoder = load_prior_decoder()
-    assert bundled_weights(BUNDLED_PRIOR).stat().st_size < 2**20
+    assert bundled_weights().with_name(BUNDLED_PRIOR).stat().st_size < 2**20
     assert decoder.metadata["step"] > 0 and decoder.metadata["settings"]["seed"] >= 0
     assert all(bool(torch.isfinite(p).all()) for p in decoder.parameters())
 

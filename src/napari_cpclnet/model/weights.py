@@ -39,8 +39,12 @@ LARGEST_PRIOR = 64 * 2**20
 """Bytes of a file of the prior decoder."""
 
 
-def bundled_weights(name: str = BUNDLED) -> Path:
-    """Path of weights that come with the package: those of the network, or another file by its name."""
+def bundled_weights() -> Path:
+    """Path of the weights that come with the package."""
+    return _bundled(BUNDLED)
+
+
+def _bundled(name: str) -> Path:
     return Path(str(resources.files("napari_cpclnet") / "weights" / name))
 
 
@@ -158,7 +162,7 @@ def load_weights(path: Path | None = None, device: str | torch.device = "cpu") -
 
 def load_prior_decoder(path: Path | None = None, device: str | torch.device = "cpu") -> PriorDecoder:
     """Build the prior decoder that a weights file describes; everything else as in :func:`load_weights`."""
-    path = bundled_weights(BUNDLED_PRIOR) if path is None else Path(path)
+    path = _bundled(BUNDLED_PRIOR) if path is None else Path(path)
     if path.is_file() and path.stat().st_size > LARGEST_PRIOR:
         raise WeightsError(f"'{path.name}' is too large for {HOLDS[PRIOR_FORMAT]}.")
     metadata = read_metadata(path, PRIOR_FORMAT)

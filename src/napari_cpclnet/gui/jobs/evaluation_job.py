@@ -18,7 +18,7 @@ from napari_cpclnet.evaluation import EvaluationSettings, read_results, tasks
 from napari_cpclnet.evaluation.results import to_csv, write_bytes, write_text
 from napari_cpclnet.gui.jobs.device_status import Ready, describe
 from napari_cpclnet.gui.jobs.layer_case import layer_case
-from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage, RunStopped, user_message
+from napari_cpclnet.gui.jobs.segment_job import Cancelled, RunStopped, ScanFailed, Stage, user_message
 from napari_cpclnet.imaging.cases import check_labels, read_cases
 from napari_cpclnet.segmentation.settings import RunSettings
 
