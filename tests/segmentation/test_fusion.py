@@ -12,7 +12,7 @@ import pytest
 from napari_cpclnet import Geometry, Volume
 from napari_cpclnet.model.weights import load_prior_decoder
 from napari_cpclnet.segmentation.confidence import Evidence, dice
-from napari_cpclnet.segmentation.fusion import JoinedClass, fusing
+from napari_cpclnet.segmentation.fusion import JoinedClass, fusing, outline_error_mm
 
 SHAPE = (12, 48, 48)
 KNOWN = Evidence(recognised=1.0, difference=0.2, cycle_mm=1.0, named=True, painted_ml=30.0)
@@ -79,3 +79,36 @@ def test_what_was_seen_on_the_way_is_in_the_evidence(query: Volume) -> None:
     assert one.evidence.agreement == 1
     assert one.evidence.kept > 0.8
     assert one.evidence.recognised == KNOWN.recognised
+
+
+def test_outlines_of_small_classes_are_further_off_where_the_decoder_is_alone() -> None:
+    def error(ml: float, cycle_mm: float = 4.0, alone: bool = True) -> float:
+        return outline_error_mm(Evidence(cycle_mm=cycle_mm, painted_ml=ml), alone)
+
+    assert error(5.0) > error(50.0) > error(2000.0) > error(2000.0, alone=False)
+    assert error(5.0, alone=False) == error(2000.0, alone=False)
+    assert error(1.0, 0.0) == 2.0
+    assert error(0.0, 50.0) == error(1.0, np.inf) == 12.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_small_tube_that_slipped_by_its_own_width_is_found(seed: int) -> None:
+    tube, slipped = np.zeros((2, 24, 64, 64), bool)
+    tube[:, 28:33, 30:35] = True
+    slipped[:, 28:33, 34:39] = True
+    grey = np.random.default_rng(seed).normal(0, 5, tube.shape) + 80 * tube
+    scan = Volume(grey.astype(np.float32), Geometry(tube.shape, (3.0, 1.5, 1.5)), modality="MR")
+    evidence = Evidence(recognised=0.0, difference=0.2, cycle_mm=3.0, painted_ml=4.0)
+    steps: Generator[float, None, Any] = fusing(
+        load_prior_decoder(), scan, 0, 0, slipped, evidence, lambda _: np.zeros(0, np.float32), 0.5
+    )
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            one = end.value
+            break
+    found = np.zeros(tube.shape, bool)
+    found[one.box] = one.logits > 0
+    assert dice(slipped, tube) < 0.25
+    assert dice(found, tube) > 0.6

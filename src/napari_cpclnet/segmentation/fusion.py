@@ -40,7 +40,12 @@ _STEADY = (0.35, 0.1)
 """Cycle error of a class, in radii of a ball of its size, from which its registration says nothing beside a network
 that knows both the class and the part of the body, and below which it says all."""
 
-_DECODED_ERROR_MM = 4.0
+_SLIPS_MM = 20.0
+"""Radius of a class whose outline is twice as far off, beside its cycle error, as that of a very large one: little of
+what a registration compares is of a small structure, which slips along its neighbours there and back."""
+
+_JOINED_ERROR_MM = 3.0
+"""How far outlines are off on which network and registration agreed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +129,7 @@ def fusing(
     """
     aligned = trust_in(evidence.difference, _ALIGNED)
     known = trust_in(evidence.recognised, _RECOGNISED)
-    error_mm = float(np.clip(0.7 * evidence.cycle_mm + 1, 2, 12))
+    error_mm = outline_error_mm(evidence, alone=known == 0)
     found: DecodedPrior | None = None
     carried: DecodedPrior | None = None
     means: Means = "none"
@@ -145,7 +150,7 @@ def fusing(
         yield done
         means = "network" if carried is None else "both"
         found = (
-            (yield from _decoded(decoder, query, axis, prior, _DECODED_ERROR_MM, done))
+            (yield from _decoded(decoder, query, axis, prior, _JOINED_ERROR_MM, done))
             if prior.any()
             else None
         )
@@ -155,6 +160,20 @@ def fusing(
         means = "alignment"
     one = JoinedClass.nowhere(place, means) if found is None else JoinedClass.of(place, found, means)
     return replace(one, evidence=replace(evidence, kept=_overlap(mask, one)))
+
+
+def outline_error_mm(evidence: Evidence, alone: bool) -> float:
+    """How far the outline of a class that was carried over is off, in mm.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    alone : bool
+        Whether the decoder has to bring it to the edges by itself. Where the network is heard, too, the decoder only
+        sharpens what was carried, and leaves larger moves to the network.
+    """
+    slips = _SLIPS_MM / max(radius_mm(evidence.painted_ml), 1.0) if alone else 0.0
+    return float(np.clip(0.7 * evidence.cycle_mm * (1 + slips) + 1, 2, 12))
 
 
 def trust_in(value: float, limits: tuple[float, float]) -> float:
