@@ -312,6 +312,17 @@ class TestSuggest:
         assert code == 0, err
         assert sorted(int(line.split()[1]) for line in out.splitlines()) == [0, 1, 4, 5]
 
+    def test_partial_slices_teach_and_are_left_out(self, case: Case, run: Run) -> None:
+        labels = mask()
+        labels[2, 30:34, 10:22] = 255
+        save(case.mask, labels)
+        words = self.arguments(case, case.image, "--slices", "3", "--count", "9")
+        code, out, err = run([*words, "--partial", "2"])
+        assert code == 0, err
+        assert sorted(int(line.split()[1]) for line in out.splitlines()) == [0, 1, 4, 5]
+        code, _, err = run([*words, "--partial", "0"])
+        assert code == 2 and "Nothing is painted on the partial slice 0" in err
+
     def test_a_missing_query_is_one_sentence(self, case: Case, run: Run) -> None:
         code, out, err = run(self.arguments(case, case.folder / "nothing.nii.gz"))
         assert code == 2 and not out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from napari_cpclnet.cli.notes import echo_notes
 from napari_cpclnet.cli.options import (
     Device,
     PaintedPlane,
+    Partial,
     Weights,
     parse_classes,
     parse_slices,
@@ -24,9 +25,6 @@ from napari_cpclnet.cli.options import (
 from napari_cpclnet.cli.segment import PaintedFiles, read_supports
 from napari_cpclnet.imaging import read_volume
 from napari_cpclnet.segmentation import RunSettings
-
-if TYPE_CHECKING:
-    pass
 
 
 def suggest(
@@ -52,6 +50,7 @@ def suggest(
             "every slice that carries a label.",
         ),
     ] = None,
+    partial: Partial = None,
     classes: Annotated[
         str | None,
         typer.Option(
@@ -76,7 +75,12 @@ def suggest(
         pairs = support_pairs(support)
         job = SuggestJob(
             PaintedFiles(
-                pairs, parse_slices(slices or [], len(pairs)), parse_classes(classes), plane, mask_place
+                pairs,
+                parse_slices(slices or [], len(pairs)),
+                parse_classes(classes),
+                plane,
+                mask_place,
+                parse_slices(partial or [], len(pairs), "--partial"),
             ),
             query,
             RunSettings(plane=plane, device=device, weights=weights),

@@ -78,6 +78,10 @@ def _restoring(session: Session, keeper: ProjectTracker, opened: Opened, own: bo
             if layer not in session.viewer.layers:
                 break  # the user took it away meanwhile
             labels = _add_labels(session, layer, mask)
+            yield
+            if labels not in session.viewer.layers:
+                continue
+            _dress(labels, mask)
             if isinstance(mask.entry, SupportEntry):
                 files[labels] = mask.entry.mask
                 _mark(session, SupportPair(layer, labels), mask.entry)
@@ -158,17 +162,20 @@ def _add_labels(session: Session, scan: Image, mask: OpenedMask) -> Labels:
         noted |= {**_result_note(labels.labels, entry), "of": str(scan.unique_id)}
         looks["opacity"] = 0.6
         name = entry.name or scan.name + SUFFIX
-    layer = session.viewer.add_labels(
+    return session.viewer.add_labels(
         labels.labels.reshape(scan.data.shape),
         name=name,
         metadata={KEY: noted},
         **looks,
         **copied_transform(scan),
     )
-    set_class_names(layer, labels.classes)
-    if labels.colors:
-        set_class_colors(layer, labels.colors)
-    return layer
+
+
+def _dress(layer: Labels, mask: OpenedMask) -> None:
+    """Give the classes of a layer their names and colours."""
+    set_class_names(layer, mask.labels.classes)
+    if mask.labels.colors:
+        set_class_colors(layer, mask.labels.colors)
 
 
 def _result_note(labels: np.ndarray, entry: QueryEntry) -> dict[str, Any]:

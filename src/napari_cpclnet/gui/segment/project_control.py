@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.layers.corrections import is_result
 from napari_cpclnet.gui.layers.overlays import is_map
+from napari_cpclnet.gui.layers.view import together
 from napari_cpclnet.gui.project import recent as places
 from napari_cpclnet.gui.project.autosave_clock import AutosaveClock
 from napari_cpclnet.gui.project.restore import restoring
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from napari_cpclnet.gui.session.session import Session
     from napari_cpclnet.project import LocatedScan, Project
 
+# Layers that leave in one turn of the event loop.
+CLOSED_AT_ONCE = 6
 # What tells of paint, of other plugins that set the data, and of names and colours of classes.
 LABEL_EVENTS = ("paint", "labels_update", "data", "features", "colormap")
 
@@ -243,9 +246,8 @@ class ProjectControl(QObject):
         self.flush()
         self.keeper.close()
         if close:
-            self.session.viewer.layers.clear()
+            yield from self._emptying()
             self.session.queries, self.session.results = Queries(), Results()
-            yield
         yield from restoring(self.session, self.keeper, opened, own=own)
         self._unsaved = None
         self.problem = ""
@@ -260,6 +262,18 @@ class ProjectControl(QObject):
         self.message.emit("\n".join(said), bool(opened.problems))
         self.opened.emit()
         self.state_changed.emit()
+
+    def _emptying(self) -> Iterator[None]:
+        """Take all layers out of the viewer, some in each turn of the event loop."""
+        layers = self.session.viewer.layers
+        layers.selection.clear()
+        open_now = list(reversed(layers))
+        for first in range(0, len(open_now), CLOSED_AT_ONCE):
+            with together(self.session.viewer):
+                for layer in open_now[first : first + CLOSED_AT_ONCE]:
+                    if layer in layers:
+                        layers.remove(layer)
+            yield
 
     def _call(self, function: Callable[[], Any], then: Callable[[Any], None]) -> None:
         call = BackgroundCall(function, self)

@@ -83,9 +83,13 @@ def showing_surfaces(
         )
         yield
     for layer in viewer.layers:
-        layer.visible = layer in layers
-    viewer.dims.ndisplay = 3
-    fit_all(viewer, [layer for layer in layers if layer in viewer.layers])
+        layer.visible = False
+    viewer.dims.ndisplay = 3  # before they are seen: napari would cut them into slices
+    yield
+    layers = [layer for layer in layers if layer in viewer.layers]
+    for layer in layers:
+        layer.visible = True
+    fit_all(viewer, layers)
 
 
 def hide_surfaces(viewer: ViewerModel) -> None:

@@ -51,6 +51,7 @@ class SurfaceControl(QObject):
     def toggle(self) -> None:
         """Show the surfaces, or go back to the slices."""
         if self.on:
+            hide_surfaces(self._session.viewer)  # before napari cuts them into slices
             self._session.viewer.dims.ndisplay = 2
         elif not self.runner.is_running and not self._showing.are_left:
             self._start()
