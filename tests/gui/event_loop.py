@@ -31,16 +31,12 @@ _PACKAGES = ("napari_cpclnet", "napari", "vispy", "app_model", "psygnal", "npe2"
 GARBAGE = "Python looks for garbage"
 INDIVISIBLE = {
     "napari makes a layer": ("napari.layers.base.base", "PostInit.__call__"),
-    "napari makes the picture of a layer": ("napari._qt.qt_viewer", "QtViewer._on_add_layer_change"),
-    "napari makes the controls of a layer": (
-        "napari._qt.layer_controls.qt_layer_controls_container",
-        "QtLayerControlsContainer._add",
-    ),
+    "napari adds a layer": ("napari.components.layerlist", "LayerList.insert"),
     "napari makes a dock": ("napari._qt.qt_main_window", "Window._add_viewer_dock_widget"),
     "napari reads the manifests of plugins": ("npe2", "PluginManager.discover"),
     "napari draws the canvas": ("vispy.scene.canvas", "SceneCanvas._draw_scene"),
 }
-"""Calls that are napari's own, run no code of the plugin, and cannot be divided by who calls them."""
+"""Calls that are napari's own and cannot be divided by who calls them; what they call of the plugin's counts as its."""
 
 
 @dataclass
@@ -56,6 +52,11 @@ class Block:
     still: float = 0.0
     apart: dict[str, float] = field(default_factory=dict)
     places: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Whose code was seen most often, and where."""
+        return self.places.most_common(1)[0][0] if self.places else ("", "")
 
     @property
     def ours(self) -> float:
@@ -75,7 +76,8 @@ class EventLoopWatch:
         self._clock = time.pthread_getcpuclockid(self._main)
         self._delays = Path(f"/proc/self/task/{threading.main_thread().native_id}/schedstat")
         self._restore = [self._timed(kind, *where) for kind, where in INDIVISIBLE.items()]
-        self._inside = 0.0
+        self._restore.append(self._told_apart())
+        self._searching = self._plugins = 0.0
         gc.callbacks.append(self._on_garbage)
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
@@ -141,24 +143,43 @@ class EventLoopWatch:
 
         @wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
-            before, garbage = time.thread_time(), self._apart.get(GARBAGE, 0.0)
+            before, others = time.thread_time(), self._apart.get(GARBAGE, 0.0) + self._plugins
             try:
                 return function(*args, **kwargs)
             finally:
-                garbage = self._apart.get(GARBAGE, 0.0) - garbage
-                seconds = time.thread_time() - before - garbage
+                others = self._apart.get(GARBAGE, 0.0) + self._plugins - others
+                seconds = time.thread_time() - before - others
                 self._apart[kind] = max(seconds, self._apart.get(kind, 0.0))
 
         setattr(owner, last, timed)
         return lambda: setattr(owner, last, function)
 
+    def _told_apart(self) -> Callable[[], None]:
+        """Note how long the plugin takes in what napari calls of it; returns what undoes that."""
+        from napari.utils.events import EventEmitter
+
+        invoke = EventEmitter._invoke_callback
+
+        def invoked(emitter: Any, callback: Any, event: Any) -> Any:
+            if not str(getattr(callback, "__module__", "")).startswith("napari_cpclnet"):
+                return invoke(emitter, callback, event)
+            before, plugins, garbage = time.thread_time(), self._plugins, self._apart.get(GARBAGE, 0.0)
+            try:
+                return invoke(emitter, callback, event)
+            finally:
+                garbage = self._apart.get(GARBAGE, 0.0) - garbage
+                self._plugins = plugins + time.thread_time() - before - garbage
+
+        EventEmitter._invoke_callback = invoked
+        return lambda: setattr(EventEmitter, "_invoke_callback", invoke)
+
     def _on_garbage(self, phase: str, _info: Any) -> None:
         if threading.get_ident() != self._main:
             return
         if phase == "start":
-            self._inside = time.thread_time()
+            self._searching = time.thread_time()
         else:
-            seconds = time.thread_time() - self._inside
+            seconds = time.thread_time() - self._searching
             self._apart[GARBAGE] = self._apart.get(GARBAGE, 0.0) + seconds
 
     def _look(self) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MODULES = (
     "napari_cpclnet.imaging.labels",
+    "napari_cpclnet.imaging.dicom.labels",
     "napari_cpclnet.imaging.reading",
     "scipy.spatial",  # napari's camera
     "pandas",  # napari's labels layers
