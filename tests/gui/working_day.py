@@ -175,7 +175,7 @@ class WorkingDay:
             seconds,
         )
 
-    def run_to_the_end(self, seconds: float = 180) -> None:
+    def run_to_the_end(self, seconds: float = 500) -> None:
         bar = self.tab.bar
         self.hands.until(lambda: bar.state is RunState.READY, "the run ends", seconds)
         assert bar.message.property("kind") != "error", bar.message.text()
