@@ -50,7 +50,7 @@ def add_case(viewer: Any, name: str, *, missing: int | None = None, **where: Any
 
 
 def wait_ready(qtbot: Any, panel: Any) -> None:
-    qtbot.waitUntil(lambda: panel.evaluate.bar.state is RunState.READY, timeout=60_000)
+    qtbot.waitUntil(lambda: panel.evaluate.bar.state is RunState.READY, timeout=300_000)
 
 
 def run(qtbot: Any, panel: Any) -> None:

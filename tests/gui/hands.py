@@ -54,7 +54,7 @@ class Hands:
         """Let the window live."""
         QTest.qWait(int(seconds * 1000))
 
-    def until(self, true: Callable[[], Any], what: str, seconds: float = 30.0) -> None:
+    def until(self, true: Callable[[], Any], what: str, seconds: float = 600.0) -> None:
         """Let the window live until something is true; AssertionError naming ``what`` if it never is."""
         end = time.monotonic() + seconds
         while not true():

@@ -110,7 +110,7 @@ def test_the_example_of_the_help_page_is_ready_to_run(qtbot, make_panel, viewer)
     panel = make_panel(factory())
     panel.tabs.setCurrentWidget(panel.help)
     panel.help.browser.anchorClicked.emit(QUrl("example"))
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=60_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=300_000)
     assert panel.tabs.currentWidget() is panel.segment
     assert len(panel.session.slices.painted_slices()) == 5
     job = panel.session.job()

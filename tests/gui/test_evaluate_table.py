@@ -40,7 +40,7 @@ def click(qtbot, panel, viewer, patient):
     row = next(n for n in range(scores.rowCount()) if scores.results()[n].query_patient == patient)
     before = errors(viewer)
     scores.cellClicked.emit(row, 0)
-    qtbot.waitUntil(lambda: bool(errors(viewer)) and errors(viewer) != before, timeout=30_000)
+    qtbot.waitUntil(lambda: bool(errors(viewer)) and errors(viewer) != before, timeout=300_000)
     (layer,) = errors(viewer)
     return layer
 
@@ -123,7 +123,7 @@ def test_a_prediction_that_is_gone_is_one_sentence(qtbot, viewer, panel):
     for file in (panel.evaluate.control.job.out / "predictions").iterdir():
         file.unlink()
     panel.evaluate.scores.cellClicked.emit(0, 0)
-    qtbot.waitUntil(lambda: "was not kept" in panel.evaluate.bar.message.text(), timeout=30_000)
+    qtbot.waitUntil(lambda: "was not kept" in panel.evaluate.bar.message.text(), timeout=300_000)
 
 
 def test_scores_are_sorted_as_numbers(qtbot, viewer, panel):
@@ -169,7 +169,7 @@ def test_choices_survive_new_layers(qtbot, viewer, panel):
     panel.evaluate.refresh()
     panel.evaluate.source.truths.item(0, 2).setText("patient 7")
     add_case(viewer, "mr")
-    qtbot.waitUntil(lambda: panel.evaluate.source.truths.rowCount() == 2, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.evaluate.source.truths.rowCount() == 2, timeout=300_000)
     patients = {pair.scan.name: pair.patient for pair in panel.evaluate.source.truths.pairs()}
     assert patients == {"ct": "patient 7", "mr": "mr"}
 
@@ -209,7 +209,7 @@ def test_a_result_is_not_taken_for_the_truth(qtbot, panel, viewer):
     panel.session.support_labels.paint((3, 12, 10), 1)
     panel.segment.refresh()
     panel.segment.bar.press()
-    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=20_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=300_000)
     assert any(is_result(layer) for layer in viewer.layers)
     panel.evaluate.refresh()
     with pytest.raises(CpclnetError, match="Tick at least one scan"):

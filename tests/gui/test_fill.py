@@ -58,14 +58,14 @@ def control(panel):
 
 
 def filled(qtbot, panel):
-    qtbot.waitUntil(lambda: control(panel).can_accept, timeout=30_000)
+    qtbot.waitUntil(lambda: control(panel).can_accept, timeout=300_000)
     return control(panel).shown
 
 
 def accept(qtbot, panel):
-    with qtbot.waitSignal(control(panel).accepted, timeout=30_000):
+    with qtbot.waitSignal(control(panel).accepted, timeout=300_000):
         panel.segment.support.fill.accept.click()
-    qtbot.waitUntil(lambda: control(panel)._seen, timeout=30_000)
+    qtbot.waitUntil(lambda: control(panel)._seen, timeout=300_000)
 
 
 def test_the_preview_shows_what_lies_between_and_follows_the_paint(qtbot, panel, viewer, axis):
@@ -84,7 +84,7 @@ def test_the_preview_shows_what_lies_between_and_follows_the_paint(qtbot, panel,
     assert slices[15].any()
     truth = np.moveaxis(turned(ball(), axis), axis, 0)
     draw(panel, axis, 15)
-    qtbot.waitUntil(lambda: control(panel).can_accept and control(panel).shown is not first, timeout=30_000)
+    qtbot.waitUntil(lambda: control(panel).can_accept and control(panel).shown is not first, timeout=300_000)
     slices = np.moveaxis(np.asarray(viewer.layers["mr fill"].data), axis, 0)
     between = [i for i in range(9, 22) if i != 15]
     dice = (
@@ -113,7 +113,7 @@ def test_the_preview_goes_when_it_is_unticked_or_removed_or_nothing_is_painted(q
     filled(qtbot, panel)
     panel.session.support_labels.data[...] = 0
     panel.session.support_labels.refresh()
-    qtbot.waitUntil(lambda: "mr fill" not in viewer.layers, timeout=30_000)
+    qtbot.waitUntil(lambda: "mr fill" not in viewer.layers, timeout=300_000)
     assert fill.tick.isChecked()
 
 
@@ -213,7 +213,7 @@ def test_what_cannot_be_filled_is_said_once(qtbot, panel, viewer, axis):
     said = []
     control(panel).message.connect(lambda text, error: said.append((text, error)))
     panel.segment.support.fill.tick.click()
-    qtbot.waitUntil(lambda: bool(said), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(said), timeout=300_000)
     assert said == [("'mr' contains NaN or infinite values: replace them first.", True)]
     assert not control(panel).is_filling
 

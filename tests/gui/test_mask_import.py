@@ -39,7 +39,7 @@ def write(folder, name, geometry=None, names=None, values=(1,)):
 def load(qtbot, panel, path, until=None):
     panel.segment.support.load_mask(path)
     done = until or (lambda: len(panel.session.slices.pairs) == 2)
-    qtbot.waitUntil(done, timeout=20_000)
+    qtbot.waitUntil(done, timeout=300_000)
 
 
 def test_a_mask_without_names_is_asked_about(qtbot, panel, tmp_path):

@@ -45,7 +45,7 @@ def test_strokes_are_answered_at_once_and_the_window_lives(qtbot, make_napari_vi
         viewer, Volume(array, Geometry(SHAPE, (2.5, 0.8, 0.8)), modality="CT", unit="HU", name="ct")
     )
     day.tab.project.control.set_autosave(False, 7.0)
-    qtbot.waitUntil(lambda: day.panel.session.support_scan is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: day.panel.session.support_scan is not None, timeout=300_000)
     day.hands.wait(1)
     heart = Heart()
 

@@ -98,12 +98,12 @@ def test_painting_appears_in_the_tables(qtbot, support, viewer):
     layer = support.session.support_labels
     layer.selected_label = 3
     layer.paint((2, 8, 8), 3)
-    qtbot.waitUntil(lambda: indices(support) == [2], timeout=30_000)
+    qtbot.waitUntil(lambda: indices(support) == [2], timeout=300_000)
     assert support.classes.table.rowCount() == 2
     assert support.classes.table.item(1, VALUE).text() == "3"
     assert support.classes.table.item(1, SLICES).text() == "1"
     layer.undo()
-    qtbot.waitUntil(lambda: indices(support) == [], timeout=30_000)
+    qtbot.waitUntil(lambda: indices(support) == [], timeout=300_000)
 
 
 def test_swatch_has_the_colour_of_the_layer(support):
@@ -156,7 +156,7 @@ def test_mask_is_imported_onto_the_scan(qtbot, panel, viewer, tmp_path, directio
     mask = Segmentation((volume.array > 0.5).astype(np.uint8) * 6, {6: "liver"}, volume.geometry, "mask")
     write_segmentation(mask, tmp_path / "mask.nii.gz")
     panel.segment.support.load_mask(tmp_path / "mask.nii.gz")
-    qtbot.waitUntil(lambda: panel.session.support_labels is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.session.support_labels is not None, timeout=300_000)
     np.testing.assert_array_equal(panel.session.support_labels.data, mask.labels)
     n = mask.labels.shape[slice_axis(volume.geometry, "auto")]
     assert indices(panel.segment.support) == list(range(n // 4, 3 * n // 4))
@@ -170,7 +170,7 @@ def test_mask_of_another_scan_is_refused_in_the_panel(qtbot, panel, viewer, tmp_
     mask = Segmentation((other.array > 0.5).astype(np.uint8), {}, elsewhere, "mask")
     write_segmentation(mask, tmp_path / "mask.nrrd")
     panel.segment.support.load_mask(tmp_path / "mask.nrrd")
-    qtbot.waitUntil(lambda: panel.segment.bar.message.property("kind") == "error", timeout=30_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.message.property("kind") == "error", timeout=300_000)
     assert "mask: " in panel.segment.bar.message.text()
     assert "outside the scan altogether" in panel.segment.bar.message.text()
     assert panel.session.support_labels is None
@@ -191,7 +191,7 @@ def test_mask_on_other_voxels_is_brought_to_the_scan_with_its_colours(qtbot, pan
     mask = Segmentation(coarse, {6: "liver"}, half, "mask", {6: (10, 20, 250)})
     write_segmentation(mask, tmp_path / "mask.seg.nrrd")
     panel.segment.support.load_mask(tmp_path / "mask.seg.nrrd")
-    qtbot.waitUntil(lambda: panel.session.support_labels is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.session.support_labels is not None, timeout=300_000)
     layer = panel.session.support_labels
     np.testing.assert_array_equal(layer.data, coarse.repeat(2, axis=1))
     np.testing.assert_allclose(layer.colormap.map(6)[:3] * 255, (10, 20, 250), atol=1)
@@ -232,11 +232,11 @@ def test_clicking_a_scan_shows_it_alone(panel, viewer):
 
 def test_layers_are_followed_when_added_renamed_and_removed(qtbot, panel, viewer):
     layer = add_volume(viewer, make_volume("first"))
-    qtbot.waitUntil(lambda: panel.segment.support.scan.currentText() == "first", timeout=30_000)
+    qtbot.waitUntil(lambda: panel.segment.support.scan.currentText() == "first", timeout=300_000)
     layer.name = "renamed"
-    qtbot.waitUntil(lambda: panel.segment.support.scan.currentText() == "renamed", timeout=30_000)
+    qtbot.waitUntil(lambda: panel.segment.support.scan.currentText() == "renamed", timeout=300_000)
     viewer.layers.clear()
-    qtbot.waitUntil(lambda: panel.segment.support.scan.count() == 0, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.segment.support.scan.count() == 0, timeout=300_000)
 
 
 def test_run_without_anything_says_what_to_do(panel):

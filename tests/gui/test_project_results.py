@@ -42,7 +42,7 @@ def panel(qtbot, viewer, make_panel, tmp_path):
 
 def run(qtbot, panel):
     panel.segment.bar.press()
-    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=300_000)
 
 
 def correct(qtbot, panel):
@@ -50,7 +50,7 @@ def correct(qtbot, panel):
     places = np.array([2, 2, 3]), np.array([1, 2, 12]), np.array([1, 1, 10])
     layer.visible = True  # napari cannot change a hidden layer that was never drawn
     layer.data_setitem(places, np.array([1, 1, 0]))
-    qtbot.waitUntil(lambda: "3 voxels corrected on 2 slices" in names(panel), timeout=30_000)
+    qtbot.waitUntil(lambda: "3 voxels corrected on 2 slices" in names(panel), timeout=300_000)
     return places
 
 
@@ -74,8 +74,8 @@ def reopen(qtbot, panel, folder):
     panel.segment.queries.show_results_folder()
     panel.segment.refresh()
     control = control_of(panel)
-    qtbot.waitUntil(lambda: not control._saving, timeout=30_000)
-    with qtbot.waitSignal(panel.segment.project.opened, timeout=30_000):
+    qtbot.waitUntil(lambda: not control._saving, timeout=300_000)
+    with qtbot.waitSignal(panel.segment.project.opened, timeout=300_000):
         control.open(folder)
 
 
@@ -101,7 +101,7 @@ def test_volumes_are_those_of_the_labels_in_the_file(qtbot, panel, tmp_path):
     query["summary"]["classes"][0]["ml"] = 7.0
     path.write_text(json.dumps(content), encoding="utf-8")
     panel.session.viewer.layers.clear()
-    with qtbot.waitSignal(panel.segment.project.opened, timeout=30_000):
+    with qtbot.waitSignal(panel.segment.project.opened, timeout=300_000):
         control_of(panel).open(tmp_path / "work")
     rows = panel.segment.results.tree.texts()
     assert rows[[name for name, _, _ in rows].index("mr") + 1][1] == f"{before:.1f}"
@@ -128,7 +128,7 @@ def test_what_was_given_back_is_given_back_after_opening(qtbot, panel, tmp_path)
     panel.session.viewer.layers.selection.active = panel.session.viewer.layers["mr – CPCLNet"]
     panel.segment.results.give_back(whole_scan=True)
     assert not control_of(panel).is_saved
-    qtbot.waitUntil(lambda: control_of(panel).is_saved, timeout=30_000)
+    qtbot.waitUntil(lambda: control_of(panel).is_saved, timeout=300_000)
     assert [one.corrected for one in read_project(tmp_path / "work").queries if one.result] == [{}]
 
 
@@ -145,7 +145,7 @@ def test_folder_format_and_scans_in_files_come_back(qtbot, panel, tmp_path):
     status = session.queries.status(file)
     assert (status.state, status.saved) == (QueryState.DONE, tmp_path / "work" / "out" / "pet_labels.nrrd")
     panel.segment.queries.open(file)
-    qtbot.waitUntil(lambda: "pet – CPCLNet" in session.viewer.layers, timeout=30_000)
+    qtbot.waitUntil(lambda: "pet – CPCLNet" in session.viewer.layers, timeout=300_000)
     assert session.viewer.layers["pet – CPCLNet"].data.any()
 
 
@@ -154,7 +154,7 @@ def test_a_project_without_a_folder_has_none_after_opening(qtbot, panel, tmp_pat
     save_to(qtbot, panel, tmp_path / "work")
     panel.session.viewer.layers.clear()
     panel.segment.queries.folder.set_path(tmp_path / "of something else")
-    with qtbot.waitSignal(panel.segment.project.opened, timeout=30_000):
+    with qtbot.waitSignal(panel.segment.project.opened, timeout=300_000):
         control_of(panel).open(tmp_path / "work")
     assert panel.session.queries.save_to.folder is None
     assert panel.segment.queries.folder.text() == ""
@@ -168,7 +168,7 @@ def test_opening_another_project_forgets_the_results_in_files(qtbot, panel, tmp_
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "project.json").write_text(json.dumps({**content, "scans": [], "supports": []}))
     monkeypatch.setattr(panel.segment.project, "ask", lambda *_args, **_more: ("Open", True))
-    with qtbot.waitSignal(panel.segment.project.opened, timeout=30_000):
+    with qtbot.waitSignal(panel.segment.project.opened, timeout=300_000):
         control_of(panel).open(tmp_path / "empty")
     assert len(panel.session.results) == 0
     assert panel.session.queries.files == []
@@ -190,7 +190,7 @@ def test_what_was_labelled_without_a_window_is_opened_with_its_scan(qtbot, panel
             query |= {"saved": "out/m.nrrd", "name": "", "checksum": None, "corrected": None}
     path.write_text(json.dumps(content), encoding="utf-8")
     panel.session.viewer.layers.clear()
-    with qtbot.waitSignal(panel.segment.project.opened, timeout=30_000):
+    with qtbot.waitSignal(panel.segment.project.opened, timeout=300_000):
         control_of(panel).open(tmp_path / "work")
     layer = panel.session.viewer.layers["mr – CPCLNet"]
     np.testing.assert_array_equal(layer.data, labels)

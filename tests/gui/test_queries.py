@@ -56,12 +56,12 @@ def panel(make_panel, viewer):
 def load(qtbot, panel, *paths):
     panel.segment.control.ask = lambda _text, choices: choices[0]
     panel.segment.queries.load(list(paths))
-    qtbot.waitUntil(lambda: "added" in panel.segment.bar.message.text(), timeout=30_000)
+    qtbot.waitUntil(lambda: "added" in panel.segment.bar.message.text(), timeout=300_000)
 
 
 def run(qtbot, panel):
     panel.segment.bar.press()
-    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=300_000)
 
 
 def test_each_file_is_listed_once():
@@ -116,7 +116,7 @@ def test_results_of_an_earlier_run_are_no_scans(qtbot, panel, folder):
     run(qtbot, panel)
     (folder / "two_labels.nrrd").write_bytes((folder / "two.nrrd").read_bytes())
     panel.segment.queries.load([folder])
-    qtbot.waitUntil(lambda: "already" in panel.segment.bar.message.text(), timeout=30_000)
+    qtbot.waitUntil(lambda: "already" in panel.segment.bar.message.text(), timeout=300_000)
     assert len(panel.session.queries.files) == 3
 
 
@@ -155,7 +155,7 @@ def test_double_click_opens_the_scan_with_its_result(qtbot, panel, folder, viewe
     run(qtbot, panel)
     scan = panel.session.queries.files[0]
     panel.segment.queries.list.opened.emit(scan)
-    qtbot.waitUntil(lambda: "one – CPCLNet" in viewer.layers, timeout=30_000)
+    qtbot.waitUntil(lambda: "one – CPCLNet" in viewer.layers, timeout=300_000)
     result = viewer.layers["one – CPCLNet"]
     np.testing.assert_array_equal(result.data, np.where(viewer.layers["one"].data > 0.5, 3, 0))
     assert is_result(result)
@@ -173,10 +173,10 @@ def test_a_cancelled_run_leaves_nobody_waiting(qtbot, make_panel, viewer, folder
     load(qtbot, panel, folder)
     panel.segment.bar.press()
     first, _, last = panel.session.queries.files
-    qtbot.waitUntil(lambda: panel.session.queries.status(first).state is QueryState.RUNNING, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.session.queries.status(first).state is QueryState.RUNNING, timeout=300_000)
     assert panel.session.queries.status(last).state is QueryState.WAITING
     panel.segment.bar.press()
-    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=300_000)
     assert {panel.session.queries.status(scan).state for scan in (first, last)} == {QueryState.CANCELLED}
 
 

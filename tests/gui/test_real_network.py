@@ -146,7 +146,7 @@ def test_a_slice_is_suggested_and_shown(qtbot, viewer, make_panel, counting_make
     bar = panel.segment.bar
     assert bar.state is RunState.RUNNING
     panel.segment.control.start()  # one thing at a time
-    qtbot.waitUntil(lambda: bar.state is RunState.READY, timeout=60_000)
+    qtbot.waitUntil(lambda: bar.state is RunState.READY, timeout=300_000)
     text = bar.message.text()
     assert text.startswith("Paint slice "), text
     assert f"Paint slice {viewer.dims.current_step[0]} of mr next." in text
@@ -165,7 +165,7 @@ def test_a_slice_is_suggested_before_anything_is_painted(qtbot, viewer, make_pan
     assert "Name the classes" in bar.message.text()
     panel.session.class_actions.add("liver")
     panel.segment.suggest.start()
-    qtbot.waitUntil(lambda: bar.state is RunState.READY, timeout=60_000)
+    qtbot.waitUntil(lambda: bar.state is RunState.READY, timeout=300_000)
     assert bar.message.text().startswith("Paint slice "), bar.message.text()
 
 

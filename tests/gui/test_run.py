@@ -27,7 +27,7 @@ def start(panel, viewer, *names, direction=DIRECTIONS["straight"], shape=(8, 24,
 
 
 def wait_ready(qtbot, panel):
-    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=300_000)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
@@ -87,7 +87,7 @@ def test_cancel_takes_effect_within_one_slice(qtbot, viewer, make_panel):
     panel = make_panel(make)
     start(panel, viewer, "ct", "mr", shape=(60, 24, 20))
     bar = panel.segment.bar
-    qtbot.waitUntil(lambda: bar.progress.value() >= 3, timeout=30_000)
+    qtbot.waitUntil(lambda: bar.progress.value() >= 3, timeout=300_000)
     computed = make.made[0].slices_computed  # the slice in work is counted when it is done
     bar.press()
     assert bar.state is RunState.CANCELLING
@@ -104,7 +104,7 @@ def test_cancel_takes_effect_within_one_slice(qtbot, viewer, make_panel):
 def test_slice_in_view_comes_first(qtbot, viewer, make_panel):
     panel = make_panel(factory(seconds=0.05))
     start(panel, viewer, "ct", "mr", shape=(40, 24, 20))
-    qtbot.waitUntil(lambda: "mr – CPCLNet" in viewer.layers, timeout=30_000)
+    qtbot.waitUntil(lambda: "mr – CPCLNet" in viewer.layers, timeout=300_000)
     start_slice = panel.segment.control.job.queries[0].start_slice
     shown = viewer.dims.current_step[0]
     assert start_slice == shown
@@ -160,7 +160,7 @@ def test_layers_may_be_removed_during_a_run(qtbot, viewer, make_panel, victim):
     panel = make_panel(factory(seconds=0.05))
     start(panel, viewer, "ct", "mr", "pet")
     qtbot.waitUntil(
-        lambda: "mr – CPCLNet" in viewer.layers or "pet – CPCLNet" in viewer.layers, timeout=30_000
+        lambda: "mr – CPCLNet" in viewer.layers or "pet – CPCLNet" in viewer.layers, timeout=300_000
     )
     if victim not in viewer.layers:
         victim = "pet – CPCLNet"
@@ -175,7 +175,7 @@ def test_deleting_the_panel_ends_the_run(qtbot, viewer, make_panel):
     make = factory(seconds=0.05)
     panel = make_panel(make)
     start(panel, viewer, "ct", "mr", shape=(200, 24, 20))
-    qtbot.waitUntil(lambda: bool(make.made and make.made[0].slices_computed > 2), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(make.made and make.made[0].slices_computed > 2), timeout=300_000)
     panel.deleteLater()
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     assert QThreadPool.globalInstance().waitForDone(30_000)

@@ -67,10 +67,10 @@ def test_paint_on_the_picture_of_another_scan_is_said_at_once_and_asked_about(qt
     assert "while 'ct' was shown" in asked[0][0]
     panel.segment.bar.press()
     assert [part.scan.name for part in panel.segment.control.job.supports] == ["ct"]
-    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=20_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=300_000)
     panel.segment.bar.press()
     assert len(asked) == 2, "asked once more"
-    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=20_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=300_000)
 
 
 def test_such_paint_is_used_if_the_user_says_so(qtbot, panel, viewer):
@@ -85,7 +85,7 @@ def test_such_paint_is_used_if_the_user_says_so(qtbot, panel, viewer):
     answers(panel, "Use it on mr")
     panel.segment.bar.press()
     assert [part.scan.name for part in panel.segment.control.job.supports] == ["mr"]
-    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=20_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=300_000)
 
 
 def test_a_stray_dab_is_partial_and_nothing_to_ask_about(panel, viewer):
@@ -105,7 +105,7 @@ def test_a_stray_dab_on_a_complete_slice_may_be_left_out(qtbot, panel, viewer):
     panel.segment.bar.press()
     assert "slice 7 of ct (1 voxels)" in asked[0][0]
     assert panel.segment.control.job.supports[0].slices == (2, 3, 4)
-    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=20_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=300_000)
 
 
 def test_an_ordinary_run_is_not_asked_about(panel, viewer):

@@ -78,7 +78,7 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_no_scan(qtbot, viewer, m
     for name, labels in here.items():
         np.testing.assert_array_equal(there[name], labels)
     assert "cluster" in panel.segment.bar.status.text()
-    qtbot.waitUntil(lambda: not workers(), timeout=30_000)
+    qtbot.waitUntil(lambda: not workers(), timeout=300_000)
 
 
 @pytest.mark.slow
@@ -91,11 +91,11 @@ def test_cancelling_stops_the_workers_and_keeps_what_is_finished(qtbot, viewer, 
     qtbot.waitUntil(lambda: len(panel.session.results) > 0, timeout=300_000)
     begun = time.monotonic()
     panel.segment.bar.press()
-    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=60_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=300_000)
     assert time.monotonic() - begun < 30
     assert "Cancelled" in panel.segment.bar.message.text()
     assert 1 <= len(panel.session.results) < 31
-    qtbot.waitUntil(lambda: not workers(), timeout=30_000)
+    qtbot.waitUntil(lambda: not workers(), timeout=300_000)
 
 
 @pytest.mark.slow
@@ -122,7 +122,7 @@ def test_what_is_no_scheduler_is_said_in_one_sentence(qtbot, viewer, make_panel,
     panel.segment.options.scheduler.setText("nonsense")
     assert panel.session.options.scheduler == "nonsense"
     panel.segment.bar.press()
-    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=60_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=300_000)
     assert "use local, tcp://HOST:PORT" in panel.segment.bar.message.text()
     panel.segment.options.set_options(panel.session.options.model_copy(update={"scheduler": None}))
     assert panel.session.options.scheduler is None

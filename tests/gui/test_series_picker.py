@@ -103,7 +103,7 @@ def test_several_are_chosen_by_mouse_and_keyboard(qtbot, listing, tmp_path):
     picker.table.clearSelection()
     assert not picker.open_button.isEnabled()
     picker.table.selectRow(2)
-    with qtbot.waitSignal(picker.accepted, timeout=30_000):
+    with qtbot.waitSignal(picker.accepted, timeout=300_000):
         qtbot.mouseClick(picker.open_button, Qt.MouseButton.LeftButton)
     assert [info.id for info in picker.chosen()] == ["1.2.4#1"]
 
@@ -113,10 +113,10 @@ def test_a_double_click_opens_one_and_only_what_can_be_opened(qtbot, listing, tm
     qtbot.addWidget(picker)
     with qtbot.assertNotEmitted(picker.accepted):
         picker.table.cellDoubleClicked.emit(1, 0)
-    with qtbot.waitSignal(picker.accepted, timeout=30_000):
+    with qtbot.waitSignal(picker.accepted, timeout=300_000):
         picker.table.cellDoubleClicked.emit(3, 0)
     assert [info.id for info in picker.chosen()] == ["1.2.4#2"]
-    with qtbot.waitSignal(picker.rejected, timeout=30_000):
+    with qtbot.waitSignal(picker.rejected, timeout=300_000):
         picker.buttons.button(QDialogButtonBox.StandardButton.Cancel).click()
 
 

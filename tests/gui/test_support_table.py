@@ -76,7 +76,7 @@ def test_painting_on_a_layer_makes_it_the_active_one(qtbot, box, viewer):
     show_scan(viewer, viewer.layers["mr"])
     mr.selected_label = 1
     mr.paint((0, 8, 8), 1)
-    qtbot.waitUntil(lambda: group(box, "mr").childCount() == 3, timeout=30_000)
+    qtbot.waitUntil(lambda: group(box, "mr").childCount() == 3, timeout=300_000)
     assert box.session.support_labels is mr
     assert box.classes.table.item(0, 3).text() == "5"
 
@@ -89,7 +89,7 @@ def test_removed_slices_come_back_with_undo(qtbot, box):
     box.slices.removing.click()
     assert [e.index for e in tree.entries(box.session.active)] == [2]
     layer.undo()
-    qtbot.waitUntil(lambda: group(box, "ct").childCount() == 2, timeout=30_000)
+    qtbot.waitUntil(lambda: group(box, "ct").childCount() == 2, timeout=300_000)
     np.testing.assert_array_equal(layer.data, before)
 
 
@@ -151,18 +151,18 @@ def test_a_name_is_given_once(qtbot, panel, box):
     box.classes.add_class("spleen")
     box.classes.table.item(0, 1).setText("Spleen")
     assert "already" in panel.segment.bar.message.text()
-    qtbot.waitUntil(lambda: box.classes.table.item(0, 1).text() == "label 1", timeout=30_000)
+    qtbot.waitUntil(lambda: box.classes.table.item(0, 1).text() == "label 1", timeout=300_000)
 
 
 def test_pictures_come_from_the_background(qtbot, box):
     entry = box.session.slices.entries(box.session.active)[0]
-    qtbot.waitUntil(lambda: box.slices.pictures.picture(entry) is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: box.slices.pictures.picture(entry) is not None, timeout=300_000)
     first = box.slices.pictures.picture(entry)
     assert first.shape == (SIZE, SIZE, 3)
     box.session.class_actions.set_color(1, (10, 250, 20))
     box.show_painted()
     qtbot.waitUntil(
-        lambda: (box.slices.pictures.picture(entry) == (10, 250, 20)).all(-1).any(), timeout=30_000
+        lambda: (box.slices.pictures.picture(entry) == (10, 250, 20)).all(-1).any(), timeout=300_000
     )
 
 
@@ -208,8 +208,8 @@ def test_big_layers_are_looked_through_in_the_background(qtbot, panel, viewer):
     panel.segment.refresh()
     tree = panel.segment.support.slices.tree
     assert tree.entries() == []
-    qtbot.waitUntil(lambda: len(tree.entries()) == 20, timeout=30_000)
+    qtbot.waitUntil(lambda: len(tree.entries()) == 20, timeout=300_000)
     layer.data_setitem((np.array([3]), np.array([100]), np.array([100])), 5)
-    qtbot.waitUntil(lambda: tree.entries()[3].values == (1, 5), timeout=30_000)
+    qtbot.waitUntil(lambda: tree.entries()[3].values == (1, 5), timeout=300_000)
     panel.session.tick_query(viewer.layers["big"], True)
     assert panel.session.job().supports[0].slices == tuple(range(20))

@@ -25,7 +25,7 @@ def panel(qtbot, viewer, make_panel):
 
 def in_3d(qtbot, viewer, panel):
     panel.segment.viewing.in_3d.click()
-    qtbot.waitUntil(lambda: panel.segment.viewing.surfaces.on, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.segment.viewing.surfaces.on, timeout=300_000)
     return [layer for layer in viewer.layers if isinstance(layer, Surface)]
 
 
@@ -54,7 +54,7 @@ def test_the_way_back_is_to_what_was_seen(qtbot, viewer, panel):
     in_3d(qtbot, viewer, panel)
     panel.segment.viewing.in_3d.click()
     assert viewer.dims.ndisplay == 2 and not panel.segment.viewing.in_3d.isChecked()
-    qtbot.waitUntil(lambda: not any(isinstance(layer, Surface) for layer in viewer.layers), timeout=30_000)
+    qtbot.waitUntil(lambda: not any(isinstance(layer, Surface) for layer in viewer.layers), timeout=300_000)
     assert ([layer.visible for layer in viewer.layers], viewer.dims.point, tuple(camera.center)) == before
     assert camera.zoom == 7.0
     assert viewer.layers.selection.active is selected
@@ -65,7 +65,7 @@ def test_naparis_own_button_leads_back_as_well(qtbot, viewer, panel):
     viewer.dims.ndisplay = 2
     assert not panel.segment.viewing.surfaces.on
     assert viewer.layers["mr"].visible
-    qtbot.waitUntil(lambda: not any(isinstance(layer, Surface) for layer in viewer.layers), timeout=30_000)
+    qtbot.waitUntil(lambda: not any(isinstance(layer, Surface) for layer in viewer.layers), timeout=300_000)
 
 
 def test_a_slice_to_review_is_shown_from_3d_too(qtbot, viewer, panel):
@@ -75,7 +75,7 @@ def test_a_slice_to_review_is_shown_from_3d_too(qtbot, viewer, panel):
     doubts.cellClicked.emit(row, CLASS)
     assert viewer.dims.ndisplay == 2
     assert viewer.layers["pet"].visible and not viewer.layers["mr"].visible
-    qtbot.waitUntil(lambda: not any(isinstance(layer, Surface) for layer in viewer.layers), timeout=30_000)
+    qtbot.waitUntil(lambda: not any(isinstance(layer, Surface) for layer in viewer.layers), timeout=300_000)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)

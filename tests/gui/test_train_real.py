@@ -41,7 +41,7 @@ def segment(qtbot, panel, viewer):
     """Label the MR and return its labels."""
     panel.segment.bar.press()
     assert panel.segment.bar.state is RunState.RUNNING, panel.segment.bar.message.text()
-    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=60_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=300_000)
     result = next(layer for layer in viewer.layers if layer.name.startswith("mr – CPCLNet"))
     labels = result.data.copy()
     viewer.layers.remove(result)
@@ -71,7 +71,7 @@ def test_training_and_segmentation_at_once_give_what_each_gives_alone(
     panel.train.settings.start.setCurrentText(RANDOM)
     panel.train.bar.press()
     curve = panel.train.progress.loss.curves["Loss"]
-    qtbot.waitUntil(lambda: len(curve.points) >= 2, timeout=120_000)
+    qtbot.waitUntil(lambda: len(curve.points) >= 2, timeout=300_000)
     beside = segment(qtbot, panel, viewer)
     assert panel.train.bar.state is RunState.RUNNING
     panel.train.bar.press()  # and it is stopped and gone on with, too

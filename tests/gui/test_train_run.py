@@ -60,8 +60,8 @@ def test_progress_is_seen_while_the_run_goes_on(qtbot, make_panel, tmp_path):
     choose(panel, tmp_path, steps=200, every=5)
     panel.train.bar.press()
     bar, progress = panel.train.bar, panel.train.progress
-    qtbot.waitUntil(lambda: " left" in bar.status.text(), timeout=30_000)
-    qtbot.waitUntil(lambda: progress.preview.path is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: " left" in bar.status.text(), timeout=300_000)
+    qtbot.waitUntil(lambda: progress.preview.path is not None, timeout=300_000)
     assert bar.status.text().startswith("CPU · ")
     assert bar.status.text().endswith(" · from bundled weights")
     assert bar.progress.maximum() == 200
@@ -271,7 +271,7 @@ def test_pause_makes_no_steps_until_it_is_resumed(qtbot, make_panel, tmp_path):
     wait_step(qtbot, trainer, 5)
     panel.train.pause.click()
     assert panel.train.pause.text() == "Resume"
-    qtbot.waitUntil(lambda: "paused" in panel.train.bar.status.text(), timeout=30_000)
+    qtbot.waitUntil(lambda: "paused" in panel.train.bar.status.text(), timeout=300_000)
     step = trainer.step
     qtbot.wait(300)
     assert trainer.step <= step + 1  # the step that was being made is finished
@@ -312,8 +312,8 @@ def test_training_waits_while_scans_are_labelled(qtbot, viewer, make_panel, tmp_
     panel.train.bar.press()
     wait_step(qtbot, trainer, 5)
     panel.segment.bar.press()
-    qtbot.waitUntil(lambda: "waiting for Segment" in panel.train.bar.status.text(), timeout=30_000)
-    qtbot.waitUntil(lambda: bool(make.made), timeout=30_000)
+    qtbot.waitUntil(lambda: "waiting for Segment" in panel.train.bar.status.text(), timeout=300_000)
+    qtbot.waitUntil(lambda: bool(make.made), timeout=300_000)
     make.made[0].seconds = 0.02
     steps = []
 
@@ -322,7 +322,7 @@ def test_training_waits_while_scans_are_labelled(qtbot, viewer, make_panel, tmp_
             steps.append(trainer.step)
         return panel.segment.bar.state is RunState.READY
 
-    qtbot.waitUntil(ended, timeout=60_000)
+    qtbot.waitUntil(ended, timeout=300_000)
     assert len(set(steps)) == 1
     result = next(layer for layer in viewer.layers if layer.name.endswith("– CPCLNet"))
     np.testing.assert_array_equal(result.data, viewer.layers[result.name.split(" ")[0]].data > 0.5)
@@ -381,7 +381,7 @@ def test_deleting_the_panel_keeps_the_checkpoint(qtbot, make_panel, tmp_path, pa
     wait_step(qtbot, trainer, 5)
     if paused:
         panel.train.pause.click()
-        qtbot.waitUntil(lambda: "paused" in panel.train.bar.status.text(), timeout=30_000)
+        qtbot.waitUntil(lambda: "paused" in panel.train.bar.status.text(), timeout=300_000)
     panel.deleteLater()
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     assert QThreadPool.globalInstance().waitForDone(30_000)

@@ -45,13 +45,13 @@ def test_paint_run_and_look(qtbot, make_napari_viewer, tmp_path, direction):
     panel = open_panel(viewer, factory(seconds=0.01))
     add_volume(viewer, make_volume("mr", direction))
     add_volume(viewer, make_volume("ct", direction))
-    qtbot.waitUntil(lambda: panel.session.support_scan is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.session.support_scan is not None, timeout=300_000)
     labels = paint_two_slices(viewer, panel)
     painted = labels.data.copy()
     n = len(panel.session.slices.painted_slices())
-    qtbot.waitUntil(lambda: len(panel.segment.support.slices.tree.entries()) == n, timeout=30_000)
+    qtbot.waitUntil(lambda: len(panel.segment.support.slices.tree.entries()) == n, timeout=300_000)
     panel.segment.bar.button.click()
-    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.segment.bar.state is RunState.READY, timeout=300_000)
     result, scan = viewer.layers["mr – CPCLNet"], viewer.layers["mr"]
     np.testing.assert_array_equal(result.data, scan.data > 0.5)
     np.testing.assert_array_equal(labels.data, painted)
@@ -69,7 +69,7 @@ def test_shortcut_works_wherever_the_focus_is(qtbot, make_napari_viewer, focus):
     viewer = make_napari_viewer(show=True)
     panel = open_panel(viewer, factory())
     add_volume(viewer, make_volume("ct"))
-    qtbot.waitUntil(lambda: panel.session.support_scan is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.session.support_scan is not None, timeout=300_000)
     target = viewer.window._qt_window if focus == "window" else panel.segment.queries.list
     qtbot.keyClick(
         target, Qt.Key.Key_N, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier
@@ -83,15 +83,15 @@ def test_closing_the_window_ends_the_run(qtbot, make_napari_viewer):
     panel = open_panel(viewer, make)
     add_volume(viewer, make_volume("mr", shape=(200, 24, 20)))
     add_volume(viewer, make_volume("ct", shape=(200, 24, 20)))
-    qtbot.waitUntil(lambda: panel.session.support_scan is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.session.support_scan is not None, timeout=300_000)
     paint_two_slices(viewer, panel)
     panel.segment.bar.button.click()
-    qtbot.waitUntil(lambda: bool(make.made and make.made[0].slices_computed > 3), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(make.made and make.made[0].slices_computed > 3), timeout=300_000)
     viewer.close()
     QApplication.processEvents()
     assert QThreadPool.globalInstance().waitForDone(30_000)
     assert make.made[0].slices_computed < 100
-    qtbot.waitUntil(make.made[0].closed.is_set, timeout=30_000)
+    qtbot.waitUntil(make.made[0].closed.is_set, timeout=300_000)
 
 
 def test_closing_the_dock_ends_the_run_and_the_viewer_lives_on(qtbot, make_napari_viewer):
@@ -100,13 +100,13 @@ def test_closing_the_dock_ends_the_run_and_the_viewer_lives_on(qtbot, make_napar
     panel = open_panel(viewer, make)
     add_volume(viewer, make_volume("mr", shape=(200, 24, 20)))
     add_volume(viewer, make_volume("ct", shape=(200, 24, 20)))
-    qtbot.waitUntil(lambda: panel.session.support_scan is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.session.support_scan is not None, timeout=300_000)
     paint_two_slices(viewer, panel)
     panel.segment.bar.button.click()
-    qtbot.waitUntil(lambda: bool(make.made and make.made[0].slices_computed > 3), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(make.made and make.made[0].slices_computed > 3), timeout=300_000)
     viewer.window.remove_dock_widget(panel)
     panel.deleteLater()
-    qtbot.waitUntil(lambda: make.made[0].closed.is_set(), timeout=30_000)
+    qtbot.waitUntil(lambda: make.made[0].closed.is_set(), timeout=300_000)
     add_volume(viewer, make_volume("later"))
     viewer.theme = "light"
     qtbot.wait(50)

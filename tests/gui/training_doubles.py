@@ -106,7 +106,7 @@ def choose(panel: Any, out: Path, *, steps: int = 20, every: int = 5) -> None:
 
 
 def wait_ready(qtbot: Any, panel: Any) -> None:
-    qtbot.waitUntil(lambda: panel.train.bar.state is RunState.READY, timeout=60_000)
+    qtbot.waitUntil(lambda: panel.train.bar.state is RunState.READY, timeout=300_000)
 
 
 def run(qtbot: Any, panel: Any) -> None:
@@ -115,7 +115,7 @@ def run(qtbot: Any, panel: Any) -> None:
 
 
 def wait_step(qtbot: Any, trainer: FakeTrainer, step: int) -> None:
-    qtbot.waitUntil(lambda: trainer.step >= step, timeout=30_000)
+    qtbot.waitUntil(lambda: trainer.step >= step, timeout=300_000)
 
 
 TINY: dict[str, Any] = {

@@ -61,7 +61,7 @@ class WorkingDay:
 
     def open_scans(self) -> None:
         self.hands.menu("File", "Open Sample", "CPCLNet", "CT and MR to paint on").trigger()
-        self.hands.until(lambda: len(self.viewer.layers) == 2, "both scans are open", 60)
+        self.hands.until(lambda: len(self.viewer.layers) == 2, "both scans are open")
         self.hands.until(lambda: self.panel.session.support_scan is not None, "the CT is the support")
         self.viewer.reset_view()
 
@@ -129,7 +129,7 @@ class WorkingDay:
             box.remove.click()
         self.hands.click(box.buttons[tool])
         self.hands.drag(layer, [(index, *point) for point in points])
-        self.hands.until(lambda: not box.control.is_mending, "the stroke is answered", 60)
+        self.hands.until(lambda: not box.control.is_mending, "the stroke is answered")
         self.hands.click(box.buttons[tool])
 
     def paint_on(self, scan: str) -> None:
@@ -164,7 +164,7 @@ class WorkingDay:
         self.hands.click(self.tab.bar.button)
         assert self.tab.bar.state is RunState.RUNNING, self.tab.bar.message.text()
 
-    def run_until(self, slices: int, seconds: float = 120) -> None:
+    def run_until(self, slices: int, seconds: float = 600) -> None:
         """Wait until so many slices are labelled."""
         bar = self.tab.bar
         self.hands.until(
@@ -175,7 +175,7 @@ class WorkingDay:
             seconds,
         )
 
-    def run_to_the_end(self, seconds: float = 500) -> None:
+    def run_to_the_end(self, seconds: float = 600) -> None:
         bar = self.tab.bar
         self.hands.until(lambda: bar.state is RunState.READY, "the run ends", seconds)
         assert bar.message.property("kind") != "error", bar.message.text()
