@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import shutil
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,10 @@ from napari_cpclnet.imaging.terminology import Terminology
 from napari_cpclnet.imaging.volume import ScanRef, Segmentation, Volume
 
 DICOM, PICTURE = ".dcm", ".png"
+_NIFTI_HEADER = 352
+_NIFTI_SIZES = slice(40, 48)
+_LONGEST_AXIS = 32767
+_COMPRESSION = 6
 OUTPUTS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", DICOM, PICTURE, OME_ZARR)
 
 
@@ -187,14 +194,29 @@ def _write(
 
 
 def _write_nifti(array: NDArray[Any], geometry: Geometry, path: Path) -> None:
+    """Write plane by plane below a header that ITK made of one voxel: ITK itself needs the whole array once more."""
     import SimpleITK as sitk
 
-    writer = sitk.ImageFileWriter()
-    writer.SetImageIO("NiftiImageIO")
-    writer.SetFileName(os.fspath(path))
-    writer.SetUseCompression(path.suffix == ".gz")
-    with quiet():
-        writer.Execute(geometry.to_sitk(array))
+    if max(array.shape) > _LONGEST_AXIS:
+        raise OutputError(f"{path}: NIfTI holds at most {_LONGEST_AXIS} voxels along an axis; choose .nrrd.")
+    corner = array[:1, :1, :1]
+    one = replace(geometry, shape=corner.shape).to_sitk(corner)
+    kind = sitk.GetArrayViewFromImage(one).dtype
+    small = path.with_name(f"{path.name.removesuffix('.gz').removesuffix('.nii')}.one.nii")
+    try:
+        writer = sitk.ImageFileWriter()
+        writer.SetImageIO("NiftiImageIO")
+        writer.SetFileName(os.fspath(small))
+        with quiet():
+            writer.Execute(one)
+        header = bytearray(small.read_bytes()[:_NIFTI_HEADER])
+    finally:
+        small.unlink(missing_ok=True)
+    header[_NIFTI_SIZES] = struct.pack("=4h", array.ndim, *array.shape[::-1])
+    with gzip.open(path, "wb", _COMPRESSION) if path.suffix == ".gz" else path.open("wb") as file:
+        file.write(header)
+        for plane in array:
+            file.write(np.ascontiguousarray(plane, kind).data)
 
 
 def _holds(path: Path, array: NDArray[Any]) -> bool:

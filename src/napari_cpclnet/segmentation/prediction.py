@@ -191,7 +191,8 @@ class PredictionState:
         if not self.complete:
             return self.labels
         if self._final is None:
-            self._final = self.postprocessed(settings)
+            # what was found before is not asked for any more, and of a long scan one copy is enough
+            self.labels = self._final = self.postprocessed(settings)
         return self._final
 
     @cached_property
