@@ -190,7 +190,7 @@ class EventLoopWatch:
             frame = sys._current_frames().get(self._main)
             if frame is not None:
                 if frame.f_code.co_filename.endswith(_WAITING):
-                    self._waited += now - before
+                    self._waited += min(now - before, 2 * LOOK_S)  # this thread may wait for a processor, too
                 if time.clock_gettime(self._clock) - self._since > LOOK_S:
                     places[place_of(frame)] += 1
             frame = None  # else what is painted with would live as long as this thread looks away

@@ -121,6 +121,7 @@ class ManyScans:
 
     def paint(self) -> None:
         day = self.day
+        day.tolerance = 1.0
         for value, name in enumerate(self.names, start=1):
             day.add_class(name)
             for index in SLICES:

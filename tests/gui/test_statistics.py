@@ -19,7 +19,7 @@ from napari_cpclnet.imaging import ScanRef, Segmentation, write_segmentation, wr
 from .doubles import add_volume, factory, longest_pause, make_volume
 from .test_run import start, wait_ready
 
-ALL = ["ct (annotation)", "mr", "pet"]
+ALL = ["ct (painted)", "mr", "pet"]
 VOXEL_ML = 4 * 1.5 * 1.25 / 1000
 
 
@@ -168,7 +168,7 @@ def test_a_unit_is_marked_unless_the_file_or_the_user_states_it(qtbot, viewer, m
     labels.data[2:4, 5:9, 5:9] = 1
     panel.segment.viewing.statistics.click()
     box = panel.segment.viewing.statistics_dock.box
-    wait_for(qtbot, box, ["of another reader (annotation)"])
+    wait_for(qtbot, box, ["of another reader (painted)"])
     (row,) = box.table.rows()
     assert (row.unit, row.assumed) == ("HU", True)
     panel.segment.queries._say_meaning(scan, ("CT", "HU"))

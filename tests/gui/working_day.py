@@ -5,6 +5,7 @@ The test of the day looks at what comes of each step, ``docs/make_screenshots.py
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from napari_cpclnet.gui.layers.corrections import is_result
 from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.gui.widgets.shortcuts import RUN, SAVE_PROJECT, SUGGEST, USE_SLICE
+from napari_cpclnet.gui.widgets.warming import MODULES
 
 PAINT_KEY, FILL_KEY, PAN_KEY = "2", "4", "6"
 BRUSH = 3
@@ -38,6 +40,7 @@ class WorkingDay:
     def __init__(self, hands: Any, script: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self.hands = hands
         self.script = script  # what is computed inside is no user's
+        self.tolerance = 0.3  # pixels by which an outline may be off
         self.viewer = hands.viewer
         self.panel: Any = None
 
@@ -58,6 +61,9 @@ class WorkingDay:
 
     def open_panel(self) -> None:
         self.panel = self.hands.open_panel()
+        self.hands.until(
+            lambda: all(one in sys.modules for one in MODULES), "all is ready when a person is", 120
+        )
 
     def open_scans(self) -> None:
         self.hands.menu("File", "Open Sample", "CPCLNet", "CT and MR to paint on").trigger()
@@ -93,7 +99,7 @@ class WorkingDay:
             from skimage.measure import approximate_polygon, find_contours
 
             border = max(find_contours(np.pad(piece, 1).astype(float), 0.6), key=len)
-            points = approximate_polygon(border, 0.3) - 1
+            points = approximate_polygon(border, self.tolerance) - 1
         self.painted.brush_size = 1
         self.hands.press(PAINT_KEY)
         self.hands.drag(self.painted, [(index, *point) for point in points])

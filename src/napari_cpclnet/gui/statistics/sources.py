@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_cpclnet.gui.session.session import Session
 
-PAINTED = " (annotation)"
+PAINTED = " (painted)"
 """Behind the name of a scan whose annotation layer is measured: only what is painted counts."""
 
 

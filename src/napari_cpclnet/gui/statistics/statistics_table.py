@@ -79,4 +79,6 @@ def _cell(row: ClassStatistics, field: str, form: str) -> QTableWidgetItem:
         return item
     if field == "components" and not row.voxels:
         return Number(-1, "–")
-    return Number(value, "–" if math.isnan(value) else format(value, form))
+    # in CT and MR they are voxels of whole numbers, and leave the room to the name of the scan
+    bare = field in ("minimum", "maximum") and value.is_integer()
+    return Number(value, "–" if math.isnan(value) else format(value, ".0f" if bare else form))
