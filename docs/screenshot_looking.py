@@ -48,7 +48,9 @@ def make_looking(folder: Path, theme: str) -> None:
     hands.until(lambda: bar.planes_dock.on, "the planes open")
     world = day.result.data_to_world((index, *IN_THE_LIVER))
     viewer.dims.set_point((0, 1, 2), [float(value) for value in world])
-    bar.planes_dock.box.other.setCurrentText("phantom_ct")
+    box = bar.planes_dock.box
+    box.other.setCurrentText("phantom_ct")
+    hands.until(lambda: box.by.isEnabled() and not box.link.runner.is_running, "levels are found", PATIENCE)
     photographer.show(results)
     photographer.shoot("planes")
     hands.click(bar.planes)

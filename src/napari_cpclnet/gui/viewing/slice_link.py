@@ -44,8 +44,8 @@ class SliceLink(QObject):
         self._levels: WeakKeyDictionary[Image, SliceLevels | None] = WeakKeyDictionary()
 
     def ask(self, *scans: Image) -> None:
-        """Look for the levels of scans, of those that are not known yet."""
-        missing = [scan for scan in scans if scan not in self._levels]
+        """Look for the levels of scans, of those that are not known yet; not of those that stay in their files."""
+        missing = [scan for scan in scans if scan not in self._levels and isinstance(scan.data, np.ndarray)]
         if not missing or self.runner.is_running:
             return
         options = self._session.options.model_copy(update={"adapt": 0})
