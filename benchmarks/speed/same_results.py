@@ -101,10 +101,12 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
     return 2 * int((one & other).sum()) / max(1, int(one.sum()) + int(other.sum()))
 
 
-def compared(data: Path, paths: tuple[Way, ...], folder: Path) -> tuple[list[str], list[dict[str, Any]]]:
+def compared(
+    data: Path, paths: tuple[Way, ...], folder: Path, pairs: tuple[tuple[str, str], ...]
+) -> tuple[list[str], list[dict[str, Any]]]:
     """The tables, and their numbers."""
     numbers: list[dict[str, Any]] = []
-    for support, query in PAIRS:
+    for support, query in pairs:
         truth = _read(data / f"{query}_label.nii.gz")
         plain, plain_seconds = labelled(PLAIN, data / support, data / query, folder)
         for path in paths:
@@ -167,6 +169,7 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, default=Path("outputs/same_results"), help="of what is labelled"
     )
+    parser.add_argument("--pairs", type=int, default=len(PAIRS), help="of scans")
     parser.add_argument("--other", type=Path, help="another checkout, as one more path")
     parser.add_argument("--out", type=Path, help="Markdown file to write; numbers beside it")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -180,7 +183,7 @@ def main() -> None:
     if options.other:
         other = options.other.resolve()
         paths = (*PATHS, Way(f"commit {_commit(other)}", checkout=other))
-    lines, numbers = compared(options.data.resolve(), paths, options.folder.resolve())
+    lines, numbers = compared(options.data.resolve(), paths, options.folder.resolve(), PAIRS[: options.pairs])
     heading = [
         "# The same results",
         "",
