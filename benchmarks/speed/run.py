@@ -68,9 +68,10 @@ def measured(name: str, words: list[str], folder: Path) -> dict[str, Any]:
     text = _run(words).splitlines()[-1]
     print(f"{name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
     making = file.with_suffix(".part")
-    making.write_text(text, encoding="utf-8")
+    found = {**json.loads(text), "commit": commit()}
+    making.write_text(json.dumps(found), encoding="utf-8")
     making.replace(file)
-    return dict(json.loads(text))
+    return found
 
 
 def _run(words: list[str]) -> str:
