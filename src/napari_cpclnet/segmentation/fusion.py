@@ -6,14 +6,14 @@ two scans look alike where the class came to lie.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.segmentation.confidence import Evidence, dice, radius_mm
+from napari_cpclnet.segmentation.confidence import Evidence, radius_mm
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
 
 if TYPE_CHECKING:
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 Box = tuple[slice, slice, slice]
 Means = Literal["network", "alignment", "both", "none"]
-NetworkLogits = Callable[[int], NDArray[np.float32]]
-"""Logits (z, y, x) of the network for a place among the classes; above zero inside."""
+NetworkLogits = Callable[[int], Iterable[NDArray[np.float32]]]
+"""Logits (h, w) of the network for a place among the classes, slice by slice; above zero inside."""
 
 _LIMIT = 8.0
+_YIELD_EVERY = 32
 
 _RECOGNISED = (0.5, 0.75)
 """Dice on the support's own painted slices from which the network's answer counts, and from which it counts fully."""
@@ -139,14 +140,26 @@ def fusing(
     if known > 0:
         if evidence.named:
             aligned *= trust_in(evidence.cycle_mm / radius_mm(evidence.painted_ml), _STEADY)
-        logits = network_logits(place)
+        prior = np.zeros(query.geometry.shape, bool)
+        both = sizes = 0
+        for index, logits in enumerate(network_logits(place)):  # never as floats of the whole scan
+            here = (slice(None),) * axis + (index,)
+            if carried is not None:
+                seen, there = logits > 0, mask[here]
+                both += int(np.count_nonzero(seen & there))
+                sizes += int(np.count_nonzero(seen)) + int(np.count_nonzero(there))
+                logits *= known
+                logits -= _LIMIT * aligned / 2  # where registration sees nothing
+                along = range(*carried.box[axis].indices(prior.shape[axis]))
+                if index in along:
+                    rest = carried.box[:axis] + carried.box[axis + 1 :]
+                    arrived = carried.logits.take(index - along.start, axis)
+                    logits[rest] += aligned * (np.clip(arrived, -_LIMIT / 2, _LIMIT / 2) + _LIMIT / 2)
+            prior[here] = logits > 0
+            if index % _YIELD_EVERY == 0:
+                yield done
         if carried is not None:
-            evidence = replace(evidence, agreement=dice(logits > 0, mask))
-            logits *= known
-            logits -= _LIMIT * aligned / 2  # where registration sees nothing
-            logits[carried.box] += aligned * (np.clip(carried.logits, -_LIMIT / 2, _LIMIT / 2) + _LIMIT / 2)
-        prior = logits > 0
-        del logits  # floats of the whole scan
+            evidence = replace(evidence, agreement=2 * both / max(sizes, 1))
         yield done
         means = "network" if carried is None else "both"
         found = (

@@ -81,15 +81,16 @@ def slice_probabilities(
     return list(found)
 
 
-def network_logits(run: PredictionState, place: int) -> NDArray[np.float32]:
-    """Logits (z, y, x) of one class as the network saw it last, 0 at the threshold of the run."""
+def network_logits(run: PredictionState, place: int) -> Iterator[NDArray[np.float32]]:
+    """Logits (h, w) of one class as the network saw it last, slice by slice, 0 at the threshold of the run."""
     maps = run.network_maps or {}
-    found = np.full(run.grid.shape, BELIEVED[0], np.float32)
-    for index, one in maps.items():
-        p = run.grid.to_native(one[None, place : place + 1].float())[0, 0].numpy()
+    for index in range(run.grid.n_slices):
+        if index not in maps:
+            yield np.full(run.grid.slice_shape, BELIEVED[0], np.float32)
+            continue
+        p = run.grid.to_native(maps[index][None, place : place + 1].float())[0, 0].numpy()
         logits = np.log((p + 0.004) / (1.004 - p)) - np.log(run.threshold / (1 - run.threshold))
-        run.grid.put(found, index, np.clip(logits, *BELIEVED))
-    return found
+        yield np.clip(logits, *BELIEVED).astype(np.float32)
 
 
 def found_again(
