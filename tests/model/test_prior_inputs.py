@@ -106,3 +106,11 @@ def test_unknown_errors_are_told_as_such() -> None:
     facts = decoder_facts(2.0, 5.0, 0.8, torch.tensor([3.0, torch.nan]))
     assert facts.shape == (2, FACTS) and torch.isfinite(facts).all()
     assert facts[:, -1].tolist() == [1.0, 0.0]
+
+
+def test_distances_do_not_depend_on_how_many_slices_are_measured_at_once(monkeypatch) -> None:
+    mask = np.random.default_rng(0).random((11, 20, 24)) > 0.7
+    mask[3], mask[6] = False, True
+    whole = plane_distance(mask, (0.8, 2.1))
+    monkeypatch.setattr("napari_cpclnet.model.prior_inputs._PIECE", 3 * 20 * 24)
+    assert np.array_equal(plane_distance(mask, (0.8, 2.1)), whole)

@@ -34,6 +34,7 @@ _BINS = 64
 _FEWEST = 8
 _LOCAL_MM = 12.0
 _FAR = 1e4
+_PIECE = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +73,17 @@ def plane_distance(mask: Mask, pixel_mm: float | tuple[float, float]) -> Floats:
     Pixels are squares, or of the height and width given.
     """
     out = np.full(mask.shape, -REACH_MM, np.float32)
+    # some slices at a time: a transform takes thirty bytes a pixel
+    some = max(1, _PIECE // max(1, mask.shape[1] * mask.shape[2]))
+    for first in range(0, len(mask), some):
+        _measure(mask[first : first + some], pixel_mm, out[first : first + some])
+    return out
+
+
+def _measure(mask: Mask, pixel_mm: float | tuple[float, float], out: Floats) -> None:
+    """Write the distances of some slices to `out`, which is the lowest everywhere."""
     if not mask.any():
-        return out
+        return
     height, width = pixel_mm if isinstance(pixel_mm, tuple) else (pixel_mm, pixel_mm)
     margins = [0, *(int(np.ceil(REACH_MM / mm)) + 1 for mm in (height, width))]
     box = tuple(
@@ -92,7 +102,6 @@ def plane_distance(mask: Mask, pixel_mm: float | tuple[float, float]) -> Floats:
     half = min(height, width) / 2
     signed = np.where(part, inside - half, half - outside)
     out[box] = np.clip(signed, -REACH_MM, REACH_MM)
-    return out
 
 
 def grey_evidence(images: Tensor, distance: Tensor, pixel_mm: float) -> GreyEvidence:
