@@ -1,4 +1,4 @@
-"""Likeness: what plain values of a scan say, against histograms counted by hand."""
+"""Appearance model: what plain values of a scan say, against histograms counted by hand."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_likeness_goes_with_the_class_it_belongs_to(make_network: MakeNetwork) -
     two = network.describe([features], [torch.cat([mask, mask.flip(3)])])
     own = network.describe([features], [mask], [OWN])
     mixed = two.replaced(0, own)
-    assert mixed.likeness.known.tolist() == [True, False]
+    assert mixed.appearance.known.tolist() == [True, False]
     torch.testing.assert_close(
         network.segment(features, mixed).logits[:, 0], network.segment(features, own).logits[:, 0]
     )

@@ -60,15 +60,15 @@ def test_two_logits_at_full_resolution_for_every_class_of_every_query() -> None:
         torch.randn(6, 3),
         torch.randn(6, 16, 8, 6),
     )
-    skip, likeness = torch.randn(3, 8, 16, 12), torch.randn(6, MAPS, 32, 24)
+    skip, appearance = torch.randn(3, 8, 16, 12), torch.randn(6, MAPS, 32, 24)
     for layer in (decoder.like, decoder.like_fine):
         layer.weight.normal_(0, 0.1)
-    logits = decoder(maps, levels, refined, skip, likeness)
+    logits = decoder(maps, levels, refined, skip, appearance)
     assert logits.shape == (6, 2, 32, 24) and logits.dtype == torch.float32
     for row in range(6):  # two classes share each query's skip
         one = slice(row, row + 1)
         own = skip[row // 2 : row // 2 + 1]
-        alone = decoder(maps[one], levels[one], refined[one], own, likeness[one])
+        alone = decoder(maps[one], levels[one], refined[one], own, appearance[one])
         torch.testing.assert_close(alone, logits[one], rtol=1e-4, atol=1e-4)
 
 
@@ -79,7 +79,7 @@ def test_the_bare_answer_reaches_the_logits_directly() -> None:
     decoder.logits.bias.zero_()
     maps = torch.randn(1, summary_channels(2), 8, 6)
     maps[:, 0] = 3.0
-    skip, likeness = torch.randn(1, 8, 16, 12), torch.randn(1, MAPS, 32, 24)
-    logits = decoder(maps, torch.randn(1, 3), torch.randn(1, 16, 8, 6), skip, likeness)
+    skip, appearance = torch.randn(1, 8, 16, 12), torch.randn(1, MAPS, 32, 24)
+    logits = decoder(maps, torch.randn(1, 3), torch.randn(1, 16, 8, 6), skip, appearance)
     torch.testing.assert_close(logits[:, 1], torch.full_like(logits[:, 1], 1.5))
     assert not logits[:, 0].any()

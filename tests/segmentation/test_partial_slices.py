@@ -101,7 +101,7 @@ def test_unknown_pixels_describe_nothing(tiny):
     seen[..., 40:] = torch.rand_like(seen[..., 40:])
     other = type(features)(**{**vars(features), "grid": grid, "intensity_features": seen})
     one, two = (tiny.describe([f], [masks], [same], known=[known]) for f in (features, other))
-    torch.testing.assert_close(one.likeness.tables, two.likeness.tables)
+    torch.testing.assert_close(one.appearance.tables, two.appearance.tables)
     torch.testing.assert_close(one.prototypes.vectors, two.prototypes.vectors)
     torch.testing.assert_close(one.statistics.outside, two.statistics.outside)
     three = tiny.describe([other], [masks], [same])

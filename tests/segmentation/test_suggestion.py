@@ -31,7 +31,7 @@ def evidence(**changes) -> SuggestionEvidence:
         positions=5.0 * places,
         levels=np.linspace(-0.2, 1.2, N),
         visible=np.ones(N, bool),
-        likeness=np.ones((N, N)),
+        similarity=np.ones((N, N)),
     )
     return replace(plain, **changes)
 
@@ -71,7 +71,7 @@ def test_one_slice_that_shows_two_new_organs_goes_before_one_that_shows_one():
 
 def test_unknown_names_are_looked_for_on_slices_unlike_the_painted_ones():
     places = np.arange(N)
-    likeness = (places[:, None] < 25) == (places[None] < 25)
+    similarity = (places[:, None] < 25) == (places[None] < 25)
     odd = evidence(
         names=("a", "thing 7"),
         known=np.array([True, False]),
@@ -79,7 +79,7 @@ def test_unknown_names_are_looked_for_on_slices_unlike_the_painted_ones():
         expected_area=np.hstack([evidence().expected_area, np.zeros((N, 1))]),
         expected_errors=np.zeros((N, 2)),
         painted=(20,),
-        likeness=likeness.astype(float),
+        similarity=similarity.astype(float),
     )
     (found,) = rank(odd, 1)
     assert found.index >= 25

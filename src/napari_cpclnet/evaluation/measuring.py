@@ -11,7 +11,7 @@ import torch
 from napari_cpclnet.evaluation.baselines.registry import OF_THE_SAME_SCAN, make_baseline
 from napari_cpclnet.evaluation.metrics import Mask, score
 from napari_cpclnet.evaluation.predictions import blinded, predict_legacy, predict_task
-from napari_cpclnet.evaluation.predictors import NetworkPredictor, Predictor, Watch
+from napari_cpclnet.evaluation.predictors import NetworkPredictor, OnSlice, Predictor
 from napari_cpclnet.evaluation.protocols import Task, organ_extent, slab
 from napari_cpclnet.evaluation.results import CaseResult
 from napari_cpclnet.evaluation.settings import EvaluationSettings
@@ -54,7 +54,7 @@ class TaskOutcome:
 
 
 def make_bench(
-    settings: EvaluationSettings, segmenter: Segmenter, weights: str, watch: Watch | None = None
+    settings: EvaluationSettings, segmenter: Segmenter, weights: str, watch: OnSlice | None = None
 ) -> Bench:
     """The network and the baselines of the settings."""
     baselines = [make_baseline(name, segmenter) for name in settings.baselines]

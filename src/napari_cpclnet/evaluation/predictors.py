@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_cpclnet.imaging import Volume
 from napari_cpclnet.segmentation import Segmenter, SliceResult, SupportSet
 
-Watch = Callable[[SliceResult], None]
+OnSlice = Callable[[SliceResult], None]
 
 
 class Predictor(Protocol):
@@ -41,7 +41,7 @@ class NetworkPredictor:
 
     name = "CPCLNet"
 
-    def __init__(self, segmenter: Segmenter, watch: Watch | None = None) -> None:
+    def __init__(self, segmenter: Segmenter, watch: OnSlice | None = None) -> None:
         self._segmenter = segmenter
         self._watch = watch
         self.quick = False

@@ -16,7 +16,7 @@ from napari_cpclnet.evaluation.folder import PREDICTIONS, RunFolder, check_apart
 from napari_cpclnet.evaluation.measuring import Bench, TaskOutcome, make_bench, measure_task, truth_of
 from napari_cpclnet.evaluation.metrics import Mask
 from napari_cpclnet.evaluation.predictions import blinded
-from napari_cpclnet.evaluation.predictors import Predictor, Watch
+from napari_cpclnet.evaluation.predictors import OnSlice, Predictor
 from napari_cpclnet.evaluation.protocols import Task, fold_cases, tasks
 from napari_cpclnet.evaluation.report.outputs import run_metadata, write_outputs
 from napari_cpclnet.evaluation.results import CaseResult
@@ -100,7 +100,7 @@ def evaluate(
     segmenter: Segmenter,
     out: Path,
     resume: bool = False,
-    watch: Watch | None = None,
+    watch: OnSlice | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> Generator[CaseReport, None, None]:
     """Evaluate the network and the baselines on all tasks of a table of cases.
@@ -148,7 +148,7 @@ def evaluate_folds(
     weights: Path,
     out: Path,
     resume: bool = False,
-    watch: Watch | None = None,
+    watch: OnSlice | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> Generator[CaseReport, None, None]:
     """Cross-validation: each fold's patients are segmented with the weights that never saw them.
@@ -259,7 +259,7 @@ def _there(
 
 
 def _fold(
-    settings: EvaluationSettings, file: Path, watch: Watch | None, elsewhere: Elsewhere | None
+    settings: EvaluationSettings, file: Path, watch: OnSlice | None, elsewhere: Elsewhere | None
 ) -> Callable[[Sequence[Task]], Outcomes]:
     """Measure the tasks of a fold with its weights, which are read when their turn comes."""
     weights = weights_hash(file)

@@ -39,7 +39,7 @@ class AppearanceModel:
 
     Attributes
     ----------
-    tables : Tensor, shape (..., classes, 3, CUES, BINS)
+    tables : Tensor, shape (..., classes, 3, INTENSITY_FEATURES, BINS)
         Log of the share of pixels in every bin: inside the masks, around them, elsewhere in the body.
     known : Tensor of bool, shape (..., classes)
         Whether the query is of the same scan and the class was seen there.
@@ -59,7 +59,7 @@ def intensity_features(images: Tensor) -> Tensor:
 
     Returns
     -------
-    Tensor, shape (B, CUES, H, W)
+    Tensor, shape (B, INTENSITY_FEATURES, H, W)
         In [0, 1]: mean of 3 x 3 pixels; the same over twice the mean of the slice's tissue, for slices at the ends of
         a coil are darker; four times the standard deviation in the 3 x 3 pixels.
     """
@@ -85,7 +85,7 @@ def fit_appearance(
 
     Parameters
     ----------
-    seen : sequence of Tensor, shape (K_i, CUES, H_i, W_i)
+    seen : sequence of Tensor, shape (K_i, INTENSITY_FEATURES, H_i, W_i)
         :func:`intensity_features` of the support slices, one entry per slice size.
     masks : sequence of Tensor, shape (classes, K_i, H_i, W_i)
         In [0, 1].
@@ -132,8 +132,8 @@ def log_likelihood_maps(query: Tensor, known: AppearanceModel) -> Tensor:
 
     Parameters
     ----------
-    query : Tensor, shape (B, CUES, H, W)
-    known : Likeness
+    query : Tensor, shape (B, INTENSITY_FEATURES, H, W)
+    known : AppearanceModel
         With leading dimensions (B, classes).
 
     Returns
@@ -145,7 +145,7 @@ def log_likelihood_maps(query: Tensor, known: AppearanceModel) -> Tensor:
     b, classes = known.known.shape
     if not known.known.any():
         return query.new_zeros(b, classes, MAPS, *query.shape[2:])
-    inside, around, rest = known.tables.unbind(2)  # (B, classes, CUES, BINS) each
+    inside, around, rest = known.tables.unbind(2)  # (B, classes, INTENSITY_FEATURES, BINS) each
     usual = inside - inside.amax(3, keepdim=True)
     tables = torch.cat([inside - around, inside - rest, usual], 2).clamp(-_LARGEST, _LARGEST) / _LARGEST
     place, share = (repeat(x, "b f h w -> b m (maps f) (h w)", m=classes, maps=3) for x in _place(query))

@@ -108,7 +108,7 @@ def fit_line(
 
     Returns
     -------
-    LevelLine or None
+    BodyLevelFit or None
         None if there are fewer than `MIN_SLICES` estimates or they lie on no line, as in a scan of a leg.
     """
     if len(positions) < MIN_SLICES:
@@ -140,7 +140,7 @@ def fit_scan_levels(
     volume: Volume,
     grid: ModelGrid,
     estimate: Callable[[Sequence[int], int], Sequence[float | None]],
-    tones: int,
+    n_variants: int,
 ) -> BodyLevelFit | None:
     """Line of one scan.
 
@@ -152,13 +152,13 @@ def fit_scan_levels(
     grid : ModelGrid
         Of that volume.
     estimate : callable
-        The network's levels of slices in one of the tones; None for one that shows nothing.
-    tones : int
-        Number of tones; the first is the scan's own.
+        The network's levels of slices in one of the intensity variants; None for one that shows nothing.
+    n_variants : int
+        Number of intensity variants; the first is the scan's own.
 
     Returns
     -------
-    LevelLine or None
+    BodyLevelFit or None
         None for another plane than axial, a scan without a physical size, or where there is no line.
     """
     if grid.plane != "axial" or too_short(volume, grid):
@@ -173,5 +173,5 @@ def fit_scan_levels(
     line = line_in(0, MAX_MISFIT)
     if line is not None:
         return line
-    others = [found for tone in range(1, tones) if (found := line_in(tone, MAX_MISFIT_TTA)) is not None]
+    others = [found for tone in range(1, n_variants) if (found := line_in(tone, MAX_MISFIT_TTA)) is not None]
     return min(others, key=lambda found: found.misfit, default=None)

@@ -34,7 +34,7 @@ class Descriptors:
         Lowest and highest level in the body of the support slices that show the class; nan where unknown.
     present : Tensor of bool, shape (..., classes)
         Whether any support slice shows the class; the answer is empty where not.
-    likeness : Likeness
+    appearance : AppearanceModel
         What the classes plainly look like, if the query is of the same scan.
     """
 
@@ -42,7 +42,7 @@ class Descriptors:
     statistics: LatentStatistics
     levels: Tensor
     present: Tensor
-    likeness: AppearanceModel
+    appearance: AppearanceModel
 
     def replaced(self, place: int, other: Descriptors) -> Descriptors:
         """The same support set with another description of one class: that of `other`, a set of that class alone."""
@@ -59,7 +59,7 @@ class Descriptors:
             put(self.prototypes.valid, other.prototypes.valid),
             self.prototypes.roles,
         )
-        rest = ("statistics", "levels", "present", "likeness")
+        rest = ("statistics", "levels", "present", "appearance")
         return Descriptors(
             prototypes, **{name: put(getattr(self, name), getattr(other, name)) for name in rest}
         )
@@ -168,8 +168,8 @@ class CPCLNet(nn.Module):
         levels = torch.where(placed.any(1)[:, None], torch.stack([lowest, highest], 1), torch.nan)
         present = shows.any(1)
         levels = torch.where(present[:, None], levels, 0.0)
-        likeness = fit_appearance([f.intensity_features for f in features], masks, same_scan, known)
-        return Descriptors(prototypes, statistics, levels, present, likeness)
+        appearance = fit_appearance([f.intensity_features for f in features], masks, same_scan, known)
+        return Descriptors(prototypes, statistics, levels, present, appearance)
 
     def segment(self, query: Features, support: Descriptors) -> Output:
         """Segment encoded queries.
@@ -202,7 +202,7 @@ class CPCLNet(nn.Module):
         relation = torch.stack([own - high, low - own, high - low], 2).clamp(-2, 2).flatten(0, 1)
         relation = torch.where(relation.isnan().any(1, keepdim=True), 0.0, relation)
         known = AppearanceModel(
-            support.likeness.tables.expand(b, -1, -1, -1, -1), support.likeness.known.expand(b, -1)
+            support.appearance.tables.expand(b, -1, -1, -1, -1), support.appearance.known.expand(b, -1)
         )
         maps = log_likelihood_maps(query.intensity_features, known).flatten(0, 1)
         logits = self.decoder(summary, relation, refined, query.skip, maps).unflatten(0, (b, classes))

@@ -60,7 +60,7 @@ class Decoder(nn.Module):
         self.reduce = nn.Conv2d(channels, 32, 1)
         self.join = nn.Conv2d(32 + maps, 48, 3, 1, 1)
         self.mix = nn.Sequential(group_norm(48), nn.SiLU(), Residual(48, 48))
-        # Without likeness the decoder does as if there were no such thing: no bias, and nothing to begin with.
+        # Without an appearance the decoder does as if there were no such thing: no bias, and nothing to begin with.
         self.like = nn.Conv2d(MAPS, 48, 3, 1, 1, bias=False)
         self.like_fine = nn.Conv2d(4 * MAPS, 32, 3, 1, 1, bias=False)
         for layer in (self.like, self.like_fine):
@@ -77,7 +77,7 @@ class Decoder(nn.Module):
         nn.init.constant_(self.logits.bias[4:], -1.5)
 
     def forward(
-        self, summary: Tensor, level: Tensor, refined: Tensor, skip: Tensor, likeness: Tensor
+        self, summary: Tensor, level: Tensor, refined: Tensor, skip: Tensor, appearance: Tensor
     ) -> Tensor:
         """Logits at full resolution.
 
@@ -89,7 +89,7 @@ class Decoder(nn.Module):
         refined : Tensor, shape (B * classes, C, h, w)
         skip : Tensor, shape (B, S, 2h, 2w)
             Shared by the classes of a query.
-        likeness : Tensor, shape (B * classes, MAPS, 4h, 4w)
+        appearance : Tensor, shape (B * classes, MAPS, 4h, 4w)
             What the class plainly looks like in this scan; all zero where unknown.
 
         Returns
@@ -101,9 +101,9 @@ class Decoder(nn.Module):
         # Affinities reach +-temperature (about ten); a tenth of that suits the convolutions.
         flat = level[..., None, None].expand(-1, -1, *summary.shape[-2:]).to(refined.dtype)
         x = self.join(torch.cat([self.reduce(refined), summary.to(refined.dtype) / 10, flat], 1))
-        likeness = likeness.to(refined.dtype)
-        x = self.mix(x + self.like(F.avg_pool2d(likeness, 4)))
-        x = resize_like(self.rise(x), skip) + self.like_fine(F.pixel_unshuffle(likeness, 2))
+        appearance = appearance.to(refined.dtype)
+        x = self.mix(x + self.like(F.avg_pool2d(appearance, 4)))
+        x = resize_like(self.rise(x), skip) + self.like_fine(F.pixel_unshuffle(appearance, 2))
         x = torch.unflatten(x, 0, (len(skip), -1))
         x = self.fine(F.silu(x + self.skip(skip)[:, None]).flatten(0, 1))
         background, foreground = torch.split(F.pixel_shuffle(self.logits(x), 2).float(), 1, 1)

@@ -35,8 +35,8 @@ class Features:
         Estimated level of the slice in the body: 0 at the iliac crest, 1 at the dome of the liver. Whoever knows better
         may replace it before the slice is compared with others, and tells the encoder, too; nan stands for a slice that
         lies on no such scale, as that of a limb.
-    cues : Tensor, shape (B, CUES, H, W)
-        What the slice plainly looks like, for comparison within one scan (`likeness.py`).
+    intensity_features : Tensor, shape (B, INTENSITY_FEATURES, H, W)
+        What the slice plainly looks like, for comparison within one scan (:mod:`~napari_cpclnet.model.appearance`).
     """
 
     grid: Tensor

@@ -91,7 +91,7 @@ def seeing(volume: Volume, network: CPCLNet, readout: Readout) -> Generator[None
             found[first:] = [v if s else None for v, s in zip(found[first:], shown, strict=True)]
         return found
 
-    line = fit_scan_levels(volume, grid, estimate, tones=1)
+    line = fit_scan_levels(volume, grid, estimate, n_variants=1)
     yield
     if line is None:
         return None

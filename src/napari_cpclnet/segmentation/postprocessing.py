@@ -52,7 +52,7 @@ def postprocess(
     Returns
     -------
     ndarray (z, y, x)
-        The tidied labels, of the same type.
+        The post-processed labels, of the same type.
     """
     painted = painted or FixedLabels()
     out = labels.copy()

@@ -45,7 +45,7 @@ def pseudo_supports(run: PredictionState, labels: NDArray[Any]) -> Iterator[tupl
     run : PredictionState
         A first pass over all slices.
     labels : ndarray (z, y, x) of unsigned integers
-        What it found, tidied.
+        What it found, post-processed.
 
     Yields
     ------

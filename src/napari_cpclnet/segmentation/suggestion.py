@@ -145,9 +145,9 @@ def _usually_shown(e: SuggestionEvidence) -> Array:
 
 
 def _nearness(e: SuggestionEvidence) -> Array:
-    """How much one slice says about another, 0 to 1: by distance along the body and likeness to the network."""
+    """How much one slice says about another, 0 to 1: by distance along the body and similarity to the network."""
     away = np.abs(e.positions[:, None] - e.positions[None])
-    return np.asarray(np.exp(-away / REACH_MM) * np.clip(e.likeness, 0, 1))
+    return np.asarray(np.exp(-away / REACH_MM) * np.clip(e.similarity, 0, 1))
 
 
 def _between(e: SuggestionEvidence, c: int) -> Array:

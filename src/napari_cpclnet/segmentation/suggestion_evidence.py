@@ -47,7 +47,7 @@ class SuggestionEvidence:
         In the body; nan where unknown.
     visible : ndarray (n,) of bool
         Slices that show anything.
-    likeness : ndarray (n, n)
+    similarity : ndarray (n, n)
         Correlation of what the network sees on two slices, after what all slices share is taken away.
     """
 
@@ -60,7 +60,7 @@ class SuggestionEvidence:
     positions: Array
     levels: Array
     visible: NDArray[np.bool_]
-    likeness: Array
+    similarity: Array
 
 
 def gather(
@@ -103,12 +103,12 @@ def gather(
         positions=positions_mm(volume, scan.grid, range(count)),
         levels=np.array([np.nan if f is None else float(f.level[0]) for f in features]),
         visible=np.array([f is not None for f in features]),
-        likeness=_likeness(features),
+        similarity=_similarity(features),
     )
 
 
-def _likeness(features: Sequence[Features | None]) -> Array:
-    """Likeness of slices to each other; slices that show nothing are like none."""
+def _similarity(features: Sequence[Features | None]) -> Array:
+    """Similarity of slices to each other; slices that show nothing are like none."""
     shown = [place for place, f in enumerate(features) if f is not None]
     out = np.zeros((len(features), len(features)))
     if shown:

@@ -2,8 +2,8 @@
 
 The network estimates the level of a slice from the same features as it segments it with. Where a slice's own level lies
 far off the line of its scan, the network has taken it for another part of the body (bright fluid in the stomach for a
-bladder, say), and finds nothing there, whatever was painted. Such a slice is read again, in tones that bring out other
-tissues, and the reading whose level agrees best with the line counts. No label has a part in it.
+bladder, say), and finds nothing there, whatever was painted. Such a slice is read again, in intensities that bring out
+other tissues, and the reading whose level agrees best with the line counts. No label has a part in it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WHITE_POINTS = (0.6, 0.35)
 
 
 N_VARIANTS = 2 + len(_GAMMAS) + len(_WHITE_POINTS)
-"""Number of tones."""
+"""Number of intensity variants."""
 
 
 def is_outlier(own: float, line: float) -> bool:

@@ -25,7 +25,7 @@ from napari_cpclnet.training.objective import AnatomyHeads, Objective
 from napari_cpclnet.training.reports import StepReport
 from napari_cpclnet.training.settings import TrainingSettings
 from napari_cpclnet.training.sources import Source
-from napari_cpclnet.training.validation import Example, example, judge
+from napari_cpclnet.training.validation import Example, example, validation_scores
 
 _LABELS = "labels"
 """Source that judges where it is there: organs of patients, where others show phantoms, shapes or regions."""
@@ -182,7 +182,7 @@ class Trainer:
         Where there are labelled scans they alone say how good the weights are, else all sources do.
         """
         batches = self.settings.validation_batches
-        each = {s.name: judge(self.ema, s.held_out, batches, self.device) for s in self.sources}
+        each = {s.name: validation_scores(self.ema, s.held_out, batches, self.device) for s in self.sources}
         if len(each) == 1:
             return next(iter(each.values()))
         asked = [each[_LABELS]] if _LABELS in each else list(each.values())

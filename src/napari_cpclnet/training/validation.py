@@ -35,8 +35,10 @@ class Example:
 
 
 @torch.inference_mode()
-def judge(model: CPCLNet, source: EpisodeSource, batches: int, device: torch.device) -> dict[str, float]:
-    """Mean over held-out episodes.
+def validation_scores(
+    model: CPCLNet, source: EpisodeSource, batches: int, device: torch.device
+) -> dict[str, float]:
+    """Dice and false positives, means over held-out episodes.
 
     Returns
     -------
