@@ -153,7 +153,7 @@ def test_best_and_worst_case_are_pictured_with_the_ids_of_the_table() -> None:
         row(0.1, key="c", query_patient="cleo"),
     ]
     html, parsed = page(rows, {"a": PNG, "b": PNG, "c": PNG})
-    captions = re.findall(r"<figcaption><b>(.*?)</figcaption>", html)
+    captions = re.findall(r"<figcaption><b>(.*?)</figcaption>", html, re.S)
     assert [c.split(":")[0] for c in captions] == ["Best", "Worst"]
     assert "Dice 0.90" in captions[0] and "MR of anna" in captions[0]
     assert "Dice 0.10" in captions[1] and "MR of cleo" in captions[1]
