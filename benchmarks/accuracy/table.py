@@ -48,23 +48,20 @@ Group = dict[str, Any]
 
 
 def run(
-    out: Path, data: Path, weights: Path | None, baselines: str, protocols: Sequence[str], sets: Sequence[str]
+    out: Path,
+    data: Path,
+    weights: Path | None,
+    baselines: str,
+    protocols: Sequence[str],
+    sets: Sequence[str],
+    shots: Sequence[int] = (5,),
 ) -> None:
     """Run or resume the evaluation, in a process of its own as a user does."""
     table = out / "table" / "cases.csv"
     write_table(table, data, sets)
     command = [sys.executable, "-m", "napari_cpclnet", "evaluate", "--cases", str(table), "--out", str(out)]
-    command += [
-        "--shots",
-        "5",
-        "--supports",
-        "1",
-        "--baselines",
-        baselines,
-        "--resume",
-        "--protocol",
-        *protocols,
-    ]
+    command += ["--shots", *map(str, shots), "--supports", "1", "--baselines", baselines]
+    command += ["--resume", "--protocol", *protocols]
     # as on the grids of the sets: hearts and spines are stacks along the first array axis
     command += ["--plane", "native"]
     command += ["--weights", str(weights)] if weights else []
