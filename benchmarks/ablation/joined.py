@@ -155,8 +155,8 @@ def markdown(rows: Sequence[dict[str, str]], weights: str) -> str:
         "--out benchmarks/ablation/joined.md`; not edited by hand.",
         "",
         f"{count} pairs of scans of different patients, {SHOTS} painted slices, all classes of a set at once. Mean "
-        f"Dice / surface Dice at {TOLERANCE_MM:.0f} mm; the last column counts each kind of scans once. The weights were "
-        "trained for the whole: these are parts of the method left out afterwards, not other trainings.",
+        f"Dice / surface Dice at {TOLERANCE_MM:.0f} mm; the last column counts each kind of scans once. The weights "
+        "were trained for the whole: these are parts of the method left out afterwards, not other trainings.",
         "",
         *table(["", *families, "mean"], body),
     ]
