@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from types import FrameType
+from types import CodeType
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
@@ -187,26 +187,34 @@ class EventLoopWatch:
         before = time.monotonic()
         while not self._ended.wait(LOOK_S):
             now, places = time.monotonic(), self._places
-            frame = sys._current_frames().get(self._main)
-            if frame is not None:
-                if frame.f_code.co_filename.endswith(_WAITING):
-                    self._waited += min(now - before, 2 * LOOK_S)  # this thread may wait for a processor, too
-                if time.clock_gettime(self._clock) - self._since > LOOK_S:
-                    places[place_of(frame)] += 1
-            frame = None  # else what is painted with would live as long as this thread looks away
+            codes = _stack(self._main)
+            if not codes:
+                continue
+            if codes[0].co_filename.endswith(_WAITING):
+                self._waited += min(now - before, 2 * LOOK_S)  # this thread may wait for a processor, too
+            if time.clock_gettime(self._clock) - self._since > LOOK_S:
+                places[place_of(codes)] += 1
             before = now
 
 
-def place_of(frame: FrameType | None) -> tuple[str, str]:
+def _stack(thread: int | None) -> list[CodeType]:
+    """Code of the functions a thread is in, innermost first; their frames, and what these hold, are let go at once."""
+    frame, codes = sys._current_frames().get(thread or 0), []
+    while frame is not None:
+        codes.append(frame.f_code)
+        frame = frame.f_back
+    return codes
+
+
+def place_of(codes: list[CodeType]) -> tuple[str, str]:
     """Whose code a stack is in, and where: ours as ``module.function``, and what it calls of napari's."""
     owner, called = "", ""
-    while frame is not None:
-        path = Path(frame.f_code.co_filename)
+    for code in codes:
+        path = Path(code.co_filename)
         package = next((one for one in _PACKAGES if one in path.parts), "")
         owner = owner or package
         if package == "napari_cpclnet":
-            return owner, f"{path.stem}.{frame.f_code.co_qualname}" + (f" > {called}" if called else "")
+            return owner, f"{path.stem}.{code.co_qualname}" + (f" > {called}" if called else "")
         if package:
-            called = f"{package} {path.stem}.{frame.f_code.co_qualname}"
-        frame = frame.f_back
+            called = f"{package} {path.stem}.{code.co_qualname}"
     return owner or "Qt", called
