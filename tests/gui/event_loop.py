@@ -32,6 +32,7 @@ GARBAGE = "Python looks for garbage"
 INDIVISIBLE = {
     "napari makes a layer": ("napari.layers.base.base", "PostInit.__call__"),
     "napari adds a layer": ("napari.components.layerlist", "LayerList.insert"),
+    "napari turns all layers to 3-D or back": ("napari.components.dims", "Dims.__setattr__", "ndisplay"),
     "napari makes a dock": ("napari._qt.qt_main_window", "Window._add_viewer_dock_widget"),
     "napari reads the manifests of plugins": ("npe2", "PluginManager.discover"),
     "napari draws the canvas": ("vispy.scene.canvas", "SceneCanvas._draw_scene"),
@@ -133,8 +134,8 @@ class EventLoopWatch:
         """Seconds for which the thread waited for a processor so far, where the system counts them."""
         return int(self._delays.read_text().split()[1]) / 1e9 if self._delays.exists() else 0.0
 
-    def _timed(self, kind: str, module: str, name: str) -> Callable[[], None]:
-        """Note how long a function takes; returns what undoes that."""
+    def _timed(self, kind: str, module: str, name: str, first: str = "") -> Callable[[], None]:
+        """Note how long a function takes, if that is its first argument; returns what undoes that."""
         owner = importlib.import_module(module)
         *classes, last = name.split(".")
         for part in classes:
@@ -143,6 +144,8 @@ class EventLoopWatch:
 
         @wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
+            if first and args[1] != first:
+                return function(*args, **kwargs)
             before, others = time.thread_time(), self._apart.get(GARBAGE, 0.0) + self._plugins
             try:
                 return function(*args, **kwargs)

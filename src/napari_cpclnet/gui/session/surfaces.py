@@ -51,8 +51,8 @@ class Before:
             for layer in self.visible:
                 if layer in viewer.layers:
                     layer.visible = True
-            for axis, place in enumerate(self.point[: viewer.dims.ndim]):
-                viewer.dims.set_point(axis, place)
+            point = self.point[: viewer.dims.ndim]
+            viewer.dims.set_point(range(len(point)), point)
             camera = camera_of(viewer)
             camera.center, camera.zoom = self.center, self.zoom
         if not viewer.layers.selection:
@@ -83,7 +83,9 @@ def showing_surfaces(
         )
         yield
     for layer in viewer.layers:
-        layer.visible = False
+        if layer.visible:  # napari looks at each anew, even where nothing changes
+            layer.visible = False
+    yield
     viewer.dims.ndisplay = 3  # before they are seen: napari would cut them into slices
     yield
     layers = [layer for layer in layers if layer in viewer.layers]
@@ -96,7 +98,8 @@ def hide_surfaces(viewer: ViewerModel) -> None:
     """Show no surface any more, and let none be selected."""
     surfaces = _surfaces(viewer)
     for layer in surfaces:
-        layer.visible = False
+        if layer.visible:
+            layer.visible = False
     viewer.layers.selection.difference_update(surfaces)
 
 
