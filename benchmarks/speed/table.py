@@ -52,8 +52,8 @@ def page(found: Figures, facts: dict[str, str], exponents: dict[str, float]) -> 
     lines += ["", "## Cases", ""]
     lines += [
         "| case | | seconds | computing, s | ms a slice and class | first slice, s | peak MiB | above the scan in "
-        "float32, MiB | mean Dice |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "float32, MiB | mean Dice | commit |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, one in cases(found):
         z, _, classes, _ = (int(n) for n in one["case"].split("x"))
@@ -61,7 +61,8 @@ def page(found: Figures, facts: dict[str, str], exponents: dict[str, float]) -> 
         each = 1000 * one["computing"] / z / classes
         lines.append(
             f"| {one['case']} | {name.split()[1]} | {one['seconds']:.1f} | {one['computing']:.1f} | {each:.0f} | "
-            f"{one['first slice']:.2f} | {one['peak MiB']:.0f} | {above:.0f} | {np.mean(one['dice']):.3f} |"
+            f"{one['first slice']:.2f} | {one['peak MiB']:.0f} | {above:.0f} | {np.mean(one['dice']):.3f} | "
+            f"{one.get('commit', '')} |"
         )
     lines += ["", *stage_tables(found), "", *growth(exponents), "", *machine(found)]
     return "\n".join(lines) + "\n"
