@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from napari_cpclnet.cluster import ScanRequest, Wanted, label_scan
+from napari_cpclnet.cluster.scans import answer_request, pack_request, unpack_answer
 from napari_cpclnet.cluster.segmenters import pack_segmenter, unpack_segmenter
 from napari_cpclnet.files.arrays import pack_arrays, unpack_arrays
-from napari_cpclnet.imaging import Geometry, Volume
+from napari_cpclnet.imaging import Geometry, ScanRef, Volume, write_volume
 from napari_cpclnet.model import CPCLNet, CPCLNetSettings
 from napari_cpclnet.preprocessing import PreprocessingSettings
-from napari_cpclnet.segmentation import SegmentationSettings, Segmenter, SupportSet
+from napari_cpclnet.segmentation import Corrections, SegmentationSettings, Segmenter, SupportSet
 
 
 def scan(seed: int, kind: str = "i2") -> Volume:
@@ -58,6 +62,33 @@ def test_the_same_is_found_after_the_journey(kind: str) -> None:
     assert np.ptp(found[0][1]) > 0
     assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
     assert b"secret" not in data
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_what_is_found_of_a_scan_comes_back_whole(tmp_path: Path, in_file: bool) -> None:
+    segmenter = Segmenter(network(), SegmentationSettings(align=False, device="cpu", threshold=0.5))
+    segmenter.set_support(support(scan(1), scan(2)))
+    wanted = Wanted(probabilities=True, likeliest=True, uncertainty=True, statistics=True)
+    query = scan(3)
+    fixed = np.zeros(query.array.shape, bool)
+    fixed[1, 10:14, 10:14] = True
+    locked = Corrections(fixed, fixed.astype(np.uint16) * 300)
+    place: Volume | ScanRef = query
+    if in_file:
+        place = ScanRef(write_volume(query, tmp_path / "ct.nii.gz"), None, "ct")
+    request = ScanRequest("query", wanted, place, ("CT", "HU") if in_file else None, locked)
+    there = unpack_answer(answer_request(segmenter, pack_request(request)))
+    here = label_scan(segmenter, query, "query", wanted, 0.0, locked=locked)
+    assert np.array_equal(there.segmentation.labels, here.segmentation.labels)
+    assert (there.segmentation.labels[fixed] == 300).all()
+    assert there.segmentation.geometry.isclose(query.geometry)
+    assert there.segmentation.classes == here.segmentation.classes
+    assert there.summary == here.summary and there.axis == here.axis == 0
+    assert there.voxel_ml == pytest.approx(query.geometry.voxel_ml)
+    assert there.maps.keys() == {"probabilities", "likeliest", "uncertainty"}
+    assert all(np.array_equal(one, here.maps[name]) for name, one in there.maps.items())
+    measured = [[(one.scan, one.value, one.voxels) for one in found.statistics] for found in (here, there)]
+    assert measured[0] == measured[1] and len(measured[0]) == 2
 
 
 def test_of_several_gpus_each_worker_takes_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,7 +219,8 @@ def answer_request(segmenter: Segmenter, request: bytes) -> bytes:
         "classes": list(found.segmentation.classes.items()),
         "geometry": asdict(found.segmentation.geometry),
         "name": found.segmentation.name,
-        "summary": asdict(found.summary),
+        "found": [asdict(one) for one in found.summary.classes],
+        "uncertain": [asdict(one) for one in found.summary.uncertain],
         "axis": found.axis,
         "voxel_ml": found.voxel_ml,
         "seconds": found.seconds,
@@ -252,8 +253,8 @@ def unpack_answer(answer: bytes) -> LabelledScan:
         facts["name"],
     )
     summary = Summary(
-        tuple(ClassSummary(**one) for one in facts["summary"]["classes"]),
-        tuple(UncertainSlice(**one) for one in facts["summary"]["doubtful"]),
+        tuple(ClassSummary(**one) for one in facts["found"]),
+        tuple(UncertainSlice(**one) for one in facts["uncertain"]),
     )
     return LabelledScan(
         segmentation,
