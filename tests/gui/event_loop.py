@@ -5,9 +5,11 @@ Shared by tests and by ``benchmarks/speed/responsiveness.py``; knows nothing of 
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
-import sys
+import re
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -16,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
@@ -25,6 +26,7 @@ BEAT_MS = 5
 LOOK_S = 0.01
 # A block that is worth its stacks.
 LONG_S = 0.05
+_LINE = re.compile(r'File "(.*)", line \d+ in (.*)')
 _WAITING = ("threading.py", "queue.py", "subprocess.py", "selectors.py", "connection.py")
 _PACKAGES = ("napari_cpclnet", "napari", "vispy", "app_model", "psygnal", "npe2", "superqt", "magicgui")
 
@@ -84,6 +86,7 @@ class EventLoopWatch:
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self.beat)
         self._timer.start(BEAT_MS)
+        self._dump = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the watch
         self._ended = threading.Event()
         self._looker = threading.Thread(target=self._look, daemon=True)
         self.begin()
@@ -99,6 +102,7 @@ class EventLoopWatch:
         self._timer.stop()
         self._ended.set()
         self._looker.join()
+        self._dump.close()
         gc.callbacks.remove(self._on_garbage)
         for restore in self._restore:
             restore()
@@ -185,39 +189,41 @@ class EventLoopWatch:
             seconds = time.thread_time() - self._searching
             self._apart[GARBAGE] = self._apart.get(GARBAGE, 0.0) + seconds
 
+    def _stack(self) -> list[tuple[str, str]]:
+        """Files and functions the window's thread is in, innermost first.
+
+        As text: a frame held by another thread would outlive its call, and what is painted with in it would go with it.
+        """
+        self._dump.seek(0)
+        self._dump.truncate()
+        faulthandler.dump_traceback(self._dump, all_threads=True)
+        self._dump.seek(0)
+        _, _, rest = self._dump.read().decode(errors="replace").partition(f"hread 0x{self._main:016x} ")
+        return _LINE.findall(rest.partition("\n\n")[0])
+
     def _look(self) -> None:
         """Look at the stack of the window's thread now and then while the loop does not turn."""
         before = time.monotonic()
         while not self._ended.wait(LOOK_S):
             now, places = time.monotonic(), self._places
-            codes = _stack(self._main)
-            if not codes:
-                continue
-            if codes[0].co_filename.endswith(_WAITING):
+            standing = time.monotonic() - self._began
+            stack = self._stack() if standing > 2 * LOOK_S else []
+            if stack and stack[0][0].endswith(_WAITING):
                 self._waited += min(now - before, 2 * LOOK_S)  # this thread may wait for a processor, too
-            if time.clock_gettime(self._clock) - self._since > LOOK_S:
-                places[place_of(codes)] += 1
+            if stack and time.clock_gettime(self._clock) - self._since > LOOK_S:
+                places[place_of(stack)] += 1
             before = now
 
 
-def _stack(thread: int | None) -> list[CodeType]:
-    """Code of the functions a thread is in, innermost first; their frames, and what these hold, are let go at once."""
-    frame, codes = sys._current_frames().get(thread or 0), []
-    while frame is not None:
-        codes.append(frame.f_code)
-        frame = frame.f_back
-    return codes
-
-
-def place_of(codes: list[CodeType]) -> tuple[str, str]:
+def place_of(stack: list[tuple[str, str]]) -> tuple[str, str]:
     """Whose code a stack is in, and where: ours as ``module.function``, and what it calls of napari's."""
     owner, called = "", ""
-    for code in codes:
-        path = Path(code.co_filename)
+    for name, function in stack:
+        path = Path(name)
         package = next((one for one in _PACKAGES if one in path.parts), "")
         owner = owner or package
         if package == "napari_cpclnet":
-            return owner, f"{path.stem}.{code.co_qualname}" + (f" > {called}" if called else "")
+            return owner, f"{path.stem}.{function}" + (f" > {called}" if called else "")
         if package:
-            called = f"{package} {path.stem}.{code.co_qualname}"
+            called = f"{package} {path.stem}.{function}"
     return owner or "Qt", called

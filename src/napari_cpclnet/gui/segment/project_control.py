@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.project import LocatedScan, Project
 
 # Layers that leave in one turn of the event loop.
-CLOSED_AT_ONCE = 6
+CLOSED_AT_ONCE = 3
 # What tells of paint, of other plugins that set the data, and of names and colours of classes.
 LABEL_EVENTS = ("paint", "labels_update", "data", "features", "colormap")
 
