@@ -33,6 +33,12 @@ def test_the_file_is_that_of_itk(tmp_path: Path, shape: tuple[int, int, int], ki
     assert sorted(path.name for path in tmp_path.iterdir()) == [ours.name, theirs.name]
 
 
+def test_a_packed_file_holds_neither_name_nor_time(tmp_path: Path) -> None:
+    write_volume(Volume(np.zeros((2, 3, 4), np.int16), Geometry((2, 3, 4))), tmp_path / "name.nii.gz")
+    magic, method, flags, *time = (tmp_path / "name.nii.gz").read_bytes()[1:8]
+    assert (magic, method, flags, *time) == (0x8B, 8, 0, 0, 0, 0, 0)
+
+
 def test_a_long_scan_is_written_without_another_copy_of_it(tmp_path: Path) -> None:
     array = np.zeros((400, 256, 256), np.int16)
     tracemalloc.start()

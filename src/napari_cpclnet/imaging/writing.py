@@ -8,10 +8,10 @@ import os
 import shutil
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,7 +213,10 @@ def _write_nifti(array: NDArray[Any], geometry: Geometry, path: Path) -> None:
     finally:
         small.unlink(missing_ok=True)
     header[_NIFTI_SIZES] = struct.pack("=4h", array.ndim, *array.shape[::-1])
-    with gzip.open(path, "wb", _COMPRESSION) if path.suffix == ".gz" else path.open("wb") as file:
+    with ExitStack() as files:
+        file: BinaryIO | gzip.GzipFile = files.enter_context(path.open("wb"))
+        if path.suffix == ".gz":  # without name and time, so that the same scan gives the same file
+            file = files.enter_context(gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0))
         file.write(header)
         for plane in array:
             file.write(np.ascontiguousarray(plane, kind).data)
