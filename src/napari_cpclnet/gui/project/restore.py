@@ -90,6 +90,9 @@ def _restoring(session: Session, keeper: ProjectTracker, opened: Opened, own: bo
                     files[labels] = mask.entry.result
                 _put_result(session, layer, labels, mask.entry)
             yield
+        if len(layers) > 1 and layer in session.viewer.layers:
+            layer.visible = False  # one scan is shown at last; hiding the others all at once takes long
+            yield
     layers = {name: layer for name, layer in layers.items() if layer in session.viewer.layers}
     entries = {layer: entry for layer, entry in entries.items() if layer in session.viewer.layers}
     files = {labels: file for labels, file in files.items() if labels in session.viewer.layers}
