@@ -10,12 +10,10 @@ CPCLNET_TEST_DATA.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import itertools
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,8 +25,7 @@ from numpy.typing import NDArray
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "accuracy"))
 
-from confidence import SHOTS, Pair, pairs  # noqa: E402
-from make_cases import DEFAULT_DATA  # noqa: E402
+from confidence import SHOTS, Pair, main, pairs  # noqa: E402
 from table import current_commit, table  # noqa: E402
 
 from napari_cpclnet import Segmenter, SupportSet  # noqa: E402
@@ -42,7 +39,6 @@ from napari_cpclnet.segmentation.recognition import Recognised  # noqa: E402
 
 TOLERANCE_MM = 2.0
 SETTINGS = SegmentationSettings(plane="native")
-Patch = Callable[[], Any]
 
 
 def blind(support: SupportSet, *_: Any) -> Recognised:
@@ -163,25 +159,5 @@ def markdown(rows: Sequence[dict[str, str]], weights: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--rows", type=Path, required=True, help="CSV file of answers; what it holds is not run again"
-    )
-    parser.add_argument("--pairs", type=int, help="only so many pairs, of all kinds in turn")
-    parser.add_argument("--no-run", action="store_true", help="take the answers that are there")
-    parser.add_argument("--out", type=Path, help="Markdown file to write")
-    options = parser.parse_args(arguments)
-    if not options.no_run:
-        collect(options.rows, Path(os.environ.get("CPCLNET_TEST_DATA", DEFAULT_DATA)), options.pairs)
-    text = markdown(rows_of(options.rows), str(load_weights().metadata.get("hash", ""))[:12])
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
-    print(text)
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(None, __doc__, collect, lambda path, weights: markdown(rows_of(path), weights)))

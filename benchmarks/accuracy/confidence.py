@@ -308,10 +308,14 @@ def markdown(rows: Sequence[dict[str, Any]], weights: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(
+    arguments: Sequence[str] | None = None,
+    words: str | None = __doc__,
+    collect: Callable[[Path, Path, int | None], None] = collect,
+    page: Callable[[Path, str], str] = lambda path, weights: markdown(rows_of(path), weights),
+) -> int:
+    """Collect answers pair by pair, as far as they are not there, and make a page of them."""
+    parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--rows", type=Path, required=True, help="CSV file of answers; what it holds is not run again"
     )
@@ -321,7 +325,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.no_run:
         collect(options.rows, Path(os.environ.get("CPCLNET_TEST_DATA", DEFAULT_DATA)), options.pairs)
-    text = markdown(rows_of(options.rows), str(load_weights().metadata.get("hash", ""))[:12])
+    text = page(options.rows, str(load_weights().metadata.get("hash", ""))[:12])
     if options.out:
         options.out.write_text(text, encoding="utf-8")
     print(text)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.gui.layers.overlays import Picture
     from napari_cpclnet.gui.layers.scan_layers import LayerScan
     from napari_cpclnet.imaging import Plane, Segmentation, Volume
-    from napari_cpclnet.segmentation import Corrections, Summary, SupportSet
+    from napari_cpclnet.segmentation import Summary
     from napari_cpclnet.segmentation.settings import RunSettings
 
 logger = logging.getLogger(__name__)
@@ -45,11 +45,9 @@ class RunStopped(Exception):  # noqa: N818 - no error
 
 @dataclass(frozen=True, eq=False)
 class SupportPart:
-    """What is painted on one scan.
+    """What is painted on one scan: ``labels`` (z, y, x), a copy, of which only ``slices`` are used.
 
-    ``labels`` (z, y, x) is a copy of the painted slices, ``slices``, which are the only ones that are used;
-    ``absent`` are slices without any of the classes, ``partial`` those of the painted ones of which what is not painted
-    is unknown. All are counted in ``plane``.
+    ``absent`` are slices without any class, ``partial`` painted ones whose unpainted rest is unknown, all in ``plane``.
     """
 
     scan: LayerScan
