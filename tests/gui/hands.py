@@ -121,8 +121,8 @@ class Hands:
             held |= getattr(Qt.KeyboardModifier, f"{modifier}Modifier")
         QTest.keyClick(self.canvas.native, getattr(Qt.Key, f"Key_{key}"), held)
 
-    def answer_file_dialog(self, path: Path, act: Callable[[], Any]) -> None:
-        """Do something that asks for a file or folder, and type its name."""
+    def answer_file_dialog(self, path: Path, act: Callable[[], Any], file_type: str = "") -> None:
+        """Do something that asks for a file or folder, choose a type by how it begins, and type the name."""
         answered: list[bool] = []
 
         def answer() -> None:
@@ -135,6 +135,9 @@ class Hands:
                     return
                 QTimer.singleShot(100, answer)
                 return
+            if file_type:
+                (kind,) = (one for one in dialog.nameFilters() if one.startswith(file_type))
+                dialog.selectNameFilter(kind)
             dialog.findChild(QLineEdit).setText(str(path))
             boxes = dialog.findChild(QDialogButtonBox)
             answered.append(True)

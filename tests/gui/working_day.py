@@ -221,7 +221,8 @@ class WorkingDay:
         """Save a layer through napari's menu."""
         self.viewer.layers.selection.active = layer
         action = self.hands.menu("File", "Save Selected Layers")
-        self.hands.answer_file_dialog(path, action.trigger)
+        # which one napari proposes depends on the order in which it found the plugins
+        self.hands.answer_file_dialog(path, action.trigger, file_type="CPCLNet Labels")
 
 
 def _deepest(mask: np.ndarray) -> tuple[int, int]:

@@ -67,7 +67,7 @@ def test_an_untrained_decoder_gives_the_prior_back_whatever_the_plane(
     prior = _ball((9, 24, 33), 18, scan)
     *_, last = decode_priors(untrained, scan, {4: prior}, axis=axis, passes=passes)
     assert isinstance(last, DecodedPrior) and last.value == 4
-    assert last.logits.dtype == np.float32 and last.logits.shape == prior[last.box].shape
+    assert last.logits.dtype == np.float16 and last.logits.shape == prior[last.box].shape
     if passes == 1:
         assert (_whole(last, prior.shape) == prior).all()
     assert _dice(_whole(last, prior.shape), prior) > 0.96
@@ -79,7 +79,7 @@ def test_a_signed_distance_is_as_good_a_prior_as_a_mask(untrained: PriorDecoder,
     *_, mask = decode_priors(untrained, scan, {1: prior}, passes=1)
     *_, signed = decode_priors(untrained, scan, {1: distance}, passes=1)
     assert isinstance(mask, DecodedPrior) and isinstance(signed, DecodedPrior)
-    np.testing.assert_allclose(mask.logits, signed.logits, atol=1e-4)
+    np.testing.assert_allclose(mask.logits, signed.logits, atol=4e-3)  # half precision
 
 
 def test_an_empty_prior_has_no_answer(untrained: PriorDecoder, scan: Volume) -> None:
@@ -108,11 +108,12 @@ def test_a_scan_decoded_in_parts_is_the_same_where_grey_values_say_nothing(
     prior = _ball((9, 24, 33), 18, scan)
     *_, whole = decode_priors(untrained, plain, {1: prior}, passes=1)
     monkeypatch.setattr(prior_decoding, "_STACK_PIXELS", 12_000)
+    monkeypatch.setattr(prior_decoding, "_NATIVE_PIXELS", 6_000)
     reports = list(decode_priors(untrained, plain, {1: prior}, passes=1))
     parts = reports[-1]
     assert isinstance(whole, DecodedPrior) and isinstance(parts, DecodedPrior)
     assert len(reports) > 3
-    np.testing.assert_allclose(parts.logits, whole.logits, atol=1e-3)
+    np.testing.assert_allclose(parts.logits, whole.logits, atol=4e-3)  # half precision
 
 
 def test_told_errors_are_those_of_the_slices(

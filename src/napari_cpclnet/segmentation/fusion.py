@@ -79,7 +79,7 @@ class JoinedClass:
     @classmethod
     def of(cls, place: int, decoded: DecodedPrior, means: Means) -> JoinedClass:
         """A class as the decoder left it."""
-        limited = np.clip(decoded.logits, -_LIMIT, _LIMIT).astype(np.float16)
+        limited = np.clip(decoded.logits, -_LIMIT, _LIMIT)
         box = tuple(slice(*part.indices(part.stop)[:2]) for part in decoded.box)
         return cls(place, (box[0], box[1], box[2]), limited, means)
 
@@ -153,7 +153,7 @@ def fusing(
                 along = range(*carried.box[axis].indices(prior.shape[axis]))
                 if index in along:
                     rest = carried.box[:axis] + carried.box[axis + 1 :]
-                    arrived = carried.logits.take(index - along.start, axis)
+                    arrived = carried.logits.take(index - along.start, axis).astype(np.float32)
                     logits[rest] += aligned * (np.clip(arrived, -_LIMIT / 2, _LIMIT / 2) + _LIMIT / 2)
             prior[here] = logits > 0
             if index % _YIELD_EVERY == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ _CONTEXT_MM = 5.0
 _TOLD_CONTEXT_MM = 2.5, 9.0
 _STACK_PIXELS = 6_000_000
 _BATCH_PIXELS = 400_000
+_NATIVE_PIXELS = 2_000_000
+"""Pixels of the scan itself that are in memory as floats at once."""
 _MULTIPLE = 8
 
 
@@ -61,7 +63,7 @@ class DecodedPrior:
         Label value.
     box : tuple of slice
         Part of the scan's array that was looked at; outside, the prior has nothing and neither has the class.
-    logits : ndarray of float32
+    logits : ndarray of float16
         Shape of the box; above zero inside of the class.
     strength : float
         How well grey values part inside and surroundings of the prior: 0.5 (not at all) to 1.
@@ -69,7 +71,7 @@ class DecodedPrior:
 
     value: int
     box: Box
-    logits: NDArray[np.float32]
+    logits: NDArray[np.float16]
     strength: float
 
 
@@ -126,24 +128,20 @@ def decode_priors(
     total = passes * sum(len(part) for job in jobs for part in job.parts())
     done = 0
     for job in jobs:
-        image = normalise(np.moveaxis(volume.array[job.box], axis, 0), value_range)
-        others = np.zeros(image.shape, bool)
-        for value, prior in priors.items():
-            if value != job.value:
-                others |= _inside(np.moveaxis(prior[job.box], axis, 0))
-        logits = np.full(image.shape, -REACH_MM, np.float32)
+        image = np.moveaxis(volume.array[job.box], axis, 0)
+        rivals = [np.moveaxis(p[job.box], axis, 0) for value, p in priors.items() if value != job.value]
+        logits = np.empty(volume.array[job.box].shape, np.float16)
         strengths = []
         for part in job.parts():
-            stack = _Stack(job, image, others, part, (references or {}).get(job.value))
+            stack = _Stack(job, image, value_range, rivals, part, (references or {}).get(job.value))
             for turn in range(passes):
                 for size in stack.decode(decoder, again=turn > 0):
                     done += size
                     yield DecodingProgress(done, total)
-            keep = part.keep
-            logits[keep] = stack.native(decoder)[keep.start - part.start : keep.stop - part.start]
+            for at, some in stack.native(decoder):
+                np.moveaxis(logits, axis, 0)[at] = some
             strengths.append(stack.strength)
-        array = np.ascontiguousarray(np.moveaxis(logits, 0, axis))
-        yield DecodedPrior(job.value, job.box, array, float(np.mean(strengths)))
+        yield DecodedPrior(job.value, job.box, logits, float(np.mean(strengths)))
 
 
 def painted_reference(
@@ -185,8 +183,8 @@ def painted_reference(
         # grey values are counted, so some slices do as well as all
         wanted = wanted[:: max(1, len(wanted) * job.size[0] * job.size[1] // _STACK_PIXELS + 1)]
         image = np.moveaxis(volume.array[job.box], axis, 0)[wanted - cut.start]
-        stack = job.pixels(normalise(image, value_range), 0.0).clamp(0, 1)
-        distance = job.pixels(job.distance[wanted - cut.start], -REACH_MM)
+        stack = job.grey_values(image, value_range)
+        distance = job.distances(wanted - cut.start)
         reference = grey_reference(stack, distance, job.pixel_mm)
         if reference is not None:
             found[value] = reference
@@ -207,11 +205,14 @@ class _Part:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """One class: its box, its prior in it as distances (slices, rows, columns), and its pixels."""
+    """One class: its box, its prior in it as distances (slices, rows, columns), and its pixels.
+
+    Distances are kept in half precision: of a long scan they take as much as the scan itself.
+    """
 
     value: int
     box: Box
-    distance: NDArray[np.float32]
+    distance: NDArray[np.float16]
     error_mm: NDArray[np.float32]
     spacing: tuple[float, float, float]
     pixel_mm: float
@@ -237,10 +238,12 @@ class _Job:
         offset = max(1, round(_CONTEXT_MM / spacing[0]))
         cut = _cut(inside, spacing)
         part = moved[cut]
-        if part.dtype == bool:
-            distance = plane_distance(part, spacing[1:])
-        else:
-            distance = np.clip(part, -REACH_MM, REACH_MM).astype(np.float32)
+        distance = np.empty(part.shape, np.float16)
+        for at in _pieces(part.shape):
+            if part.dtype == bool:
+                distance[at] = plane_distance(part[at], spacing[1:])
+            else:
+                distance[at] = np.clip(part[at], -REACH_MM, REACH_MM)
         told = np.broadcast_to(np.asarray(error, np.float32), (len(moved),))[cut[0]]
         size = tuple(
             int(np.ceil((s.stop - s.start) * mm / pixel / _MULTIPLE)) * _MULTIPLE
@@ -261,11 +264,27 @@ class _Job:
             for a in range(0, n, most)
         ]
 
-    def pixels(self, array: NDArray[np.float32], outside: float) -> Tensor:
-        """Slices of the box (n, rows, columns) on the decoder's pixels; `outside` is what lies around them."""
+    def distances(self, wanted: NDArray[np.int_] | slice) -> Tensor:
+        """Distances of some slices on the decoder's pixels."""
+        measured = self.distance[wanted]
+        return self.pixels(lambda at: measured[at], len(measured), -REACH_MM)
+
+    def pixels(self, some: Callable[[slice], NDArray[Any]], count: int, outside: float) -> Tensor:
+        """Some of `count` slices (n, rows, columns) at a time, brought to the decoder's pixels.
+
+        `outside` is what lies around them.
+        """
         rows, columns = self.matrices()[0]
-        # what lies outside of the scan must not come out as zero
-        return rows @ torch.from_numpy(array - np.float32(outside)) @ columns.T + outside
+        result = torch.empty(count, *self.size)
+        for at in _pieces((count, *self.distance.shape[1:])):
+            # what lies outside of the scan must not come out as zero
+            array = some(at).astype(np.float32) - np.float32(outside)
+            result[at] = rows @ torch.from_numpy(array) @ columns.T + outside
+        return result
+
+    def grey_values(self, image: NDArray[Any], value_range: tuple[float, float]) -> Tensor:
+        """Slices of the scan on the decoder's pixels, in [0, 1]."""
+        return self.pixels(lambda at: normalise(image[at], value_range), len(image), 0.0).clamp_(0, 1)
 
     def matrices(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Weights from native rows and columns to pixels, and back."""
@@ -287,16 +306,26 @@ class _Stack:
     def __init__(
         self,
         job: _Job,
-        image: NDArray[np.float32],
-        others: NDArray[np.bool_],
+        image: NDArray[Any],
+        value_range: tuple[float, float],
+        rivals: Sequence[Prior],
         part: _Part,
         reference: GreyReference | None,
     ) -> None:
-        self.job = job
-        self.at = at = slice(part.start, part.stop)
-        self.images = job.pixels(image[at], 0.0).clamp(0, 1)
-        self.first = job.pixels(job.distance[at], -REACH_MM)
-        self.rivals = job.pixels(plane_distance(others[at], job.spacing[1:]), -REACH_MM)
+        self.job, self.part = job, part
+        at = slice(part.start, part.stop)
+
+        def to_rivals(some: slice) -> NDArray[np.float32]:
+            others = np.zeros(job.distance[at][some].shape, bool)
+            for rival in rivals:
+                others |= _inside(rival[at][some])
+            return plane_distance(others, job.spacing[1:])
+
+        self.images = job.grey_values(image[at], value_range)
+        self.first = job.distances(at)
+        self.rivals = (
+            job.pixels(to_rivals, len(part), -REACH_MM) if rivals else torch.full_like(self.first, -REACH_MM)
+        )
         self.error_mm = torch.from_numpy(job.error_mm[at].copy())
         self.known = reference_maps(self.images, reference, job.pixel_mm)
         self.logits = torch.empty_like(self.first)
@@ -332,13 +361,27 @@ class _Stack:
         facts = decoder_facts(job.pixel_mm, context, evidence.strength, self.error_mm[chosen])
         return maps, facts
 
-    def native(self, decoder: PriorDecoder) -> NDArray[np.float32]:
-        """Logits on the native pixels of the box: the prior's own, and what was added to them on coarser ones."""
-        rows, columns = self.job.matrices()[1]
+    def native(self, decoder: PriorDecoder) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Logits of wanted slices on the native pixels of the box, some slices at a time, and which those are.
+
+        They are the prior's own, and what was added to them on coarser pixels.
+        """
+        job, first = self.job, self.part.start
+        rows, columns = job.matrices()[1]
         scale = float(decoder.trust.detach()) / SCALE_MM
-        added = rows @ (self.logits - scale * self.first) @ columns.T
-        result: NDArray[np.float32] = added.numpy() + np.float32(scale) * self.job.distance[self.at]
-        return result
+        keep = self.part.keep
+        for piece in _pieces((keep.stop - keep.start, *job.distance.shape[1:])):
+            at = slice(keep.start + piece.start, keep.start + piece.stop)
+            here = slice(at.start - first, at.stop - first)
+            added = rows @ (self.logits[here] - scale * self.first[here]) @ columns.T
+            yield at, added.numpy() + np.float32(scale) * job.distance[at]
+
+
+def _pieces(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices of an array (n, rows, columns), as many at a time as shall be floats at once."""
+    some = max(1, _NATIVE_PIXELS // max(1, shape[1] * shape[2]))
+    for first in range(0, shape[0], some):
+        yield slice(first, min(first + some, shape[0]))
 
 
 def _inside(prior: Prior) -> NDArray[np.bool_]:
