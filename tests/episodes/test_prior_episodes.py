@@ -7,15 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from napari_cpclnet.episodes.prior_bodies import making_bodies, random_shapes
 from napari_cpclnet.episodes.prior_classes import KINDS, Body, DrawnClass, draw_class
-from napari_cpclnet.episodes.prior_episodes import ERRORS, PriorEpisodes, outline_error
-from napari_cpclnet.episodes.prior_errors import SmoothField, interpolated, spoiled
+from napari_cpclnet.episodes.prior_episodes import ERRORS, PriorEpisode, PriorEpisodes, outline_error
+from napari_cpclnet.episodes.prior_errors import SmoothField, spoiled
 from napari_cpclnet.episodes.settings import PriorEpisodeSettings
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.model.prior_inputs import plane_distance
 from napari_cpclnet.phantoms.settings import PhantomSettings
 
 GRID = PhantomSettings(shape=(40, 64, 72), spacing=(9.0, 6.0, 6.0))
@@ -90,27 +88,20 @@ def test_the_same_seed_draws_the_same_episodes(bodies: list[Body]) -> None:
     torch.testing.assert_close(draw(), draw(), rtol=0, atol=0)
 
 
-def _cone(places: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """A disc that grows from slice to slice and is there from slice 0 to 12."""
-    y, x = np.mgrid[:48, :48] - 24
-    return np.stack([(np.hypot(y, x) < 4 + place) & (0 <= place <= 12) for place in places])
+def test_errors_are_told_about_as_well_as_a_caller_knows_them(bodies: list[Body]) -> None:
+    rng, generator = np.random.default_rng(4), torch.Generator().manual_seed(4)
 
+    def drawn(unknown: float) -> list[PriorEpisode]:
+        settings = SMALL.model_copy(update={"unknown": unknown})
+        return PriorEpisodes(bodies, [], settings).batch(rng, generator, 12, "named", "patients")
 
-def test_interpolated_distances_follow_a_cone() -> None:
-    for seed in range(5):
-        prior = interpolated(np.random.default_rng(seed), _cone, 12, 4.0, 2.0, 16.0)
-        truth = plane_distance(_cone(np.arange(12.0)), 2.0)
-        between = slice(4, 9)
-        there = np.abs(truth[between]) < 8
-        assert np.abs(prior.distance[between] - truth[between])[there].mean() < 1.5
-        assert prior.away_mm.max() <= 8.0 + 1e-6
-
-
-def test_beyond_the_last_painted_slice_the_outline_shrinks() -> None:
-    prior = interpolated(np.random.default_rng(0), lambda at: _cone(24 - at), 30, 4.0, 2.0, 24.0)
-    area = (prior.distance > 0).sum((1, 2))
-    assert area[:9].sum() == 0 or area[:6].sum() == 0
-    assert area.max() > 0
+    assert all(one.error_mm is None for one in drawn(1.0))
+    ratios = []
+    for one in drawn(0.0):
+        assert one.error_mm is not None and one.error_mm >= 0.3
+        ratios.append(one.error_mm / outline_error(one.truth.numpy(), one.distance.numpy(), one.pixel_mm))
+    assert np.median(ratios) == pytest.approx(1, abs=0.35)
+    assert np.std(np.log(ratios)) > 0.1
 
 
 def test_a_smooth_field_is_as_strong_as_asked_and_smooth() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from napari_cpclnet.errors import WeightsError
 from napari_cpclnet.model import weights
@@ -54,6 +55,32 @@ def test_a_round_trip_keeps_answers_and_metadata(saved: Path) -> None:
     torch.testing.assert_close(one(maps, facts), two(maps, facts))
     assert one.settings == SMALL and one.metadata["step"] == 7 and len(one.metadata["hash"]) == 12
     assert not one.training and all(p.dtype == torch.float32 for p in one.parameters())
+
+
+@torch.no_grad()
+def test_a_file_with_the_two_channels_of_before_gives_the_same_answers(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    old, sliced = PriorDecoder(SMALL), PriorDecoder(SMALL)
+    old.stem = nn.Conv2d(MAPS + 2, SMALL.fine, 3, 1, 1)
+    for p in old.parameters():
+        p.copy_(torch.randn_like(p).mul(0.1).half())
+    save_weights(old, tmp_path / "old.safetensors", {"settings": {"sampling": {"reference": 0.65}}})
+    state = old.state_dict()
+    sliced.load_state_dict(state | {"stem.weight": state["stem.weight"][:, :MAPS]})
+    maps, facts = torch.randn(2, MAPS, 24, 16), torch.randn(2, FACTS)
+    found = load_prior_decoder(tmp_path / "old.safetensors")(maps, facts)
+    assert torch.equal(found, sliced(maps, facts))
+    nothing = torch.zeros(2, 2, 24, 16)  # what the two channels held
+    torch.testing.assert_close(found, old(torch.cat([maps, nothing], 1), facts))
+
+
+@pytest.mark.parametrize("channels", [MAPS - 1, MAPS + 1, MAPS + 3])
+def test_a_file_with_any_other_number_of_channels_is_refused(tmp_path: Path, channels: int) -> None:
+    model = PriorDecoder(SMALL)
+    model.stem = nn.Conv2d(channels, SMALL.fine, 3, 1, 1)
+    save_weights(model, tmp_path / "other.safetensors", {})
+    with pytest.raises(WeightsError, match="made by another version"):
+        load_prior_decoder(tmp_path / "other.safetensors")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -92,20 +92,21 @@ def test_neighbours_are_the_slices_beside_and_the_ends_their_own() -> None:
     distance = images * 10
     none = torch.full_like(images, -REACH_MM)
     evidence = GreyEvidence(torch.zeros(5, 3, 8, 8), 0.5)
-    known = torch.zeros(5, 2, 8, 8)
-    maps = decoder_maps(images, distance, distance, none, evidence, known, offset=2)
+    maps = decoder_maps(images, distance, distance, none, evidence, offset=2)
     assert maps.shape == (5, MAPS, 8, 8)
     shown = ((maps[:, :3, 0, 0] + 0.5) / 2 * 4).round().int().tolist()
     assert shown == [[0, 0, 2], [0, 1, 3], [0, 2, 4], [1, 3, 4], [2, 4, 4]]
     torch.testing.assert_close(maps[:, 3:6, 0, 0], maps[:, :3, 0, 0] * 0.25 + 0.125)
-    part = decoder_maps(images, distance, distance, none, evidence, known, 2, slice(1, 3))
+    part = decoder_maps(images, distance, distance, none, evidence, 2, slice(1, 3))
     torch.testing.assert_close(part, maps[1:3])
 
 
 def test_unknown_errors_are_told_as_such() -> None:
-    facts = decoder_facts(2.0, 5.0, 0.8, torch.tensor([3.0, torch.nan]))
-    assert facts.shape == (2, FACTS) and torch.isfinite(facts).all()
-    assert facts[:, -1].tolist() == [1.0, 0.0]
+    known, unknown = (decoder_facts(2.0, 5.0, 0.8, error) for error in (6.0, None))
+    assert known.shape == unknown.shape == (FACTS,)
+    torch.testing.assert_close(known[-2:], torch.tensor([np.log(2.0), 1.0], dtype=torch.float32))
+    assert unknown[-2:].tolist() == [0.0, 0.0]
+    torch.testing.assert_close(known[:-2], unknown[:-2])
 
 
 def test_distances_do_not_depend_on_how_many_slices_are_measured_at_once(monkeypatch) -> None:

@@ -11,7 +11,7 @@ from napari_cpclnet.imaging import Volume
 from napari_cpclnet.model.weights import BUNDLED_PRIOR, bundled_weights, load_prior_decoder
 from napari_cpclnet.phantoms.phantom import Phantom, make_phantom
 from napari_cpclnet.phantoms.render import render_phantom
-from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors, painted_reference
+from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
 
 ORGANS = ("liver", "spleen", "right kidney", "left kidney", "aorta", "stomach")
 
@@ -61,11 +61,9 @@ def test_bent_organs_come_nearer_to_the_truth(phantom: Phantom, modality: str) -
     truth = {i: phantom.mask(name) for i, name in enumerate(ORGANS) if phantom.mask(name).sum() > 200}
     priors = {i: _deformed(mask, phantom.spacing, 7.0, rng) for i, mask in truth.items()}
     before = np.mean([_dice(priors[i], truth[i]) for i in truth])
-    blind = _decoded(scan, priors, error_mm=4.0)
-    known = _decoded(scan, priors, error_mm=4.0, references=painted_reference(scan, truth))
-    after = np.mean([_dice(blind[i], truth[i]) for i in truth])
+    found = _decoded(scan, priors, error_mm=4.0)
+    after = np.mean([_dice(found[i], truth[i]) for i in truth])
     assert after > before + 0.03
-    assert np.mean([_dice(known[i], truth[i]) for i in truth]) > after - 0.01
 
 
 @pytest.mark.slow

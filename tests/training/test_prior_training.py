@@ -50,7 +50,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     steps = [r for r in whole if isinstance(r, PriorStep)]
     assert [s.step for s in steps] == [1, 2, 3, 4] and all(np.isfinite(s.loss) for s in steps)
     tables = [r.table for r in whole if isinstance(r, PriorValidation)]
-    assert len(tables) == 2 and {"all", "patients", "slices", "bend", "part", "shape"} <= tables[0].keys()
+    assert len(tables) == 2 and {"all", "patients", "bend", "part", "shape"} <= tables[0].keys()
     assert len((tmp_path / "whole" / "validation.jsonl").read_text().splitlines()) == 2
 
     running = train_prior_decoder(SETTINGS, tmp_path / "parts")
@@ -72,8 +72,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
 def _episode(truth: torch.Tensor, prior: torch.Tensor) -> PriorEpisode:
     distance = torch.from_numpy(plane_distance(prior.numpy(), 2.0))
     none = torch.full(truth.shape, -20.0)
-    error = torch.full((len(truth),), torch.nan)
-    return PriorEpisode(none, truth, distance, none, error, None, 2.0, 5.0, "named", "disc", "bend")
+    return PriorEpisode(none, truth, distance, none, None, 2.0, 5.0, "named", "disc", "bend")
 
 
 def test_the_loss_prefers_the_truth_and_punishes_harm() -> None:

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from napari_cpclnet.episodes.appearance import ScannerAppearance, render, sample_appearance
 from napari_cpclnet.episodes.prior_classes import Body, DrawnClass, draw_class
-from napari_cpclnet.episodes.prior_errors import Mask, Prior, Sample, SmoothField, interpolated, spoiled
+from napari_cpclnet.episodes.prior_errors import Mask, SmoothField, spoiled
 from napari_cpclnet.episodes.settings import PriorEpisodeSettings
-from napari_cpclnet.model.prior_inputs import REACH_MM, GreyReference, grey_reference, plane_distance
+from napari_cpclnet.model.prior_inputs import REACH_MM, plane_distance
 
-ERRORS = ("patients", "slices", "bend")
-"""How a prior came about: from another patient, from painted slices of the same scan, or from a mask nearly right."""
+ERRORS = ("patients", "bend")
+"""How a prior came about: from another patient, or from a mask that is nearly right."""
 
 Floats = NDArray[np.float32]
 
@@ -36,10 +36,8 @@ class PriorEpisode:
     truth : Tensor of bool, shape (N, H, W)
     distance, rivals : Tensor, shape (N, H, W)
         To the outline of the prior, and of those of other classes, in mm.
-    error_mm : Tensor, shape (N,)
-        How far the prior is off, roughly; nan where nobody knows.
-    reference : GreyReference or None
-        What the class looks like where it is painted.
+    error_mm : float or None
+        How far the prior is off, roughly, if anybody knows.
     pixel_mm, context_mm : float
     kind, name, error : str
         Of class and prior.
@@ -49,35 +47,12 @@ class PriorEpisode:
     truth: Tensor
     distance: Tensor
     rivals: Tensor
-    error_mm: Tensor
-    reference: GreyReference | None
+    error_mm: float | None
     pixel_mm: float
     context_mm: float
     kind: str
     name: str
     error: str
-
-
-@dataclass(frozen=True, eq=False)
-class _Stack:
-    """Where the pixels of a stack lie in a body: `middle` and rows of `axes` in mm."""
-
-    middle: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    bend: SmoothField
-
-    def points(self, places: NDArray[np.float64], size: int, context_mm: float, pixel_mm: float) -> Tensor:
-        """Positions (K, H, W, 3) of the pixels of planes at `places`, counted in slices from the middle."""
-        line = (np.arange(size) - (size - 1) / 2) * pixel_mm
-        z, y, x = self.axes
-        points = (
-            self.middle
-            + places[:, None, None, None] * context_mm * z
-            + line[:, None, None] * y
-            + line[None, :, None] * x
-        )
-        straight = torch.from_numpy(points.astype(np.float32))
-        return straight + self.bend.at(straight)
 
 
 class PriorEpisodes:
@@ -109,25 +84,7 @@ class PriorEpisodes:
         drawn = [self._drawn(rng, kind, error) for _ in range(count)]
         labels = torch.stack([d[0] for d in drawn])[:, :, None]
         images = render(labels, [d[1] for d in drawn], generator)[:, :, 0]
-        others = render(labels, [_another_patient(d[1], rng) for d in drawn], generator)[:, :, 0]
-        return [
-            replace(one, images=image, reference=self._reference(rng, one, image, other))
-            for (_, _, one), image, other in zip(drawn, images, others, strict=True)
-        ]
-
-    def _reference(
-        self, rng: np.random.Generator, one: PriorEpisode, image: Tensor, other: Tensor
-    ) -> GreyReference | None:
-        """What the class looks like on painted slices of this scan, or in another patient; at times unknown."""
-        if rng.random() > self.settings.reference:
-            return None
-        shown = torch.arange(len(image))
-        if one.error == "slices":
-            shown = shown[torch.from_numpy(rng.random(len(image)) < 0.4)]
-            if not len(shown):
-                return None
-        distance = torch.from_numpy(plane_distance(one.truth[shown].numpy(), one.pixel_mm))
-        return grey_reference((image if one.error == "slices" else other)[shown], distance, one.pixel_mm)
+        return [replace(one, images=image) for (_, _, one), image in zip(drawn, images, strict=True)]
 
     def _drawn(
         self, rng: np.random.Generator, kind: str | None, error: str | None
@@ -146,19 +103,13 @@ class PriorEpisodes:
     ) -> tuple[Tensor, ScannerAppearance, PriorEpisode] | None:
         s = self.settings
         pixel, context = _resolution(rng, body, one)
-        extent = np.multiply(body.labels.shape, body.spacing)
-        stack = _placed(rng, body, one, extent)
-        places = np.arange(s.slices, dtype=np.float64) - (s.slices - 1) / 2
-        points = stack.points(places, s.size, context, pixel)
+        points = _placed(rng, body, one, (s.slices, s.size, s.size), (context, pixel, pixel))
         truth = _inside(torch.from_numpy(one.mask), points, body.spacing)
         if truth.sum() < 20:
             return None
         chosen = error or str(rng.choice(ERRORS, p=np.array(s.errors) / sum(s.errors)))
-        if chosen == "slices":
-            prior, others = self._between_slices(rng, stack, body, one, truth, context, pixel)
-        else:
-            prior, others = _carried_over(rng, chosen, points, body, one, truth, pixel)
-        if (prior.distance > 0).sum() < 10:
+        distance, others = _carried_over(rng, chosen, points, body, one, truth, pixel)
+        if (distance > 0).sum() < 10:
             return None
         labels = _nearest(torch.from_numpy(one.labels), points, body.spacing)
         look = sample_appearance(rng, None if body.anatomy else _ANY)
@@ -173,10 +124,9 @@ class PriorEpisodes:
         episode = PriorEpisode(
             images=nothing,
             truth=torch.from_numpy(truth),
-            distance=torch.from_numpy(prior.distance),
+            distance=torch.from_numpy(distance),
             rivals=nothing if others is None else torch.from_numpy(others),
-            error_mm=self._error(rng, truth, prior, pixel),
-            reference=None,
+            error_mm=self._error(rng, truth, distance, pixel),
             pixel_mm=pixel,
             context_mm=context,
             kind=one.kind if body.anatomy else "shape",
@@ -185,66 +135,19 @@ class PriorEpisodes:
         )
         return labels, look, episode
 
-    def _between_slices(
-        self,
-        rng: np.random.Generator,
-        stack: _Stack,
-        body: Body,
-        one: DrawnClass,
-        truth: Mask,
-        context: float,
-        pixel: float,
-    ) -> tuple[Prior, Floats | None]:
-        """Prior interpolated between painted slices, and the distances of the rivals in them."""
-        s = self.settings
-
-        def sample(mask: Mask) -> Sample:
-            voxels = torch.from_numpy(mask)
-
-            def planes(at: NDArray[np.float64]) -> Mask:
-                points = stack.points(at - (s.slices - 1) / 2, s.size, context, pixel)
-                return _inside(voxels, points, body.spacing)
-
-            return planes
-
-        gap = _gap(rng, float(truth.any((1, 2)).sum()) * context)
-        state = rng.bit_generator.state
-        prior = interpolated(rng, sample(one.mask), s.slices, context, pixel, gap)
-        others = None
-        if one.rival is not None:  # painted on the same slices
-            again = np.random.default_rng()
-            again.bit_generator.state = state
-            others = interpolated(again, sample(one.rival), s.slices, context, pixel, gap).distance
-        if rng.random() < 0.3:  # as from a mask
-            prior = Prior(plane_distance(prior.distance > 0, pixel), prior.away_mm)
-        return prior, others
-
-    def _error(self, rng: np.random.Generator, truth: Mask, prior: Prior, pixel: float) -> Tensor:
+    def _error(self, rng: np.random.Generator, truth: Mask, distance: Floats, pixel: float) -> float | None:
         """How far the outline is off on average, about as well as a caller can know."""
-        n = len(truth)
         if rng.random() < self.settings.unknown:
-            return torch.full((n,), torch.nan)
-        off = outline_error(truth, prior.distance, pixel)
-        away = prior.away_mm / max(float(prior.away_mm.mean()), 1e-6)
-        told = max(off * float(np.exp(rng.normal(0, 0.35))), 0.3) * away
-        return torch.from_numpy(np.maximum(told, 0.3).astype(np.float32))
+            return None
+        return max(outline_error(truth, distance, pixel) * float(np.exp(rng.normal(0, 0.35))), 0.3)
 
 
-def outline_error(truth: Mask, distance: NDArray[np.float32], pixel_mm: float) -> float:
+def outline_error(truth: Mask, distance: Floats, pixel_mm: float) -> float:
     """Mean distance of a prior's outline from that of the truth within slices, in mm."""
     there = np.abs(distance) < 0.75 * pixel_mm
     if not there.any():
         return REACH_MM / 2
     return float(np.abs(plane_distance(truth, pixel_mm)[there]).mean())
-
-
-def _another_patient(look: ScannerAppearance, rng: np.random.Generator) -> ScannerAppearance:
-    """The same kind of scan of somebody else, whose tissues are a little or clearly brighter or darker."""
-    spread = float(np.exp(rng.uniform(np.log(0.01), np.log(0.3))))
-    values = look.values * np.exp(rng.normal(0, 0.06)) + rng.normal(0, spread, look.values.shape)
-    return replace(
-        look, values=values.astype(np.float32), gamma=look.gamma * float(np.exp(rng.normal(0, 0.05)))
-    )
 
 
 def _resolution(rng: np.random.Generator, body: Body, one: DrawnClass) -> tuple[float, float]:
@@ -255,8 +158,17 @@ def _resolution(rng: np.random.Generator, body: Body, one: DrawnClass) -> tuple[
     return pixel, float(rng.uniform(2.5, 9.0))
 
 
-def _placed(rng: np.random.Generator, body: Body, one: DrawnClass, extent: NDArray[np.float64]) -> _Stack:
-    """A stack of any plane through a point of the class, mirrored or not, in a body that is bent a little."""
+def _placed(
+    rng: np.random.Generator,
+    body: Body,
+    one: DrawnClass,
+    shape: tuple[int, int, int],
+    steps: tuple[float, float, float],
+) -> Tensor:
+    """Places (N, H, W, 3), in mm, of the pixels of a stack in a body that is bent a little.
+
+    Its slices are of any plane through a point of the class, mirrored or not, and `steps` apart along each axis.
+    """
     voxels = np.flatnonzero(one.mask)
     at = np.array(np.unravel_index(int(voxels[rng.integers(len(voxels))]), one.mask.shape))
     middle = at * np.array(body.spacing) + rng.normal(0, 6, 3)
@@ -266,15 +178,16 @@ def _placed(rng: np.random.Generator, body: Body, one: DrawnClass, extent: NDArr
         others.reverse()
     axes = np.eye(3)[[slices, *others]] * rng.choice([-1.0, 1.0], (3, 1))
     axes, _ = np.linalg.qr((axes + rng.normal(0, 0.08, (3, 3))).T)
+    z, y, x = ((np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(shape, steps, strict=True))
+    places = np.stack(np.meshgrid(z, y, x, indexing="ij"), -1) @ axes.T + middle
+    straight = torch.from_numpy(places.astype(np.float32))
     strength = float(abs(rng.normal(0, 4)))
-    return _Stack(middle, axes.T, SmoothField(rng, strength, 60.0, extent))
+    return straight + SmoothField(rng, strength, 60.0, _extent(body)).at(straight)
 
 
-def _gap(rng: np.random.Generator, extent_mm: float) -> float:
-    """Distance of painted slices: a fifth to half of the class's extent, or anything from 6 to 50 mm."""
-    if rng.random() < 0.5:
-        return float(np.clip(extent_mm * rng.uniform(0.18, 0.5), 6, 60))
-    return float(np.exp(rng.uniform(np.log(6), np.log(50))))
+def _extent(body: Body) -> NDArray[np.float64]:
+    """Size of a body in mm."""
+    return np.multiply(body.labels.shape, body.spacing)
 
 
 def _carried_over(
@@ -285,16 +198,16 @@ def _carried_over(
     one: DrawnClass,
     truth: Mask,
     pixel: float,
-) -> tuple[Prior, Floats | None]:
-    """Prior that lies beside the truth as a registration would have it, and the distances of the rivals there."""
-    moved = _moved(rng, error, points, truth, np.multiply(body.labels.shape, body.spacing))
+) -> tuple[Floats, Floats | None]:
+    """Distances to a prior beside the truth, as a registration would lay it, and to its rivals there."""
+    moved = _moved(rng, error, points, truth, _extent(body))
     wrong = _inside(torch.from_numpy(one.mask), moved, body.spacing)
     beside = None if one.rival is None else _inside(torch.from_numpy(one.rival), moved, body.spacing)
     if error == "patients":
         neighbour = _neighbour(rng, body, one, moved, wrong) if beside is None else beside
         wrong = spoiled(rng, wrong, neighbour)
-    prior = Prior(plane_distance(wrong, pixel), np.ones(len(wrong)))
-    return prior, None if beside is None else plane_distance(beside & ~wrong, pixel)
+    others = None if beside is None else plane_distance(beside & ~wrong, pixel)
+    return plane_distance(wrong, pixel), others
 
 
 def _moved(

@@ -1,9 +1,6 @@
-"""Simulated errors of priors: taken from another patient, interpolated between painted slices, or slightly deformed."""
+"""Simulated errors of priors: smooth deformations, parts that are missing, and neighbours taken along."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,27 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_cpclnet.model.prior_inputs import REACH_MM, plane_distance
-
 Mask = NDArray[np.bool_]
-Sample = Callable[[NDArray[np.float64]], Mask]
-"""Masks (K, H, W) of planes at places (K,) of a stack, counted in its slices."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prior:
-    """A prior of a stack.
-
-    Attributes
-    ----------
-    distance : ndarray, shape (N, H, W)
-        To its outline, in mm.
-    away_mm : ndarray, shape (N,)
-        From the next painted slice; one everywhere if it does not come of painted slices.
-    """
-
-    distance: NDArray[np.float32]
-    away_mm: NDArray[np.float64]
 
 
 class SmoothField:
@@ -62,36 +39,6 @@ class SmoothField:
         grid = (points / self._extent * 2 - 1).flip(-1).reshape(1, 1, 1, -1, 3)
         found = F.grid_sample(self._nodes, grid, mode="bilinear", padding_mode="border", align_corners=True)
         return found.view(3, -1).T.reshape(points.shape)
-
-
-def interpolated(
-    rng: np.random.Generator, sample: Sample, count: int, context_mm: float, pixel_mm: float, gap_mm: float
-) -> Prior:
-    """Prior of `count` slices between painted ones that lie `gap_mm` apart: their signed distances, interpolated.
-
-    Beyond the last painted slice that shows the class its outline shrinks, and ends after half a gap.
-    """
-    gap = gap_mm / context_mm
-    first = -float(rng.uniform(0, gap))
-    painted = np.arange(first, count - 1 + gap, gap)
-    masks = sample(painted)
-    distances = plane_distance(masks, pixel_mm)
-    shown = [bool(mask.any()) for mask in masks]
-    slope = float(rng.uniform(0.4, 1.2))
-    out = np.full((count, *masks.shape[1:]), -REACH_MM, np.float32)
-    away = np.zeros(count)
-    for i in range(count):
-        left = min(int((i - first) / gap), len(painted) - 2)
-        share = (i - painted[left]) / gap
-        away[i] = min(share, 1 - share) * gap_mm
-        before, after = distances[left], distances[left + 1]
-        if shown[left] and shown[left + 1]:
-            out[i] = (1 - share) * before + share * after
-        elif shown[left] and share < 0.5:
-            out[i] = before - slope * share * gap_mm
-        elif shown[left + 1] and share > 0.5:
-            out[i] = after - slope * (1 - share) * gap_mm
-    return Prior(np.clip(out, -REACH_MM, REACH_MM), away)
 
 
 def spoiled(rng: np.random.Generator, mask: Mask, neighbour: Mask) -> Mask:

@@ -56,13 +56,9 @@ class PriorEpisodeSettings(BaseModel):
     size: int = Field(default=64, ge=32, le=256, multiple_of=8, description="Side of the stacks, in pixels.")
     slices: int = Field(default=8, ge=3, le=32, description="Slices of a stack.")
     shapes: float = Field(default=0.1, ge=0, le=1, description="Share of episodes of nameless shapes.")
-    errors: tuple[float, float, float] = Field(
-        default=(0.5, 0.36, 0.14),
-        description="Shares of priors of other patients, of painted slices, and of slight bends.",
-    )
-    reference: float = Field(
-        default=0.65, ge=0, le=1, description="Share of stacks with grey values of painted places."
+    errors: tuple[float, float] = Field(
+        default=(0.8, 0.2), description="Shares of priors of other patients, and of slight bends."
     )
     unknown: float = Field(
-        default=0.3, ge=0, le=1, description="Share of stacks whose prior's error is not told."
+        default=0.1, ge=0, le=1, description="Share of stacks whose prior's error is not told."
     )

@@ -22,7 +22,7 @@ REACH_MM = 20.0
 """Distances are told up to this."""
 RING_MM = 18.0
 """Grey values inside are compared with those up to this far outside."""
-MAPS = 14
+MAPS = 12
 """Channels of :func:`decoder_maps`."""
 FACTS = 5
 """Numbers of :func:`decoder_facts`."""
@@ -52,19 +52,6 @@ class GreyEvidence:
 
     maps: Tensor
     strength: float
-
-
-@dataclass(frozen=True, eq=False)
-class GreyReference:
-    """What a class looks like, from where its outline is known: painted slices, or the scan of another patient.
-
-    Attributes
-    ----------
-    ratios : Tensor, shape (2, bins)
-        Logarithm of how much more frequent a grey value is inside than around, of pixels and of their surroundings.
-    """
-
-    ratios: Tensor
 
 
 def plane_distance(mask: Mask, pixel_mm: float | tuple[float, float]) -> Floats:
@@ -116,37 +103,14 @@ def grey_evidence(images: Tensor, distance: Tensor, pixel_mm: float) -> GreyEvid
     pixel_mm : float
     """
     maps = torch.zeros(len(images), 3, *images.shape[1:])
-    reference = grey_reference(images, distance, pixel_mm)
-    if reference is None:
+    inside, ring = distance > 0, (distance <= 0) & (distance > -RING_MM)
+    if int(inside.sum()) < _FEWEST or int(ring.sum()) < _FEWEST:
         return GreyEvidence(maps, 0.5)
-    inside, ring = _sides(distance)
-    maps[:, :2] = reference_maps(images, reference, pixel_mm)
+    maps[:, 0] = _overall_ratio(images, inside, ring)
+    maps[:, 1] = _overall_ratio(_blurred(images, SMOOTH_MM / pixel_mm), inside, ring)
     maps[:, 2] = _near_ratio(images, inside, ring, pixel_mm)
     both = maps[:, :2].sum(1)
     return GreyEvidence(maps, _area_under_curve(both[inside], both[ring]))
-
-
-def grey_reference(images: Tensor, distance: Tensor, pixel_mm: float) -> GreyReference | None:
-    """Grey values of a class and of its surroundings, where its outline is known; None of next to nothing.
-
-    Parameters are those of :func:`grey_evidence`.
-    """
-    inside, ring = _sides(distance)
-    if int(inside.sum()) < _FEWEST or int(ring.sum()) < _FEWEST:
-        return None
-    bins = [_bins(picture) for picture in (images, _blurred(images, SMOOTH_MM / pixel_mm))]
-    front, back = (torch.stack([_frequencies(b[where]) for b in bins]) for where in (inside, ring))
-    return GreyReference((front / back).log().clamp(-3, 3))
-
-
-def reference_maps(images: Tensor, reference: GreyReference | None, pixel_mm: float) -> Tensor:
-    """How a stack's grey values speak for a class that looks like its reference, (N, 2, H, W); zero without one."""
-    if reference is None:
-        return torch.zeros(len(images), 2, *images.shape[1:])
-    pictures = (images, _blurred(images, SMOOTH_MM / pixel_mm))
-    return torch.stack(
-        [ratio[_bins(picture)] for ratio, picture in zip(reference.ratios, pictures, strict=True)], 1
-    )
 
 
 def grey_logits(distance: Tensor, evidence: GreyEvidence) -> Tensor:
@@ -161,7 +125,6 @@ def decoder_maps(
     first: Tensor,
     rivals: Tensor,
     evidence: GreyEvidence,
-    known: Tensor,
     offset: int = 1,
     chosen: slice = slice(None),
 ) -> Tensor:
@@ -176,8 +139,6 @@ def decoder_maps(
         To the outline of the priors of all other classes; -`REACH_MM` where there is none.
     evidence : GreyEvidence
         Of the present mask.
-    known : Tensor, shape (N, 2, H, W)
-        Of :func:`reference_maps`.
     offset : int
         Which slices of the stack are the neighbours.
     chosen : slice
@@ -197,14 +158,13 @@ def decoder_maps(
             rivals[here] / REACH_MM,
             *(evidence.maps[here] / 2).unbind(1),
             (evidence.maps[before, 1] + evidence.maps[after, 1]) / 4,
-            *(known[here] / 2).unbind(1),
         ],
         1,
     )
 
 
-def decoder_facts(pixel_mm: float, context_mm: float, strength: float, error_mm: Tensor) -> Tensor:
-    """Features of whole slices, (N, FACTS).
+def decoder_facts(pixel_mm: float, context_mm: float, strength: float, error_mm: float | None) -> Tensor:
+    """Features of a whole stack, (FACTS,).
 
     Parameters
     ----------
@@ -212,34 +172,24 @@ def decoder_facts(pixel_mm: float, context_mm: float, strength: float, error_mm:
         Side of a pixel, distance of the neighbouring slices.
     strength : float
         Of the grey values' evidence.
-    error_mm : Tensor, shape (N,)
-        How far the prior's outline is off, as far as one knows; nan where one does not.
+    error_mm : float or None
+        How far the prior's outline is off, as far as one knows.
     """
-    known = torch.isfinite(error_mm)
-    n = len(error_mm)
-    return torch.stack(
-        [
-            torch.full((n,), float(np.log2(pixel_mm / 2.5))),
-            torch.full((n,), context_mm / 6 - 1),
-            torch.full((n,), 4 * (strength - 0.75)),
-            torch.where(known, (error_mm.clamp(0.25, 16) / 3).log(), torch.zeros(n)),
-            known.float(),
-        ],
-        1,
-    )
+    about = [float(np.log2(pixel_mm / 2.5)), context_mm / 6 - 1, 4 * (strength - 0.75)]
+    if error_mm is None:
+        return torch.tensor([*about, 0.0, 0.0])
+    error = (torch.tensor(error_mm, dtype=torch.float32).clamp(0.25, 16) / 3).log()
+    return torch.tensor([*about, float(error), 1.0])
 
 
 def _blurred(images: Tensor, sigma: float) -> Tensor:
     return torch.from_numpy(ndimage.gaussian_filter(images.numpy(), (0, sigma, sigma), truncate=2.5))
 
 
-def _sides(distance: Tensor) -> tuple[Tensor, Tensor]:
-    """Inside of an outline, and the ring around it."""
-    return distance > 0, (distance <= 0) & (distance > -RING_MM)
-
-
-def _bins(images: Tensor) -> Tensor:
-    return (images * (_BINS - 1)).long().clamp(0, _BINS - 1)
+def _overall_ratio(images: Tensor, inside: Tensor, ring: Tensor) -> Tensor:
+    """Logarithm of how much more frequent the grey value of each pixel is inside than in the ring, of all slices."""
+    bins = (images * (_BINS - 1)).long().clamp(0, _BINS - 1)
+    return (_frequencies(bins[inside]) / _frequencies(bins[ring])).log().clamp(-3, 3)[bins]
 
 
 def _frequencies(bins: Tensor) -> Tensor:

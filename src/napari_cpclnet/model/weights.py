@@ -21,6 +21,7 @@ from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.files.bounded import load_json
 from napari_cpclnet.model.cpclnet import CPCLNet
 from napari_cpclnet.model.prior_decoder import PriorDecoder
+from napari_cpclnet.model.prior_inputs import MAPS
 from napari_cpclnet.model.settings import CPCLNetSettings, PriorDecoderSettings
 from napari_cpclnet.preprocessing import PreprocessingSettings
 
@@ -171,12 +172,24 @@ def load_prior_decoder(path: Path | None = None, device: str | torch.device = "c
     return model.to(device).eval()
 
 
+def _drop_old_channels(state: dict[str, Tensor]) -> None:
+    """Drop the weights of two last input channels that the prior decoder had once: whoever labelled left them zero.
+
+    They were for grey values of painted places, which helped nowhere.
+    """
+    stem = state.get("stem.weight")
+    if stem is not None and stem.dim() == 4 and stem.shape[1] == MAPS + 2:
+        state["stem.weight"] = stem[:, :MAPS].contiguous()
+
+
 def _built(make: Callable[[], Network], path: Path, metadata: dict[str, Any]) -> Network:
     """The network with the file's weights and metadata."""
     try:
         model = make()
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name).float() for name in file.keys()}
+        if isinstance(model, PriorDecoder):
+            _drop_old_channels(state)
         model.load_state_dict(state)
         PreprocessingSettings.model_validate(metadata.get("preprocessing") or {})
     except (ValidationError, RuntimeError, SafetensorError, OSError) as error:

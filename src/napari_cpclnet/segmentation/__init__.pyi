@@ -6,7 +6,6 @@ from .prediction import SliceResult as SliceResult
 from .prior_decoding import DecodedPrior as DecodedPrior
 from .prior_decoding import DecodingProgress as DecodingProgress
 from .prior_decoding import decode_priors as decode_priors
-from .prior_decoding import painted_reference as painted_reference
 from .segmenter import Segmenter as Segmenter
 from .settings import PostprocessingSettings as PostprocessingSettings
 from .settings import RunSettings as RunSettings

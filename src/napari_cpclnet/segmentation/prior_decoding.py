@@ -1,4 +1,4 @@
-"""Priors corrected by what the scan shows, on its own grid: any class, any slice direction, any kind of prior."""
+"""Priors corrected by what the scan shows, on its own grid: any class, any slice direction."""
 
 from __future__ import annotations
 
@@ -15,21 +15,17 @@ from napari_cpclnet.imaging import Volume
 from napari_cpclnet.model.prior_decoder import SCALE_MM, PriorDecoder
 from napari_cpclnet.model.prior_inputs import (
     REACH_MM,
-    GreyEvidence,
-    GreyReference,
     decoder_facts,
     decoder_maps,
     grey_evidence,
-    grey_reference,
     plane_distance,
-    reference_maps,
 )
 from napari_cpclnet.preprocessing import PreprocessingSettings
 from napari_cpclnet.preprocessing.intensity import intensity_range, normalise
 from napari_cpclnet.preprocessing.resample import linear_matrix
 
 Box = tuple[slice, slice, slice]
-Prior = NDArray[Any]
+Mask = NDArray[np.bool_]
 
 MARGIN_MM = 25.0
 """How far around a prior is looked."""
@@ -78,11 +74,10 @@ class DecodedPrior:
 def decode_priors(
     decoder: PriorDecoder,
     volume: Volume,
-    priors: Mapping[int, Prior],
+    priors: Mapping[int, Mask],
     *,
     axis: int = 0,
-    error_mm: Mapping[int, float | NDArray[np.floating[Any]]] | float | None = None,
-    references: Mapping[int, GreyReference] | None = None,
+    error_mm: float | None = None,
     passes: int = 2,
     settings: PreprocessingSettings | None = None,
 ) -> Iterator[DecodingProgress | DecodedPrior]:
@@ -93,17 +88,13 @@ def decode_priors(
     decoder : PriorDecoder
         On the device that shall compute.
     volume : Volume
-    priors : mapping of int to ndarray, shape (z, y, x)
-        Of each class a mask, or a float array of the signed distance to its outline within the slices, in mm and
-        positive inside, as interpolation between painted slices gives it.
+    priors : mapping of int to ndarray of bool, shape (z, y, x)
+        Mask of each class.
     axis : int
         Array axis whose slices are looked at.
-    error_mm : mapping, float, optional
-        How far outlines are off, as far as one knows: one number for all, or for each class, or for each slice along
-        `axis` of a class. Left out, the decoder takes a middling error. Some 5 mm suit masks that a registration
-        carried over; 0.4 mm and 0.15 for each mm to the next painted slice suit interpolated ones.
-    references : mapping, optional
-        What classes look like, of :func:`painted_reference`.
+    error_mm : float, optional
+        How far outlines are off, as far as one knows: some 5 mm where a registration carried the masks over. Left out,
+        the decoder takes a middling error.
     passes : int
         How often; from the second time on the answer before takes the prior's place. Two or three suit priors of other
         patients, one suits those that are a millimetre or two off.
@@ -121,9 +112,7 @@ def decode_priors(
     spacing = _spacing(volume, axis, settings)
     value_range = intensity_range(volume, settings)
     jobs = [
-        job
-        for value, prior in priors.items()
-        if (job := _Job.of(value, prior, spacing, axis, _told(error_mm, value))) is not None
+        job for value, prior in priors.items() if (job := _Job.of(value, prior, spacing, axis)) is not None
     ]
     total = passes * sum(len(part) for job in jobs for part in job.parts())
     done = 0
@@ -133,7 +122,7 @@ def decode_priors(
         logits = np.empty(volume.array[job.box].shape, np.float16)
         strengths = []
         for part in job.parts():
-            stack = _Stack(job, image, value_range, rivals, part, (references or {}).get(job.value))
+            stack = _Stack(job, image, value_range, rivals, part, error_mm)
             for turn in range(passes):
                 for size in stack.decode(decoder, again=turn > 0):
                     done += size
@@ -142,53 +131,6 @@ def decode_priors(
                 np.moveaxis(logits, axis, 0)[at] = some
             strengths.append(stack.strength)
         yield DecodedPrior(job.value, job.box, logits, float(np.mean(strengths)))
-
-
-def painted_reference(
-    volume: Volume,
-    masks: Mapping[int, NDArray[np.bool_]],
-    *,
-    axis: int = 0,
-    slices: Sequence[int] | None = None,
-    settings: PreprocessingSettings | None = None,
-) -> dict[int, GreyReference]:
-    """What classes look like where they were painted, for scans of the same kind: :func:`decode_priors` takes it.
-
-    Of the scan itself, if it has painted slices; or of another patient where grey values mean the same, which is so for
-    two CT and not for two MR.
-
-    Parameters
-    ----------
-    volume : Volume
-    masks : mapping of int to ndarray of bool, shape (z, y, x)
-    axis : int
-        Array axis of the slices.
-    slices : sequence of int, optional
-        Painted ones; all where missing.
-    settings : PreprocessingSettings, optional
-        Windows of grey values.
-    """
-    settings = settings or PreprocessingSettings()
-    spacing = _spacing(volume, axis, settings)
-    value_range = intensity_range(volume, settings)
-    found = {}
-    for value, mask in masks.items():
-        job = _Job.of(value, mask, spacing, axis, np.nan)
-        if job is None:
-            continue
-        cut = job.box[axis]
-        wanted = np.arange(cut.start, cut.stop)
-        if slices is not None:
-            wanted = np.intersect1d(wanted, slices)
-        # grey values are counted, so some slices do as well as all
-        wanted = wanted[:: max(1, len(wanted) * job.size[0] * job.size[1] // _STACK_PIXELS + 1)]
-        image = np.moveaxis(volume.array[job.box], axis, 0)[wanted - cut.start]
-        stack = job.grey_values(image, value_range)
-        distance = job.distances(wanted - cut.start)
-        reference = grey_reference(stack, distance, job.pixel_mm)
-        if reference is not None:
-            found[value] = reference
-    return found
 
 
 @dataclass(frozen=True)
@@ -213,47 +155,32 @@ class _Job:
     value: int
     box: Box
     distance: NDArray[np.float16]
-    error_mm: NDArray[np.float32]
     spacing: tuple[float, float, float]
     pixel_mm: float
     offset: int
     size: tuple[int, int]
 
     @classmethod
-    def of(
-        cls,
-        value: int,
-        prior: Prior,
-        spacing: tuple[float, float, float],
-        axis: int,
-        error: float | NDArray[np.floating[Any]],
-    ) -> _Job | None:
+    def of(cls, value: int, prior: Mask, spacing: tuple[float, float, float], axis: int) -> _Job | None:
         """Job of a prior on the grid of a scan; None if it is empty. `spacing` is of slices, rows and columns."""
-        moved = np.moveaxis(prior, axis, 0)
-        inside = _inside(moved)
+        inside = np.moveaxis(prior, axis, 0)
         if not inside.any():
             return None
         ml = float(inside.sum()) * float(np.prod(spacing)) / 1000
         pixel = max(next(mm for most, mm in _FINENESS if ml <= most), min(spacing[1:]))
         offset = max(1, round(_CONTEXT_MM / spacing[0]))
         cut = _cut(inside, spacing)
-        part = moved[cut]
+        part = inside[cut]
         distance = np.empty(part.shape, np.float16)
         for at in _pieces(part.shape):
-            if part.dtype == bool:
-                distance[at] = plane_distance(part[at], spacing[1:])
-            else:
-                distance[at] = np.clip(part[at], -REACH_MM, REACH_MM)
-        told = np.broadcast_to(np.asarray(error, np.float32), (len(moved),))[cut[0]]
+            distance[at] = plane_distance(part[at], spacing[1:])
         size = tuple(
             int(np.ceil((s.stop - s.start) * mm / pixel / _MULTIPLE)) * _MULTIPLE
             for s, mm in zip(cut[1:], spacing[1:], strict=True)
         )
         box = [cut[1], cut[2]]
         box.insert(axis, cut[0])
-        return cls(
-            value, (box[0], box[1], box[2]), distance, told, spacing, pixel, offset, (size[0], size[1])
-        )
+        return cls(value, (box[0], box[1], box[2]), distance, spacing, pixel, offset, (size[0], size[1]))
 
     def parts(self) -> list[_Part]:
         """Slices that fit into memory at once, with the neighbours that they are seen with."""
@@ -264,7 +191,7 @@ class _Job:
             for a in range(0, n, most)
         ]
 
-    def distances(self, wanted: NDArray[np.int_] | slice) -> Tensor:
+    def distances(self, wanted: slice) -> Tensor:
         """Distances of some slices on the decoder's pixels."""
         measured = self.distance[wanted]
         return self.pixels(lambda at: measured[at], len(measured), -REACH_MM)
@@ -308,17 +235,17 @@ class _Stack:
         job: _Job,
         image: NDArray[Any],
         value_range: tuple[float, float],
-        rivals: Sequence[Prior],
+        rivals: Sequence[Mask],
         part: _Part,
-        reference: GreyReference | None,
+        error_mm: float | None,
     ) -> None:
-        self.job, self.part = job, part
+        self.job, self.part, self.error_mm = job, part, error_mm
         at = slice(part.start, part.stop)
 
         def to_rivals(some: slice) -> NDArray[np.float32]:
             others = np.zeros(job.distance[at][some].shape, bool)
             for rival in rivals:
-                others |= _inside(rival[at][some])
+                others |= rival[at][some]
             return plane_distance(others, job.spacing[1:])
 
         self.images = job.grey_values(image[at], value_range)
@@ -326,8 +253,6 @@ class _Stack:
         self.rivals = (
             job.pixels(to_rivals, len(part), -REACH_MM) if rivals else torch.full_like(self.first, -REACH_MM)
         )
-        self.error_mm = torch.from_numpy(job.error_mm[at].copy())
-        self.known = reference_maps(self.images, reference, job.pixel_mm)
         self.logits = torch.empty_like(self.first)
         self.strength = 0.5
 
@@ -340,26 +265,19 @@ class _Stack:
             distance = torch.from_numpy(plane_distance((self.logits > 0).numpy(), job.pixel_mm))
         evidence = grey_evidence(self.images, distance, job.pixel_mm)
         self.strength = evidence.strength
+        context = float(np.clip(job.offset * job.spacing[0], *_TOLD_CONTEXT_MM))
+        facts = decoder_facts(job.pixel_mm, context, evidence.strength, self.error_mm)
         device = next(decoder.parameters()).device
         n = len(distance)
         batch = max(1, _BATCH_PIXELS // distance[0].numel())
         result = torch.empty_like(self.logits)
         for start in range(0, n, batch):
             chosen = slice(start, min(n, start + batch))
-            maps, facts = self._inputs(distance, evidence, chosen)
+            maps = decoder_maps(self.images, distance, self.first, self.rivals, evidence, job.offset, chosen)
             maps = maps.to(device).contiguous(memory_format=torch.channels_last)
-            result[chosen] = decoder(maps, facts.to(device)).cpu()
+            result[chosen] = decoder(maps, facts.repeat(len(maps), 1).to(device)).cpu()
             yield chosen.stop - chosen.start
         self.logits = result
-
-    def _inputs(self, distance: Tensor, evidence: GreyEvidence, chosen: slice) -> tuple[Tensor, Tensor]:
-        job = self.job
-        maps = decoder_maps(
-            self.images, distance, self.first, self.rivals, evidence, self.known, job.offset, chosen
-        )
-        context = float(np.clip(job.offset * job.spacing[0], *_TOLD_CONTEXT_MM))
-        facts = decoder_facts(job.pixel_mm, context, evidence.strength, self.error_mm[chosen])
-        return maps, facts
 
     def native(self, decoder: PriorDecoder) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Logits of wanted slices on the native pixels of the box, some slices at a time, and which those are.
@@ -384,19 +302,7 @@ def _pieces(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(first, min(first + some, shape[0]))
 
 
-def _inside(prior: Prior) -> NDArray[np.bool_]:
-    return prior if prior.dtype == bool else prior > 0
-
-
-def _told(
-    error_mm: Mapping[int, float | NDArray[np.floating[Any]]] | float | None, value: int
-) -> float | NDArray[np.floating[Any]]:
-    if isinstance(error_mm, Mapping):
-        return error_mm.get(value, np.nan)
-    return np.nan if error_mm is None else error_mm
-
-
-def _cut(inside: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Box:
+def _cut(inside: Mask, spacing: tuple[float, float, float]) -> Box:
     """Box of a mask with a margin."""
     parts = []
     for axis in range(3):

@@ -24,7 +24,6 @@ from napari_cpclnet.model.prior_inputs import (
     grey_evidence,
     grey_logits,
     plane_distance,
-    reference_maps,
 )
 from napari_cpclnet.model.weights import load_prior_decoder, save_weights
 from napari_cpclnet.phantoms.settings import PhantomSettings
@@ -247,9 +246,9 @@ def answer(model: PriorDecoder, episodes: list[PriorEpisode], logits: list[Tenso
         else:
             distance = torch.from_numpy(plane_distance((logits[i] > 0).numpy(), one.pixel_mm))
         evidence = grey_evidence(one.images, distance, one.pixel_mm)
-        known = reference_maps(one.images, one.reference, one.pixel_mm)
-        maps.append(decoder_maps(one.images, distance, one.distance, one.rivals, evidence, known))
-        facts.append(decoder_facts(one.pixel_mm, one.context_mm, evidence.strength, one.error_mm))
+        maps.append(decoder_maps(one.images, distance, one.distance, one.rivals, evidence))
+        told = decoder_facts(one.pixel_mm, one.context_mm, evidence.strength, one.error_mm)
+        facts.append(told.repeat(len(one.images), 1))
     with torch.autocast("cpu", torch.bfloat16):
         found = model(torch.cat(maps).contiguous(memory_format=torch.channels_last), torch.cat(facts))
     return list(found.split([len(m) for m in maps]))
