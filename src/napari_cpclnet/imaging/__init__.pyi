@@ -16,6 +16,7 @@ from .planes import Sliced as Sliced
 from .planes import plane_axis as plane_axis
 from .planes import plane_like as plane_like
 from .reading import read_volume as read_volume
+from .reading import reading_volume as reading_volume
 from .scans import find_scans as find_scans
 from .scans import seed_pairs as seed_pairs
 from .terminology import Terminology as Terminology

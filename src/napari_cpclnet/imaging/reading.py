@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import GeometryError, ImageError
+from napari_cpclnet.files.scratch import finished
 from napari_cpclnet.imaging import dicom
 from napari_cpclnet.imaging.deskew import SHEAR, deskew, shear_of
 from napari_cpclnet.imaging.formats import ome_zarr
@@ -89,12 +92,15 @@ def read_volume(
     Returns
     -------
     Volume
-        Array (z, y, x); float32 if values were rescaled or stored in another float type.
+        Array (z, y, x); float32 if values were rescaled or stored in another float type. That of a large DICOM series
+        or OME-Zarr is read-only and lies in a temporary file (see `napari_cpclnet.files.scratch`).
 
     Raises
     ------
     ImageError
         If there is no readable three-dimensional scan of finite grey values.
+    OutputError
+        If there is no room for the temporary file.
 
     Examples
     --------
@@ -105,6 +111,17 @@ def read_volume(
     >>> scan.geometry.spacing, scan.modality, int(scan.array.max())
     ((5.0, 1.0, 1.0), 'CT', 40)
     """
+    return finished(reading_volume(path, series=series, modality=modality, lazy_above=lazy_above))
+
+
+def reading_volume(
+    path: str | Path,
+    *,
+    series: str | None = None,
+    modality: Modality | None = None,
+    lazy_above: int | None = None,
+) -> Generator[float, None, Volume]:
+    """Read a scan as `read_volume` does; reports the share that is done while a large one is read part by part."""
     path = Path(path)
     check_file(path)
     if modality is not None and modality not in MODALITIES:
@@ -112,7 +129,7 @@ def read_volume(
     if series is not None and not path.is_dir() and not volume_suffix(path):
         raise ImageError(f"{path}: a series can only be chosen in a DICOM folder or a 4-D file.")
     if ome_zarr.is_ome_zarr(path):
-        volume = _from_zarr(path, lazy_above)
+        volume = yield from _from_zarr(path, lazy_above)
     elif path.is_dir():
         volume = _read_folder(path, series, lazy_above)
     elif volume_suffix(path):
@@ -184,11 +201,13 @@ def _from_raw(path: Path, raw: RawImage, series: str | None) -> Volume:
     )
 
 
-def _from_zarr(path: Path, lazy_above: int | None) -> Volume:
+def _from_zarr(path: Path, lazy_above: int | None) -> Generator[float, None, Volume]:
     found = ome_zarr.open_ome_zarr(path)
     name = plain_name(path)
     lazy = lazy_above is not None and found.array.nbytes > lazy_above
-    array = found.array if lazy else ome_zarr.loaded(path, found)
+    array = found.array
+    if not lazy:
+        array = yield from ome_zarr.loading(path, found, partial(finite, path), _kept(array.dtype))
     notes: tuple[str, ...] = ()
     if found.meaning is not None and found.meaning[0] in MODALITIES:
         modality, unit = found.meaning
@@ -244,6 +263,11 @@ def finite(path: Path, array: NDArray[Any]) -> NDArray[Any]:
             f"{path}: contains values up to {max(abs(low), abs(high)):.3g}, too large for a scan."
         )
     return array.astype(np.float32)
+
+
+def _kept(kind: np.dtype[Any]) -> np.dtype[Any]:
+    """Type of the grey values that `finite` makes of those of a type."""
+    return np.dtype({"b": np.uint8, "f": np.float32}.get(kind.kind, kind.newbyteorder("=")))
 
 
 def unknown_kind(path: Path) -> str:

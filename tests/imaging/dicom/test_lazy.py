@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_cpclnet.files import scratch
 from napari_cpclnet.imaging.dicom import list_series, read_series
 
 from .dicom_world import UPRIGHT, base, enhanced, error_of, write_place
@@ -42,6 +43,7 @@ import resource, sys
 from pathlib import Path
 import dask.array
 import numpy as np
+from napari_cpclnet.files import scratch
 from napari_cpclnet.imaging.dicom import list_series, read_series
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -87,6 +89,19 @@ def test_lazy_slices_are_those_of_the_whole_volume_however_it_is_repaired(tmp_pa
     assert lazy.geometry == whole.geometry
     np.testing.assert_array_equal(np.asarray(lazy.array[3]), whole.array[3])
     np.testing.assert_array_equal(np.asarray(lazy.array), whole.array)
+
+
+def test_a_large_series_lies_in_a_temporary_file_and_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_many(tmp_path / "s", 12, 64)
+    (info,) = list_series(tmp_path)
+    loaded = read_series(info)
+    monkeypatch.setattr(scratch, "IN_MEMORY", info.n_bytes - 1)
+    large = read_series(info)
+    assert isinstance(large.array.base, np.memmap) and loaded.array.base is None
+    np.testing.assert_array_equal(large.array, loaded.array)
+    assert large.notes == loaded.notes
 
 
 def test_one_frame_of_an_enhanced_image_is_read_without_the_others(tmp_path: Path) -> None:

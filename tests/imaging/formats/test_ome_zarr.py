@@ -6,11 +6,13 @@ import json
 import sys
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from napari_cpclnet.errors import ImageError, OutputError
+from napari_cpclnet.files import scratch
 from napari_cpclnet.imaging import (
     Geometry,
     Segmentation,
@@ -19,6 +21,7 @@ from napari_cpclnet.imaging import (
     holds_segments,
     read_segmentation,
     read_volume,
+    reading_volume,
     write_segmentation,
     write_volume,
 )
@@ -89,6 +92,45 @@ def test_an_array_in_files_is_written_and_opened_without_being_whole_in_memory(t
     assert hasattr(lazy.array, "dask") and lazy.unit == "HU" and lazy.array.shape == shape
     assert np.array_equal(few[:, 0, 0], [500, 501])
     assert np.array_equal(read_volume(path).array, np.asarray(array))
+
+
+@pytest.mark.parametrize("kind", ["i2", "f8", "f2"])
+def test_a_large_one_lies_in_a_temporary_file_and_is_the_same(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = np.random.default_rng(0).normal(100, 300, OBLIQUE.shape).clip(-999).astype(kind)
+    path = write_volume(Volume(array, OBLIQUE), tmp_path / "x.ome.zarr")
+    monkeypatch.setattr(scratch, "BLOCK", 100_000)
+    loaded = read_volume(path)
+    monkeypatch.setattr(scratch, "IN_MEMORY", array[0].nbytes)
+    large = read_volume(path)
+    assert isinstance(large.array.base, np.memmap) and not large.array.flags.writeable
+    assert loaded.array.flags.writeable and large.array.dtype == loaded.array.dtype
+    np.testing.assert_array_equal(large.array, loaded.array)
+    assert (large.modality, large.unit, large.notes) == (loaded.modality, loaded.unit, loaded.notes)
+    shares = list(reading_volume(path))
+    assert len(shares) > 1 and shares[-1] == 1
+
+
+def test_a_large_one_with_a_value_that_is_no_number_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = np.zeros((3, 140, 140), np.float32)
+    array[2, 7, 7] = np.nan
+    path = write_volume(Volume(array, Geometry(array.shape)), tmp_path / "x.ome.zarr")
+    monkeypatch.setattr(scratch, "IN_MEMORY", 0)
+    with pytest.raises(ImageError, match="contains NaN"):
+        read_volume(path)
+
+
+def test_a_large_one_for_which_the_disk_has_no_room_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_volume(Volume(np.zeros((3, 9, 9), np.int16), Geometry((3, 9, 9))), tmp_path / "x.ome.zarr")
+    monkeypatch.setattr(scratch, "IN_MEMORY", 0)
+    monkeypatch.setattr(scratch.shutil, "disk_usage", lambda _folder: SimpleNamespace(free=0))
+    with pytest.raises(OutputError, match=r"x\.ome\.zarr: takes .* GiB in a temporary file"):
+        read_volume(path)
 
 
 def test_what_fails_leaves_nothing_and_the_older_one_stays(tmp_path: Path) -> None:

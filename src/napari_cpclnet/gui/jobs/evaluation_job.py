@@ -18,7 +18,8 @@ from napari_cpclnet.evaluation import EvaluationSettings, read_results, tasks
 from napari_cpclnet.evaluation.results import to_csv, write_bytes, write_text
 from napari_cpclnet.gui.jobs.device_status import Ready, describe
 from napari_cpclnet.gui.jobs.layer_case import layer_case
-from napari_cpclnet.gui.jobs.segment_job import Cancelled, RunStopped, ScanFailed, Stage, user_message
+from napari_cpclnet.gui.jobs.scan_reading import RunStopped, Stage
+from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, user_message
 from napari_cpclnet.imaging.cases import check_labels, read_cases
 from napari_cpclnet.segmentation.settings import RunSettings
 
@@ -152,7 +153,7 @@ def _run(job: EvaluationJob, make_segmenter: SegmenterFactory) -> Iterator[Evalu
 
 def _cases(job: EvaluationJob) -> tuple[Case, ...]:
     if not isinstance(job.source, Path):
-        return tuple(layer_case(pair) for pair in _checked(job, job.source))
+        return tuple(layer_case(pair, job.cancelled.is_set) for pair in _checked(job, job.source))
     cases = read_cases(job.source)
     check_labels(_checked(job, cases))
     return cases

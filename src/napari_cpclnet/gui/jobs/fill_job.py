@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from napari_cpclnet.gui.jobs.scan_reading import RunStopped, read_scan
 from napari_cpclnet.gui.jobs.segment_job import user_message
 from napari_cpclnet.gui.layers.scan_layers import LayerScan, labels_array
 from napari_cpclnet.gui.layers.support_slices import PaintedSlice
@@ -101,14 +102,14 @@ class VolumeKeeper:
     def __init__(self) -> None:
         self._known: tuple[LayerScan, Volume] | None = None
 
-    def volume(self, scan: LayerScan) -> Volume:
-        """Volume of a scan; called in a worker."""
+    def volume(self, scan: LayerScan, stop: Callable[[], bool]) -> Volume:
+        """Volume of a scan; called in a worker. `RunStopped` if ``stop`` says so while it is read."""
         if self._known is not None:
             known, volume = self._known
             if known.data is scan.data and known.geometry == scan.geometry and known.noted == scan.noted:
                 return volume
         self._known = None  # its memory may be wanted
-        volume = scan.volume()
+        volume = read_scan(scan, stop)
         self._known = (scan, volume)
         return volume
 
@@ -166,7 +167,7 @@ def run_fill(order: FillOrder, keeper: VolumeKeeper) -> Generator[FillReport, No
             scribbled[index] = Scribbled(one, known)
         painted = {index: labels[index].copy() for index in order.painted if index not in scribbled}
         painted |= {index: np.zeros_like(labels[index]) for index in order.empty}
-        volume = keeper.volume(order.scan)
+        volume = keeper.volume(order.scan, order.cancelled.is_set)
         settings = [PropagationSettings()]
         if volume.array.size > LARGE:
             settings.insert(0, PropagationSettings(working_voxels=COARSE_VOXELS))
@@ -180,6 +181,8 @@ def run_fill(order: FillOrder, keeper: VolumeKeeper) -> Generator[FillReport, No
             slices[list(painted)] = 0
             shown = tuple(index for index, one_slice in enumerate(slices) if one_slice.any())
             yield Filled(order, found, shown, number == len(settings))
+    except RunStopped:
+        return
     except Exception as error:  # noqa: BLE001 - the panel must hear of everything
         yield FillFailed(user_message(error))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_cpclnet.errors import SettingsError
-from napari_cpclnet.gui.jobs.segment_job import checksum
+from napari_cpclnet.gui.jobs.scan_reading import read_scan
+from napari_cpclnet.gui.layers.label_snapshot import checksum
 from napari_cpclnet.gui.layers.painted_slices import label_values
 from napari_cpclnet.imaging import Segmentation
 from napari_cpclnet.imaging.cases import OpenCase
@@ -25,11 +27,13 @@ class LayerCase(OpenCase):
     pair: LayerPair
 
 
-def layer_case(pair: LayerPair) -> LayerCase:
+def layer_case(pair: LayerPair, stop: Callable[[], bool]) -> LayerCase:
     """Case of a scan and its truth.
 
     Raises
     ------
+    RunStopped
+        If ``stop`` says so while the scan is read.
     CpclnetError
         If the truth is empty, has negative values or two classes of one name, or the scan cannot be used.
     """
@@ -42,7 +46,7 @@ def layer_case(pair: LayerPair) -> LayerCase:
     classes = {value: pair.names.get(value, f"label {value}") for value in values}
     if len(set(classes.values())) < len(classes):
         raise SettingsError(f"{where} has two classes of the same name: rename one of them.")
-    volume = pair.scan.volume()
+    volume = read_scan(pair.scan, stop)
     labels = truth.astype(np.min_scalar_type(values[-1]), copy=False)
     return LayerCase(
         patient=pair.patient,

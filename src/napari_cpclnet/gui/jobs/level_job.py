@@ -7,6 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_cpclnet.gui.jobs.scan_reading import RunStopped, read_scan
 from napari_cpclnet.gui.jobs.segment_job import user_message
 
 if TYPE_CHECKING:
@@ -41,8 +42,11 @@ def run_levels(job: LevelJob, make_segmenter: SegmenterFactory) -> Generator[Lev
             return
         try:
             segmenter: Any = make_segmenter(job.options)
-            # other segmenters than the network's know no levels
-            seen = segmenter.scan(scan.volume(), "axial") if hasattr(segmenter, "scan") else None
+            seen = None
+            if hasattr(segmenter, "scan"):  # other segmenters than the network's know no levels
+                seen = segmenter.scan(read_scan(scan, job.cancelled.is_set), "axial")
             yield LevelsFound(layer, None if seen is None else seen.slice_levels)
+        except RunStopped:
+            return
         except Exception as error:  # noqa: BLE001 - the panel must hear of everything
             yield LevelsFound(layer, None, user_message(error))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import zlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.jobs.device_status import DeviceStatus, Note, Ready
 from napari_cpclnet.gui.jobs.result_maps import TOO_LARGE, maps_for, pictures_of
+from napari_cpclnet.gui.jobs.scan_reading import RunStopped, Stage, reading_scan, reading_scans
 from napari_cpclnet.gui.layers.label_snapshot import LabelSnapshot
 from napari_cpclnet.gui.layers.scan_layers import FileScan
 from napari_cpclnet.imaging import plane_axis, write_segmentation
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
     from napari_cpclnet.segmentation.settings import RunSettings
 
 logger = logging.getLogger(__name__)
-
-
-class RunStopped(Exception):  # noqa: N818 - no error
-    """Raised within a run when it is cancelled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,13 +103,6 @@ class Job:
         """Smallest unsigned type of the label values, those of corrected voxels, too; that of the result layers."""
         corrected = [int(q.locked.labels.max(initial=0)) for q in self.queries if q.locked is not None]
         return np.min_scalar_type(max([*self.classes, *corrected]))
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What is being done while there are no slices to count."""
-
-    text: str
 
 
 @dataclass(frozen=True)
@@ -185,7 +175,7 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
             yield Cancelled()
             return
         yield Stage("Learning from the painted slices…")
-        volumes = [part.scan.volume() for part in job.supports]
+        volumes = yield from reading_scans([part.scan for part in job.supports], job.cancelled.is_set)
         painted = support_set(job.supports, job.classes, volumes)
         if job.options.adapt:
             for step, total in _adapt(segmenter, painted, job.options.adapt):
@@ -213,13 +203,26 @@ def run_job(job: Job, make_segmenter: SegmenterFactory) -> Generator[Report, Non
         yield ScanBegun(number)
         yield Stage(f"Reading {query.scan.name}…")
         try:
-            volume = query.scan.volume() if query.part is None else volumes[query.part]
+            volume = yield from _reading(query, volumes, partial(_unwanted, job, number))
             axis = query.axis if query.layer is not None else _axis(job, painted, volume)
             yield from machine.interleave(_label(job, number, volume, segmenter, axis))
+        except RunStopped:
+            continue
         except Exception as error:  # noqa: BLE001
             yield ScanFailed(number, user_message(error))
     if job.cancelled.is_set():
         yield Cancelled()
+
+
+def _reading(query: Query, volumes: list[Volume], stop: Callable[[], bool]) -> Generator[Stage, None, Volume]:
+    if query.part is not None:
+        return volumes[query.part]
+    return (yield from reading_scan(query.scan, stop))
+
+
+def _unwanted(job: Job, number: int) -> bool:
+    """Whether a query need not be labelled any more."""
+    return job.cancelled.is_set() or number in job.skipped
 
 
 def _adapt(segmenter: Any, support: Any, steps: int) -> Iterator[tuple[int, int]]:
@@ -242,11 +245,11 @@ def _label(
     )
     with closing(predicted) as slices:  # type: ignore[type-var]
         for result in slices:
-            if job.cancelled.is_set() or number in job.skipped:
+            if _unwanted(job, number):
                 return
             labels = np.asarray(result.labels)
             yield SliceDone(number, result.index, labels, result.done, result.total, result.pass_number)
-    if job.cancelled.is_set() or number in job.skipped:
+    if _unwanted(job, number):
         return
     yield Stage(f"Finishing {volume.name}…")
     likeliest, uncertainty = segmenter.result_probability, segmenter.result_uncertainty
@@ -308,8 +311,10 @@ def _label_elsewhere(
         check()
         yield ScanBegun(number)
         try:
-            requests.append(_request(job, query, volumes))
+            requests.append((yield from _requesting(job, query, volumes)))
             numbers.append(number)
+        except RunStopped:
+            raise
         except Exception as error:  # noqa: BLE001
             yield ScanFailed(number, user_message(error))
     packed, total = pack_segmenter(segmenter.model, job.options, painted), len(requests)
@@ -339,14 +344,14 @@ def _label_elsewhere(
             check()
 
 
-def _request(job: Job, query: Query, volumes: list[Volume]) -> ScanRequest:
+def _requesting(job: Job, query: Query, volumes: list[Volume]) -> Generator[Stage, None, ScanRequest]:
     """A query as a worker needs it: the place of a file, the voxels of a layer."""
     from napari_cpclnet.cluster import ScanRequest, Wanted
 
     scan = query.scan
     if isinstance(scan, FileScan):
         return ScanRequest(scan.name, Wanted(), scan.ref, scan.meaning, query.locked)
-    volume = scan.volume() if query.part is None else volumes[query.part]
+    volume = yield from _reading(query, volumes, job.cancelled.is_set)
     wanted = Wanted(**dict.fromkeys(_maps(job, query, volume), True))
     return ScanRequest(scan.name, wanted, volume, locked=query.locked)
 
@@ -382,11 +387,6 @@ def _save(job: Job, query: Query, final: Segmentation) -> Path | None:
     colors = {value: color for value, color in job.colors.items() if value in job.classes}
     named = final.replaced(classes=job.classes, colors=colors, terms=job.terms, name=query.scan.name)
     return write_segmentation(named, query.save_to, source=query.scan.series)
-
-
-def checksum(labels: np.ndarray) -> int:
-    """Short fingerprint of an array, to see later whether anyone changed it."""
-    return zlib.crc32(np.ascontiguousarray(labels).data)
 
 
 def user_message(error: Exception) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_cpclnet.gui.jobs.scan_reading import RunStopped, read_scan
 from napari_cpclnet.gui.jobs.segment_job import user_message
 from napari_cpclnet.gui.layers.scan_layers import FileScan, LayerScan
 from napari_cpclnet.imaging import Segmentation, read_segmentation
@@ -77,10 +78,12 @@ def run_statistics(job: StatisticsJob) -> Generator[Any, None, None]:
             return
         yield PartBegun(number)
         try:
-            for row in _measured(part, job.names):
+            for row in _measured(part, job):
                 if job.cancelled.is_set():
                     return
                 yield row
+        except RunStopped:
+            return
         except Exception as error:  # noqa: BLE001 - the panel must hear of everything
             yield PartFailed(user_message(error))
     yield Measured(contents)
@@ -101,10 +104,10 @@ def _content(part: MeasuredLabels, names: Mapping[int, str]) -> Hashable:
     return part.name, labels, meaning, tuple(sorted(part.classes.items())), tuple(names.items())
 
 
-def _measured(part: MeasuredLabels, names: Mapping[int, str]) -> Generator[ClassStatistics, None, None]:
+def _measured(part: MeasuredLabels, job: StatisticsJob) -> Generator[ClassStatistics, None, None]:
     from napari_cpclnet.segmentation.statistics import measure
 
-    volume = part.scan.volume().replaced(name=part.name)
+    volume = read_scan(part.scan, job.cancelled.is_set).replaced(name=part.name)
     if isinstance(part.labels, Path):
         segmentation = read_segmentation(part.labels, like=volume)
     else:
@@ -114,4 +117,4 @@ def _measured(part: MeasuredLabels, names: Mapping[int, str]) -> Generator[Class
             labels = labels.astype(np.min_scalar_type(int(labels.max(initial=0))))
         segmentation = Segmentation(labels, part.classes, volume.geometry, part.name)
     for row in measure(volume, segmentation):
-        yield replace(row, name=names.get(row.value, row.name))
+        yield replace(row, name=job.names.get(row.value, row.name))

@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cpclnet.errors import SupportError
 from napari_cpclnet.gui.jobs.device_status import Ready, describe
-from napari_cpclnet.gui.jobs.segment_job import (
-    Cancelled,
-    ScanFailed,
-    Stage,
-    SupportPart,
-    support_set,
-    user_message,
-)
+from napari_cpclnet.gui.jobs.scan_reading import RunStopped, Stage, reading_scan, reading_scans
+from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, SupportPart, support_set, user_message
 from napari_cpclnet.gui.layers.scan_layers import LayerScan
 
 if TYPE_CHECKING:
@@ -75,8 +69,11 @@ def run_suggestion(
         yield Stage("Loading the network…")
         segmenter: Any = make_segmenter(job.options)
         yield Ready(*describe(segmenter, job.options))
-        volumes = [part.scan.volume() for part in job.supports]
-        volume = job.scan.volume() if job.part is None else volumes[job.part]
+        volumes = yield from reading_scans([part.scan for part in job.supports], job.cancelled.is_set)
+        if job.part is None:
+            volume = yield from reading_scan(job.scan, job.cancelled.is_set)
+        else:
+            volume = volumes[job.part]
         if not job.supports:
             segmenter.clear_support()
         else:
@@ -94,6 +91,8 @@ def run_suggestion(
             return
         yield Stage("Choosing a slice…")
         yield suggested(segmenter, volume, job.wanted)
+    except RunStopped:
+        yield Cancelled()
     except Exception as error:  # noqa: BLE001 - the panel must hear of everything
         yield ScanFailed(None, user_message(error))
 

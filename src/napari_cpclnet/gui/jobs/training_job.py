@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cpclnet.errors import OutputError, SettingsError
 from napari_cpclnet.gui.jobs.device_status import Ready, device_words
-from napari_cpclnet.gui.jobs.segment_job import ScanFailed, Stage, user_message
+from napari_cpclnet.gui.jobs.scan_reading import RunStopped, Stage, reading_scan
+from napari_cpclnet.gui.jobs.segment_job import ScanFailed, user_message
 from napari_cpclnet.imaging import write_volume
 from napari_cpclnet.training import TrainingSettings, read_settings
 from napari_cpclnet.training.reports import EpochReport, PreparationReport, StepReport
@@ -212,7 +213,10 @@ def _data_root(job: TrainingJob) -> Generator[TrainingReport, None, Path | None]
             break
         if not scan.calibrated:
             raise SettingsError(f"'{scan.name}' has no physical size: train on the folder it comes from.")
-        volume = scan.volume()
+        try:
+            volume = yield from reading_scan(scan, job.cancelled.is_set)
+        except RunStopped:
+            break
         # The modality is told from the name where the values do not tell; nothing names the patient.
         kind = "scan" if volume.modality == "other" else volume.modality.lower()
         write_volume(volume, folder / f"{number:03d}_{kind}.nii.gz")

@@ -109,3 +109,8 @@ class PackedMask:
         """Mask of a slice that has any of the voxels."""
         bits = np.frombuffer(zlib.decompress(self.masks[index]), np.uint8)
         return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)
+
+
+def checksum(labels: np.ndarray) -> int:
+    """Short fingerprint of an array, to see later whether anyone changed it."""
+    return zlib.crc32(np.ascontiguousarray(labels).data)

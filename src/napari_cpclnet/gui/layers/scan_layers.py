@@ -8,6 +8,8 @@ note: their geometry comes from what napari shows.
 from __future__ import annotations
 
 import itertools
+import weakref
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from napari_cpclnet.errors import GeometryError, ImageError
+from napari_cpclnet.files.scratch import finished, settling
 from napari_cpclnet.gui.layers.foreign import place_is_unknown, true_geometry
 from napari_cpclnet.gui.settings.display_presets import presets
 from napari_cpclnet.imaging import (
@@ -25,7 +28,7 @@ from napari_cpclnet.imaging import (
     detect_modality,
     dicom,
     plane_axis,
-    read_volume,
+    reading_volume,
 )
 from napari_cpclnet.imaging.modality import values_note
 
@@ -38,6 +41,9 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 KEY = "napari_cpclnet"
 AXES = ("z", "y", "x")
+
+# Arrays in temporary files, by the identity of the array of dask that they were made of: napari, too, keeps its chunks.
+_computed: dict[int, np.ndarray] = {}
 
 
 def note(layer: Layer) -> dict[str, Any]:
@@ -210,23 +216,37 @@ class LayerScan:
         source = self.noted.get("source")
         return (Path(source), self.noted.get("series")) if source and Path(source).exists() else None
 
-    def meaning(self, array: Any = None) -> tuple[Modality, str]:
-        """Modality and unit; where nobody noted them they are found out from the array, which is loaded for it."""
+    def meaning(self) -> tuple[Modality, str]:
+        """Modality and unit; where nobody noted them they are found out from the values, which are read for it."""
         if (modality := self.noted.get("modality")) is not None:
             return modality, self.noted.get("unit", "")
-        return detect_modality(np.asarray(self.data) if array is None else array)
+        if isinstance(self.data, np.ndarray):
+            return detect_modality(self.data)
+        volume = self.volume()
+        return volume.modality, volume.unit
 
     def volume(self) -> Volume:
-        """Load the array (it may be lazy) and find out the modality where nobody noted it."""
-        array = np.asarray(self.data)
-        if array.dtype == bool:
-            array = array.astype(np.uint8)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ImageError(f"'{self.name}' contains NaN or infinite values: replace them first.")
+        """Read it, as `reading` does."""
+        return finished(self.reading())
+
+    def reading(self) -> Generator[float, None, Volume]:
+        """Read the values, wherever they lie, and find out the modality where nobody noted it; reports the share done.
+
+        What is not in memory and too large for it comes to lie in a temporary file; what dask computed there stays as
+        long as the layer does, and is not computed again.
+        """
+        array = _computed.get(id(self.data))
+        if array is None:
+            kept = np.uint8 if self.data.dtype == bool else self.data.dtype
+            array = yield from settling(self.data, f"'{self.name}'", self._usable, kept)
+            if hasattr(self.data, "dask") and isinstance(array.base, np.memmap):
+                _computed[id(self.data)] = array
+                weakref.finalize(self.data, _computed.pop, id(self.data), None)
         array = array.reshape(self.geometry.shape)
-        modality, unit = self.meaning(array)
         notes = tuple(self.noted.get("notes", ()))
-        if self.noted.get("modality") is None:
+        modality, unit = self.noted.get("modality"), self.noted.get("unit", "")
+        if modality is None:
+            modality, unit = detect_modality(array)
             notes = (*notes, values_note(modality))
         return Volume(
             array,
@@ -239,6 +259,15 @@ class LayerScan:
             notes=notes,
             series=self.noted.get("series"),
         )
+
+    def _usable(self, part: np.ndarray) -> np.ndarray:
+        """Values of a type we work with, if all are numbers."""
+        if part.dtype == bool:
+            return part.view(np.uint8)
+        # lowest and highest carry NaN and infinity along, without a temporary of the size of the scan
+        if part.dtype.kind == "f" and not np.isfinite([part.min(initial=0), part.max(initial=0)]).all():
+            raise ImageError(f"'{self.name}' contains NaN or infinite values: replace them first.")
+        return part
 
 
 def labels_array(layer: Labels) -> np.ndarray:
@@ -354,7 +383,11 @@ class FileScan:
 
     def volume(self) -> Volume:
         """Read it."""
-        volume = read_volume(self.ref.path, series=self.ref.series)
+        return finished(self.reading())
+
+    def reading(self) -> Generator[float, None, Volume]:
+        """Read it; reports the share that is done while a large one is read part by part."""
+        volume = yield from reading_volume(self.ref.path, series=self.ref.series)
         if self.meaning is None:
             return volume
         return volume.replaced(modality=self.meaning[0], unit=self.meaning[1])

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_cpclnet._version import __version__
 from napari_cpclnet.errors import ImageError, ProjectError
-from napari_cpclnet.gui.jobs.segment_job import checksum
+from napari_cpclnet.gui.layers.label_snapshot import checksum
 from napari_cpclnet.imaging import Segmentation, write_segmentation, write_volume
 from napari_cpclnet.project import SCANS, Project, ScanEntry, fingerprint, relative_path, write_project
 

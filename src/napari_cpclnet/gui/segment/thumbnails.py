@@ -98,8 +98,10 @@ def thumbnail(order: ThumbnailOrder, grid: ModelGrid) -> np.ndarray:
 
 def _only(order: ThumbnailOrder, grid: ModelGrid) -> Volume:
     """The scan with its shown slices only: the rest of a scan that lies in a file is not read."""
-    source = order.scan.data.reshape(order.scan.geometry.shape)
-    array = np.zeros(source.shape, np.float32)  # untouched memory costs nothing
+    shape, source = order.scan.geometry.shape, order.scan.data
+    if len(source.shape) < 3:
+        source = np.asarray(source).reshape(shape)
+    array = np.zeros(shape, np.float32)  # untouched memory costs nothing
     for index in set(grid.neighbours(order.index)):
         grid.put(array, index, np.asarray(grid.take(source, index)))
     return Volume(array, order.scan.geometry, name=order.scan.name)

@@ -9,7 +9,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cpclnet.errors import CpclnetError
 from napari_cpclnet.gui.jobs.device_status import Ready
-from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed, Stage
+from napari_cpclnet.gui.jobs.scan_reading import Stage
+from napari_cpclnet.gui.jobs.segment_job import Cancelled, ScanFailed
 from napari_cpclnet.gui.widgets.run_bar import RunState
 from napari_cpclnet.gui.widgets.worker import JobRunner
 

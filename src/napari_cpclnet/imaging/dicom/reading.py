@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_cpclnet.errors import ImageError
+from napari_cpclnet.files.scratch import Where, finished, gathering
 from napari_cpclnet.imaging.dicom.frames import Frame
 from napari_cpclnet.imaging.dicom.geometry import Stack, stack_of
 from napari_cpclnet.imaging.dicom.headers import code, is_image, read_header
@@ -104,7 +105,7 @@ def read_series(
     if lazy:
         array = _lazy_array(stack, factor, meaning.fill)
     else:
-        array, is_padded = _array(stack, factor, meaning.fill)
+        array, is_padded = _array(stack, factor, meaning.fill, where)
     return Volume(
         array,
         stack.geometry,
@@ -149,8 +150,8 @@ def _series_of(info: SeriesInfo, source: Path | None) -> str | None:
     return info.id if source.is_dir() else None
 
 
-def _array(stack: Stack, factor: np.float32, fill: float) -> tuple[Any, bool]:
-    """Array (z, y, x), and whether there were voxels of the padding value."""
+def _array(stack: Stack, factor: np.float32, fill: float, where: str) -> tuple[Any, bool]:
+    """Array (z, y, x), one that is large in a temporary file, and whether there were voxels of the padding value."""
     padded: set[Path] = set()
 
     def watched(frame: Frame) -> Picture:
@@ -160,14 +161,17 @@ def _array(stack: Stack, factor: np.float32, fill: float) -> tuple[Any, bool]:
         return picture
 
     load = recent(watched)
-    # The first slice is decoded before memory for all is taken: a damaged header may promise any size.
-    first = slice_of(stack, 0, load, fill)
-    array = np.empty(stack.geometry.shape, np.float32)
-    array[0] = first
-    for index in range(1, len(array)):
-        array[index] = slice_of(stack, index, load, fill)
-    if factor != 1:
-        array *= factor
+    shape = stack.geometry.shape
+
+    def slices() -> Iterator[tuple[Where, Picture]]:
+        for index in range(shape[0]):
+            picture = slice_of(stack, index, load, fill)[np.newaxis]
+            yield (
+                (slice(index, index + 1), slice(None), slice(None)),
+                picture if factor == 1 else picture * factor,
+            )
+
+    array = finished(gathering(shape, np.float32, slices(), where))
     return array, bool(padded)
 
 

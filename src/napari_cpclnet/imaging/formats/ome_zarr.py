@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_cpclnet._version import __version__
 from napari_cpclnet.errors import GeometryError, ImageError, OutputError
 from napari_cpclnet.files.bounded import load_json, read_text, shown
+from napari_cpclnet.files.scratch import finished, settling
 from napari_cpclnet.imaging.formats.size_checks import check_memory
 from napari_cpclnet.imaging.geometry import IDENTITY, Geometry
 
@@ -298,16 +299,28 @@ def _label_facts(found: Mapping[str, Any]) -> tuple[dict[int, str], dict[int, Co
     return {value: name for value, name in names.items() if value}, colors
 
 
-def loaded(path: Path, found: OmeZarr) -> NDArray[Any]:
-    """All voxels, in memory.
+def loading(
+    path: Path,
+    found: OmeZarr,
+    each: Callable[[NDArray[Any]], NDArray[Any]] = lambda part: part,
+    dtype: Any = None,
+) -> Generator[float, None, NDArray[Any]]:
+    """All voxels; those of a large array in a temporary file (see `scratch.settling`, which says what is reported).
 
     Raises
     ------
     ImageError
-        If they do not fit, or a block is damaged.
+        If there are more than fit into memory, or a block is damaged.
+    OutputError
+        If there is no room for the temporary file.
     """
     check_memory(path, found.array.shape, found.array.dtype.itemsize)
     try:
-        return np.asarray(found.array)
+        return (yield from settling(found.array, str(path), each, dtype))
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise ImageError(f"{path}: a block of it cannot be read ({shown(error, 200)}).") from error
+
+
+def loaded(path: Path, found: OmeZarr) -> NDArray[Any]:
+    """All voxels as `loading` reads them."""
+    return finished(loading(path, found))
