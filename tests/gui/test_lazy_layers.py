@@ -14,6 +14,7 @@ from napari.layers import Image
 from napari_cpclnet.errors import ImageError, OutputError
 from napari_cpclnet.files import scratch
 from napari_cpclnet.gui.jobs.fill_job import VolumeKeeper
+from napari_cpclnet.gui.jobs.mend_job import make_mend_order
 from napari_cpclnet.gui.jobs.scan_reading import RunStopped, Stage
 from napari_cpclnet.gui.jobs.segment_job import (
     Cancelled,
@@ -219,6 +220,21 @@ def test_painting_and_labelling_in_the_panel_are_those_of_a_loaded_layer(qtbot, 
     # a layer without a file is written into the project, as ever
     kept = read_volume(next((tmp_path / "work" / "scans").glob("mr*")))
     np.testing.assert_array_equal(kept.array, make_volume("mr").array)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_stroke_mends_on_layers_that_are_not_in_memory(viewer, axis):
+    zarr = pytest.importorskip("zarr")
+    array = np.random.default_rng(0).normal(size=(9, 24, 20)).astype(np.float32)
+    labels = viewer.add_labels(np.zeros(array.shape, np.uint8))
+    seen = []
+    for data in (array, da.from_array(array, chunks=4), zarr.create_array({}, data=array, chunks=(4, 5, 6))):
+        scan = Image(data, contrast_limits=(0, 1))
+        path = np.array([[3.0, 4.0], [5.0, 8.0]])
+        seen.append(make_mend_order(scan, labels, axis, 4, path, "point", add=True))
+    assert seen[0].pictures.shape == seen[0].present.shape
+    for order in seen[1:]:
+        np.testing.assert_array_equal(order.pictures, seen[0].pictures)
 
 
 def test_thumbnails_are_drawn_of_layers_that_are_not_in_memory(viewer):

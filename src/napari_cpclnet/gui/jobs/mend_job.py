@@ -123,7 +123,7 @@ def make_mend_order(
         axis,
         index,
         box,
-        np.moveaxis(scan.data.reshape(labels_array(layer).shape), axis, 0)[box],
+        _pictures(scan, axis, box),
         np.array(labels[box]),
         path - [box[1].start, box[2].start],
         mm,
@@ -208,6 +208,14 @@ def enclosed(path: np.ndarray, shape: tuple[int, ...], *, box: bool) -> np.ndarr
         mask[top : bottom + 1, left : right + 1] = True
         return mask
     return np.asarray(polygon2mask(shape, path))
+
+
+def _pictures(scan: Image, axis: int, box: Box) -> Any:
+    """Grey values in a box whose first axis is that of the slices; those of dask are computed when they are used."""
+    where = list(box[1:])
+    where.insert(axis, box[0])
+    data = scan.data if scan.ndim == 3 else np.asarray(scan.data)[None]
+    return np.moveaxis(data[tuple(where)], axis, 0)
 
 
 def _reach(places: np.ndarray, step: float, size: int) -> slice:
