@@ -34,12 +34,13 @@ def network(segmenter: Segmenter, one: Structure) -> np.ndarray:
     own = support.painted_on(one.volume)
     descriptors = segmenter._describe(support, own)
     scan = segmenter.scan(one.volume)
-    run = PredictionState(scan, FixedLabels(), support, segmenter.settings.threshold, False, network_maps={})
+    run = PredictionState(scan, FixedLabels(), support, segmenter.settings.threshold, False, keep_maps=True)
     grid: ModelGrid = scan.grid
-    slice_probabilities(
+    for _ in slice_probabilities(
         run, range(grid.n_slices), lambda features: segmenter._foreground(features, descriptors)
-    )
-    return network_logits(run, 0)
+    ):
+        pass
+    return np.stack(list(network_logits(run, 0)))
 
 
 def carried(one: Structure) -> ClassScores:

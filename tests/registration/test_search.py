@@ -20,7 +20,7 @@ from napari_cpclnet.registration.search import (
     doubled,
     halved,
     measuring,
-    mirrored_costs,
+    mirror_costs,
     place_points,
     searching,
     searching_twice,
@@ -56,7 +56,8 @@ def test_the_cost_of_a_displacement_is_the_mean_difference_around_a_place() -> N
 def test_mirrored_costs_are_those_of_the_other_direction() -> None:
     query, support = features(0, 3, 11, 11, 11), features(1, 3, 11, 11, 11)
     weight = torch.ones(11, 11, 11)
-    mirrored = mirrored_costs(finished(measuring(query, support, weight, 2)), 2)
+    mirrored = finished(measuring(query, support, weight, 2))
+    mirror_costs(mirrored, 2)
     other = finished(measuring(support, query, weight, 2))
     inner = (slice(None), *(slice(3, 8),) * 3)
     assert torch.allclose(mirrored[inner], other[inner], atol=1e-4)

@@ -20,6 +20,7 @@ from napari_cpclnet.segmentation import (
     postprocess,
 )
 from napari_cpclnet.segmentation.alignment import Alignment, _Carried, _voted, can_align
+from napari_cpclnet.segmentation.boxed import Boxed
 from napari_cpclnet.segmentation.fusion import trust_in
 from napari_cpclnet.segmentation.recognition import found_again
 
@@ -119,10 +120,18 @@ def test_trust_grows_from_one_limit_to_the_other() -> None:
 def test_the_better_aligned_support_has_the_last_word() -> None:
     first, second = np.zeros((2, 4, 4), np.uint8), np.zeros((2, 4, 4), np.uint8)
     first[0], second[1] = 3, 3
-    carried = [_Carried(first, {3: 0.5}, {3: 1.0}), _Carried(second, {3: 0.1}, {3: 1.0})]
-    assert np.array_equal(_voted(3, carried), second == 3)
-    nowhere = [_Carried(first, {3: np.inf}, {3: np.inf})]
-    assert not _voted(3, nowhere).any()
+    one, other = Boxed.around(first), Boxed.around(second)
+    carried = [_Carried(one, {3: 0.5}, {3: 1.0}), _Carried(other, {3: 0.1}, {3: 1.0})]
+    assert np.array_equal(_voted(3, carried, first.shape).whole(), second == 3)
+    nowhere = [_Carried(one, {3: np.inf}, {3: np.inf})]
+    assert not _voted(3, nowhere, first.shape).whole().any()
+
+
+def test_two_of_three_supports_that_are_aligned_alike_are_the_majority() -> None:
+    maps = np.zeros((3, 2, 4, 4), np.uint8)
+    maps[0, :, :2], maps[1, :, 1:3], maps[2, 0, 2:] = 3, 3, 3
+    carried = [_Carried(Boxed.around(one), {3: 0.2}, {3: 1.0}) for one in maps]
+    assert np.array_equal(_voted(3, carried, maps.shape[1:]).whole(), (maps == 3).sum(0) >= 2)
 
 
 def test_a_network_that_recognises_nothing_is_not_asked(support) -> None:

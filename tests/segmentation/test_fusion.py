@@ -11,6 +11,7 @@ import pytest
 
 from napari_cpclnet import Geometry, Volume
 from napari_cpclnet.model.weights import load_prior_decoder
+from napari_cpclnet.segmentation.boxed import Boxed
 from napari_cpclnet.segmentation.confidence import Evidence, dice
 from napari_cpclnet.segmentation.fusion import JoinedClass, fusing, outline_error_mm
 
@@ -37,7 +38,7 @@ def query() -> Volume:
 def joined(query: Volume, evidence: Evidence, seen: np.ndarray = SEEN) -> JoinedClass:
     logits = np.where(seen, 4.5, -3.0).astype(np.float32)
     steps: Generator[float, None, Any] = fusing(
-        load_prior_decoder(), query, 0, 0, CARRIED, evidence, lambda _: logits.copy(), 0.5
+        load_prior_decoder(), query, 0, 0, Boxed.around(CARRIED), evidence, lambda _: logits.copy(), 0.5
     )
     while True:
         try:
@@ -100,7 +101,14 @@ def test_a_small_tube_that_slipped_by_its_own_width_is_found(seed: int) -> None:
     scan = Volume(grey.astype(np.float32), Geometry(tube.shape, (3.0, 1.5, 1.5)), modality="MR")
     evidence = Evidence(recognised=0.0, difference=0.2, cycle_mm=3.0, painted_ml=4.0)
     steps: Generator[float, None, Any] = fusing(
-        load_prior_decoder(), scan, 0, 0, slipped, evidence, lambda _: np.zeros(0, np.float32), 0.5
+        load_prior_decoder(),
+        scan,
+        0,
+        0,
+        Boxed.around(slipped),
+        evidence,
+        lambda _: np.zeros(0, np.float32),
+        0.5,
     )
     while True:
         try:

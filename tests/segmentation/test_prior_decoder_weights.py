@@ -11,6 +11,7 @@ from napari_cpclnet.imaging import Volume
 from napari_cpclnet.model.weights import BUNDLED_PRIOR, bundled_weights, load_prior_decoder
 from napari_cpclnet.phantoms.phantom import Phantom, make_phantom
 from napari_cpclnet.phantoms.render import render_phantom
+from napari_cpclnet.segmentation.boxed import Boxed
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
 
 ORGANS = ("liver", "spleen", "right kidney", "left kidney", "aorta", "stomach")
@@ -40,7 +41,8 @@ def _dice(one: np.ndarray, other: np.ndarray) -> float:
 
 def _decoded(scan: Volume, priors: dict[int, np.ndarray], **options: object) -> dict[int, np.ndarray]:
     found = {value: np.zeros(scan.array.shape, bool) for value in priors}
-    for one in decode_priors(load_prior_decoder(), scan, priors, **options):  # type: ignore[arg-type]
+    masks = {value: Boxed.around(mask) for value, mask in priors.items()}
+    for one in decode_priors(load_prior_decoder(), scan, masks, **options):  # type: ignore[arg-type]
         if isinstance(one, DecodedPrior):
             found[one.value][one.box] = one.logits > 0
     return found

@@ -11,6 +11,7 @@ from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.model.prior_decoder import PriorDecoder
 from napari_cpclnet.model.settings import PriorDecoderSettings
 from napari_cpclnet.segmentation import prior_decoding
+from napari_cpclnet.segmentation.boxed import Boxed
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, DecodingProgress, decode_priors
 
 Mask = NDArray[np.bool_]
@@ -57,7 +58,7 @@ def test_an_untrained_decoder_gives_the_prior_back_whatever_the_plane(
     untrained: PriorDecoder, scan: Volume, axis: int, passes: int
 ) -> None:
     prior = _ball((9, 24, 33), 18, scan)
-    *_, last = decode_priors(untrained, scan, {4: prior}, axis=axis, passes=passes)
+    *_, last = decode_priors(untrained, scan, {4: Boxed.around(prior)}, axis=axis, passes=passes)
     assert isinstance(last, DecodedPrior) and last.value == 4
     assert last.logits.dtype == np.float16 and last.logits.shape == prior[last.box].shape
     if passes == 1:
@@ -67,11 +68,14 @@ def test_an_untrained_decoder_gives_the_prior_back_whatever_the_plane(
 
 def test_an_empty_prior_has_no_answer(untrained: PriorDecoder, scan: Volume) -> None:
     empty = np.zeros(scan.array.shape, bool)
-    assert list(decode_priors(untrained, scan, {1: empty})) == []
+    assert list(decode_priors(untrained, scan, {1: Boxed.around(empty)})) == []
 
 
 def test_progress_reaches_its_total_and_closing_ends_it(untrained: PriorDecoder, scan: Volume) -> None:
-    priors = {1: _ball((9, 24, 33), 18, scan), 2: _ball((5, 40, 20), 10, scan)}
+    priors = {
+        1: Boxed.around(_ball((9, 24, 33), 18, scan)),
+        2: Boxed.around(_ball((5, 40, 20), 10, scan)),
+    }
     reports = list(decode_priors(untrained, scan, priors))
     progress = [r for r in reports if isinstance(r, DecodingProgress)]
     assert progress[-1].done == progress[-1].total
@@ -89,10 +93,10 @@ def test_a_scan_decoded_in_parts_is_the_same_where_grey_values_say_nothing(
     torch.nn.init.normal_(untrained.correction.weight, 0, 0.3)
     plain = scan.replaced(array=np.ones(scan.array.shape, np.float32))
     prior = _ball((9, 24, 33), 18, scan)
-    *_, whole = decode_priors(untrained, plain, {1: prior}, passes=1)
+    *_, whole = decode_priors(untrained, plain, {1: Boxed.around(prior)}, passes=1)
     monkeypatch.setattr(prior_decoding, "_STACK_PIXELS", 12_000)
     monkeypatch.setattr(prior_decoding, "_NATIVE_PIXELS", 6_000)
-    reports = list(decode_priors(untrained, plain, {1: prior}, passes=1))
+    reports = list(decode_priors(untrained, plain, {1: Boxed.around(prior)}, passes=1))
     parts = reports[-1]
     assert isinstance(whole, DecodedPrior) and isinstance(parts, DecodedPrior)
     assert len(reports) > 3
@@ -106,7 +110,7 @@ def test_the_network_is_told_of_each_slice_how_far_the_prior_is_off(
     told = []
     untrained.register_forward_pre_hook(lambda _, inputs: told.append(inputs[1]))
     prior = _ball((9, 24, 33), 18, scan)
-    *_, last = decode_priors(untrained, scan, {1: prior}, error_mm=error, passes=1)
+    *_, last = decode_priors(untrained, scan, {1: Boxed.around(prior)}, error_mm=error, passes=1)
     assert isinstance(last, DecodedPrior)
     facts = torch.cat(told)
     assert len(facts) == last.logits.shape[0]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor
 
 INTENSITY_FEATURES = 3
@@ -147,8 +147,10 @@ def log_likelihood_maps(query: Tensor, known: AppearanceModel) -> Tensor:
         return query.new_zeros(b, classes, MAPS, *query.shape[2:])
     inside, around, rest = known.tables.unbind(2)  # (B, classes, INTENSITY_FEATURES, BINS) each
     usual = inside - inside.amax(3, keepdim=True)
-    tables = torch.cat([inside - around, inside - rest, usual], 2).clamp(-_LARGEST, _LARGEST) / _LARGEST
-    place, share = (repeat(x, "b f h w -> b m (maps f) (h w)", m=classes, maps=3) for x in _place(query))
-    maps = torch.lerp(tables.gather(3, place), tables.gather(3, place + 1), share)
+    tables = torch.stack([inside - around, inside - rest, usual], 2).clamp(-_LARGEST, _LARGEST) / _LARGEST
+    place, share = (rearrange(x, "b f h w -> b 1 1 f (h w)") for x in _place(query))
+    # expanded, not repeated: whole numbers for every class and map would take more than all else
+    low, high = (tables.gather(4, at.expand(-1, classes, 3, -1, -1)) for at in (place, place + 1))
+    maps = torch.lerp(low, high, share).flatten(2, 3)
     maps = torch.cat([maps, torch.ones_like(maps[:, :, :1])], 2) * known.known[..., None, None]
     return maps.view(b, classes, MAPS, *query.shape[2:])

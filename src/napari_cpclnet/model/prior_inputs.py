@@ -188,8 +188,12 @@ def _blurred(images: Tensor, sigma: float) -> Tensor:
 
 def _overall_ratio(images: Tensor, inside: Tensor, ring: Tensor) -> Tensor:
     """Logarithm of how much more frequent the grey value of each pixel is inside than in the ring, of all slices."""
-    bins = (images * (_BINS - 1)).long().clamp(0, _BINS - 1)
-    return (_frequencies(bins[inside]) / _frequencies(bins[ring])).log().clamp(-3, 3)[bins]
+    bins = (images * (_BINS - 1)).int().clamp_(0, _BINS - 1).byte()
+    ratios = (_frequencies(bins[inside]) / _frequencies(bins[ring])).log().clamp(-3, 3)
+    found = torch.empty_like(images)
+    for one, places in zip(found, bins, strict=True):  # as indices they take eight bytes a pixel
+        one[...] = ratios[places.long()]
+    return found
 
 
 def _frequencies(bins: Tensor) -> Tensor:
@@ -202,11 +206,13 @@ def _frequencies(bins: Tensor) -> Tensor:
 def _near_ratio(images: Tensor, inside: Tensor, ring: Tensor, pixel_mm: float) -> Tensor:
     """Log-ratio of two normal distributions, of inside and of the ring near each pixel: coils and organs vary."""
     step = max(1, round(6.0 / pixel_mm))
-    channels = []
+    parts = []
     for where in (inside, ring):
         weight = where.float()
-        channels += [weight, weight * images, weight * images**2]
-    cells = F.avg_pool2d(torch.stack(channels, 1), step, step, ceil_mode=True, count_include_pad=False)
+        for power in range(3):
+            channel = weight * images**power if power else weight
+            parts.append(F.avg_pool2d(channel[:, None], step, step, ceil_mode=True, count_include_pad=False))
+    cells = torch.cat(parts, 1)
     sigma = _LOCAL_MM / (step * pixel_mm)
     local = torch.from_numpy(ndimage.gaussian_filter(cells.numpy(), (1.0, 0, sigma, sigma), truncate=2.5))
     whole = cells.mean((0, 2, 3), keepdim=True)

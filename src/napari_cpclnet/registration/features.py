@@ -58,10 +58,10 @@ def pooled(x: Tensor) -> Tensor:
     return F.avg_pool3d(x[None], 2)[0]
 
 
-def scaled_pair(
+def scale_pair(
     query: Tensor, support: Tensor, weight: float, where: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Both scaled by one factor, so that a place of the query and any place of the support differ by `weight`.
+) -> None:
+    """Scale both in place by one factor, so that a place of the query and any place of the support differ by `weight`.
 
     Parameters
     ----------
@@ -75,10 +75,11 @@ def scaled_pair(
     """
     places = where.flatten().nonzero()[:, 0]
     if len(places) == 0:
-        return query, support
+        return
     i, j = (
         places[torch.randint(len(places), (_PAIRS,), generator=generator).to(places.device)] for _ in range(2)
     )
     difference = (query.flatten(1)[:, i] - support.flatten(1)[:, j]).square().sum(0).mean()
     factor = float((weight / difference.clamp(min=1e-12)).sqrt()) if difference > 0 else 0.0
-    return query * factor, support * factor
+    query *= factor
+    support *= factor

@@ -86,13 +86,13 @@ class Field:
         index = self.support.world_to_index(self.at(points))
         return np.asarray(((index >= -0.5) & (index < np.array(self.support.shape) - 0.5)).all(1))
 
-    def cycle_of(self, region: NDArray[Any]) -> float:
-        """Median cycle error in mm in a region (z, y, x) of the query's grid; nan for an empty one."""
-        return self._median(self.cycle_mm, region)
+    def cycle_of(self, region: NDArray[Any], box: Box | None = None) -> float:
+        """Median cycle error in mm in a region of the query's grid, or of a box of it; nan if it is empty."""
+        return self._median(self.cycle_mm, region, box)
 
-    def cost_of(self, region: NDArray[Any]) -> float:
-        """Median feature difference in a region (z, y, x) of the query's grid; nan for an empty one."""
-        return self._median(self.cost_map, region)
+    def cost_of(self, region: NDArray[Any], box: Box | None = None) -> float:
+        """Median feature difference in a region of the query's grid, or of a box of it; nan if it is empty."""
+        return self._median(self.cost_map, region, box)
 
     def warp(
         self, array: NDArray[Any], *, order: int = 0, outside: float = 0, box: Box | None = None
@@ -168,11 +168,13 @@ class Field:
         found = sample(self.displacement.cpu().double(), torch.from_numpy(np.ascontiguousarray(position)))
         return np.asarray(found.T.numpy())
 
-    def _median(self, values: Tensor, region: NDArray[Any]) -> float:
-        places = np.argwhere(region)
-        if not len(places):
+    def _median(self, values: Tensor, region: NDArray[Any], box: Box | None) -> float:
+        inside = np.flatnonzero(region)
+        if not len(inside):
             return float("nan")
-        places = places[:: max(1, len(places) // _SAMPLES)]
+        some = inside[:: max(1, len(inside) // _SAMPLES)]
+        corner = [part.start or 0 for part in box or (slice(None),) * 3]
+        places = np.stack(np.unravel_index(some, region.shape), 1) + corner
         position = (places - np.array(self.lattice.start)) * self.lattice.spacing / self.lattice.step
         return float(sample(values.cpu().double()[None], torch.from_numpy(position)).median())
 

@@ -16,7 +16,7 @@ from napari_cpclnet.model.device import choose_device
 from napari_cpclnet.registration.affine import Start, improbability, starts
 from napari_cpclnet.registration.anatomy import Anatomy, anatomical_starts, common_features
 from napari_cpclnet.registration.descent import descending, differences
-from napari_cpclnet.registration.features import mind_ssc, pooled, scaled_pair
+from napari_cpclnet.registration.features import mind_ssc, pooled, scale_pair
 from napari_cpclnet.registration.field import Field
 from napari_cpclnet.registration.images import DARKEST, ReducedScan, index_points, reducing, sample
 from napari_cpclnet.registration.lattice import Lattice
@@ -150,25 +150,23 @@ class Registration:
         where, there_too = image > DARKEST, other > DARKEST
         inner = pooled(where[None].float())[0]
         yield
-        pairs = [(mind_ssc(image), mind_ssc(other))]
+        both = [(mind_ssc(image), mind_ssc(other))]
         yield
         if self.anatomy is not None:
             of_query, of_support = self.anatomy
             one = sample(of_query.values, self._index(of_query.affine, here))
             yield
-            pairs.append((one, sample(of_support.values, self._index(of_support.affine, there))))
+            both.append((one, sample(of_support.values, self._index(of_support.affine, there))))
             yield
-        weights = [1.0, settings.anatomy][: len(pairs)]
-        both = [
-            scaled_pair(*pair, weight, where, self.generator)
-            for pair, weight in zip(pairs, weights, strict=True)
-        ]
-        coarse = [
-            scaled_pair(pooled(a), pooled(b), weight, inner > 0.5, self.generator)
-            for (a, b), weight in zip(both, weights, strict=True)
-        ]
+        counts = [1.0, settings.anatomy][: len(both)]
+        for (a, b), count in zip(both, counts, strict=True):
+            scale_pair(a, b, count, where, self.generator)
+        coarse = [(pooled(a), pooled(b)) for a, b in both]
+        for (a, b), count in zip(coarse, counts, strict=True):
+            scale_pair(a, b, count, inner > 0.5, self.generator)
         one, two = (torch.cat(parts) for parts in zip(*both, strict=True))
         one_coarse, two_coarse = (torch.cat(parts) for parts in zip(*coarse, strict=True))
+        del both, coarse, a, b  # a scan's features are some of the largest things that a run holds
         weight = inner.clamp(min=_LEAST)
         if self.anatomy is None:
             forward, backward = yield from searching(

@@ -48,27 +48,33 @@ def measuring(query: Tensor, support: Tensor, weight: Tensor, reach: int) -> Gen
     there = padded.square().sum(0)
     here = query.square().sum(0)
     wide = range(2 * reach + 1)
-    planes = []
-    for a in wide:
-        plane = torch.empty(len(wide) ** 2, *shape, device=query.device)
+    costs = torch.empty(len(wide), len(wide) ** 2, *shape, device=query.device)
+    for a, plane in enumerate(costs):
         for row, (b, c) in enumerate((b, c) for b in wide for c in wide):
             window = (slice(a, a + shape[0]), slice(b, b + shape[1]), slice(c, c + shape[2]))
             product = (query * padded[(slice(None), *window)]).sum(0)
             plane[row] = (here + there[window] - 2 * product) * weight
-        planes.append(box_mean(plane))
+        plane.copy_(box_mean(plane))
         yield
-    return torch.cat(planes)
+    return costs.flatten(0, 1)
 
 
-def mirrored_costs(costs: Tensor, reach: int) -> Tensor:
-    """Costs of the other direction: what it costs to move a place of the support by minus a displacement."""
-    n = len(costs)
-    result = torch.empty_like(costs)
+def mirror_costs(costs: Tensor, reach: int) -> None:
+    """Make costs those of the other direction: of moving a place of the support by minus a displacement.
+
+    In place: they are the largest thing that a registration holds.
+    """
     axes = [torch.arange(size, device=costs.device) for size in costs.shape[1:]]
-    for row, move in enumerate(displacements(reach, torch.device("cpu")).T.int().tolist()):
+
+    def seen_from(there: Tensor, move: list[int]) -> Tensor:
         z, y, x = ((axis + by).clamp(0, len(axis) - 1) for axis, by in zip(axes, move, strict=True))
-        result[row] = costs[n - 1 - row][z][:, y][:, :, x]
-    return result
+        return there[z][:, y][:, :, x]
+
+    moves = displacements(reach, torch.device("cpu")).T.int().tolist()
+    for row in range((len(moves) + 1) // 2):
+        opposite = len(moves) - 1 - row
+        one, other = seen_from(costs[opposite], moves[row]), seen_from(costs[row], moves[opposite])
+        costs[row], costs[opposite] = one, other
 
 
 def coupling(costs: Tensor, reach: int, weights: Sequence[float]) -> Generator[None, None, Tensor]:
@@ -82,7 +88,8 @@ def coupling(costs: Tensor, reach: int, weights: Sequence[float]) -> Generator[N
         chosen = []
         for first in range(0, flat.shape[1], _PIECE):
             part = slice(first, first + _PIECE)
-            total = torch.addmm(flat[:, part], moves.T, smooth[:, part], alpha=-2 * weight) + weight * lengths
+            total = torch.addmm(flat[:, part], moves.T, smooth[:, part], alpha=-2 * weight)
+            total += weight * lengths
             chosen.append(total.argmin(0))
         field = box_mean(moves[:, torch.cat(chosen)].view(3, *costs.shape[1:]))
         yield
@@ -125,10 +132,9 @@ def searching(
     """
     costs = yield from measuring(query, support, weight, reach)
     forward = yield from coupling(costs, reach, weights)
-    mirrored = mirrored_costs(costs, reach)
-    del costs
+    mirror_costs(costs, reach)
     yield
-    backward = yield from coupling(mirrored, reach, weights)
+    backward = yield from coupling(costs, reach, weights)
     return consistent(forward, backward)
 
 

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_cpclnet.imaging.volume import fingerprint
 from napari_cpclnet.last_used import LastUsed
 from napari_cpclnet.propagation import Propagation
 from napari_cpclnet.registration import Field, Registrar, RegistrationSettings
+from napari_cpclnet.segmentation.boxed import Boxed, joint_box, label_boxes
 from napari_cpclnet.segmentation.confidence import Evidence
 from napari_cpclnet.segmentation.fusion import JoinedClass, NetworkLogits, fusing
 from napari_cpclnet.segmentation.partial_slices import scribbled
+from napari_cpclnet.segmentation.postprocessing import pieces_of
 from napari_cpclnet.segmentation.prediction import outwards
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _ONE_PIECE = 0.85
 class _Carried:
     """A support scan as it arrives on the query: labels there, and how far each class can be trusted."""
 
-    labels: NDArray[Any]
+    labels: Boxed
     cost: dict[int, float]
     cycle_mm: dict[int, float]
     several: frozenset[int] = frozenset()
@@ -70,7 +71,7 @@ class Alignment:
     def __init__(self, decoder: PriorDecoder) -> None:
         self.decoder = decoder
         self._registrar: tuple[CPCLNet, torch.device, Registrar] | None = None
-        self._filled: LastUsed[Any, tuple[NDArray[Any], frozenset[int]]] = LastUsed(_REMEMBERED)
+        self._filled: LastUsed[Any, tuple[Boxed, frozenset[int]]] = LastUsed(_REMEMBERED)
 
     def joining(
         self,
@@ -136,7 +137,7 @@ class Alignment:
                 query,
                 axis,
                 place,
-                _voted(value, carried),  # one at a time: of a long scan each takes as much as its labels
+                _voted(value, carried, query.geometry.shape),
                 evidence,
                 network_logits,
                 0.7 + 0.3 * place / len(values),
@@ -153,17 +154,19 @@ class Alignment:
             found = report.field
             yield 0.15 + 0.8 * report.done
         assert found is not None, "the last report holds it"
-        labels = np.zeros(query.geometry.shape, filled.dtype)
-        for part, piece in found.warping(filled):
-            labels[part] = piece
+        arrived = np.zeros(query.geometry.shape, filled.array.dtype)
+        for part, piece in found.warping(filled.whole()):
+            arrived[part] = piece
             yield 0.95
+        labels = Boxed.around(arrived)
+        del arrived
         cost, cycle, ml = {}, {}, {}
         for value in support.classes:
-            ml[value] = float((filled == value).sum() * scan.geometry.voxel_ml)
-            region = labels == value
-            there = bool(region.any())
-            cost[value] = found.cost_of(region) if there else np.inf
-            cycle[value] = found.cycle_of(region) if there else np.inf
+            ml[value] = float(np.count_nonzero(filled.array == value) * scan.geometry.voxel_ml)
+            region = labels.mask(value)
+            there = bool(region.array.any())
+            cost[value] = found.cost_of(region.array, region.box) if there else np.inf
+            cycle[value] = found.cycle_of(region.array, region.box) if there else np.inf
             yield 0.97
         yield _Carried(labels, cost, cycle, several, ml, found.used_network)
 
@@ -176,7 +179,7 @@ class Alignment:
 
     def _filling(
         self, scan: Volume, support: SupportSet
-    ) -> Generator[float, None, tuple[NDArray[Any], frozenset[int]]]:
+    ) -> Generator[float, None, tuple[Boxed, frozenset[int]]]:
         """Labels of a whole support scan, from its painted slices; classes that are of several pieces there."""
         slices = [s for s in support.slices if s.volume is scan]
         key = (fingerprint(scan), tuple(sorted(s.content_hash() for s in slices)), tuple(support.classes))
@@ -188,8 +191,8 @@ class Alignment:
             propagation = Propagation(scan, painted, axis, support.classes, scribbled=scribbled(here))
             for report in propagation.run():
                 yield 0.15 * report.done / report.total
-            labels = propagation.result().labels
-            self._filled[key] = labels, several_pieces(labels)
+            labels = Boxed.around(propagation.result().labels)
+            self._filled[key] = labels, several_pieces(labels.array)
         return self._filled[key]
 
 
@@ -208,6 +211,7 @@ def stream_joined(
         except StopIteration as finished:
             joined = finished.value
             break
+    run.network_maps = None  # that is in them now
     run.begin_second_pass()
     run.means = tuple(one.means for one in joined)
     run.evidence = tuple(one.evidence for one in joined)
@@ -229,12 +233,10 @@ def stream_joined(
 def several_pieces(labels: NDArray[Any]) -> frozenset[int]:
     """Values of a label map (z, y, x) of which the largest piece is not nearly all."""
     found = set()
-    for value, box in enumerate(ndimage.find_objects(labels), 1):
-        if box is not None:
-            pieces, _ = ndimage.label(labels[box] == value, np.ones((3, 3, 3)))
-            sizes = np.bincount(pieces.ravel())[1:]
-            if sizes.max() < _ONE_PIECE * sizes.sum():
-                found.add(value)
+    for value, box in label_boxes(labels).items():
+        _, sizes = pieces_of(labels[box] == value)
+        if sizes[1:].max() < _ONE_PIECE * sizes[1:].sum():
+            found.add(value)
     return frozenset(found)
 
 
@@ -257,16 +259,18 @@ def _scans(support: SupportSet) -> list[Volume]:
     return found
 
 
-def _voted(value: int, carried: Sequence[_Carried]) -> NDArray[np.bool_]:
+def _voted(value: int, carried: Sequence[_Carried], shape: tuple[int, int, int]) -> Boxed:
     """Where support scans say a class is, each weighing by how well it is aligned there."""
     costs = np.array([c.cost[value] for c in carried])
     if not np.isfinite(costs).any():
-        return np.zeros(carried[0].labels.shape if carried else (0, 0, 0), bool)
+        return Boxed.nothing(shape)
     weights = np.exp(-(costs - costs.min()) / _COST_SCALE)
     weights /= weights.sum()
+    masks = [one.labels.mask(value) for one in carried]
     if weights.max() > 0.5:
-        return np.asarray(carried[int(weights.argmax())].labels == value)
-    votes = np.zeros(carried[0].labels.shape, np.float32)
-    for weight, one in zip(weights, carried, strict=True):
-        votes += np.float32(weight) * (one.labels == value)
-    return votes > 0.5
+        return masks[int(weights.argmax())]
+    box = joint_box([mask.box for mask in masks if mask.array.size])
+    votes = np.zeros([side.stop - side.start for side in box], np.float32)
+    for weight, mask in zip(weights, masks, strict=True):
+        votes += np.float32(weight) * mask.part(box)
+    return Boxed(shape, box, votes > 0.5)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 CACHE_BYTES = 256 * 2**20
 """Bytes of features that are kept of one scan."""
 
+_FEWEST_ROWS = 8
+"""Slices for which there is room from the first one on."""
+
 
 @dataclass(frozen=True)
 class EncodedSlices:
@@ -104,13 +107,12 @@ class FeatureCache:
     ) -> None:
         self.volume, self.grid = volume, grid
         self._encode, self.batch_size = encode, batch_size
-        self._kept: dict[int, Features | None] = {}
+        self._kept = _KeptFeatures(grid.n_slices, CACHE_BYTES)
         self._tones: dict[int, int] = {}  # in which tone a slice is read best, of those that were compared
-        self._room = CACHE_BYTES
 
     def move(self, device: torch.device) -> None:
         """Bring what is kept to a device."""
-        self._kept = {index: moved(one, device) for index, one in self._kept.items()}
+        self._kept.move(device)
 
     @cached_property
     def line(self) -> BodyLevelFit | None:
@@ -170,9 +172,10 @@ class FeatureCache:
         self._tones[index] = best
         if best == 0:
             return found
+        chosen = readings.select([best])
         if index in self._kept:
-            self._kept[index] = readings.select([best])
-        return readings.select([best])
+            self._kept.keep(index, chosen)
+        return chosen
 
     def _raw(self, indices: Sequence[int]) -> list[Features | None]:
         """Features with the encoder's own estimates of the levels."""
@@ -181,13 +184,9 @@ class FeatureCache:
         for part, images in self._batches(missing):
             features = self._encode(images, self._levels(part))
             new |= {index: features.select([row]) for row, index in enumerate(part)}
-        result = [new[i] if i in new else self._kept[i] for i in indices]
         for index, one in new.items():
-            size = _bytes(one)
-            if size <= self._room:
-                self._kept[index] = one
-                self._room -= size
-        return result
+            self._kept.keep(index, one)
+        return [new[i] if i in new else self._kept.of(i) for i in indices]
 
     def _batches(self, indices: Sequence[int], tone: int = 0) -> Iterator[tuple[list[int], Tensor]]:
         """Slices that show something, some at once, and their images in the tones they are read in, else `tone`."""
@@ -200,6 +199,71 @@ class FeatureCache:
                     intensity_variants(images[[place]])[self._tones.get(part[place], tone)] for place in shown
                 ]
                 yield [part[place] for place in shown], torch.cat(toned)
+
+
+class _KeptFeatures:
+    """Features of some slices, in one tensor of each kind.
+
+    Tensors of single slices would lie scattered among those that the network computes with and throws away, and hold on
+    to all the memory between them: of a scan of 600 slices as much again as they take.
+
+    Parameters
+    ----------
+    n_slices : int
+        Of the scan.
+    most_bytes : int
+        What does not fit into them is not kept.
+    """
+
+    def __init__(self, n_slices: int, most_bytes: int) -> None:
+        self._n_slices, self._most_bytes = n_slices, most_bytes
+        self._rows: dict[int, int | None] = {}
+        self._all: Features | None = None
+        self._used, self._size = 0, 0
+
+    def __contains__(self, index: int) -> bool:
+        return index in self._rows
+
+    def of(self, index: int) -> Features | None:
+        """Features of a slice that is kept; None if it shows nothing."""
+        row = self._rows[index]
+        if row is None:
+            return None
+        assert self._all is not None
+        return self._all.select(slice(row, row + 1))
+
+    @torch.inference_mode(False)  # what is made in inference mode cannot be written to outside of it
+    def keep(self, index: int, features: Features | None) -> None:
+        """Keep a slice if there is room, in the place of what was kept of it before."""
+        if features is None:
+            self._rows[index] = None
+            return
+        row = self._rows.get(index)
+        if row is None:
+            if not self._has_room(features):
+                return
+            row, self._used = self._used, self._used + 1
+            self._rows[index] = row
+        for name, values in _tensors(self._all):
+            values[row] = getattr(features, name)[0]
+
+    def move(self, device: torch.device) -> None:
+        """Bring everything to a device."""
+        self._all = moved(self._all, device)
+
+    def _has_room(self, one: Features) -> bool:
+        """Whether there is room for another slice; it is made if it may be."""
+        if self._used < self._size:
+            return True
+        n_bytes = sum(values.element_size() * values.nelement() for _, values in _tensors(one))
+        size = min(max(_FEWEST_ROWS, 2 * self._size), self._n_slices, self._most_bytes // n_bytes)
+        if size <= self._size:
+            return False
+        grown = {name: values.new_empty((size, *values.shape[1:])) for name, values in _tensors(one)}
+        for name, values in _tensors(self._all):
+            grown[name][: self._size] = values
+        self._all, self._size = replace(one, **grown), size
+        return True
 
 
 def encoded_support(
@@ -278,8 +342,5 @@ def parameters_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _bytes(features: Features | None) -> int:
-    if features is None:
-        return 0
-    parts = (getattr(features, f.name) for f in fields(features))
-    return sum(part.element_size() * part.nelement() for part in parts)
+def _tensors(features: Features | None) -> list[tuple[str, Tensor]]:
+    return [] if features is None else [(f.name, getattr(features, f.name)) for f in fields(features)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cpclnet.segmentation.boxed import Box, Boxed
 from napari_cpclnet.segmentation.confidence import Evidence, radius_mm
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
     from napari_cpclnet.model.prior_decoder import PriorDecoder
 
-Box = tuple[slice, slice, slice]
 Means = Literal["network", "alignment", "both", "none"]
 NetworkLogits = Callable[[int], Iterable[NDArray[np.float32]]]
 """Logits (h, w) of the network for a place among the classes, slice by slice; above zero inside."""
@@ -78,8 +78,8 @@ class JoinedClass:
 
     @classmethod
     def of(cls, place: int, decoded: DecodedPrior, means: Means) -> JoinedClass:
-        """A class as the decoder left it."""
-        limited = np.clip(decoded.logits, -_LIMIT, _LIMIT)
+        """A class as the decoder left it, whose logits are limited where they are."""
+        limited = np.clip(decoded.logits, -_LIMIT, _LIMIT, out=decoded.logits)
         box = tuple(slice(*part.indices(part.stop)[:2]) for part in decoded.box)
         return cls(place, (box[0], box[1], box[2]), limited, means)
 
@@ -94,7 +94,7 @@ def fusing(
     query: Volume,
     axis: int,
     place: int,
-    mask: NDArray[np.bool_],
+    mask: Boxed,
     evidence: Evidence,
     network_logits: NetworkLogits,
     done: float,
@@ -110,7 +110,7 @@ def fusing(
         Array axis of its slices.
     place : int
         Of the class among the classes.
-    mask : ndarray of bool, shape (z, y, x)
+    mask : Boxed of bool
         What registration carried over, on the query's grid.
     evidence : Evidence
         What is known of both before they are joined.
@@ -134,7 +134,8 @@ def fusing(
     found: DecodedPrior | None = None
     carried: DecodedPrior | None = None
     means: Means = "none"
-    if aligned > 0 and mask.any():
+    there = bool(mask.array.any())
+    if aligned > 0 and there:
         found = carried = yield from _decoded(decoder, query, axis, mask, error_mm, done)
         means = "alignment"
     if known > 0:
@@ -143,11 +144,10 @@ def fusing(
         prior = np.zeros(query.geometry.shape, bool)
         both = sizes = 0
         for index, logits in enumerate(network_logits(place)):  # never as floats of the whole scan
-            here = (slice(None),) * axis + (index,)
             if carried is not None:
-                seen, there = logits > 0, mask[here]
-                both += int(np.count_nonzero(seen & there))
-                sizes += int(np.count_nonzero(seen)) + int(np.count_nonzero(there))
+                seen, brought = logits > 0, mask.slice(axis, index)
+                both += int(np.count_nonzero(seen & brought))
+                sizes += int(np.count_nonzero(seen)) + int(np.count_nonzero(brought))
                 logits *= known
                 logits -= _LIMIT * aligned / 2  # where registration sees nothing
                 along = range(*carried.box[axis].indices(prior.shape[axis]))
@@ -155,19 +155,20 @@ def fusing(
                     rest = carried.box[:axis] + carried.box[axis + 1 :]
                     arrived = carried.logits.take(index - along.start, axis).astype(np.float32)
                     logits[rest] += aligned * (np.clip(arrived, -_LIMIT / 2, _LIMIT / 2) + _LIMIT / 2)
-            prior[here] = logits > 0
+            prior[(slice(None),) * axis + (index,)] = logits > 0
             if index % _YIELD_EVERY == 0:
                 yield done
         if carried is not None:
             evidence = replace(evidence, agreement=2 * both / max(sizes, 1))
         yield done
         means = "network" if carried is None else "both"
-        found = (
-            (yield from _decoded(decoder, query, axis, prior, _JOINED_ERROR_MM, done))
-            if prior.any()
-            else None
-        )
-    if found is None and not evidence.named and evidence.difference < _GUESSED and mask.any():
+        joint = Boxed.around(prior)
+        del prior
+        found = None
+        if joint.array.size:
+            carried = None  # of a large class it takes as much as labels of the whole scan
+            found = yield from _decoded(decoder, query, axis, joint, _JOINED_ERROR_MM, done)
+    if found is None and not evidence.named and evidence.difference < _GUESSED and there:
         # in a part of the body that the network does not know, what it does not see may be there
         found = carried or (yield from _decoded(decoder, query, axis, mask, error_mm, done))
         means = "alignment"
@@ -196,7 +197,7 @@ def trust_in(value: float, limits: tuple[float, float]) -> float:
 
 
 def _decoded(
-    decoder: PriorDecoder, query: Volume, axis: int, mask: NDArray[np.bool_], error_mm: float, done: float
+    decoder: PriorDecoder, query: Volume, axis: int, mask: Boxed, error_mm: float, done: float
 ) -> Generator[float, None, DecodedPrior | None]:
     found: DecodedPrior | None = None
     for report in decode_priors(decoder, query, {1: mask}, axis=axis, error_mm=error_mm):
@@ -206,8 +207,8 @@ def _decoded(
     return found
 
 
-def _overlap(mask: NDArray[np.bool_], found: JoinedClass) -> float:
-    """Dice of a mask of the whole scan with a class that was found in a part of it."""
+def _overlap(mask: Boxed, found: JoinedClass) -> float:
+    """Dice of a mask with a class that was found in a part of the scan."""
     inside = found.logits > 0
-    both, sizes = 2 * (mask[found.box] & inside).sum(), mask.sum() + inside.sum()
-    return float(both / max(sizes, 1))
+    both = 2 * int(np.count_nonzero(mask.part(found.box) & inside))
+    return both / max(int(np.count_nonzero(mask.array)) + int(np.count_nonzero(inside)), 1)

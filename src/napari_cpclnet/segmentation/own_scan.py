@@ -6,7 +6,7 @@ network that was tried adds to it (benchmarks/propagation).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_cpclnet.preprocessing import ModelGrid
     from napari_cpclnet.segmentation.support import SupportSlice
 
-Recognise = Callable[[Sequence[int]], list[NDArray[np.float32]]]
+Recognise = Callable[[Sequence[int]], Iterable[NDArray[np.float32]]]
 """The network: probabilities (classes, h, w) of each of some slices."""
 
 _SURE, _LIKELY = 0.95, 0.75
@@ -165,6 +165,7 @@ def stream_own_scan(
     recognise = recogniser() if len(carried.places) < len(values) else None
     rest = [index for index in outwards(start, run.grid.n_slices) if index not in run.finished]
     for chunk in chunks(rest, batch_size):
+        found: Iterable[NDArray[np.float32]]
         if recognise is None:
             found = [np.zeros((len(values), *run.grid.slice_shape), np.float32) for _ in chunk]
         else:

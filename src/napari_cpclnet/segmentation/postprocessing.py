@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_cpclnet.preprocessing import ModelGrid
+from napari_cpclnet.segmentation.boxed import label_boxes
 from napari_cpclnet.segmentation.fixed_labels import FixedLabels
 from napari_cpclnet.segmentation.random_walker import refine_slice
 from napari_cpclnet.segmentation.settings import PostprocessingSettings
@@ -109,11 +110,9 @@ def keep_pieces(
     -------
     ndarray of bool
     """
-    pieces: NDArray[np.int32]
-    pieces, count = ndimage.label(mask, np.ones((3, 3, 3), bool))
-    if count == 0:
+    pieces, sizes = pieces_of(mask)
+    if len(sizes) == 1:
         return mask
-    sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     keep = sizes >= max(minimum_voxels, 1)
     if only_largest:
@@ -121,22 +120,35 @@ def keep_pieces(
     if anchors is not None:
         keep[np.unique(pieces[anchors & mask])] = True
     keep[0] = False
-    return np.asarray(keep[pieces])
+    found = np.empty(mask.shape, bool)
+    for one, numbers in zip(found, pieces, strict=True):
+        np.take(keep, numbers, out=one)
+    return found
+
+
+def pieces_of(mask: Mask) -> tuple[NDArray[np.integer[Any]], NDArray[np.int64]]:
+    """Numbers of the connected pieces (26-neighbourhood) of a mask, and voxels of each number, of the rest first."""
+    touching = np.ones((3, 3, 3), bool)
+    pieces: NDArray[np.integer[Any]]
+    try:
+        pieces, count = ndimage.label(
+            mask, touching, np.uint16
+        )  # four bytes a voxel are too many to begin with
+    except RuntimeError:  # there are too many pieces for two
+        pieces, count = ndimage.label(mask, touching)
+    sizes = np.zeros(count + 1, np.int64)
+    for numbers in pieces:  # slice by slice: bincount widens what it is given
+        sizes += np.bincount(numbers.ravel(), minlength=count + 1)
+    return pieces, sizes
 
 
 def fill_holes(mask: Mask, axis: int) -> Mask:
     """Fill what a class encloses within each slice along `axis`."""
-    cross = ndimage.generate_binary_structure(2, 1)
-    flat = np.expand_dims(cross, axis)
+    filled = np.empty_like(mask)
     # the box ends where the class ends, so background at its border is not enclosed
-    return np.asarray(ndimage.binary_fill_holes(mask, _slicewise(flat)))
-
-
-def _slicewise(structure: Mask) -> Mask:
-    """A 3x3x3 structure that connects within slices only."""
-    full = np.zeros((3, 3, 3), bool)
-    full[tuple(slice(1, 2) if n == 1 else slice(None) for n in structure.shape)] = structure
-    return full
+    for one, solid in zip(np.moveaxis(mask, axis, 0), np.moveaxis(filled, axis, 0), strict=True):
+        solid[...] = ndimage.binary_fill_holes(one)
+    return filled
 
 
 def close_gaps(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
@@ -155,8 +167,7 @@ def _boxes(labels: NDArray[Any], margin_mm: float, spacing: Spacing) -> list[tup
     """Bounding box of each label value, wide enough for closing."""
     found = []
     margins = [int(np.ceil(margin_mm / s)) for s in spacing]
-    for value in (int(v) for v in np.unique(labels) if v):
-        box = ndimage.find_objects((labels == value).view(np.uint8))[0]
+    for value, box in label_boxes(labels).items():
         wide = tuple(
             slice(max(0, b.start - m), min(n, b.stop + m))
             for b, m, n in zip(box, margins, labels.shape, strict=True)

@@ -68,6 +68,33 @@ class SliceResult:
     pass_number: int = 1
 
 
+class NetworkMaps:
+    """Foreground probabilities of slices on the network's own pixels, in one tensor.
+
+    One tensor for each slice would hold on to the memory around it, see `feature_cache`.
+
+    Parameters
+    ----------
+    n_slices : int
+        Of the scan.
+    """
+
+    def __init__(self, n_slices: int) -> None:
+        self._seen = np.zeros(n_slices, bool)
+        self._maps: Tensor | None = None
+
+    def keep(self, index: int, maps: Tensor) -> None:
+        """Keep the maps (C, H, W) of a slice, in the place of earlier ones."""
+        if self._maps is None:
+            self._maps = maps.new_empty((len(self._seen), *maps.shape))
+        self._maps[index] = maps
+        self._seen[index] = True
+
+    def of(self, index: int) -> Tensor | None:
+        """Maps (C, H, W) of a slice; None if the network saw nothing there."""
+        return self._maps[index] if self._maps is not None and self._seen[index] else None
+
+
 @dataclass(eq=False)
 class PredictionState:
     """State of one prediction.
@@ -101,8 +128,10 @@ class PredictionState:
     expected_errors: NDArray[np.float64] = field(init=False)
     """Pixels that are probably wrong, by slice and by the class that is likeliest there, (slices, C)."""
     finished: set[int] = field(init=False, default_factory=set)
-    network_maps: dict[int, Tensor] | None = None
-    """Foreground probabilities (C, H, W) of slices on the network's pixels, if they are wanted later."""
+    keep_maps: bool = False
+    """Whether what the network saw on its own pixels is wanted later."""
+    network_maps: NetworkMaps | None = field(init=False, default=None)
+    """The same, until it was used."""
     means: tuple[str, ...] = ()
     """By what each class was found, once that is known: network, alignment, both or none."""
     goes_on: tuple[bool, ...] = ()
@@ -124,6 +153,8 @@ class PredictionState:
         if self.painted.corrections is not None:
             FixedLabels((), self.painted.corrections).apply(self.labels)
         self.max_probability = np.zeros(shape, np.uint8)
+        if self.keep_maps:
+            self.network_maps = NetworkMaps(self.grid.n_slices)
         if self.keep_probabilities:
             self.probabilities = np.zeros((count, *shape), np.uint8)
         self.expected_area, self.expected_errors = (np.zeros((self.grid.n_slices, count)) for _ in range(2))

@@ -23,8 +23,8 @@ from napari_cpclnet.model.prior_inputs import (
 from napari_cpclnet.preprocessing import PreprocessingSettings
 from napari_cpclnet.preprocessing.intensity import intensity_range, normalise
 from napari_cpclnet.preprocessing.resample import linear_matrix
+from napari_cpclnet.segmentation.boxed import Box, Boxed
 
-Box = tuple[slice, slice, slice]
 Mask = NDArray[np.bool_]
 
 MARGIN_MM = 25.0
@@ -74,7 +74,7 @@ class DecodedPrior:
 def decode_priors(
     decoder: PriorDecoder,
     volume: Volume,
-    priors: Mapping[int, Mask],
+    priors: Mapping[int, Boxed],
     *,
     axis: int = 0,
     error_mm: float | None = None,
@@ -88,7 +88,7 @@ def decode_priors(
     decoder : PriorDecoder
         On the device that shall compute.
     volume : Volume
-    priors : mapping of int to ndarray of bool, shape (z, y, x)
+    priors : mapping of int to Boxed of bool
         Mask of each class.
     axis : int
         Array axis whose slices are looked at.
@@ -118,7 +118,7 @@ def decode_priors(
     done = 0
     for job in jobs:
         image = np.moveaxis(volume.array[job.box], axis, 0)
-        rivals = [np.moveaxis(p[job.box], axis, 0) for value, p in priors.items() if value != job.value]
+        rivals = [np.moveaxis(p.part(job.box), axis, 0) for value, p in priors.items() if value != job.value]
         logits = np.empty(volume.array[job.box].shape, np.float16)
         strengths = []
         for part in job.parts():
@@ -161,26 +161,24 @@ class _Job:
     size: tuple[int, int]
 
     @classmethod
-    def of(cls, value: int, prior: Mask, spacing: tuple[float, float, float], axis: int) -> _Job | None:
+    def of(cls, value: int, prior: Boxed, spacing: tuple[float, float, float], axis: int) -> _Job | None:
         """Job of a prior on the grid of a scan; None if it is empty. `spacing` is of slices, rows and columns."""
-        inside = np.moveaxis(prior, axis, 0)
-        if not inside.any():
+        prior = prior.mask(1)  # no larger than what is there
+        if not prior.array.size:
             return None
-        ml = float(inside.sum()) * float(np.prod(spacing)) / 1000
+        ml = float(np.count_nonzero(prior.array)) * float(np.prod(spacing)) / 1000
         pixel = max(next(mm for most, mm in _FINENESS if ml <= most), min(spacing[1:]))
         offset = max(1, round(_CONTEXT_MM / spacing[0]))
-        cut = _cut(inside, spacing)
-        part = inside[cut]
+        box = _with_margin(prior, spacing, axis)
+        part = np.moveaxis(prior.part(box), axis, 0)
         distance = np.empty(part.shape, np.float16)
         for at in _pieces(part.shape):
             distance[at] = plane_distance(part[at], spacing[1:])
         size = tuple(
-            int(np.ceil((s.stop - s.start) * mm / pixel / _MULTIPLE)) * _MULTIPLE
-            for s, mm in zip(cut[1:], spacing[1:], strict=True)
+            int(np.ceil(n * mm / pixel / _MULTIPLE)) * _MULTIPLE
+            for n, mm in zip(part.shape[1:], spacing[1:], strict=True)
         )
-        box = [cut[1], cut[2]]
-        box.insert(axis, cut[0])
-        return cls(value, (box[0], box[1], box[2]), distance, spacing, pixel, offset, (size[0], size[1]))
+        return cls(value, box, distance, spacing, pixel, offset, (size[0], size[1]))
 
     def parts(self) -> list[_Part]:
         """Slices that fit into memory at once, with the neighbours that they are seen with."""
@@ -251,7 +249,9 @@ class _Stack:
         self.images = job.grey_values(image[at], value_range)
         self.first = job.distances(at)
         self.rivals = (
-            job.pixels(to_rivals, len(part), -REACH_MM) if rivals else torch.full_like(self.first, -REACH_MM)
+            job.pixels(to_rivals, len(part), -REACH_MM)
+            if rivals
+            else torch.tensor(-REACH_MM).expand(self.first.shape)
         )
         self.logits = torch.empty_like(self.first)
         self.strength = 0.5
@@ -302,16 +302,15 @@ def _pieces(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(first, min(first + some, shape[0]))
 
 
-def _cut(inside: Mask, spacing: tuple[float, float, float]) -> Box:
-    """Box of a mask with a margin."""
-    parts = []
-    for axis in range(3):
-        there = np.flatnonzero(inside.any(tuple(a for a in range(3) if a != axis)))
-        margin = int(np.ceil(MARGIN_MM / spacing[axis]))
-        parts.append(
-            slice(max(0, int(there[0]) - margin), min(inside.shape[axis], int(there[-1]) + margin + 1))
-        )
-    return parts[0], parts[1], parts[2]
+def _with_margin(prior: Boxed, spacing: tuple[float, float, float], axis: int) -> Box:
+    """Box of a mask with a margin; `spacing` is of slices, rows and columns."""
+    margins = [int(np.ceil(MARGIN_MM / mm)) for mm in spacing]
+    margins.insert(axis, margins.pop(0))
+    z, y, x = (
+        slice(max(0, side.start - margin), min(n, side.stop + margin))
+        for side, n, margin in zip(prior.box, prior.shape, margins, strict=True)
+    )
+    return z, y, x
 
 
 def _spacing(volume: Volume, axis: int, settings: PreprocessingSettings) -> tuple[float, float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,36 +59,53 @@ class Recognised:
 
 def slice_probabilities(
     run: PredictionState, indices: Sequence[int], foreground: Foreground
-) -> list[NDArray[np.float32]]:
+) -> Iterator[NDArray[np.float32]]:
     """Class probabilities (C, h, w) of slices; painted ones are certain, empty ones hold nothing."""
-    found = np.zeros((len(indices), len(run.values), *run.grid.slice_shape), np.float32)
-    open_places = []
-    for place, index in enumerate(indices):
-        painted = run.painted.slice(run.grid.axis, index)
-        if painted is None:
-            open_places.append(place)
-        else:
-            found[place] = painted[None] == run.values[:, None, None]
-    encoded = run.scan.features([indices[place] for place in open_places])
-    asked = [(place, one) for place, one in zip(open_places, encoded, strict=True) if one is not None]
-    if asked:
-        with torch.inference_mode():
-            maps = foreground([one for _, one in asked])
-            found[[place for place, _ in asked]] = run.grid.to_native(maps).cpu().numpy()
-        if run.network_maps is not None:
-            kept = maps.half().cpu()
-            run.network_maps |= {indices[place]: one for (place, _), one in zip(asked, kept, strict=True)}
-    return list(found)
+    painted = {index: run.painted.slice(run.grid.axis, index) for index in indices}
+    unknown = [index for index in indices if painted[index] is None]
+    features = dict(zip(unknown, run.scan.features(unknown), strict=True))
+    for part in _parts(indices, features, len(run.values)):
+        found = np.zeros((len(part), len(run.values), *run.grid.slice_shape), np.float32)
+        asked = []
+        for place, index in enumerate(part):
+            labels, one = painted[index], features.pop(index, None)
+            if labels is not None:
+                found[place] = labels[None] == run.values[:, None, None]
+            elif one is not None:
+                asked.append((place, one))
+        if asked:
+            with torch.inference_mode():
+                maps = foreground([one for _, one in asked])
+                found[[place for place, _ in asked]] = run.grid.to_native(maps).cpu().numpy()
+            if run.network_maps is not None:
+                for (place, _), one in zip(asked, maps.half().cpu(), strict=True):
+                    run.network_maps.keep(part[place], one)
+        yield from found
+
+
+def _parts(
+    indices: Sequence[int], features: Mapping[int, Features | None], classes: int
+) -> Iterator[Sequence[int]]:
+    """Slices to ask the network for at once.
+
+    On a CPU these are as few as make as many maps as there are slices: all classes of all slices at once take several
+    times the memory, and longer.
+    """
+    encoded = next((one for one in features.values() if one is not None), None)
+    on_cpu = encoded is not None and encoded.grid.device.type == "cpu"
+    size = max(1, len(indices) // classes if on_cpu else len(indices))
+    for first in range(0, len(indices), size):
+        yield indices[first : first + size]
 
 
 def network_logits(run: PredictionState, place: int) -> Iterator[NDArray[np.float32]]:
     """Logits (h, w) of one class as the network saw it last, slice by slice, 0 at the threshold of the run."""
-    maps = run.network_maps or {}
     for index in range(run.grid.n_slices):
-        if index not in maps:
+        seen = None if run.network_maps is None else run.network_maps.of(index)
+        if seen is None:
             yield np.full(run.grid.slice_shape, BELIEVED[0], np.float32)
             continue
-        p = run.grid.to_native(maps[index][None, place : place + 1].float())[0, 0].numpy()
+        p = run.grid.to_native(seen[None, place : place + 1].float())[0, 0].numpy()
         logits = np.log((p + 0.004) / (1.004 - p)) - np.log(run.threshold / (1 - run.threshold))
         yield np.clip(logits, *BELIEVED).astype(np.float32)
 

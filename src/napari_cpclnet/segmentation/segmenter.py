@@ -196,7 +196,7 @@ class Segmenter:
             self.settings.threshold,
             keep_probabilities,
             n_passes=1 if carries else 1 + self.settings.self_support + 2 * aligns,
-            network_maps={} if aligns else None,
+            keep_maps=aligns,
         )
         if carries:
             return stream_own_scan(run, own, start, scan.batch_size, lambda: self._recogniser(run, own))
@@ -300,7 +300,7 @@ class Segmenter:
 
     def _probabilities(
         self, run: PredictionState, indices: Sequence[int], descriptors: Descriptors
-    ) -> list[NDArray[np.float32]]:
+    ) -> Iterator[NDArray[np.float32]]:
         return slice_probabilities(run, indices, lambda features: self._foreground(features, descriptors))
 
     def _foreground(self, features: Sequence[Features], descriptors: Descriptors) -> Tensor:
