@@ -208,6 +208,14 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
         finished(settling(da.from_array(values), "long scan"))
 
 
+def test_no_folder_at_all_is_one_sentence(values: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        tempfile, "_get_default_tempdir", lambda: (_ for _ in ()).throw(FileNotFoundError(2, "none"))
+    )
+    with pytest.raises(OutputError, match="set TMPDIR"):
+        finished(settling(da.from_array(values), "long scan"))
+
+
 def test_errors_of_the_source_are_its_own(folder: Path, values: np.ndarray) -> None:
     def broken(part: np.ndarray) -> np.ndarray:
         raise OSError(errno.EIO, "the archive is away")

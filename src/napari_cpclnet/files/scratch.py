@@ -26,10 +26,21 @@ T = TypeVar("T")
 
 
 def scratch_folder() -> Path:
-    """Folder of the temporary files: that of ``TMPDIR``, else one that is on a disk rather than in memory."""
+    """Folder of the temporary files: that of ``TMPDIR``, else one that is on a disk rather than in memory.
+
+    Raises
+    ------
+    OutputError
+        If there is none.
+    """
     named = any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
     lasting = Path("/var/tmp")  # where /tmp often lies in memory itself
-    return lasting if not named and os.access(lasting, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+    try:
+        return lasting if not named and os.access(lasting, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+    except OSError as error:
+        raise OutputError(
+            "There is no folder for temporary files; set TMPDIR to one that can be written."
+        ) from error
 
 
 def settling(

@@ -92,8 +92,8 @@ def read_volume(
     Returns
     -------
     Volume
-        Array (z, y, x); float32 if values were rescaled or stored in another float type. That of a large DICOM series
-        or OME-Zarr is read-only and lies in a temporary file (see `napari_cpclnet.files.scratch`).
+        Array (z, y, x); float32 if values were rescaled or stored in another float type. That of more than 256 MB
+        is read-only and lies in a temporary file (see `napari_cpclnet.files.scratch`).
 
     Raises
     ------
@@ -121,7 +121,7 @@ def reading_volume(
     modality: Modality | None = None,
     lazy_above: int | None = None,
 ) -> Generator[float, None, Volume]:
-    """Read a scan as `read_volume` does; reports the share that is done while a large one is read part by part."""
+    """Read a scan as `read_volume` does; reports the share that is done while a large OME-Zarr is read part by part."""
     path = Path(path)
     check_file(path)
     if modality is not None and modality not in MODALITIES:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import GeometryError, ImageError
+from napari_cpclnet.files.scratch import Where, finished, gathering
 from napari_cpclnet.imaging.deskew import SHEAR, shear_of
 from napari_cpclnet.imaging.formats.nifti_header import NiftiHeader, read_nifti_header, unpacked
 from napari_cpclnet.imaging.geometry import Geometry
@@ -43,7 +45,8 @@ def read_nifti(path: Path, phase: int = 0) -> tuple[NDArray[Any], Geometry, tupl
     Returns
     -------
     tuple
-        Array (z, y, x) of the stored type, or of floats if it was rescaled; geometry, which may be sheared; notes.
+        Array (z, y, x) of the stored type, or of floats if it was rescaled, a large one in a temporary file; geometry,
+        which may be sheared; notes.
 
     Raises
     ------
@@ -52,32 +55,50 @@ def read_nifti(path: Path, phase: int = 0) -> tuple[NDArray[Any], Geometry, tupl
     """
     header = read_nifti_header(path)
     geometry, notes = _placement(header)
-    stored = _values(header, phase)
-    array = stored.reshape(geometry.shape)
-    if (header.slope, header.inter) == (1.0, 0.0):
-        return array.astype(array.dtype.newbyteorder("="), copy=False), geometry, notes
-    # 24 bits of a float32 hold every 16-bit integer; wider ones need more.
-    narrow = array.dtype.itemsize <= 2 or array.dtype.newbyteorder("=") == np.float32
-    kind = np.dtype(np.float32 if narrow else np.float64)
-    with np.errstate(over="ignore"):  # infinite values are refused by whoever asked for a scan
-        scaled = np.multiply(array, kind.type(header.slope), dtype=kind)
-        return np.add(scaled, kind.type(header.inter), dtype=kind), geometry, notes
+    kind = header.dtype.newbyteorder("=")
+    if (header.slope, header.inter) != (1.0, 0.0):
+        # 24 bits of a float32 hold every 16-bit integer; wider ones need more.
+        kind = np.dtype(np.float32 if kind.itemsize <= 2 or kind == np.float32 else np.float64)
+    array = finished(gathering(geometry.shape, kind, _parts(header, phase, geometry.shape, kind), str(path)))
+    return array, geometry, notes
 
 
-def _values(header: NiftiHeader, phase: int) -> NDArray[Any]:
+def _parts(
+    header: NiftiHeader, phase: int, shape: tuple[int, int, int], kind: np.dtype[Any]
+) -> Iterator[tuple[Where, NDArray[Any]]]:
+    """Some slices after the other, and where they lie; rescaled in floats of a type, if they are to be."""
+    per_slice = shape[1] * shape[2] * header.dtype.itemsize
+    at_once = max(1, BLOCK // per_slice)
     with unpacked(header.data) as stream:
         _skip(header, stream, header.offset + phase * header.phase_bytes)
-        values = bytearray(header.phase_bytes)
-        view, done = memoryview(values), 0
-        while done < len(values):
-            block = stream.read(min(BLOCK, len(values) - done))
-            if not block:
-                raise _truncated(header)
-            view[done : done + len(block)] = block
-            done += len(block)
+        for first in range(0, shape[0], at_once):
+            end = min(first + at_once, shape[0])
+            stored = np.frombuffer(_exactly(header, stream, (end - first) * per_slice), header.dtype)
+            part = stored.reshape(end - first, *shape[1:])
+            yield (slice(first, end), slice(None), slice(None)), _rescaled(header, part, kind)
         if phase == header.sizes[3] - 1:
             stream.read(1)  # at its end, gzip compares the checksum
-    return np.frombuffer(values, header.dtype)
+
+
+def _rescaled(header: NiftiHeader, part: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
+    if (header.slope, header.inter) == (1.0, 0.0):
+        return part
+    with np.errstate(over="ignore"):  # infinite values are refused by whoever asked for a scan
+        scaled: NDArray[Any] = np.multiply(part, kind.type(header.slope), dtype=kind)
+        scaled += kind.type(header.inter)
+    return scaled
+
+
+def _exactly(header: NiftiHeader, stream: BinaryIO | gzip.GzipFile, count: int) -> bytearray:
+    values = bytearray(count)
+    view, done = memoryview(values), 0
+    while done < count:
+        block = stream.read(min(BLOCK, count - done))
+        if not block:
+            raise _truncated(header)
+        view[done : done + len(block)] = block
+        done += len(block)
+    return values
 
 
 def _skip(header: NiftiHeader, stream: BinaryIO | gzip.GzipFile, count: int) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.errors import ImageError
+from napari_cpclnet.files.scratch import Where, finished, gathering
 from napari_cpclnet.imaging.formats.header_text import LONGEST_HEADER, damaged
 from napari_cpclnet.imaging.formats.size_checks import DEFLATE_RATIO, check_memory
 
@@ -109,7 +110,7 @@ class Voxels:
         return sum(file.stat().st_size - self.start for file in self.files) - needed
 
     def values(self, first: int, count: int) -> NDArray[Any]:
-        """Some of the values, in one row and in the byte order of this machine.
+        """Some of the values, in one row and in the byte order of this machine; many of them in a temporary file.
 
         Parameters
         ----------
@@ -122,13 +123,8 @@ class Voxels:
             If the files end too early or are damaged.
         """
         try:
-            found = np.empty(count, self.dtype)
-            for number, file in enumerate(self.files):
-                before = number * self.per_file
-                low = max(first - before, 0)
-                high = min(first + count - before, self.per_file)
-                if low < high:
-                    self._read(file, low, found[before + low - first : before + high - first])
+            parts = self._parts(first, count)
+            return finished(gathering((count,), self.dtype.newbyteorder("="), parts, str(self.path)))
         except (zlib.error, EOFError, ValueError) as error:
             raise ImageError(
                 f"{self.path}: its packed voxels are damaged; copy or export it again."
@@ -139,54 +135,67 @@ class Voxels:
             # bz2 tells damage this way, without an error number.
             reason = error.strerror or "its packed voxels are damaged"
             raise ImageError(f"{self.path}: cannot be read ({reason}).") from error
-        return found.astype(self.dtype.newbyteorder("="), copy=False)
 
-    def _read(self, file: Path, low: int, out: NDArray[Any]) -> None:
+    def _parts(self, first: int, count: int) -> Iterator[tuple[Where, NDArray[Any]]]:
+        """Some values after the other, and where they lie in the row."""
+        done = 0
+        for number, file in enumerate(self.files):
+            before = number * self.per_file
+            low = max(first - before, 0)
+            high = min(first + count - before, self.per_file)
+            if low < high:
+                for part in self._read(file, low, high - low):
+                    yield (slice(done, done + len(part)),), part
+                    done += len(part)
+
+    def _read(self, file: Path, low: int, count: int) -> Iterator[NDArray[Any]]:
         with file.open("rb") as stream:
             stream.seek(self.start)
             for _ in range(self.line_skip):
                 if not stream.readline(LONGEST_HEADER).endswith(b"\n"):
                     raise damaged(self.path, f"line skip {self.line_skip}")
             if self.encoding == "raw":
-                self._read_plain(stream, file.stat().st_size, low, out)
+                yield from self._read_plain(stream, file.stat().st_size, low, count)
             elif self.encoding == "text":
-                self._read_text(stream, low, out)
+                yield from self._read_text(stream, low, count)
             else:
-                self._read_packed(stream, low, out)
+                yield from self._read_packed(stream, low, count)
 
-    def _read_plain(self, stream: BinaryIO, size: int, low: int, out: NDArray[Any]) -> None:
+    def _read_plain(self, stream: BinaryIO, size: int, low: int, count: int) -> Iterator[NDArray[Any]]:
         if self.byte_skip == -1:
             position = max(size - self.per_file * self.dtype.itemsize, stream.tell())
         else:
             position = stream.tell() + self.byte_skip
         stream.seek(position + low * self.dtype.itemsize)
-        view, done = out.view(np.uint8).data, 0
-        while done < len(view):
-            got = stream.readinto(view[done : done + BLOCK])  # type: ignore[attr-defined]
-            if not got:
+        at_once = BLOCK // self.dtype.itemsize
+        for first in range(0, count, at_once):
+            wanted = min(at_once, count - first) * self.dtype.itemsize
+            block = stream.read(wanted)
+            if len(block) < wanted:
                 raise ImageError(f"{self.path}: {TRUNCATED}")
-            done += got
+            yield np.frombuffer(block, self.dtype)
 
-    def _read_packed(self, stream: BinaryIO, low: int, out: NDArray[Any]) -> None:
+    def _read_packed(self, stream: BinaryIO, low: int, count: int) -> Iterator[NDArray[Any]]:
         blocks = UNPACKING[self.encoding](stream)
-        total, view = self.per_file * self.dtype.itemsize, out.view(np.uint8).data
+        size = self.dtype.itemsize
         if self.byte_skip == -1:
-            blocks = iter([self._end(blocks, total)])
-        skip = max(self.byte_skip, 0) + low * self.dtype.itemsize
-        done = 0
+            blocks = iter([self._end(blocks, self.per_file * size)])
+        skip, left = max(self.byte_skip, 0) + low * size, count * size
+        kept = b""  # the beginning of a value whose rest is in the next block
         for block in blocks:
             if skip >= len(block):
                 skip -= len(block)
                 continue
-            part = memoryview(block)[skip : skip + len(view) - done]
-            skip = 0
-            view[done : done + len(part)] = part
-            done += len(part)
-            if done == len(view):
+            kept += block[skip : skip + left - len(kept)]
+            skip, whole = 0, len(kept) // size
+            if whole:
+                yield np.frombuffer(kept, self.dtype, whole)
+            kept, left = kept[whole * size :], left - whole * size
+            if not left:
                 break
-        if done < len(view):
+        if left:
             raise ImageError(f"{self.path}: {TRUNCATED}")
-        if low + len(out) == self.per_file:
+        if low + count == self.per_file:
             next(blocks, None)  # at its end, the checksum is compared
 
     def _end(self, blocks: Iterator[bytes], total: int) -> bytes:
@@ -198,20 +207,22 @@ class Voxels:
                 raise damaged(self.path, "byte skip -1, but far more than the voxels is there")
         return bytes(kept[len(kept) - total :]) if len(kept) >= total else b""
 
-    def _read_text(self, stream: BinaryIO, low: int, out: NDArray[Any]) -> None:
+    def _read_text(self, stream: BinaryIO, low: int, count: int) -> Iterator[NDArray[Any]]:
         stream.seek(max(self.byte_skip, 0), 1)
         number = float if self.dtype.kind == "f" else int
-        words = itertools.islice(_words(self.path, stream), low, low + len(out))
+        words = itertools.islice(_words(self.path, stream), low, low + count)
         done = 0
         while chunk := list(itertools.islice(words, TEXT_BLOCK)):
+            part = np.empty(len(chunk), self.dtype)
             try:
-                out[done : done + len(chunk)] = [number(word) for word in chunk]
+                part[:] = [number(word) for word in chunk]
             except (ValueError, OverflowError) as error:
                 raise ImageError(
                     f"{self.path}: one of its voxels is no number of the type in its header."
                 ) from error
+            yield part
             done += len(chunk)
-        if done < len(out):
+        if done < count:
             raise ImageError(f"{self.path}: {TRUNCATED}")
 
 
