@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_cpclnet.segmentation.boxed import Boxed, joint_box
+from napari_cpclnet.segmentation.boxed import Boxed, SliceBySlice, joint_box, label_boxes
 
 SHAPE = (5, 7, 9)
 
@@ -46,3 +46,21 @@ def test_the_box_around_boxes_holds_them_and_there_may_be_none() -> None:
     one, other = (slice(1, 3), slice(0, 2), slice(4, 5)), (slice(2, 4), slice(1, 2), slice(0, 1))
     assert joint_box([one, other]) == (slice(1, 4), slice(0, 2), slice(0, 5))
     assert not Boxed.nothing(SHAPE).whole().any()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_put_together_are_the_whole(labels: np.ndarray, axis: int) -> None:
+    mask = labels > 0
+    slices = SliceBySlice(SHAPE, axis)
+    for index in range(SHAPE[axis]):
+        slices.add(index, mask.take(index, axis))
+    boxed, cropped = slices.boxed(), Boxed.around(mask)
+    np.testing.assert_array_equal(boxed.whole(), mask)
+    assert boxed.array.shape == cropped.array.shape
+    assert not SliceBySlice(SHAPE, axis).boxed().whole().any()
+
+
+def test_boxes_of_labels_are_those_of_their_masks(labels: np.ndarray) -> None:
+    assert label_boxes(labels) == {
+        value: Boxed.around(labels == value).box for value in np.unique(labels[labels > 0])
+    }

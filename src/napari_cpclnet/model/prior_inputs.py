@@ -6,6 +6,7 @@ in mm within the slice, positive inside.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,8 @@ _BINS = 64
 _FEWEST = 8
 _LOCAL_MM = 12.0
 _FAR = 1e4
-_PIECE = 4_000_000
+_PIECE = 1_000_000
+"""Pixels to compute with at once: a distance transform takes thirty bytes for each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +62,8 @@ def plane_distance(mask: Mask, pixel_mm: float | tuple[float, float]) -> Floats:
     Pixels are squares, or of the height and width given.
     """
     out = np.full(mask.shape, -REACH_MM, np.float32)
-    # some slices at a time: a transform takes thirty bytes a pixel
-    some = max(1, _PIECE // max(1, mask.shape[1] * mask.shape[2]))
-    for first in range(0, len(mask), some):
-        _measure(mask[first : first + some], pixel_mm, out[first : first + some])
+    for at in _pieces(mask.shape):
+        _measure(mask[at], pixel_mm, out[at])
     return out
 
 
@@ -216,17 +216,29 @@ def _near_ratio(images: Tensor, inside: Tensor, ring: Tensor, pixel_mm: float) -
     sigma = _LOCAL_MM / (step * pixel_mm)
     local = torch.from_numpy(ndimage.gaussian_filter(cells.numpy(), (1.0, 0, sigma, sigma), truncate=2.5))
     whole = cells.mean((0, 2, 3), keepdim=True)
-    ratios = []
+    moments = []
     for k in (0, 3):
         # with a little of the whole stack, where nothing of it is near
         n, s, q = (local[:, k + i] + 0.02 * whole[:, k + i] for i in range(3))
         mean = s / n.clamp(min=1e-6)
-        variance = (q / n.clamp(min=1e-6) - mean**2).clamp(min=0) + 1e-3
-        mean, variance = (
-            F.interpolate(m[:, None], images.shape[1:], mode="bilinear")[:, 0] for m in (mean, variance)
-        )
-        ratios.append(-0.5 * (images - mean) ** 2 / variance - 0.5 * variance.log())
-    return (ratios[0] - ratios[1]).clamp(-3, 3)
+        moments.append((mean, (q / n.clamp(min=1e-6) - mean**2).clamp(min=0) + 1e-3))
+    found = torch.empty_like(images)
+    for at in _pieces(images.shape):
+        ratios = []
+        for of_side in moments:
+            mean, variance = (
+                F.interpolate(m[at, None], images.shape[1:], mode="bilinear")[:, 0] for m in of_side
+            )
+            ratios.append(-0.5 * (images[at] - mean) ** 2 / variance - 0.5 * variance.log())
+        found[at] = (ratios[0] - ratios[1]).clamp(-3, 3)
+    return found
+
+
+def _pieces(shape: Sequence[int]) -> Iterator[slice]:
+    """Slices of an array (N, H, W), some at a time."""
+    some = max(1, _PIECE // max(1, shape[1] * shape[2]))
+    for first in range(0, shape[0], some):
+        yield slice(first, first + some)
 
 
 def _area_under_curve(inside: Tensor, ring: Tensor) -> float:

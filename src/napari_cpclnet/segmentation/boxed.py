@@ -85,6 +85,39 @@ class Boxed:
         return self.part((sides[0], sides[1], sides[2])).squeeze(axis)
 
 
+class SliceBySlice:
+    """A mask (z, y, x) that is put together of its slices, without being whole.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the mask.
+    axis : int
+        Array axis of its slices.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], axis: int) -> None:
+        self._shape, self._axis = shape, axis
+        self._parts: list[Boxed] = []
+
+    def add(self, index: int, mask: NDArray[np.bool_]) -> None:
+        """Add a slice; those that are not added are empty."""
+        part = Boxed.around(np.expand_dims(mask, self._axis))
+        if part.array.size:
+            sides = [*part.box]
+            sides[self._axis] = slice(index, index + 1)
+            self._parts.append(Boxed(self._shape, (sides[0], sides[1], sides[2]), part.array))
+
+    def boxed(self) -> Boxed:
+        """All of them."""
+        box = joint_box([part.box for part in self._parts])
+        found = np.zeros([side.stop - side.start for side in box], bool)
+        for part in self._parts:
+            at = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(part.box, box, strict=True))
+            found[at] = part.array
+        return Boxed(self._shape, box, found)
+
+
 def label_boxes(labels: NDArray[Any]) -> dict[int, Box]:
     """The box around each value of a label map (z, y, x) but 0, in their order; looked for slice by slice."""
     height, width = labels.shape[1:]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cpclnet.segmentation.boxed import Box, Boxed
+from napari_cpclnet.segmentation.boxed import Box, Boxed, SliceBySlice
 from napari_cpclnet.segmentation.confidence import Evidence, radius_mm
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
 
@@ -141,7 +141,7 @@ def fusing(
     if known > 0:
         if evidence.named:
             aligned *= trust_in(evidence.cycle_mm / radius_mm(evidence.painted_ml), _STEADY)
-        prior = np.zeros(query.geometry.shape, bool)
+        prior = SliceBySlice(query.geometry.shape, axis)
         both = sizes = 0
         for index, logits in enumerate(network_logits(place)):  # never as floats of the whole scan
             if carried is not None:
@@ -150,19 +150,19 @@ def fusing(
                 sizes += int(np.count_nonzero(seen)) + int(np.count_nonzero(brought))
                 logits *= known
                 logits -= _LIMIT * aligned / 2  # where registration sees nothing
-                along = range(*carried.box[axis].indices(prior.shape[axis]))
+                along = range(*carried.box[axis].indices(query.geometry.shape[axis]))
                 if index in along:
                     rest = carried.box[:axis] + carried.box[axis + 1 :]
                     arrived = carried.logits.take(index - along.start, axis).astype(np.float32)
                     logits[rest] += aligned * (np.clip(arrived, -_LIMIT / 2, _LIMIT / 2) + _LIMIT / 2)
-            prior[(slice(None),) * axis + (index,)] = logits > 0
+            prior.add(index, logits > 0)
             if index % _YIELD_EVERY == 0:
                 yield done
         if carried is not None:
             evidence = replace(evidence, agreement=2 * both / max(sizes, 1))
         yield done
         means = "network" if carried is None else "both"
-        joint = Boxed.around(prior)
+        joint = prior.boxed()
         del prior
         found = None
         if joint.array.size:

@@ -294,7 +294,9 @@ def uncertainty(best: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ndarray of uint8
         0 where that probability is 0 or 1, 255 where it is 0.5.
     """
-    return np.asarray(CERTAIN - np.abs(2 * best.astype(np.int16) - CERTAIN), np.uint8)
+    found: NDArray[np.uint8] = np.minimum(best, CERTAIN - best)
+    found *= 2
+    return found
 
 
 def outwards(start: int, count: int) -> Iterator[int]:
