@@ -55,3 +55,21 @@ def test_a_very_large_body_has_a_longer_step() -> None:
     full = Volume(np.full(shape, 100, np.int16), Geometry(shape, (10.0,) * 3), modality="MR")
     lattice = Lattice.over(full, RegistrationSettings(most_points=100_000))
     assert lattice.step == pytest.approx(1e9 ** (1 / 3) / 1e5 ** (1 / 3))
+
+
+def test_the_finer_lattice_reaches_as_far_or_is_none() -> None:
+    volume = coil_image()
+    settings = RegistrationSettings(points=20_000, fine_points=160_000)
+    coarse = Lattice.over(volume, settings)
+    fine = coarse.finer(settings)
+    assert 0.45 < fine.step / coarse.step < 0.6
+    first, last = (
+        [
+            (lattice.to_native @ [*(end * (n - 1) + edge for n in lattice.shape), 1])[:3]
+            for lattice in (coarse, fine)
+        ]
+        for end, edge in ((0, -0.5), (1, 0.5))
+    )
+    assert (first[1] <= first[0] + 1e-6).all() and (last[1] >= last[0] - 1e-6).all()
+    assert coarse.finer(settings.model_copy(update={"fine_points": 25_000})) is coarse
+    assert coarse.finer(settings.model_copy(update={"step_mm": (coarse.step, 5.0)})) is coarse

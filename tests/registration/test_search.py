@@ -10,10 +10,22 @@ from typing import TypeVar
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from napari_cpclnet.registration.descent import Adam, Lookup, descending, roughness
+from napari_cpclnet.imaging import Geometry, Volume
+from napari_cpclnet.registration.descent import (
+    Adam,
+    Lookup,
+    Smoothing,
+    descending,
+    on_finer,
+    roughness,
+    spread,
+)
+from napari_cpclnet.registration.features import box_mean
+from napari_cpclnet.registration.lattice import Lattice
 from napari_cpclnet.registration.search import (
     composed,
     displacements,
@@ -98,11 +110,12 @@ def test_half_the_places_and_twice_as_many_agree_on_a_linear_field() -> None:
 
 
 def test_lookup_interpolates_linearly_and_knows_its_slope() -> None:
-    values = torch.rand(3, 5, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    values = torch.rand(3, 5, 6, 7, generator=torch.Generator().manual_seed(0)).half()  # as they are kept
     points = torch.tensor([[1.3, 2.6, 3.1], [0.2, 4.9, 5.7]], dtype=torch.float64, requires_grad=True)
     found = Lookup(values)(points)
     expected = [
-        ndimage.map_coordinates(channel, points.detach().numpy().T, order=1) for channel in values.numpy()
+        ndimage.map_coordinates(channel, points.detach().numpy().T, order=1)
+        for channel in values.double().numpy()
     ]
     assert found.detach().numpy() == pytest.approx(np.array(expected).T)
     assert torch.autograd.gradcheck(Lookup(values), (points,))
@@ -121,7 +134,7 @@ def test_the_descent_sharpens_a_coarse_start() -> None:
     settings = RegistrationSettings(iterations=60, smoothness=0.1, learning_rate=0.2)
     places = torch.arange(24**3)
     generator = torch.Generator().manual_seed(0)
-    found = finished(descending(start, query, support, places, settings, generator))
+    found = spread(finished(descending(start, query, support, places, settings, generator)), (24, 24, 24))
     middle = (slice(None), *(slice(6, 18),) * 3)
     true = torch.tensor([-2.0, 1.0, 0.0]).view(3, 1, 1, 1)
     assert float((found[middle] - true).norm(dim=0).mean()) < 0.3
@@ -131,6 +144,44 @@ def test_roughness_is_the_mean_squared_slope() -> None:
     z = torch.arange(5.0).view(1, 5, 1, 1).expand(3, 5, 4, 4)
     # one step of displacement on each of three components over two grid steps, along one axis of three
     assert float(roughness(z)) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 7), (1, 2, 9)])
+def test_smoothing_is_three_box_means_whose_border_is_held(shape: tuple[int, int, int]) -> None:
+    control = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
+    expected = control
+    for _ in range(3):
+        padded = F.pad(expected[None], (1,) * 6, mode="replicate")
+        expected = F.avg_pool3d(padded, 3, stride=1)[0]
+    assert torch.allclose(Smoothing(shape, control.device)(control), expected, atol=1e-6)
+    assert torch.allclose(box_mean(box_mean(box_mean(control))), expected, atol=1e-6)
+
+
+def test_displacements_mean_the_same_on_a_finer_lattice() -> None:
+    scan = Volume(np.zeros((30, 40, 50), np.float32), Geometry((30, 40, 50), (4.0, 3.0, 2.0)), "MR")
+    settings = RegistrationSettings(points=1_500, fine_points=40_000, step_mm=(1.0, 20.0))
+    coarse = Lattice.over(scan, settings)
+    fine = coarse.finer(settings)
+    assert fine.step < 0.5 * coarse.step
+
+    def linear(lattice: Lattice) -> torch.Tensor:
+        """Displacements that grow by a tenth of the native place, in steps of the lattice."""
+        points = torch.stack(
+            torch.meshgrid(*(torch.arange(float(n)) for n in lattice.half_shape), indexing="ij"), -1
+        )
+        native = points @ torch.tensor(lattice.half_to_native[:3, :3].T, dtype=torch.float32)
+        native += torch.tensor(lattice.half_to_native[:3, 3], dtype=torch.float32)
+        mm = 0.1 * native * torch.tensor(lattice.spacing, dtype=torch.float32)
+        return mm.movedim(-1, 0) / lattice.step
+
+    found = on_finer(linear(coarse), coarse, fine)
+    inner = (slice(None), *(slice(n // 4, 3 * n // 4) for n in fine.half_shape))
+    assert torch.allclose(found[inner], linear(fine)[inner], atol=1e-3)
+    # in mm, the middle of the scan moves as it did
+    middle = [found[0].shape[k] // 2 for k in range(3)]
+    assert float(found[0][middle[0], middle[1], middle[2]] * fine.step) == pytest.approx(
+        0.1 * 15 * 4.0, rel=0.1
+    )
 
 
 def test_steps_are_those_of_torchs_adam() -> None:

@@ -6,17 +6,19 @@ point, smoothed by box means, features compared at random grid points.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_cpclnet.registration.features import box_mean
+from napari_cpclnet.registration.images import index_points, sample
 from napari_cpclnet.registration.search import place_points
 
 if TYPE_CHECKING:
+    from napari_cpclnet.registration.lattice import Lattice
     from napari_cpclnet.registration.settings import RegistrationSettings
 
 _SMOOTHINGS = 3
@@ -27,6 +29,8 @@ _DECAY, _TINY = (0.9, 0.999), 1e-8
 class Lookup:
     """Linear interpolation of features, differentiable in the place: a row for every grid point.
 
+    Rows are of half precision, which is half the memory and quicker to fetch.
+
     Parameters
     ----------
     features : Tensor, shape (C, Z, Y, X)
@@ -34,7 +38,7 @@ class Lookup:
 
     def __init__(self, features: Tensor) -> None:
         self._shape = features.shape[1:]
-        self._rows = features.flatten(1).T.contiguous()
+        self._rows = rows(features)
 
     def __call__(self, points: Tensor) -> Tensor:
         """Features (n, C) at index positions (n, 3), the border's values held outside."""
@@ -43,8 +47,8 @@ class Lookup:
         low = inside.detach().floor().minimum((last - 1).clamp(min=0))
         part = inside - low
         z, y, x = low.long().unbind(1)
-        _, rows, columns = self._shape
-        base = (z * rows + y) * columns + x
+        _, height, width = self._shape
+        base = (z * height + y) * width + x
         result = None
         for a in range(2):
             for b in range(2):
@@ -55,10 +59,16 @@ class Lookup:
                         * (part[:, 2] if c else 1 - part[:, 2])
                     )
                     # rows are copied whole; indexing with brackets takes three times as long
-                    corner = self._rows.index_select(0, base + (a * rows + b) * columns + c) * weight[:, None]
+                    corner = self._rows.index_select(0, base + (a * height + b) * width + c).float()
+                    corner = corner * weight[:, None]
                     result = corner if result is None else result + corner
         assert result is not None
         return result
+
+
+def rows(features: Tensor) -> Tensor:
+    """Features (C, Z, Y, X) as a row of half precision for every grid point."""
+    return features.flatten(1).half().T.contiguous()
 
 
 class Adam:
@@ -90,6 +100,33 @@ class Adam:
         self._values.addcdiv_(self._mean, size, value=-rate)
 
 
+class Smoothing:
+    """Some box means in a row, as a product of matrices along each axis: much quicker than pooling, and differentiable.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        (z, y, x) of the control points.
+    device : torch.device
+    """
+
+    def __init__(self, shape: Sequence[int], device: torch.device) -> None:
+        self._matrices = []
+        for n in shape:
+            place = torch.arange(n)
+            mean = torch.zeros(n, n)
+            for by in (-1, 0, 1):  # the border's values held outside
+                mean.index_put_((place, (place + by).clamp(0, n - 1)), torch.tensor(1 / 3), accumulate=True)
+            self._matrices.append(torch.linalg.matrix_power(mean, _SMOOTHINGS).to(device))
+
+    def __call__(self, control: Tensor) -> Tensor:
+        """Smoothed control points (C, z, y, x)."""
+        along_z, along_y, along_x = self._matrices
+        smooth: Tensor = along_y @ (control @ along_x.T)
+        smooth = along_z @ smooth.flatten(2)
+        return smooth.view_as(control)
+
+
 def spread(control: Tensor, shape: tuple[int, int, int]) -> Tensor:
     """Displacements (3, Z, Y, X) on all grid points from smoothed ones on every second one."""
     return F.interpolate(control[None], size=shape, mode="trilinear", align_corners=False)[0]
@@ -102,6 +139,7 @@ def descending(
     places: Tensor,
     settings: RegistrationSettings,
     generator: torch.Generator,
+    iterations: int | None = None,
 ) -> Generator[None, None, Tensor]:
     """Improve displacements; yields after every step.
 
@@ -116,33 +154,42 @@ def descending(
     settings : RegistrationSettings
     generator : torch.Generator
         On the CPU; draws the grid points of every step.
+    iterations : int, optional
+        Steps; those of the settings if left out.
 
     Returns
     -------
-    Tensor, shape (3, Z, Y, X)
-        On the grid, in grid steps.
+    Tensor, shape (3, z, y, x)
+        Smoothed, on every second grid point, in grid steps; :func:`spread` brings them to all.
     """
-    a, b, c = query.shape[1:]
-    shape = (a, b, c)
-    if settings.iterations and len(places):
-        look, here = Lookup(support), query.flatten(1).T.contiguous()
-        everywhere = place_points(shape, query.device).flatten(1).T
+    steps = settings.iterations if iterations is None else iterations
+    if steps and len(places):
+        look, here = Lookup(support), rows(query)
+        everywhere = place_points(query.shape[1:], query.device).flatten(1).T
         control = start.clone().requires_grad_(True)
+        smoothing = Smoothing(start.shape[1:], start.device)
         adam = Adam(control, settings.learning_rate)
-        for _ in range(settings.iterations):
+        for _ in range(steps):
             drawn = torch.randint(len(places), (min(settings.samples, len(places)),), generator=generator)
             chosen = places[drawn.to(places.device)]
-            smooth = box_mean(control, _SMOOTHINGS)
+            smooth = smoothing(control)
             points = everywhere.index_select(0, chosen)
             # control point i lies between grid points 2 i and 2 i + 1
             moved = points + _at(smooth, (points - 0.5) / 2)
-            cost = (look(moved) - here.index_select(0, chosen)).square().sum(1).mean()
+            cost = (look(moved) - here.index_select(0, chosen).float()).square().sum(1).mean()
             (slope,) = torch.autograd.grad(cost + settings.smoothness * roughness(smooth), control)
             adam.step(slope)
             yield
         start = control.detach()
-        start = box_mean(start, _SMOOTHINGS)
-    return spread(start, shape)
+        start = smoothing(start)
+    return start
+
+
+def on_finer(control: Tensor, coarse: Lattice, fine: Lattice) -> Tensor:
+    """Displacements on every second point of a lattice, in its steps, as such of a finer one."""
+    there = np.linalg.inv(coarse.half_to_native) @ fine.half_to_native
+    points = index_points(fine.half_shape, there, control.device)
+    return sample(control, points) * (coarse.step / fine.step)
 
 
 def roughness(control: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ A scan of 512 x 512 x 600 voxels is read in pieces, and only the reduced image s
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,34 +57,55 @@ class ReducedScan:
         return ReducedScan(self.image.to(device), self.affine, self.tissue, self.geometry)
 
 
-def reducing(volume: Volume, step_mm: float) -> Generator[None, None, ReducedScan]:
-    """Smooth a scan to a grid of `step_mm` and keep two samples a step; yields after every piece.
+def reducing(volume: Volume, steps_mm: Sequence[float]) -> Generator[None, None, list[ReducedScan]]:
+    """Smooth a scan to grids of some steps, with two samples a step; yields after every piece.
 
     Parameters
     ----------
     volume : Volume
-    step_mm : float
-        Step of the grid that will be laid through it. Axes with larger voxels stay as they are.
+    steps_mm : sequence of float
+        Steps of the grids that will be laid through it. Axes with larger voxels stay as they are.
+
+    Returns
+    -------
+    list of ReducedScan
+        One for each step.
     """
     value_range = intensity_range(volume, PreprocessingSettings())
-    spacing = volume.geometry.spacing
-    along = [_smoothing(n, s, step_mm) for n, s in zip(volume.geometry.shape, spacing, strict=True)]
-    rows, columns = (torch.from_numpy(matrix) for matrix, _, _ in along[1:])
+    grids = [_Reduction(volume.geometry, step) for step in steps_mm]
     per_slice = volume.array.shape[1] * volume.array.shape[2]
     piece = max(1, _PIECE // per_slice)
-    slices = []
     for first in range(0, len(volume.array), piece):
         part = torch.from_numpy(normalise(volume.array[first : first + piece], value_range))
-        slices.append(rows @ (part @ columns.T))
+        for grid in grids:
+            grid.add(part)
         yield
-    image = torch.tensordot(torch.from_numpy(along[0][0]), torch.cat(slices), dims=1)
-    to_native = np.diag([*(step for _, _, step in along), 1.0])
-    to_native[:3, 3] = [start for _, start, _ in along]
     low, high = value_range
     threshold = (tissue_threshold(volume) - low) / (high - low) if high > low else 0.0
-    return ReducedScan(
-        image, volume.geometry.affine @ to_native, float(np.clip(threshold, DARKEST, 0.5)), volume.geometry
-    )
+    return [grid.result(float(np.clip(threshold, DARKEST, 0.5))) for grid in grids]
+
+
+class _Reduction:
+    """Slices of a scan on their way to a coarser grid."""
+
+    def __init__(self, geometry: Geometry, step_mm: float) -> None:
+        self._geometry = geometry
+        self._along = [
+            _smoothing(n, s, step_mm) for n, s in zip(geometry.shape, geometry.spacing, strict=True)
+        ]
+        self._rows, self._columns = (torch.from_numpy(matrix) for matrix, _, _ in self._along[1:])
+        self._slices: list[Tensor] = []
+
+    def add(self, part: Tensor) -> None:
+        """Reduce the next slices within themselves."""
+        self._slices.append(self._rows @ (part @ self._columns.T))
+
+    def result(self, tissue: float) -> ReducedScan:
+        """All slices reduced across themselves, too."""
+        image = torch.tensordot(torch.from_numpy(self._along[0][0]), torch.cat(self._slices), dims=1)
+        to_native = np.diag([*(step for _, _, step in self._along), 1.0])
+        to_native[:3, 3] = [start for _, start, _ in self._along]
+        return ReducedScan(image, self._geometry.affine @ to_native, tissue, self._geometry)
 
 
 def _smoothing(count: int, spacing: float, step_mm: float) -> tuple[NDArray[np.float32], float, float]:

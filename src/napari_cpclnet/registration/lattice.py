@@ -22,6 +22,8 @@ _COARSE_MM = 4.0
 _DIM = 0.25
 _DARKEST_PERCENT = 0.5
 _SMALLEST_PROFILE = 0.05
+_WORTHWHILE = 0.9
+"""A lattice is finer if its step is less than this share of another's."""
 _FEWEST = 4
 """Grid points along an axis, also across a single slice."""
 
@@ -95,6 +97,19 @@ class Lattice:
         z, y, x = (float(v) for v in start)
         return cls((a, b, c), step, (z, y, x), spacing, query.geometry.affine)
 
+    def finer(self, settings: RegistrationSettings) -> Lattice:
+        """Lattice over the same tissue for the end of the continuous optimisation; itself if none is finer."""
+        size = np.array(self.shape) * self.step
+        step = float(max((size.prod() / settings.fine_points) ** (1 / 3), settings.step_mm[0]))
+        if step > _WORTHWHILE * self.step:
+            return self
+        half = np.maximum(np.ceil(size / step / 2), _FEWEST // 2).astype(int)
+        shape = 2 * half
+        middle = np.array(self.start) + (np.array(self.shape) - 1) / 2 * self.step / np.array(self.spacing)
+        z, y, x = (float(v) for v in middle - (shape - 1) / 2 * step / np.array(self.spacing))
+        a, b, c = (int(n) for n in shape)
+        return Lattice((a, b, c), step, (z, y, x), self.spacing, self.query_affine)
+
     @property
     def to_native(self) -> Floats:
         """(4, 4) matrix from lattice index to the query's native index."""
@@ -112,3 +127,10 @@ class Lattice:
         """Shape of the grid of every second point."""
         a, b, c = self.shape
         return a // 2, b // 2, c // 2
+
+    @property
+    def half_to_native(self) -> Floats:
+        """(4, 4) matrix from an index of that grid, whose points lie between two, to the query's native index."""
+        between = np.diag([2.0, 2.0, 2.0, 1.0])
+        between[:3, 3] = 0.5
+        return np.asarray(self.to_native @ between)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_cpclnet.model.device import choose_device
 from napari_cpclnet.registration.affine import Start, improbability, starts
 from napari_cpclnet.registration.anatomy import Anatomy, anatomical_starts, common_features
-from napari_cpclnet.registration.descent import descending, differences
+from napari_cpclnet.registration.descent import descending, differences, on_finer, spread
 from napari_cpclnet.registration.features import mind_ssc, pooled, scale_pair
 from napari_cpclnet.registration.field import Field
 from napari_cpclnet.registration.images import DARKEST, ReducedScan, index_points, reducing, sample
@@ -56,8 +55,21 @@ class RegistrationProgress:
 
 
 @dataclass(frozen=True, eq=False)
+class _Features:
+    """What both scans are compared by on a lattice: where they show something, and pairs of features, a kind each."""
+
+    where: tuple[Tensor, Tensor]
+    kinds: list[tuple[Tensor, Tensor]]
+
+    def joined(self) -> tuple[Tensor, Tensor]:
+        """All kinds together, of the query and of the support."""
+        query, support = (torch.cat(parts) for parts in zip(*self.kinds, strict=True))
+        return query, support
+
+
+@dataclass(frozen=True, eq=False)
 class _Found:
-    """What the discrete search made of one affine start."""
+    """What the discrete search made of one affine start: displacements of every second point of the lattice."""
 
     start: Start
     cost: float
@@ -102,15 +114,17 @@ class Registration:
         # three-dimensional interpolation is not to be had on Apple's GPUs
         self.device = torch.device("cpu") if device.type == "mps" else device
         self.lattice = Lattice.over(query, settings)
+        self.fine = self.lattice.finer(settings)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.anatomy: tuple[_Maps, _Maps] | None = None
 
     def run(self) -> Iterator[RegistrationProgress]:
         """All of it, step by step; the last report holds the field."""
-        step = self.lattice.step
-        query = yield from _reported(reducing(self.query, step), "Reading the query", 0.0, 0.05)
-        support = yield from _reported(reducing(self.support, step), "Reading the support", 0.05, 0.1)
-        query, support = query.to(self.device), support.to(self.device)
+        # of both lattices at once, so that no scan is read twice
+        steps = [self.lattice.step] if self.fine is self.lattice else [self.lattice.step, self.fine.step]
+        queries = yield from _reported(reducing(self.query, steps), "Reading the query", 0.0, 0.05)
+        supports = yield from _reported(reducing(self.support, steps), "Reading the support", 0.05, 0.1)
+        query, support = queries[0].to(self.device), supports[0].to(self.device)
         seen = yield from _reported(self._seen(), "Naming structures", 0.1, 0.3)
         if seen is None:
             tried = list(starts(query, support))
@@ -128,7 +142,8 @@ class Registration:
             if best is None or found.cost < best.cost:
                 best = found
         assert best is not None
-        field = yield from _reported(self._descended(best), "Refining", 0.5, 1.0)
+        scans = queries[-1].to(self.device), supports[-1].to(self.device)
+        field = yield from _reported(self._descended(best, scans), "Refining", 0.5, 1.0)
         yield RegistrationProgress("Done", 1.0, field)
 
     def _seen(self) -> Generator[None, None, tuple[Anatomy, Anatomy] | None]:
@@ -144,29 +159,20 @@ class Registration:
     ) -> Generator[None, None, _Found]:
         """Discrete search from one affine start."""
         settings, shape = self.settings, self.lattice.shape
-        here, there = self.lattice.affine, start.affine @ self.lattice.affine
-        image = sample(query.image[None], self._index(query.affine, here))[0]
-        other = sample(support.image[None], self._index(support.affine, there))[0]
-        where, there_too = image > DARKEST, other > DARKEST
+        features = yield from self._features(start, query, support, self.lattice)
+        where = features.where[0]
         inner = pooled(where[None].float())[0]
-        yield
-        both = [(mind_ssc(image), mind_ssc(other))]
-        yield
-        if self.anatomy is not None:
-            of_query, of_support = self.anatomy
-            one = sample(of_query.values, self._index(of_query.affine, here))
-            yield
-            both.append((one, sample(of_support.values, self._index(of_support.affine, there))))
-            yield
-        counts = [1.0, settings.anatomy][: len(both)]
-        for (a, b), count in zip(both, counts, strict=True):
-            scale_pair(a, b, count, where, self.generator)
-        coarse = [(pooled(a), pooled(b)) for a, b in both]
-        for (a, b), count in zip(coarse, counts, strict=True):
+        halves = _Features(features.where, [(pooled(a), pooled(b)) for a, b in features.kinds])
+        for (a, b), count in zip(halves.kinds, self._counts, strict=False):
             scale_pair(a, b, count, inner > 0.5, self.generator)
-        one, two = (torch.cat(parts) for parts in zip(*both, strict=True))
-        one_coarse, two_coarse = (torch.cat(parts) for parts in zip(*coarse, strict=True))
-        del both, coarse, a, b  # a scan's features are some of the largest things that a run holds
+        one_coarse, two_coarse = halves.joined()
+        one, two = features.joined()
+        del (
+            features.kinds[:],
+            halves,
+            a,
+            b,
+        )  # a scan's features are some of the largest things that a run holds
         weight = inner.clamp(min=_LEAST)
         if self.anatomy is None:
             forward, backward = yield from searching(
@@ -178,42 +184,85 @@ class Registration:
                 one_coarse, two_coarse, weight, settings.trunk_reach, settings.coupling
             )
         yield
-        wide = F.interpolate(2 * forward[None], size=shape, mode="trilinear", align_corners=False)[0]
-        difference = yield from differences(one, two, wide)
+        difference = yield from differences(one, two, spread(2 * forward, shape))
         cost = float(difference[where].mean()) if where.any() else float(difference.mean())
         if self.anatomy is None:
             cost *= improbability(start, self.query.geometry, self.support.geometry)
-        return _Found(start, cost, (where, there_too), one, two, forward, backward)
+        return _Found(start, cost, features.where, one, two, 2 * forward, 2 * backward)
 
-    def _descended(self, found: _Found) -> Generator[None, None, Field]:
-        """Continuous optimisation in both directions, and the field."""
-        query, support = found.query, found.support
+    @property
+    def _counts(self) -> tuple[float, float]:
+        """What each kind of features counts."""
+        return 1.0, self.settings.anatomy
+
+    def _features(
+        self, start: Start, query: ReducedScan, support: ReducedScan, lattice: Lattice
+    ) -> Generator[None, None, _Features]:
+        here, there = lattice.affine, start.affine @ lattice.affine
+        image = sample(query.image[None], self._index(lattice, query.affine, here))[0]
+        other = sample(support.image[None], self._index(lattice, support.affine, there))[0]
+        where = image > DARKEST, other > DARKEST
+        yield
+        first = mind_ssc(image)
+        yield
+        pairs = [(first, mind_ssc(other))]
+        yield
+        if self.anatomy is not None:
+            of_query, of_support = self.anatomy
+            one = sample(of_query.values, self._index(lattice, of_query.affine, here))
+            yield
+            pairs.append((one, sample(of_support.values, self._index(lattice, of_support.affine, there))))
+            yield
+        for (a, b), count in zip(pairs, self._counts, strict=False):
+            scale_pair(a, b, count, where[0], self.generator)
+        return _Features(where, pairs)
+
+    def _descended(
+        self, found: _Found, scans: tuple[ReducedScan, ReducedScan]
+    ) -> Generator[None, None, Field]:
+        """Continuous optimisation in both directions, and the field; `scans` are reduced for the finer lattice."""
         here, there = (_places(where) for where in found.where)
-        forward = yield from descending(
-            2 * found.forward, query, support, here, self.settings, self.generator
-        )
-        backward = yield from descending(
-            2 * found.backward, support, query, there, self.settings, self.generator
-        )
-        cycle = composed(forward, backward).norm(dim=0) * self.lattice.step
-        difference = yield from differences(query, support, forward)
-        difference /= 1.0 if self.anatomy is None else 1.0 + self.settings.anatomy
+        query, support = found.query, found.support
+        settings, generator = self.settings, self.generator
+        forward = yield from descending(found.forward, query, support, here, settings, generator)
+        backward = yield from descending(found.backward, support, query, there, settings, generator)
+        if self.fine is not self.lattice:
+            features = yield from self._features(found.start, *scans, self.fine)
+            places, places_there = (_places(where) for where in features.where)
+            for kind, (a, b) in enumerate(features.kinds):
+                features.kinds[kind] = a.half(), b.half()
+            del a, b
+            one, two = features.joined()
+            del features.kinds[:]
+            more = settings.fine_iterations
+            forward, backward = (on_finer(f, self.lattice, self.fine) for f in (forward, backward))
+            forward = yield from descending(forward, one, two, places, settings, generator, more)
+            backward = yield from descending(backward, two, one, places_there, settings, generator, more)
+            del one, two
+        forward, backward = (spread(f, self.fine.shape) for f in (forward, backward))
+        cycle = composed(forward, backward).norm(dim=0) * self.fine.step
+        # on the lattice of the search, whose step is nearly the same in all bodies, differences mean the same
+        between = self._index(self.lattice, self.fine.to_native, self.lattice.to_native)
+        moved = sample(forward, between) * (self.fine.step / self.lattice.step)
+        difference = yield from differences(query, support, moved)
+        difference /= 1.0 if self.anatomy is None else 1.0 + settings.anatomy
+        back = self._index(self.fine, self.lattice.to_native, self.fine.to_native)
         return Field(
             query=self.query.geometry,
             support=self.support.geometry,
-            lattice=self.lattice,
+            lattice=self.fine,
             displacement=forward.cpu(),
             affine=found.start.affine,
             cost=float(difference.flatten()[here].mean()),
-            cost_map=difference.cpu(),
+            cost_map=sample(difference[None], back)[0].cpu(),
             cycle_mm=cycle.cpu(),
-            cycle_error_mm=float(cycle.flatten()[here].median()),
+            cycle_error_mm=float(sample(cycle[None], between).flatten()[here].median()),
             used_network=self.anatomy is not None,
         )
 
-    def _index(self, affine: NDArray[np.float64], world: NDArray[np.float64]) -> Tensor:
-        """Places of the lattice in an array of this affine; `world` brings lattice indices to its world."""
-        return index_points(self.lattice.shape, np.linalg.inv(affine) @ world, self.device)
+    def _index(self, lattice: Lattice, affine: NDArray[np.float64], world: NDArray[np.float64]) -> Tensor:
+        """Places of a lattice in an array of this affine; `world` brings the lattice's indices to its world."""
+        return index_points(lattice.shape, np.linalg.inv(affine) @ world, self.device)
 
 
 def _places(where: Tensor) -> Tensor:

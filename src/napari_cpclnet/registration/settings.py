@@ -33,6 +33,13 @@ class RegistrationSettings(BaseModel):
         le=10_000_000,
         description="Grid points that a body should have; the step follows from it, within its limits.",
     )
+    fine_points: int = Field(
+        default=1_000_000,
+        ge=1_000,
+        le=50_000_000,
+        description="The same of the finer grid on which the continuous optimisation ends, which thin structures need; "
+        "where it would hardly be finer, that of the search stays.",
+    )
     most_points: int = Field(
         default=1_000_000,
         ge=10_000,
@@ -64,6 +71,9 @@ class RegistrationSettings(BaseModel):
     )
     iterations: int = Field(
         default=80, ge=0, le=1_000, description="Steps of the continuous optimisation (0 to 1000)."
+    )
+    fine_iterations: int = Field(
+        default=60, ge=0, le=1_000, description="Steps of it on the finer grid (0 to 1000)."
     )
     samples: int = Field(
         default=10_000,
