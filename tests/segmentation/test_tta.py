@@ -100,6 +100,31 @@ def test_a_slice_that_memory_has_no_room_for_keeps_its_tone(monkeypatch: pytest.
     assert reader.read == count + 1
 
 
+@pytest.mark.parametrize("kept", [1, 8, 11, SLICES])
+def test_as_many_slices_are_kept_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    monkeypatch.setattr(encoded, "CACHE_BYTES", 8 * kept)  # two numbers of four bytes a slice
+    scan, reader = body(dark=False)
+    first = scan.features(list(range(SLICES)))
+    count = reader.read
+    again = scan.features(list(range(SLICES)))
+    assert reader.read == count + SLICES - kept
+    for one, other in zip(first, again, strict=True):
+        assert one is not None and other is not None
+        assert torch.equal(one.grid, other.grid) and torch.equal(one.level, other.level)
+
+
+def test_what_is_kept_in_inference_is_replaced_outside_of_it() -> None:
+    scan, reader = body()
+    with torch.inference_mode():
+        scan.features(list(range(DARK)))
+    (features,) = scan.features([DARK])
+    assert features is not None
+    assert float(features.grid) == pytest.approx(brightness(DARK), abs=0.01)
+    count = reader.read
+    scan.features(list(range(DARK + 1)))
+    assert reader.read == count
+
+
 def test_tones_begin_with_the_slice_itself_and_keep_black_black() -> None:
     images = torch.rand(1, 3, 8, 8)
     images[..., :4] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -140,11 +141,12 @@ class Segmentation:
 
     def volume_ml(self) -> dict[int, float]:
         """Volume in ml of every class and of every label without a class name; 0.0 where there is none."""
-        values, counts = np.unique(self.labels, return_counts=True)
-        found = {
-            int(v): float(n) * self.geometry.voxel_ml for v, n in zip(values, counts, strict=True) if v != 0
-        }
-        return {label: found.get(label, 0.0) for label in sorted({*self.classes, *found} - {0})}
+        voxels: Counter[int] = Counter()
+        for one in self.labels:  # slice by slice: numbers are sorted to count them, in a copy
+            values, counts = np.unique(one, return_counts=True)
+            voxels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+        labels = sorted({*self.classes, *voxels} - {0})
+        return {label: voxels[label] * self.geometry.voxel_ml for label in labels}
 
 
 def fingerprint(volume: Volume) -> Hashable:
