@@ -45,7 +45,7 @@ class Field:
         Comparable between supports of one query.
     cost_map, cycle_mm : Tensor, shape (Z, Y, X)
         On the lattice: the same difference place by place, and how far a place is from itself after going to the
-        support and back by the registration of the other direction.
+        support and back by the registration of the other direction; both before the last steps on a finer grid.
     cycle_error_mm : float
         Median of `cycle_mm` in the body.
     used_network : bool

@@ -226,37 +226,38 @@ class Registration:
         settings, generator = self.settings, self.generator
         forward = yield from descending(found.forward, query, support, here, settings, generator)
         backward = yield from descending(found.backward, support, query, there, settings, generator)
+        # how alike and how steady: told by the grid of the search, whose step is nearly the same in all bodies
+        one_way, other_way = (spread(f, self.lattice.shape) for f in (forward, backward))
+        cycle = composed(one_way, other_way).norm(dim=0) * self.lattice.step
+        difference = yield from differences(query, support, one_way)
+        difference /= 1.0 if self.anatomy is None else 1.0 + settings.anatomy
         if self.fine is not self.lattice:
             features = yield from self._features(found.start, *scans, self.fine)
-            places, places_there = (_places(where) for where in features.where)
             for kind, (a, b) in enumerate(features.kinds):
                 features.kinds[kind] = a.half(), b.half()
             del a, b
-            one, two = features.joined()
+            query, support = features.joined()
             del features.kinds[:]
-            more = settings.fine_iterations
-            forward, backward = (on_finer(f, self.lattice, self.fine) for f in (forward, backward))
-            forward = yield from descending(forward, one, two, places, settings, generator, more)
-            backward = yield from descending(backward, two, one, places_there, settings, generator, more)
-            del one, two
-        forward, backward = (spread(f, self.fine.shape) for f in (forward, backward))
-        cycle = composed(forward, backward).norm(dim=0) * self.fine.step
-        # on the lattice of the search, whose step is nearly the same in all bodies, differences mean the same
-        between = self._index(self.lattice, self.fine.to_native, self.lattice.to_native)
-        moved = sample(forward, between) * (self.fine.step / self.lattice.step)
-        difference = yield from differences(query, support, moved)
-        difference /= 1.0 if self.anatomy is None else 1.0 + settings.anatomy
+            forward = yield from descending(
+                on_finer(forward, self.lattice, self.fine),
+                query,
+                support,
+                _places(features.where[0]),
+                settings,
+                generator,
+                settings.fine_iterations,
+            )
         back = self._index(self.fine, self.lattice.to_native, self.fine.to_native)
         return Field(
             query=self.query.geometry,
             support=self.support.geometry,
             lattice=self.fine,
-            displacement=forward.cpu(),
+            displacement=spread(forward, self.fine.shape).cpu(),
             affine=found.start.affine,
             cost=float(difference.flatten()[here].mean()),
             cost_map=sample(difference[None], back)[0].cpu(),
-            cycle_mm=cycle.cpu(),
-            cycle_error_mm=float(sample(cycle[None], between).flatten()[here].median()),
+            cycle_mm=sample(cycle[None], back)[0].cpu(),
+            cycle_error_mm=float(cycle.flatten()[here].median()),
             used_network=self.anatomy is not None,
         )
 
