@@ -82,7 +82,8 @@ def reducing(volume: Volume, steps_mm: Sequence[float]) -> Generator[None, None,
         yield
     low, high = value_range
     threshold = (tissue_threshold(volume) - low) / (high - low) if high > low else 0.0
-    return [grid.result(float(np.clip(threshold, DARKEST, 0.5))) for grid in grids]
+    # one after the other: all slices within themselves take as much as several results
+    return [grids.pop(0).result(float(np.clip(threshold, DARKEST, 0.5))) for _ in steps_mm]
 
 
 class _Reduction:
@@ -94,15 +95,17 @@ class _Reduction:
             _smoothing(n, s, step_mm) for n, s in zip(geometry.shape, geometry.spacing, strict=True)
         ]
         self._rows, self._columns = (torch.from_numpy(matrix) for matrix, _, _ in self._along[1:])
-        self._slices: list[Tensor] = []
+        size = geometry.shape[0], len(self._rows), len(self._columns)
+        self._slices, self._done = torch.empty(size), 0
 
     def add(self, part: Tensor) -> None:
         """Reduce the next slices within themselves."""
-        self._slices.append(self._rows @ (part @ self._columns.T))
+        self._slices[self._done : self._done + len(part)] = self._rows @ (part @ self._columns.T)
+        self._done += len(part)
 
     def result(self, tissue: float) -> ReducedScan:
         """All slices reduced across themselves, too."""
-        image = torch.tensordot(torch.from_numpy(self._along[0][0]), torch.cat(self._slices), dims=1)
+        image = torch.tensordot(torch.from_numpy(self._along[0][0]), self._slices, dims=1)
         to_native = np.diag([*(step for _, _, step in self._along), 1.0])
         to_native[:3, 3] = [start for _, start, _ in self._along]
         return ReducedScan(image, self._geometry.affine @ to_native, tissue, self._geometry)

@@ -142,8 +142,15 @@ class Registration:
             if best is None or found.cost < best.cost:
                 best = found
         assert best is not None
-        scans = queries[-1].to(self.device), supports[-1].to(self.device)
-        field = yield from _reported(self._descended(best, scans), "Refining", 0.5, 1.0)
+        scans = [reduced.pop().to(self.device) for reduced in (queries, supports)]
+        work = self._descended(best, scans)
+        del (
+            best,
+            found,
+            query,
+            support,
+        )  # the features on the grid of the search are of no use on the finer one
+        field = yield from _reported(work, "Refining", 0.5, 1.0)
         yield RegistrationProgress("Done", 1.0, field)
 
     def _seen(self) -> Generator[None, None, tuple[Anatomy, Anatomy] | None]:
@@ -196,46 +203,59 @@ class Registration:
         return 1.0, self.settings.anatomy
 
     def _features(
-        self, start: Start, query: ReducedScan, support: ReducedScan, lattice: Lattice
+        self,
+        start: Start,
+        query: ReducedScan,
+        support: ReducedScan,
+        lattice: Lattice,
+        precision: torch.dtype = torch.float32,
     ) -> Generator[None, None, _Features]:
         here, there = lattice.affine, start.affine @ lattice.affine
         image = sample(query.image[None], self._index(lattice, query.affine, here))[0]
         other = sample(support.image[None], self._index(lattice, support.affine, there))[0]
+        del query, support
         where = image > DARKEST, other > DARKEST
         yield
-        first = mind_ssc(image)
+        pair = [mind_ssc(image)]
         yield
-        pairs = [(first, mind_ssc(other))]
+        pair.append(mind_ssc(other))
         yield
+        kinds = [self._scaled(pair, self._counts[0], where[0], precision)]
         if self.anatomy is not None:
             of_query, of_support = self.anatomy
-            one = sample(of_query.values, self._index(lattice, of_query.affine, here))
+            pair.append(sample(of_query.values, self._index(lattice, of_query.affine, here)))
             yield
-            pairs.append((one, sample(of_support.values, self._index(lattice, of_support.affine, there))))
+            pair.append(sample(of_support.values, self._index(lattice, of_support.affine, there)))
             yield
-        for (a, b), count in zip(pairs, self._counts, strict=False):
-            scale_pair(a, b, count, where[0], self.generator)
-        return _Features(where, pairs)
+            kinds.append(self._scaled(pair, self._counts[1], where[0], precision))
+        return _Features(where, kinds)
 
-    def _descended(
-        self, found: _Found, scans: tuple[ReducedScan, ReducedScan]
-    ) -> Generator[None, None, Field]:
-        """Continuous optimisation in both directions, and the field; `scans` are reduced for the finer lattice."""
+    def _scaled(
+        self, pair: list[Tensor], count: float, where: Tensor, precision: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """Features of both scans, scaled; taken out of the list, as two precisions at once need more memory."""
+        scale_pair(pair[0], pair[1], count, where, self.generator)
+        return pair.pop(0).to(precision), pair.pop(0).to(precision)
+
+    def _descended(self, found: _Found, scans: list[ReducedScan]) -> Generator[None, None, Field]:
+        """Continuous optimisation in both directions, and the field; `scans` are reduced for the finer lattice.
+
+        They are taken out of the list, and forgotten as soon as may be.
+        """
+        start, query, support = found.start, found.query, found.support
         here, there = (_places(where) for where in found.where)
-        query, support = found.query, found.support
         settings, generator = self.settings, self.generator
         forward = yield from descending(found.forward, query, support, here, settings, generator)
         backward = yield from descending(found.backward, support, query, there, settings, generator)
+        del found
         # how alike and how steady: told by the grid of the search, whose step is nearly the same in all bodies
         one_way, other_way = (spread(f, self.lattice.shape) for f in (forward, backward))
         cycle = composed(one_way, other_way).norm(dim=0) * self.lattice.step
         difference = yield from differences(query, support, one_way)
         difference /= 1.0 if self.anatomy is None else 1.0 + settings.anatomy
         if self.fine is not self.lattice:
-            features = yield from self._features(found.start, *scans, self.fine)
-            for kind, (a, b) in enumerate(features.kinds):
-                features.kinds[kind] = a.half(), b.half()
-            del a, b
+            del query, support
+            features = yield from self._features(start, scans.pop(0), scans.pop(0), self.fine, torch.half)
             query, support = features.joined()
             del features.kinds[:]
             forward = yield from descending(
@@ -253,7 +273,7 @@ class Registration:
             support=self.support.geometry,
             lattice=self.fine,
             displacement=spread(forward, self.fine.shape).cpu(),
-            affine=found.start.affine,
+            affine=start.affine,
             cost=float(difference.flatten()[here].mean()),
             cost_map=sample(difference[None], back)[0].cpu(),
             cycle_mm=sample(cycle[None], back)[0].cpu(),
