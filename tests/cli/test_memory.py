@@ -12,7 +12,7 @@ import pytest
 from .test_segment import Case, case, save, scan  # noqa: F401
 
 # What the guide says (docs/guide/command-line.md): bytes for each voxel of a scan of 16 bits, and besides with maps.
-BYTES, WITH_MAPS = 9, 2
+BYTES, WITH_MAPS = 10, 2
 CLASSES = 3
 SLICES = (20, 140)
 SIDE = 224
