@@ -58,3 +58,16 @@ def fail_at_first(tried: Path, item: bytes) -> bytes:
         tried.touch()
         raise OSError("the folder is out of reach")
     return item
+
+
+def new_pages(_prepared: object, _item: bytes) -> bytes:
+    """How many pages the system has to make for an array of 16 MB that is made and freed a hundred times."""
+    import resource
+
+    import numpy as np
+
+    np.ones(2**21)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):
+        np.ones(2**21)
+    return str(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before).encode()

@@ -174,3 +174,13 @@ def test_without_the_extra_the_user_is_told_what_to_install(monkeypatch: pytest.
 )
 def test_workers_of_one_machine_are_told_apart_by_their_names(name: str, number: int) -> None:
     assert worker_number(name) == number
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
+def test_a_worker_does_not_ask_the_system_for_the_memory_of_each_array_anew(jobs: ModuleType) -> None:
+    job = Job(b"", jobs.nothing, jobs.new_pages)
+    ((_, content, problem),) = answers("local", job, [b""], most=1)
+    assert not problem
+    # an array of 16 MB is 4,096 pages, or eight huge ones
+    assert int(content) < 400
