@@ -110,7 +110,7 @@ def test_ome_zarr_that_is_large_goes_through_a_temporary_file_to_the_same_labels
     opened = scratch._opened
     monkeypatch.setattr(scratch, "_opened", lambda *words: made.append(words) or opened(*words))
     assert segment("lazy").exit_code == 0
-    assert {Path(what).name for _, what in made} == {"ct.ome.zarr", "other.ome.zarr"}
+    assert {Path(what).name for _, what in made} == {"ct.ome.zarr", "mask.seg.nrrd", "other.ome.zarr"}
     found = [read_segmentation(tmp_path / out / "other_labels.nii.gz").labels for out in ("loaded", "lazy")]
     np.testing.assert_array_equal(*found)
     monkeypatch.setattr(scratch.shutil, "disk_usage", lambda _folder: SimpleNamespace(free=0))
