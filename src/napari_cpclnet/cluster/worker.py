@@ -89,7 +89,7 @@ def keep_freed_memory() -> None:
     """Let glibc keep the memory of freed arrays for the next ones, as it does by itself in other processes.
 
     dask tells its workers to give all of it back at once (``MALLOC_TRIM_THRESHOLD_``). Then every large tensor is made
-    of new pages that the system has to clear, and a scan takes two to four times as long.
+    of new pages that the system has to clear, which takes longer than the computing.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -48,7 +48,7 @@ def mind_ssc(image: Tensor) -> Tensor:
 
 def box_mean(x: Tensor) -> Tensor:
     """Mean over 3 x 3 x 3 voxels of (C, Z, Y, X), the border's values held outside."""
-    # one axis after the other: seven times as quick as average pooling
+    # one axis after the other, which is much quicker than average pooling
     for axis in (1, 2, 3):
         n = x.shape[axis]
         total = x.clone()

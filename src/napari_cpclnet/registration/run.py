@@ -144,12 +144,8 @@ class Registration:
         assert best is not None
         scans = [reduced.pop().to(self.device) for reduced in (queries, supports)]
         work = self._descended(best, scans)
-        del (
-            best,
-            found,
-            query,
-            support,
-        )  # the features on the grid of the search are of no use on the finer one
+        # the features on the grid of the search are of no use on the finer one
+        del best, found, query, support
         field = yield from _reported(work, "Refining", 0.5, 1.0)
         yield RegistrationProgress("Done", 1.0, field)
 
@@ -174,12 +170,8 @@ class Registration:
             scale_pair(a, b, count, inner > 0.5, self.generator)
         one_coarse, two_coarse = halves.joined()
         one, two = features.joined()
-        del (
-            features.kinds[:],
-            halves,
-            a,
-            b,
-        )  # a scan's features are some of the largest things that a run holds
+        # a scan's features are some of the largest things that a run holds
+        del features.kinds[:], halves, a, b
         weight = inner.clamp(min=_LEAST)
         if self.anatomy is None:
             forward, backward = yield from searching(
