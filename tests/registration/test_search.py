@@ -189,9 +189,9 @@ def test_steps_are_those_of_torchs_adam() -> None:
     begun = torch.randn(3, 4, 5, 6, generator=generator)
     slopes = [torch.randn(begun.shape, generator=generator) * 10.0 ** (k % 7 - 3) for k in range(60)]
     mine, theirs = begun.clone(), begun.clone().requires_grad_(True)
-    ours, reference = Adam(mine, 0.3), torch.optim.Adam([theirs], lr=0.3, foreach=False)
+    ours, reference = Adam(mine), torch.optim.Adam([theirs], lr=0.3, foreach=False)
     for slope in slopes:
-        ours.step(slope)
+        ours.step(slope, 0.3)
         theirs.grad = slope.clone()
         reference.step()
     assert torch.equal(mine, theirs)

@@ -80,22 +80,21 @@ class Adam:
     ----------
     values : Tensor
         Changed in place.
-    learning_rate : float
     """
 
-    def __init__(self, values: Tensor, learning_rate: float) -> None:
-        self._values, self._rate = values, learning_rate
+    def __init__(self, values: Tensor) -> None:
+        self._values = values
         self._mean, self._square = torch.zeros_like(values), torch.zeros_like(values)
         self._steps = 0
 
     @torch.no_grad()
-    def step(self, slope: Tensor) -> None:
+    def step(self, slope: Tensor, learning_rate: float) -> None:
         """Go down a slope, as long as `values`."""
         self._steps += 1
         of_mean, of_square = _DECAY
         self._mean.lerp_(slope, 1 - of_mean)
         self._square.mul_(of_square).addcmul_(slope, slope, value=1 - of_square)
-        rate = self._rate / (1 - of_mean**self._steps)
+        rate = learning_rate / (1 - of_mean**self._steps)
         size = (self._square.sqrt() / (1 - of_square**self._steps) ** 0.5).add_(_TINY)
         self._values.addcdiv_(self._mean, size, value=-rate)
 
@@ -168,8 +167,8 @@ def descending(
         everywhere = place_points(query.shape[1:], query.device).flatten(1).T
         control = start.clone().requires_grad_(True)
         smoothing = Smoothing(start.shape[1:], start.device)
-        adam = Adam(control, settings.learning_rate)
-        for _ in range(steps):
+        adam = Adam(control)
+        for step in range(steps):
             drawn = torch.randint(len(places), (min(settings.samples, len(places)),), generator=generator)
             chosen = places[drawn.to(places.device)]
             smooth = smoothing(control)
@@ -178,7 +177,8 @@ def descending(
             moved = points + _at(smooth, (points - 0.5) / 2)
             cost = (look(moved) - here.index_select(0, chosen).float()).square().sum(1).mean()
             (slope,) = torch.autograd.grad(cost + settings.smoothness * roughness(smooth), control)
-            adam.step(slope)
+            # ever shorter steps: random places and rounding leave less behind
+            adam.step(slope, settings.learning_rate * (1 - step / steps))
             yield
         start = control.detach()
         start = smoothing(start)

@@ -88,7 +88,11 @@ class RegistrationSettings(BaseModel):
         description="Weight of the differences between neighbouring displacements.",
     )
     learning_rate: float = Field(
-        default=0.6, gt=0.0, le=10.0, description="Step length of the continuous optimisation, in grid steps."
+        default=0.6,
+        gt=0.0,
+        le=10.0,
+        description="Length of the first step of the continuous optimisation, in grid steps; those after it are ever "
+        "shorter.",
     )
     anatomy: float = Field(
         default=1.0,

@@ -21,6 +21,7 @@ from napari_cpclnet.propagation import Propagation
 from napari_cpclnet.registration import Field, Registrar, RegistrationSettings
 from napari_cpclnet.segmentation.boxed import Boxed, joint_box, label_boxes
 from napari_cpclnet.segmentation.confidence import Evidence
+from napari_cpclnet.segmentation.continuation import Exit, exits, following
 from napari_cpclnet.segmentation.fusion import JoinedClass, NetworkLogits, fusing
 from napari_cpclnet.segmentation.partial_slices import scribbled
 from napari_cpclnet.segmentation.postprocessing import pieces_of
@@ -56,6 +57,7 @@ class _Carried:
     cycle_mm: dict[int, float]
     several: frozenset[int] = frozenset()
     ml: dict[int, float] = field(default_factory=dict)
+    ways: dict[int, list[Exit]] = field(default_factory=dict)
     named: bool = False
 
 
@@ -123,6 +125,9 @@ class Alignment:
         joined: list[JoinedClass] = []
         for place, value in enumerate(values):
             evidence = Evidence(recognised=found_again[place])
+            several = any(value in c.several for c in carried)
+            mask = _voted(value, carried, query.geometry.shape)
+            done = 0.7 + 0.3 * place / len(values)
             if carried:
                 nearest = min(carried, key=lambda c: c.cost[value])
                 evidence = replace(
@@ -132,17 +137,20 @@ class Alignment:
                     named=nearest.named,
                     painted_ml=nearest.ml.get(value, 0.0),
                 )
+                # pieces that follow each other, as vertebrae, do not go on beyond their ends
+                for way in [] if several else nearest.ways.get(value, []):
+                    mask = yield from following(self.decoder, query, axis, mask, way, done)
             one = yield from fusing(
                 self.decoder,
                 query,
                 axis,
                 place,
-                _voted(value, carried, query.geometry.shape),
+                mask,
                 evidence,
                 network_logits,
-                0.7 + 0.3 * place / len(values),
+                done,
             )
-            joined.append(replace(one, several=any(value in c.several for c in carried)))
+            joined.append(replace(one, several=several))
         return joined
 
     def _carrying(
@@ -160,15 +168,16 @@ class Alignment:
             yield 0.95
         labels = Boxed.around(arrived)
         del arrived
-        cost, cycle, ml = {}, {}, {}
+        cost, cycle, ml, ways = {}, {}, {}, {}
         for value in support.classes:
             ml[value] = float(np.count_nonzero(filled.array == value) * scan.geometry.voxel_ml)
             region = labels.mask(value)
             there = bool(region.array.any())
             cost[value] = found.cost_of(region.array, region.box) if there else np.inf
             cycle[value] = found.cycle_of(region.array, region.box) if there else np.inf
+            ways[value] = list(exits(found, filled.mask(value), region))
             yield 0.97
-        yield _Carried(labels, cost, cycle, several, ml, found.used_network)
+        yield _Carried(labels, cost, cycle, several, ml, ways, found.used_network)
 
     def _registering(self, network: CPCLNet, device: torch.device) -> Registrar:
         """What registers scans, and remembers them, as long as network and device stay."""
