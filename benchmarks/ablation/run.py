@@ -146,8 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "",
                 f"{datetime.now(UTC):%Y-%m-%d}, commit {commit}, {options.steps} steps on {options.phantoms} phantoms, "
                 f"one seed, after {options.naming_steps} steps of naming that all have in common. Mean 3-D Dice of "
-                "four organs on real scans by the network alone, honest protocol, five painted slices, four pairs a direction. Written by "
-                "`python benchmarks/ablation/run.py --out DIR`.",
+                "four organs on real scans by the network alone, honest protocol, five painted slices, four pairs a "
+                "direction. Written by `python benchmarks/ablation/run.py --out DIR`.",
                 "",
                 f"| variant | phantoms | {' | '.join(found)} | mean |",
                 "|" + " --- |" * (len(found) + 3),
