@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_cpclnet.segmentation.boxed import Boxed, joint_box
+from napari_cpclnet.segmentation.boxed import Boxed, SliceBySlice, joint_box
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
 
 if TYPE_CHECKING:
@@ -158,16 +158,17 @@ def following(
     # the way so far, towards its end: as much as tells where it leads
     trail = [mask.slice(way.axis, way.last - way.step * back) for back in range(2 * hop)]
     trail = list(takewhile(np.any, trail))[::-1]
-    found: dict[int, Mask] = {}
+    found = SliceBySlice(mask.shape, way.axis)
     last = way.last
     end = query.geometry.shape[way.axis] if way.step > 0 else -1
     while ahead := range(last + way.step, end, way.step)[:hop]:
         guesses = _straight_on(trail, len(ahead))
         behind = range(last - way.step * (len(trail) - 1), last + way.step, way.step)
-        known = dict(zip([*behind, *ahead], [*trail, *guesses], strict=True))
+        prior = SliceBySlice(mask.shape, way.axis)
+        for index, one in zip([*behind, *ahead], [*trail, *guesses], strict=True):
+            prior.add(index, one)
         decoded: DecodedPrior | None = None
-        prior = _stacked(known, mask.shape, way.axis)
-        for report in decode_priors(decoder, query, {1: prior}, axis=axis, error_mm=_ERROR_MM):
+        for report in decode_priors(decoder, query, {1: prior.boxed()}, axis=axis, error_mm=_ERROR_MM):
             decoded = report if isinstance(report, DecodedPrior) else None
             yield done
         if decoded is None or decoded.strength < _CLEAR:
@@ -178,14 +179,15 @@ def following(
             low, high = (share * usual for share in _AREA)
             if not low < np.count_nonzero(one) < high or _dice(one, guess) < _ALIKE:
                 break
-            found[index], last = one, index
+            found.add(index, one)
             trail.append(one)
+            last = index
         if last != ahead[-1]:
             break
         trail = trail[-2 * hop :]
-    if not found:
+    if last == way.last:
         return mask
-    extra = _stacked(found, mask.shape, way.axis)
+    extra = found.boxed()
     box = joint_box([mask.box, extra.box])
     return Boxed(mask.shape, box, mask.part(box) | extra.part(box))
 
@@ -216,11 +218,3 @@ def _overlapping(found: Mask, before: Mask) -> Mask:
 def _dice(one: Mask, other: Mask) -> float:
     both = 2 * int(np.count_nonzero(one & other))
     return both / max(int(np.count_nonzero(one)) + int(np.count_nonzero(other)), 1)
-
-
-def _stacked(slices: dict[int, Mask], shape: tuple[int, int, int], axis: int) -> Boxed:
-    """A mask of some slices that follow each other."""
-    part = Boxed.around(np.stack([slices[i] for i in sorted(slices)], axis))
-    sides = [*part.box]
-    sides[axis] = slice(sides[axis].start + min(slices), sides[axis].stop + min(slices))
-    return Boxed(shape, (sides[0], sides[1], sides[2]), part.array)
