@@ -14,6 +14,7 @@ from napari_cpclnet.model.body_level import fit_scan_levels, positions_mm
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
 from napari_cpclnet.preprocessing.body import body_box
 from napari_cpclnet.registration.affine import Body, Floats, Start, about, by_bodies
+from napari_cpclnet.threads import in_one_thread
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Volume
@@ -85,7 +86,7 @@ def seeing(volume: Volume, network: CPCLNet, readout: Readout) -> Generator[None
         found: list[float | None] = []
         for first in range(0, len(indices), _BATCH):
             images = grid.images(volume, indices[first : first + _BATCH]).to(device)
-            with torch.inference_mode():
+            with torch.inference_mode(), in_one_thread():
                 found += network.encode(images).level.tolist()
             shown = images[:, 1].flatten(1).any(1).tolist()
             found[first:] = [v if s else None for v, s in zip(found[first:], shown, strict=True)]
@@ -101,7 +102,8 @@ def seeing(volume: Volume, network: CPCLNet, readout: Readout) -> Generator[None
     for first in range(0, len(indices), _BATCH):
         part = indices[first : first + _BATCH]
         levels = torch.from_numpy(line.at(positions_mm(volume, grid, part))).to(device)
-        with torch.inference_mode():
+        # a search of displacements makes millimetres of a last bit, and convolutions round by the number of threads
+        with torch.inference_mode(), in_one_thread():
             parts.append(readout(network.encode(grid.images(volume, part).to(device), levels)))
         yield
     probabilities = torch.cat(parts).transpose(0, 1).clone()
@@ -145,13 +147,14 @@ def landmarks(anatomy: Anatomy) -> dict[int, tuple[Floats, float]]:
     """Where the structures lie, in mm, and how many cells they fill; those that reach out of the scan are left out."""
     shape = anatomy.probabilities.shape[1:]
     index = np.indices(shape).reshape(3, -1).T
-    world = torch.from_numpy(index @ anatomy.affine[:3, :3].T + anatomy.affine[:3, 3]).float()
+    # in double precision, so that sums are the same in any number of threads
+    world = torch.from_numpy(index @ anatomy.affine[:3, :3].T + anatomy.affine[:3, 3])
     height = world[:, 0]
     at_end = (height < height.min() + _END_MM) | (height > height.max() - _END_MM)
     cell = float(abs(np.linalg.det(anatomy.affine[:3, :3]))) / 8.0**3
     found = {}
     for label, values in zip(anatomy.structures.tolist(), anatomy.probabilities.cpu(), strict=True):
-        weight = torch.where(values < _SURE, 0.0, values).flatten().float() * cell
+        weight = torch.where(values < _SURE, 0.0, values).flatten().double() * cell
         total = float(weight.sum())
         if label < _UNTYPICAL or total < _LEAST_CELLS or float(weight[at_end].sum()) > _MOST_AT_ENDS * total:
             continue
@@ -159,7 +162,7 @@ def landmarks(anatomy: Anatomy) -> dict[int, tuple[Floats, float]]:
         for _ in range(3):  # away from what was mistaken far off
             near = weight * torch.exp(-(((world - centre).norm(dim=1) / _NEAR_MM) ** 2))
             centre = (near[:, None] * world).sum(0) / near.sum().clamp(min=1e-6)
-        found[label] = centre.double().numpy(), total
+        found[label] = centre.numpy(), total
     return found
 
 

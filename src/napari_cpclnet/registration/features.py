@@ -40,7 +40,7 @@ def mind_ssc(image: Tensor) -> Tensor:
     distance = torch.stack([box_mean((shifted[i] - shifted[j]).square()[None])[0] for i, j in pairs])
     distance -= distance.amin(0)
     noise = distance.mean(0)
-    typical = float(noise.mean())
+    typical = float(noise.mean(dtype=torch.float64))  # the same in any number of threads
     if typical == 0:  # a constant image
         return torch.ones_like(distance)
     return torch.exp(-distance / noise.clamp(typical / _CLAMP, typical * _CLAMP))
@@ -86,7 +86,7 @@ def scale_pair(
     i, j = (
         places[torch.randint(len(places), (_PAIRS,), generator=generator).to(places.device)] for _ in range(2)
     )
-    difference = (query.flatten(1)[:, i] - support.flatten(1)[:, j]).square().sum(0).mean()
+    difference = (query.flatten(1)[:, i] - support.flatten(1)[:, j]).square().sum(0).mean(dtype=torch.float64)
     factor = float((weight / difference.clamp(min=1e-12)).sqrt()) if difference > 0 else 0.0
     query *= factor
     support *= factor
