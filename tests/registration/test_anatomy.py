@@ -162,3 +162,23 @@ def test_the_network_helps_where_modalities_differ(phantom: Phantom, network: CP
     field = register(pair.support, pair.query, settings, network=network)
     assert field.used_network
     assert np.median(errors(pair, field.at)) < 8
+
+
+@pytest.mark.slow
+def test_any_number_of_threads_gives_the_same_field(phantom: Phantom, network: CPCLNet) -> None:
+    pair = make_pair(
+        phantom, bend(8.0, 1.03, (10.0, 4.0, 0.0), np.array([207.5, 190.0, 214.0])), ("MR", "CT")
+    )
+    settings = RegistrationSettings(device="cpu", step_mm=(1.0, 9.0), points=60_000, iterations=20)
+    before = torch.get_num_threads()
+    fields = []
+    try:
+        for count in (1, 2, 4):
+            torch.set_num_threads(count)
+            fields.append(register(pair.support, pair.query, settings, network=network))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)
+    assert fields[0].used_network
+    for other in fields[1:]:
+        assert torch.allclose(fields[0].displacement, other.displacement, rtol=0, atol=1e-3)
