@@ -153,12 +153,12 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(monkeypatch: pytest.Monke
 
 
 def test_a_cluster_without_workers_is_waited_for_and_then_said(jobs: ModuleType) -> None:
-    with distributed.LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as empty:
-        with (
-            open_cluster(empty.scheduler_address, patience=1.0) as cluster,
-            pytest.raises(ClusterError, match="no worker for 1 s"),
-        ):
-            list(cluster.answers(Job(b"", jobs.nothing, jobs.shout), [b"x"]))
+    with (
+        distributed.LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as empty,
+        open_cluster(empty.scheduler_address, patience=1.0) as cluster,
+        pytest.raises(ClusterError, match="no worker for 1 s"),
+    ):
+        list(cluster.answers(Job(b"", jobs.nothing, jobs.shout), [b"x"]))
 
 
 def test_without_the_extra_the_user_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
