@@ -111,3 +111,12 @@ def test_what_another_support_shows_there_is_kept() -> None:
     painted, arrived = carried(field, inside)
     (down, _) = exits(field, painted, arrived)
     assert np.array_equal(followed(query, Boxed.around(inside), [down]), inside)
+
+
+def test_what_several_supports_carried_less_far_is_left_as_it_is() -> None:
+    query, inside = tube()
+    field = perfect(query)
+    ways = list(exits(field, *carried(field, inside)))
+    shorter = inside & np.isin(np.arange(SHAPE[0]), range(24, 30))[:, None, None]
+    assert np.array_equal(followed(query, Boxed.around(shorter), ways), shorter)
+    assert not followed(query, Boxed.nothing(SHAPE), ways).any()

@@ -145,8 +145,11 @@ def following(
     Returns
     -------
     Boxed of bool
-        The mask with what was found beyond; as it is if it goes on there already.
+        The mask with what was found beyond; as it is if it goes on there already, or ends before the way out, as
+        what several supports carried over may.
     """
+    if not mask.slice(way.axis, way.last).any():
+        return mask
     areas = _areas(mask.array, way.axis)
     usual = float(np.median(areas[areas > 0]))
     beyond = areas[way.last - mask.box[way.axis].start :: way.step][1:]
