@@ -9,9 +9,9 @@ from torch import Tensor
 
 from napari_cpclnet.imaging import Geometry, Volume
 from napari_cpclnet.preprocessing import ModelGrid, PreprocessingSettings
+from napari_cpclnet.preprocessing.tta import intensity_variants, is_outlier
 from napari_cpclnet.segmentation import feature_cache as encoded
 from napari_cpclnet.segmentation.feature_cache import FeatureCache
-from napari_cpclnet.segmentation.tta import intensity_variants, is_outlier
 
 from .conftest import Grey
 

@@ -18,8 +18,8 @@ from napari_cpclnet.model.body_level import (
     positions_mm,
     too_short,
 )
+from napari_cpclnet.preprocessing.tta import N_VARIANTS, intensity_variants, is_outlier
 from napari_cpclnet.segmentation.memory import moved
-from napari_cpclnet.segmentation.tta import N_VARIANTS, intensity_variants, is_outlier
 
 if TYPE_CHECKING:
     from napari_cpclnet.imaging import Plane, Volume
