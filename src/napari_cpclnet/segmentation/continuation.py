@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_cpclnet.segmentation.boxed import Boxed, SliceBySlice, joint_box
+from napari_cpclnet.segmentation.confidence import dice
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior, decode_priors
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def following(
         for index, guess in zip(ahead, guesses, strict=True):
             one = _overlapping(seen.slice(way.axis, index), trail[-1])
             low, high = (share * usual for share in _AREA)
-            if not low < np.count_nonzero(one) < high or _dice(one, guess) < _ALIKE:
+            if not low < np.count_nonzero(one) < high or dice(one, guess) < _ALIKE:
                 break
             found.add(index, one)
             trail.append(one)
@@ -216,8 +217,3 @@ def _overlapping(found: Mask, before: Mask) -> Mask:
     pieces, _ = ndimage.label(found)
     touched = np.unique(pieces[before & found])
     return np.asarray(np.isin(pieces, touched[touched > 0]))
-
-
-def _dice(one: Mask, other: Mask) -> float:
-    both = 2 * int(np.count_nonzero(one & other))
-    return both / max(int(np.count_nonzero(one)) + int(np.count_nonzero(other)), 1)
