@@ -36,6 +36,7 @@ _CONNECT_SECONDS = 15
 _RESULT_SECONDS = 30
 # dask starts no other for a worker that died before it had wholly started
 _REVIVE_AFTER = 10.0
+_START_SECONDS = 20.0
 # Nothing else is taken from the wire for an answer: neither pickles nor anything that may run.
 _PLAIN = ["dask", "msgpack"]
 
@@ -325,7 +326,29 @@ def _local_cluster(most: int | None) -> Iterator[distributed.LocalCluster]:
             env={"OMP_NUM_THREADS": str(max(1, cores // count)), "OMP_WAIT_POLICY": "passive"},
         ) as cluster,
     ):
-        yield cluster
+        try:
+            yield cluster
+        finally:
+            _let_workers_start(cluster)
+
+
+def _let_workers_start(cluster: distributed.LocalCluster) -> None:
+    """Wait for workers that are being started in place of others that died.
+
+    dask cannot close a cluster whose worker has no process yet: it raises an ``AssertionError`` and leaves processes
+    behind. It counts such a worker as running where the one before died just after it had started.
+    """
+    from distributed.core import Status
+
+    def starting(nanny: distributed.Nanny) -> bool:
+        worker = nanny.process
+        if worker is None or nanny.status in (Status.closing, Status.closed, Status.failed):
+            return False
+        return worker.status == Status.starting or (worker.status == Status.running and worker.pid is None)
+
+    until = time.monotonic() + _START_SECONDS
+    while any(starting(nanny) for nanny in list(cluster.workers.values())) and time.monotonic() < until:
+        time.sleep(0.02)
 
 
 @contextmanager
