@@ -13,7 +13,7 @@ from napari_cpclnet import Geometry, Volume
 from napari_cpclnet.model.weights import load_prior_decoder
 from napari_cpclnet.segmentation.boxed import Boxed
 from napari_cpclnet.segmentation.confidence import Evidence, dice
-from napari_cpclnet.segmentation.fusion import JoinedClass, fusing, outline_error_mm
+from napari_cpclnet.segmentation.fusion import JoinedClass, fusing, outline_error_mm, part_classes
 
 SHAPE = (12, 48, 48)
 KNOWN = Evidence(recognised=1.0, difference=0.2, cycle_mm=1.0, named=True, painted_ml=30.0)
@@ -120,3 +120,18 @@ def test_a_small_tube_that_slipped_by_its_own_width_is_found(seed: int) -> None:
     found[one.box] = one.logits > 0
     assert dice(slipped, tube) < 0.25
     assert dice(found, tube) > 0.6
+
+
+def test_a_vessel_in_an_organ_is_the_vessels_and_each_place_is_of_one_class() -> None:
+    organ, vessel, beside = (np.full((4, 6), -8, np.float32) for _ in range(3))
+    organ[:, :4] = 8  # deep within, as logits of a vessel never are
+    vessel[1:3, 1:3] = 1.5
+    beside[:, 3:] = 5  # as large as the organ, and less sure of what both have
+    logits = np.stack([organ, vessel, beside])
+    before = logits.copy()
+    part_classes(logits, [60.0, 6.0, 60.0])
+    assert ((logits > 0).sum(0) <= 1).all()
+    assert (logits[1, 1:3, 1:3] == 1.5).all() and (logits[0, 1:3, 1:3] == -1.5).all()
+    assert (logits[0, :, 3] == 8).all() and (logits[2, :, 3] == -8).all()
+    alone = (before > 0).sum(0) < 2
+    assert (logits[:, alone] == before[:, alone]).all()

@@ -20,9 +20,9 @@ from napari_cpclnet.last_used import LastUsed
 from napari_cpclnet.propagation import Propagation
 from napari_cpclnet.registration import Field, Registrar, RegistrationSettings
 from napari_cpclnet.segmentation.boxed import Boxed, joint_box, label_boxes
-from napari_cpclnet.segmentation.confidence import Evidence
+from napari_cpclnet.segmentation.confidence import Evidence, radius_mm
 from napari_cpclnet.segmentation.continuation import Exit, exits, following
-from napari_cpclnet.segmentation.fusion import JoinedClass, NetworkLogits, fusing
+from napari_cpclnet.segmentation.fusion import JoinedClass, NetworkLogits, fusing, part_classes
 from napari_cpclnet.segmentation.partial_slices import scribbled
 from napari_cpclnet.segmentation.postprocessing import pieces_of
 from napari_cpclnet.segmentation.prediction import outwards
@@ -228,15 +228,16 @@ def stream_joined(
     at_threshold = float(np.log(run.threshold / (1 - run.threshold)))
     axis = run.grid.axis
     rest = [a for a in range(3) if a != axis]
+    radii = [radius_mm(one.evidence.painted_ml) for one in joined]
     for index in outwards(start, run.grid.n_slices):
-        probabilities = np.zeros((len(joined), *run.grid.slice_shape), np.float32)
+        logits = np.full((len(joined), *run.grid.slice_shape), -np.inf, np.float32)
         for one in joined:
             along = one.box[axis]
             if along.start <= index < along.stop:
-                logits = one.logits.take(index - along.start, axis).astype(np.float32)
                 where = (one.place, one.box[rest[0]], one.box[rest[1]])
-                probabilities[where] = 1 / (1 + np.exp(-logits - at_threshold))
-        yield run.add(index, probabilities)
+                logits[where] = one.logits.take(index - along.start, axis)
+        part_classes(logits, radii)
+        yield run.add(index, 1 / (1 + np.exp(-logits - at_threshold)))
 
 
 def several_pieces(labels: NDArray[Any]) -> frozenset[int]:

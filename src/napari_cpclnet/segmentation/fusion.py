@@ -6,7 +6,7 @@ two scans look alike where the class came to lie.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -174,6 +174,33 @@ def fusing(
         means = "alignment"
     one = JoinedClass.nowhere(place, means) if found is None else JoinedClass.of(place, found, means)
     return replace(one, evidence=replace(evidence, kept=_overlap(mask, one)))
+
+
+def part_classes(logits: NDArray[np.float32], radii: Sequence[float]) -> None:
+    """Leave each place to one of the classes that were found there; the others lose it, in place.
+
+    Deep within a large class logits are larger than a small one can have: a vessel in a liver would be the liver's. So
+    they are compared relative to the size of the class.
+
+    Parameters
+    ----------
+    logits : ndarray (C, h, w)
+        Above zero inside; a class was decoded as if there were no other.
+    radii : sequence of float
+        Of balls as large as the classes.
+    """
+    several = np.count_nonzero(logits > 0, 0) > 1
+    if not several.any():
+        return
+    here = logits[:, several]
+    relative = here / np.asarray(radii, np.float32)[:, None]
+    places = np.arange(here.shape[1])
+    winner = relative.argmax(0)
+    won = here[winner, places]
+    # the odds of all others are at most those against the one that is there
+    np.minimum(here, -won, out=here)
+    here[winner, places] = won
+    logits[:, several] = here
 
 
 def outline_error_mm(evidence: Evidence, alone: bool) -> float:
