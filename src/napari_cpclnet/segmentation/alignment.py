@@ -228,7 +228,9 @@ def stream_joined(
     at_threshold = float(np.log(run.threshold / (1 - run.threshold)))
     axis = run.grid.axis
     rest = [a for a in range(3) if a != axis]
-    radii = [radius_mm(one.evidence.painted_ml) for one in joined]
+    voxel_ml = run.volume.geometry.voxel_ml
+    # what came out far too large is no small structure any more
+    radii = [radius_mm(max(one.evidence.painted_ml, one.voxels * voxel_ml)) for one in joined]
     for index in outwards(start, run.grid.n_slices):
         logits = np.full((len(joined), *run.grid.slice_shape), -np.inf, np.float32)
         for one in joined:

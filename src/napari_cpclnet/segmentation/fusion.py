@@ -76,6 +76,11 @@ class JoinedClass:
     several: bool = False
     evidence: Evidence = field(default_factory=Evidence)
 
+    @property
+    def voxels(self) -> int:
+        """How many voxels were found."""
+        return int(np.count_nonzero(self.logits > 0))
+
     @classmethod
     def of(cls, place: int, decoded: DecodedPrior, means: Means) -> JoinedClass:
         """A class as the decoder left it, whose logits are limited where they are."""
