@@ -25,6 +25,7 @@ from table import current_commit, table
 
 from napari_cpclnet import Segmenter, SupportSet
 from napari_cpclnet.evaluation.protocols import choose_slices
+from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.imaging import Volume, read_volume
 from napari_cpclnet.model import load_weights
 
@@ -177,23 +178,27 @@ def markdown(
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(
+    arguments: Sequence[str] | None = None,
+    words: str | None = __doc__,
+    out: str = "parts.md",
+    page: Callable[[Path, Sequence[int], str], str] = lambda data, numbers, weights: markdown(
+        *measure(data, numbers), weights
+    ),
+) -> int:
+    """Make a page of what was found in the CTs, each the support of the next."""
+    parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("CPCLNET_TEST_DATA", DEFAULT_DATA)), help="test data"
     )
     parser.add_argument(
         "--numbers", type=int, nargs="+", default=[10, 16, 20, 28], help="CTs, each to the next"
     )
-    parser.add_argument("--out", type=Path, default=HERE / "parts.md", help="file to write")
+    parser.add_argument("--out", type=Path, default=HERE / out, help="file to write")
     options = parser.parse_args(arguments)
-    weights = str(load_weights().metadata["hash"])
-    text = markdown(*measure(options.data, options.numbers), weights)
-    temporary = options.out.with_name(f".{options.out.name}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, options.out)
+    text = page(options.data, options.numbers, str(load_weights().metadata["hash"]))
+    with atomic_write(options.out, "the table") as temporary:
+        temporary.write_text(text, encoding="utf-8")
     print(text)
     return 0
 

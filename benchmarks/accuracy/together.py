@@ -9,25 +9,21 @@ has, the others have not. Scans come from the folder CPCLNET_TEST_DATA.
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from make_cases import CT_STRUCTURES, DEFAULT_DATA
+from make_cases import CT_STRUCTURES
 from numpy.typing import NDArray
-from parts import SHOTS, dice
+from parts import SHOTS, dice, main
 from table import current_commit, table
 
 from napari_cpclnet import Segmenter, SupportSet
 from napari_cpclnet.evaluation.protocols import choose_slices
-from napari_cpclnet.files.atomic import atomic_write
 from napari_cpclnet.imaging import Volume, read_volume
 from napari_cpclnet.model import load_weights
 
-HERE = Path(__file__).resolve().parent
 NAMES = {int(value): name for value, name in (one.split("=") for one in CT_STRUCTURES.split(";"))}
 
 Labels = NDArray[np.uint8]
@@ -95,24 +91,9 @@ def markdown(found: dict[int, list[tuple[float, float]]], weights: str) -> str:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("CPCLNET_TEST_DATA", DEFAULT_DATA)), help="test data"
-    )
-    parser.add_argument(
-        "--numbers", type=int, nargs="+", default=[10, 16, 20, 28], help="CTs, each to the next"
-    )
-    parser.add_argument("--out", type=Path, default=HERE / "together.md", help="file to write")
-    options = parser.parse_args(arguments)
-    text = markdown(measure(options.data, options.numbers), str(load_weights().metadata["hash"]))
-    with atomic_write(options.out, "the table") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    print(text)
-    return 0
+def page(data: Path, numbers: Sequence[int], weights: str) -> str:
+    return markdown(measure(data, numbers), weights)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(words=__doc__, out="together.md", page=page))
