@@ -13,16 +13,16 @@ UNLIKELY = 0.3
 _MOST_MM = 60.0
 
 _WEIGHTS = {
-    "one": 0.63,
-    "recognised": -0.81,
-    "named": -0.12,
-    "difference": -4.16,
-    "cycle": -1.57,
-    "agreement": 2.26,
-    "kept": -0.42,
-    "sharpness": 2.97,
-    "radius": 0.84,
-    "growth": -0.48,
+    "one": -1.73,
+    "recognised": -0.96,
+    "named": 0.04,
+    "difference": -4.14,
+    "cycle": -0.96,
+    "agreement": 2.00,
+    "kept": 1.08,
+    "sharpness": 4.16,
+    "radius": 0.20,
+    "growth": -0.38,
 }
 """Fitted to answers whose Dice is known (benchmarks/accuracy/confidence.md)."""
 
@@ -71,7 +71,7 @@ def describe_evidence(evidence: Evidence, sharpness: float, ml: float) -> dict[s
     """
     growth = abs(float(np.log((ml + 0.01) / (evidence.painted_ml + 0.01))))
     return {
-        "one": 1.0,
+        "one": -1.73,
         "recognised": evidence.recognised,
         "named": float(evidence.named),
         "difference": min(evidence.difference, 1.0),
