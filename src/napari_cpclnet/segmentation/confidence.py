@@ -71,7 +71,7 @@ def describe_evidence(evidence: Evidence, sharpness: float, ml: float) -> dict[s
     """
     growth = abs(float(np.log((ml + 0.01) / (evidence.painted_ml + 0.01))))
     return {
-        "one": -1.73,
+        "one": 1.0,
         "recognised": evidence.recognised,
         "named": float(evidence.named),
         "difference": min(evidence.difference, 1.0),
