@@ -29,5 +29,10 @@ def test_what_nothing_speaks_for_is_probably_not_found() -> None:
     assert expected_dice(Evidence(), 0.0, 0.0) < UNLIKELY
 
 
+def test_of_a_middling_answer_a_middling_dice_is_expected() -> None:
+    carried_alone = Evidence(0.0, 0.3, 6.0, True, 0.0, 0.8, 50.0)
+    assert 0.4 < expected_dice(carried_alone, 0.8, 50.0) < 0.8
+
+
 def test_a_ball_of_four_thirds_pi_has_the_radius_one() -> None:
     assert radius_mm(4.18879) == pytest.approx(10.0, rel=1e-4)
