@@ -20,7 +20,6 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from numpy.typing import NDArray
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "accuracy"))
@@ -33,6 +32,7 @@ from napari_cpclnet.evaluation.metrics import normalised_surface_dice  # noqa: E
 from napari_cpclnet.evaluation.protocols import choose_slices  # noqa: E402
 from napari_cpclnet.model import load_weights  # noqa: E402
 from napari_cpclnet.segmentation import SegmentationSettings, fusion, prior_decoding, segmenter  # noqa: E402
+from napari_cpclnet.segmentation.boxed import Boxed  # noqa: E402
 from napari_cpclnet.segmentation.confidence import dice  # noqa: E402
 from napari_cpclnet.segmentation.prior_decoding import DecodedPrior  # noqa: E402
 from napari_cpclnet.segmentation.recognition import Recognised  # noqa: E402
@@ -47,12 +47,12 @@ def blind(support: SupportSet, *_: Any) -> Recognised:
 
 
 def undecoded(
-    _decoder: Any, _query: Any, _axis: int, mask: NDArray[np.bool_], _error: float, done: float
+    _decoder: Any, _query: Any, _axis: int, mask: Boxed, _error: float, done: float
 ) -> Iterator[float]:
     """A prior as it is, in place of what the decoder makes of it."""
     yield done
     box = tuple(slice(0, n) for n in mask.shape)
-    return DecodedPrior(1, (box[0], box[1], box[2]), np.where(mask, 8, -8).astype(np.float32), 0.5)
+    return DecodedPrior(1, (box[0], box[1], box[2]), np.where(mask.whole(), 8, -8).astype(np.float32), 0.5)
 
 
 VARIANTS: dict[str, tuple[dict[str, Any], list[tuple[Any, str, Any]]]] = {
