@@ -232,14 +232,17 @@ def stream_joined(
     # what came out far too large is no small structure any more
     radii = [radius_mm(max(one.evidence.painted_ml, one.voxels * voxel_ml)) for one in joined]
     for index in outwards(start, run.grid.n_slices):
+        here = [one for one in joined if one.box[axis].start <= index < one.box[axis].stop]
+        where = {one.place: (one.box[rest[0]], one.box[rest[1]]) for one in here}
         logits = np.full((len(joined), *run.grid.slice_shape), -np.inf, np.float32)
-        for one in joined:
-            along = one.box[axis]
-            if along.start <= index < along.stop:
-                where = (one.place, one.box[rest[0]], one.box[rest[1]])
-                logits[where] = one.logits.take(index - along.start, axis)
-        part_classes(logits, radii)
-        yield run.add(index, 1 / (1 + np.exp(-logits - at_threshold)))
+        for one in here:
+            logits[one.place, *where[one.place]] = one.logits.take(index - one.box[axis].start, axis)
+        if len(here) > 1:
+            part_classes(logits, radii)
+        probabilities = np.zeros_like(logits)
+        for place, part in where.items():  # the exponential of a whole slice takes longer than all else
+            probabilities[place, *part] = 1 / (1 + np.exp(-logits[place, *part] - at_threshold))
+        yield run.add(index, probabilities)
 
 
 def several_pieces(labels: NDArray[Any]) -> frozenset[int]:
