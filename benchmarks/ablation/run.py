@@ -5,8 +5,8 @@
 
 Every variant begins with the bundled weights of the parts that it has, and goes on training, all with the same
 phantoms, seed by seed, and the same number of steps: what is lost after the rest had time to make up for it. Rates are
-low and fall to zero, so that the whole method ends where it began whatever the seed. What only training has, such as
-the loss of consistency, cannot be judged so: trained weights do not lose it. A stopped run goes on where it was, and
+low and fall to zero, so that the whole method ends near where it began whatever the seed. What only training has, such
+as the loss of consistency, cannot be judged so: trained weights do not lose it. A stopped run goes on where it was, and
 what was judged is not judged again. Scans come from the folder CPCLNET_TEST_DATA.
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "accuracy"))
 
 from ct_to_mr import DEFAULT_DATA, all_pairs, run_pair  # noqa: E402
+from table import current_commit  # noqa: E402
 
 from napari_cpclnet.files.atomic import atomic_write  # noqa: E402
 from napari_cpclnet.model import CPCLNet, load_weights, save_weights  # noqa: E402
@@ -117,19 +117,17 @@ def result_of(variant: str, seed: int, options: argparse.Namespace) -> dict[str,
     return dict(json.loads(kept.read_text(encoding="utf-8")))
 
 
-def table(results: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> str:
+def page(results: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> str:
     """The variants in Markdown: means over seeds, and how far below the full method each seed is."""
-    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=10"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
     names = list(results["full"][0])
     lines = [
         "# Ablation of the network",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit}, {options.steps} steps on {options.phantoms} phantoms from the "
-        f"bundled weights {load_weights().metadata['hash']} of the parts that a variant has, means over "
-        f"{len(results['full'])} seeds. Dice of held-out phantom slices, and 3-D Dice of four organs on real scans "
-        "in a *quick* run, honest protocol, five painted slices, four pairs a direction; *mean* is that of the real "
-        "scans. The last column says what the full method has more, seed by seed. Written by "
+        f"{datetime.now(UTC):%Y-%m-%d}, commit {current_commit()}, {options.steps} steps on {options.phantoms} "
+        f"phantoms from the bundled weights {load_weights().metadata['hash']} of the parts that a variant has, means "
+        f"over {len(results['full'])} seeds. Dice of held-out phantom slices, and 3-D Dice of four organs on real "
+        "scans in a *quick* run, honest protocol, five painted slices, four pairs a direction; *mean* is that of the "
+        "real scans. The last column says what the full method has more, seed by seed. Written by "
         "`python benchmarks/ablation/run.py --out DIR`; not edited by hand.",
         "",
         f"| variant | {' | '.join(names)} | mean | full - variant |",
@@ -169,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for variant in ["full", *(v for v in options.only if v != "full")]:
             results.setdefault(variant, []).append(result_of(variant, seed, options))
             with atomic_write(options.readme, "the table") as temporary:
-                temporary.write_text(table(results, options), encoding="utf-8")
+                temporary.write_text(page(results, options), encoding="utf-8")
     return 0
 
 

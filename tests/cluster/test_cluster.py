@@ -135,9 +135,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 print("the script runs", flush=True)
 import cluster_jobs
-from napari_cpclnet import worker_process
 from napari_cpclnet.cluster import Job, open_cluster
-from napari_cpclnet.cluster.client import _local_cluster
 with open_cluster("local", most=1) as cluster:
     job = Job(b"", cluster_jobs.nothing, cluster_jobs.shout)
     print([one.content for one in cluster.answers(job, [b"done"])])

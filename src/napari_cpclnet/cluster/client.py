@@ -37,6 +37,7 @@ _RESULT_SECONDS = 30
 # dask starts no other for a worker that died before it had wholly started
 _REVIVE_AFTER = 10.0
 _START_SECONDS = 20.0
+"""How long a cluster that is closed waits for a worker that is being started; on a busy machine that takes seconds."""
 # Nothing else is taken from the wire for an answer: neither pickles nor anything that may run.
 _PLAIN = ["dask", "msgpack"]
 
