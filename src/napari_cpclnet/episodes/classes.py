@@ -26,6 +26,10 @@ _FREQUENT = {
     "right parotid": 0.5,
     "left parotid": 0.5,
     "thyroid": 0.5,
+    "hippocampus": 0.8,
+    "thalamus": 0.4,
+    "caudate": 0.4,
+    "putamen": 0.4,
 }
 _OTHERS = 0.2
 

@@ -26,6 +26,7 @@ __all__ = [
     "TARGETS",
     "Phantom",
     "PhantomSettings",
+    "make_brain",
     "make_head",
     "make_heart",
     "make_legs",
@@ -46,7 +47,7 @@ class Phantom:
     spacing: tuple[float, float, float]
     level: NDArray[np.float32]
     """(Z,) height in the body of every slice: 0 at the iliac crest, 1 at the dome of the liver, linear outside; nan in
-    legs, in heads and in a heart in short axis."""
+    legs, in heads, in brains and in a heart in short axis."""
 
     def mask(self, target: str) -> NDArray[np.bool_]:
         """Voxels of a class of `TARGETS` or a single structure."""
@@ -184,6 +185,54 @@ def make_head(rng: np.random.Generator, settings: PhantomSettings | None = None)
         0.5 * extent[2] + float(rng.normal(0, 15)),
     )
     c = Canvas(rng, settings.shape, settings.spacing, ears, 0.4 * settings.deformation)
+    _head(c, fine=False)
+    c.labels[(c.flat[0] < low) | (c.flat[0] > high)] = STRUCTURES["air"]
+    return _phantom(c, settings, np.full(settings.shape[0], np.nan))
+
+
+def make_brain(rng: np.random.Generator, settings: PhantomSettings | None = None) -> Phantom:
+    """Draw the head of a random adult from the base of the skull to the vertex, with the deep nuclei of the brain.
+
+    In a third only a block around one hippocampus or both is left, as scans are cropped; the rest is air. The result
+    depends on the state of `rng` and the settings only.
+    """
+    settings = settings or PhantomSettings()
+    extent = np.multiply(settings.shape, settings.spacing)
+    cropped = bool(rng.random() < 1 / 3)
+    side = int(rng.choice((-1, 0, 1), p=(0.3, 0.4, 0.3))) if cropped else 0
+    low = float(rng.uniform(-65, -20))
+    if cropped:
+        middle = np.array((20.0, 6.0, side * 26.0)) + rng.normal(0, 0.03, 3) * extent
+    else:
+        room = max(float(extent[0]) - (anatomy.head.VERTEX + 10.0 - low), 8.0)
+        middle = np.array((0.5 * extent[0] + low - rng.uniform(0.1, 0.9) * room, *rng.normal(0, 8, 2)))
+    crest = 0.5 * extent - middle
+    c = Canvas(rng, settings.shape, settings.spacing, tuple(crest.tolist()), 0.4 * settings.deformation)
+    _head(c, fine=True)
+    if cropped:
+        _crop(c, side)
+    else:
+        c.labels[c.flat[0] < low] = STRUCTURES["air"]
+    return _phantom(c, settings, np.full(settings.shape[0], np.nan))
+
+
+def _crop(c: Canvas, side: int) -> None:
+    """Leave a block around the hippocampus of a side (-1 right, 1 left, 0 both)."""
+    seen = (c.labels == STRUCTURES["hippocampus"]) & (c.l * side >= 0)
+    there = np.argwhere(seen)
+    if len(there) == 0:
+        return
+    spacing = np.array(c.spacing)
+    first = there.min(0) - c.rng.uniform(4, 18, 3) / spacing
+    last = there.max(0) + c.rng.uniform(4, 18, 3) / spacing
+    block = tuple(slice(max(round(a), 0), round(b) + 1) for a, b in zip(first, last, strict=True))
+    left = np.full(c.shape, STRUCTURES["air"], np.uint8)
+    left[block] = c.labels[block]
+    c.labels[...] = left
+
+
+def _head(c: Canvas, *, fine: bool) -> None:
+    """Head and neck; `fine` with the deep nuclei of the brain."""
     anatomy.head.pose(c)
     head = anatomy.head.build_head(c)
     neck = anatomy.neck.build_neck(c, head)
@@ -194,15 +243,15 @@ def make_head(rng: np.random.Generator, settings: PhantomSettings | None = None)
     anatomy.throat.vessels(c)
     anatomy.head.skull(c, head)
     anatomy.neck.spine(c)
-    anatomy.brain.brain(c, head)
+    hollows = anatomy.brain.brain(c, head)
+    if fine:
+        anatomy.deep_brain.deep_brain(c, hollows)
     anatomy.head.jaws(c, head)
     anatomy.head.orbits(c, head)
     anatomy.head.nose_and_sinuses(c, head)
     anatomy.throat.airway(c)
     anatomy.head.ears(c)
     anatomy.neck.outside(c, neck)
-    c.labels[(c.flat[0] < low) | (c.flat[0] > high)] = STRUCTURES["air"]
-    return _phantom(c, settings, np.full(settings.shape[0], np.nan))
 
 
 def _scanned(rng: np.random.Generator) -> tuple[float, float]:

@@ -115,6 +115,12 @@ TISSUES: dict[str, Tissue] = {
     "thyroid": Tissue(165, 0.50, 1.6, 1.3),
     "neck artery": Tissue(170, 0.06, 1.6, 0.3),
     "neck vein": Tissue(165, 0.25, 1.6, 0.4),
+    "thalamus": Tissue(40, 0.47, 10.0, 0.7),
+    "caudate": Tissue(43, 0.50, 10.5, 0.6),
+    "putamen": Tissue(43, 0.48, 11.0, 0.6),
+    "pallidum": Tissue(40, 0.36, 7.5, 0.7),
+    "hippocampus": Tissue(41, 0.54, 7.5, 0.8),
+    "amygdala": Tissue(41, 0.53, 7.5, 0.7),
 }
 
 _SPREAD = {"CT": 6.0, "MR": 0.025, "PT": 0.12}

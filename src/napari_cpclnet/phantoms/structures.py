@@ -83,6 +83,12 @@ _NAMES: tuple[str, ...] = (
     "thyroid",
     "neck artery",
     "neck vein",
+    "thalamus",
+    "caudate",
+    "putamen",
+    "pallidum",
+    "hippocampus",
+    "amygdala",
 )
 # One label may serve several structures that look alike on every scanner: "vertebra" includes the arches,
 # "cartilage" discs, costal cartilage and the wall of the airways, "rib" sternum and arm bones, "pelvic bone" sacrum and
@@ -90,14 +96,26 @@ _NAMES: tuple[str, ...] = (
 # in head and neck all but the nape, with the optic nerves, "heart wall" the myocardium of the left ventricle, "thin
 # heart wall" that of all other chambers, "mesenteric vessel" any artery or vein without a name. "skull" includes
 # mandible and hyoid; "ventricle" is the fluid inside the brain, "cerebrospinal fluid" that around it, and "free fluid"
-# also what fills a sinus. Masses are in no phantom: an episode grows them where it likes.
+# also what fills a sinus. "brain grey matter" includes the deep nuclei and hippocampi wherever a phantom is too coarse
+# to show them as structures of their own. Masses are in no phantom: an episode grows them where it likes.
 
 STRUCTURES: dict[str, int] = {name: index for index, name in enumerate(_NAMES)}
 """Label value of every structure; the same for all phantoms, 0 is air."""
 
 MERGES: dict[str, tuple[str, ...]] = {
     "liver": ("liver", "liver vessel", "liver lesion"),
-    "brain": ("brain grey matter", "brain white matter", "cerebellum", "brainstem"),
+    "brain": (
+        "brain grey matter",
+        "brain white matter",
+        "cerebellum",
+        "brainstem",
+        "thalamus",
+        "caudate",
+        "putamen",
+        "pallidum",
+        "hippocampus",
+        "amygdala",
+    ),
 }
 """Classes that are more than one structure, as a radiologist would paint them."""
 
@@ -170,5 +188,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "thyroid": ("thyroid",),
     "neck arteries": ("neck artery",),
     "neck veins": ("neck vein",),
+    "thalamus": ("thalamus",),
+    "caudate": ("caudate",),
+    "putamen": ("putamen",),
+    "pallidum": ("pallidum",),
+    "hippocampus": ("hippocampus",),
+    "amygdala": ("amygdala",),
 }
 """Classes an episode can ask for and the structures they are made of."""

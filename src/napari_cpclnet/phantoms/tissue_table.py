@@ -19,6 +19,7 @@ NATIVE_HU = {
     "brain grey matter": 37, "brain white matter": 28, "cerebellum": 34, "brainstem": 30, "tongue": 55,
     "right parotid": -2, "left parotid": -2, "right submandibular": 38, "left submandibular": 38, "thyroid": 100,
     "neck artery": 42, "neck vein": 44,
+    "thalamus": 35, "caudate": 38, "putamen": 38, "pallidum": 36, "hippocampus": 36, "amygdala": 36,
 }  # fmt: skip
 """HU before contrast; the tissue table of `render` gives the portal venous phase."""
 
@@ -40,6 +41,7 @@ T1 = {
     "cerebrospinal fluid": 0.12, "spinal cord": 0.52, "eye": 0.12, "skull": 0.15, "teeth": 0.04, "sinus air": 0.0,
     "tongue": 0.45, "right parotid": 0.62, "left parotid": 0.62, "right submandibular": 0.45,
     "left submandibular": 0.45, "thyroid": 0.45, "neck artery": 0.1, "neck vein": 0.18,
+    "thalamus": 0.53, "caudate": 0.46, "putamen": 0.48, "pallidum": 0.57, "hippocampus": 0.44, "amygdala": 0.45,
 }  # fmt: skip
 
 FAT_INDEX = [STRUCTURES["subcutaneous fat"], STRUCTURES["visceral fat"]]
@@ -89,5 +91,8 @@ TIED = (
     ("left submandibular", "right submandibular"),
     ("sinus air", "air"),
     ("cerebrospinal fluid", "ventricle"),
+    ("putamen", "caudate"),
+    ("hippocampus", "brain grey matter"),
+    ("amygdala", "hippocampus"),
 )
 """Pairs of one tissue: the first takes the second's value, give or take a little."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from napari_cpclnet.phantoms.anatomy.head import Head, egg, put, tube
@@ -11,7 +13,17 @@ from napari_cpclnet.phantoms.structures import STRUCTURES
 _TISSUE = ("brain grey matter", "brain white matter")
 
 
-def brain(c: Canvas, h: Head) -> None:
+@dataclass(frozen=True)
+class Hollows:
+    """How much fluid one brain holds; its deep parts are fitted to it."""
+
+    waste: float  # 0 is a young adult; below, swelling; 1 is a very old brain
+    wide: float  # area of the ventricles in cross section relative to a young adult
+    out: float  # shift of the lateral ventricles to the side, mm
+    sizes: tuple[float, float]  # radius of the right and the left lateral ventricle, relative
+
+
+def brain(c: Canvas, h: Head) -> Hollows:
     """Fill the cavity of the skull; from swollen brains without any sulci to wasted ones with wide ventricles."""
     rng = c.rng
     draw = rng.random()
@@ -69,9 +81,10 @@ def brain(c: Canvas, h: Head) -> None:
         put(c, field.box, (field.local > 0) & low & (field.local < 99), "brainstem", over=free)
         put(c, field.box, (field.local > 0) & ~low, "brain white matter", over=free[:1])
     _nuclei(c)
-    _ventricles(c, h, wide)
+    out, sizes = _ventricles(c, h, wide)
     _lesions(c, h)
     _sinuses(c, h)
+    return Hollows(waste, wide, out, sizes)
 
 
 def _cerebrum(c: Canvas, h: Head, surface: Float, waste: float) -> None:
@@ -117,13 +130,15 @@ def _nuclei(c: Canvas) -> None:
                 put(c, made[0], made[1] > 0, "brain grey matter", over=over)
 
 
-def _ventricles(c: Canvas, h: Head, wide: float) -> None:
-    """Both lateral ventricles with their horns, the third and the fourth."""
+def _ventricles(c: Canvas, h: Head, wide: float) -> tuple[float, tuple[float, float]]:
+    """Both lateral ventricles with their horns, the third and the fourth; their shift to the side and sizes."""
     rng = c.rng
     over = (*_TISSUE, "cerebrospinal fluid", "brainstem", "cerebellum")
-    out = 2.5 * np.sqrt(wide)
+    out = 2.5 * float(np.sqrt(wide))
+    sizes = []
     for side in (-1, 1):
-        size = np.sqrt(wide) * float(np.exp(rng.normal(0, 0.1)))
+        size = float(np.sqrt(wide)) * float(np.exp(rng.normal(0, 0.1)))
+        sizes.append(size)
         body = [
             (40, -42, side * (8 + out), 3.5),
             (46, -32, side * (6 + out), 5.0),
@@ -165,6 +180,7 @@ def _ventricles(c: Canvas, h: Head, wide: float) -> None:
             "brain white matter",
             over=("ventricle",),
         )
+    return out, (sizes[0], sizes[1])
 
 
 def _lesions(c: Canvas, h: Head) -> None:
