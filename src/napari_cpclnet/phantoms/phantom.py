@@ -245,7 +245,7 @@ def _head(c: Canvas, *, fine: bool) -> None:
     anatomy.neck.spine(c)
     hollows = anatomy.brain.brain(c, head)
     if fine:
-        anatomy.deep_brain.deep_brain(c, hollows)
+        anatomy.deep_brain.deep_brain(c, head, hollows)
     anatomy.head.jaws(c, head)
     anatomy.head.orbits(c, head)
     anatomy.head.nose_and_sinuses(c, head)

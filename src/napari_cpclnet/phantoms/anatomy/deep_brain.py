@@ -7,12 +7,14 @@ side that is being drawn. The anterior commissure lies near height 33, 17 mm in 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_cpclnet.phantoms.anatomy.brain import Hollows
-from napari_cpclnet.phantoms.anatomy.head import egg, put
+from napari_cpclnet.phantoms.anatomy.fine_cortex import fine_cortex, petrous_ridge
+from napari_cpclnet.phantoms.anatomy.head import Head, egg, put
 from napari_cpclnet.phantoms.canvas import Box, Canvas, Float, curve, ramp, smooth_max, smooth_min
 
 _TISSUE = ("brain grey matter", "brain white matter")
@@ -33,8 +35,9 @@ class _Side:
     out: float  # shift of the lateral ventricles to the side, mm
 
 
-def deep_brain(c: Canvas, hollows: Hollows) -> None:
-    """Paint the deep nuclei of both sides over the plain brain of `brain.brain`."""
+def deep_brain(c: Canvas, head: Head, hollows: Hollows) -> None:
+    """Paint the deep nuclei of both sides, and finer folds, over the plain brain of `brain.brain`."""
+    fine_cortex(c, head, hollows.waste)
     alike = np.exp(c.rng.normal(0, 0.03, len(_NUCLEI)))  # a person's two sides are alike
     for side in (-1, 1):
         box = c.box((30.0, -3.0, side * 24.0), (42.0, 56.0, 27.0))
@@ -55,14 +58,15 @@ def deep_brain(c: Canvas, hollows: Hollows) -> None:
         _thalamus(h, sizes["thalamus"])
         _caudate(h, sizes["caudate"])
         _hippocampus(h, sizes["hippocampus"], sizes["amygdala"])
-    _midline(c, hollows.wide)
+    _midline(c, hollows)
+    petrous_ridge(c, head)
 
 
 def _rod(h: _Side, points: ArrayLike, step: float = 3.0) -> Float:
     """Depth inside a curved rod; a row of `points` is its middle, half width along `x` and half height there."""
     path = curve(points, step).astype(np.float32)
     best = np.full(h.s.shape, -99.0, np.float32)
-    for a, b in zip(path[:-1], path[1:], strict=True):
+    for a, b in pairwise(path):
         d = b[:3] - a[:3]
         u, v, w = h.s - a[0], h.p - a[1], h.x - a[2]
         t = np.clip((u * d[0] + v * d[1] + w * d[2]) / max(float(d @ d), 1e-6), 0.0, 1.0)
@@ -108,11 +112,9 @@ def _basal_nuclei(h: _Side, sizes: dict[str, float]) -> None:
     skew = np.where(skew > 0, 1.25 * skew, skew)
     k = sizes["putamen"]
     height = 34.5 - 0.1 * (p + 14.0)
-    putamen = egg(s - height, p + 14.0, skew, (0, 0, 0), np.array((12.0, 20.5, 7.4)) * k)
+    putamen = egg(s - height, p + 14.0, skew, (0, 0, 0), np.array((11.4, 19.4, 6.9)) * k)
     inner = x - 18.6 - 0.42 * (p + 12.0) - 0.1 * (s - 32.0)
-    pallidum = egg(
-        s, p, inner, (32.5, -12.0, 0.0), np.array((7.6, 11.0, 5.4)) * sizes["pallidum"]
-    )
+    pallidum = egg(s, p, inner, (32.5, -12.0, 0.0), np.array((7.1, 10.8, 5.2)) * sizes["pallidum"])
     put(h.c, h.box, putamen > 0, "putamen", over=over)
     # a thin sheet of white matter parts the two
     put(h.c, h.box, (pallidum > -0.7) & (pallidum <= 0), "brain white matter", over=("putamen",))
@@ -126,7 +128,7 @@ def _thalamus(h: _Side, size: float) -> None:
     s, p, x = h.s, h.p, h.x
     third = 1.7 * h.wide**0.7  # half the width of the third ventricle
     skew = (x - 9.8 - third - 0.30 * (p - 1.0)) / (1.0 + 0.016 * np.clip(p, -15.0, 18.0))
-    depth = egg(s - 0.06 * p, p, skew, (39.5, 1.5, 0.0), np.array((10.0, 16.0, 9.6)) * size, 2.2)
+    depth = egg(s - 0.06 * p, p, skew, (39.5, 1.5, 0.0), np.array((9.9, 15.8, 9.4)) * size, 2.2)
     depth = smooth_min(depth, (x - third + 0.2).astype(np.float32), 2.0)
     put(h.c, h.box, depth > 0, "thalamus", over=(*_TISSUE, "cerebrospinal fluid", "brainstem"))
 
@@ -140,8 +142,8 @@ def _caudate(h: _Side, size: float) -> None:
     rows = np.array(
         [
             (42.0, -38.0, 6.5 + o, 4.2, -0.60, 0.0, 0.80, 5.0),
-            (45.5, -32.0, 6.0 + o, 5.0, -0.60, 0.0, 0.80, 7.0),
-            (49.0, -22.0, 6.0 + o, 4.8, -0.50, 0.0, 0.87, 5.8),
+            (45.5, -32.0, 6.0 + o, 5.0, -0.60, 0.0, 0.80, 6.4),
+            (49.0, -22.0, 6.0 + o, 4.8, -0.50, 0.0, 0.87, 5.4),
             (53.0, -9.0, 6.0 + o, 4.6, -0.30, 0.0, 0.95, 4.0),
             (55.0, 8.0, 7.5 + o, 4.7, -0.30, -0.1, 0.95, 3.2),
             (51.0, 25.0, 13.0 + o, 5.8, -0.40, -0.5, 0.75, 2.6),
@@ -155,10 +157,12 @@ def _caudate(h: _Side, size: float) -> None:
     )
     # a tail thinner than the grid would break into crumbs
     least = 0.42 * float(np.median(h.c.spacing))
-    radius = np.maximum(rows[:, 7] * size, least)
+    radius = np.maximum(rows[:, 7] * (0.92 * size), least)
     middle = rows[:, :3] + rows[:, 4:7] * (rows[:, 3] * h.size + 0.75 * radius)[:, None]
     depth = _rod(h, np.column_stack([middle, 0.8 * radius, 1.1 * radius]), 5.0)
-    put(h.c, h.box, depth > 0, "caudate", over=_TISSUE)
+    # the head reaches down towards the floor of the front horn
+    low = egg(h.s, h.p, h.x, middle[1] - (4.0, 0.5, 0.0), np.array((7.2, 7.8, 4.5)) * size)
+    put(h.c, h.box, smooth_max(depth, low, 2.0) > 0, "caudate", over=_TISSUE)
 
 
 def _hippocampus(h: _Side, size: float, amygdala_size: float) -> None:
@@ -176,7 +180,7 @@ def _hippocampus(h: _Side, size: float, amygdala_size: float) -> None:
             (34.5, 24.0, 21.0, 3.0, 2.6),
         ]
     )
-    way[:, 3:] *= size
+    way[:, 3:] *= 0.96 * size
     body = _rod(h, way)
     uncus = egg(s, p, x, (16.0, -2.5, 19.8), np.array((4.6, 6.0, 4.2)) * size)
     # digitations: three or four humps on the upper side of the head
@@ -216,23 +220,30 @@ def _temporal_horn(h: _Side, hippocampus: Float) -> None:
     )
     room = _rod(h, horn)
     cap = smooth_min(room, (hippocampus + thick).astype(np.float32), 1.0)
-    wide = _rod(h, horn[:3] * (1, 1, 1, h.size, h.size))  # behind the hippocampus the horn opens to the atrium
+    wide = _rod(
+        h, horn[:3] * (1, 1, 1, h.size, h.size)
+    )  # behind the hippocampus the horn opens to the atrium
     put(c, h.box, (cap > 0) | (wide > 0), "ventricle", over=over)
     # choroid and hippocampal fissures, from the cistern around the midbrain
     height = s - 19.5 - 0.62 * np.maximum(p - 2.0, 0.0) + 0.1 * (x - 20.0)
-    fissure = (np.abs(height) < 0.9 + 0.3 * h.wide) & (x > 15.0) & (x < 25.0) & (p > 1.0) & (p < 22.0)
+    fissure = (np.abs(height) < 0.4 + 0.3 * h.wide) & (x > 15.0) & (x < 25.0) & (p > 1.0) & (p < 22.0)
     put(c, h.box, fissure, "cerebrospinal fluid", over=(*_TISSUE, "cerebellum"))
 
 
-def _midline(c: Canvas, wide: float) -> None:
+def _midline(c: Canvas, hollows: Hollows) -> None:
     """Thin septum between the front horns, and the cistern behind the midbrain under the splenium."""
     box = c.box((42.0, 0.0, 0.0), (24.0, 50.0, 14.0))
     if box is None:
         return
     s, p, x = c.s[box], c.p[box], np.abs(c.l[box])
-    horns = egg(s, p, x, (47.5, -25.0, 4.0), (6.0 * wide**0.2, 15.0, 4.5))
+    reach = 0.5 * (6.0 + hollows.out)  # half way to the middle of the lateral ventricle
+    tall = 5.5 * hollows.wide**0.3
+    horns = egg(s - 0.3 * (p + 25.0), p, x, (47.5, -25.0, reach), (tall, 15.0, reach + 0.5), 2.5)
     put(c, box, (horns > 0) & (x > 0.9), "ventricle", over=("brain white matter",))
-    cistern = egg(s, p, x, (32.0, 25.0, 0.0), (9.0, 6.5, 11.0))
+    cistern = egg(s, p, x, (32.0, 25.0, 0.0), np.array((6.5, 5.5, 8.5)) * hollows.wide**0.15)
     put(c, box, cistern > 0, "cerebrospinal fluid", over=(*_TISSUE, "cerebellum"))
+    # upper midbrain, which the cerebral peduncles leave for the capsules
+    stem = egg(s, p, x, (24.0, 5.0, 0.0), (8.5, 11.5, 15.5), 2.4)
+    put(c, box, (stem > 0) & (s > 20.0), "brainstem", over=(*_TISSUE, "cerebrospinal fluid"))
     pineal = egg(s, p, x, (37.0, 19.5, 0.0), (2.5, 4.5, 2.5))
     put(c, box, pineal > 0, "brain grey matter", over=("cerebrospinal fluid", "brain white matter"))
