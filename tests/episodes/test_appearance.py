@@ -178,7 +178,7 @@ def test_uptake_in_pet_lies_in_range_and_is_the_seeds() -> None:
 
 
 def test_brain_and_bladder_are_hot_in_pet_and_fat_and_lung_are_cold() -> None:
-    values = uptakes()
+    values = uptakes(1200)  # of which 28% have such marrow: many, so that the share hardly depends on the draws
 
     def hotter(one: str, other: str) -> float:
         return float(np.mean(values[:, STRUCTURES[one]] >= values[:, STRUCTURES[other]]))
@@ -188,7 +188,7 @@ def test_brain_and_bladder_are_hot_in_pet_and_fat_and_lung_are_cold() -> None:
     for cold in ("visceral fat", "lung", "wall muscle", "bowel gas"):
         assert hotter("liver", cold) > 0.85
     assert 0.3 < hotter("heart wall", "brain white matter") < 0.8  # from cold to very hot
-    assert 0.02 < hotter("vertebra", "liver") < 0.3
+    assert 0.02 < hotter("vertebra", "liver") < 0.33
 
 
 def test_tumours_in_pet_are_mostly_but_not_always_hotter_than_the_liver_and_their_cores_cold() -> None:

@@ -38,7 +38,7 @@ class PhantomDataset:
     ----------
     labels : Tensor of uint8, shape (P, Z, Y, X)
     levels : Tensor, shape (P, Z)
-        nan where there is no level: in legs and heads, and in a heart in short axis.
+        nan where there is no level: in legs, heads and brains, and in a heart in short axis.
     parts : Tensor of int64, shape (P,)
         What each shows: a number of `PARTS`.
     spacing : tuple of float
