@@ -83,9 +83,13 @@ _NAMES: tuple[str, ...] = (
     "thyroid",
     "neck artery",
     "neck vein",
+    "vertebral body",
+    "intervertebral disc",
+    "disc nucleus",
+    "cauda equina",
 )
 # One label may serve several structures that look alike on every scanner: "vertebra" includes the arches,
-# "cartilage" discs, costal cartilage and the wall of the airways, "rib" sternum and arm bones, "pelvic bone" sacrum and
+# and the bodies where there is no "vertebral body", as in all but the spines, "cartilage" discs there, ligaments, costal cartilage and the wall of the airways, "rib" sternum and arm bones, "pelvic bone" sacrum and
 # femoral heads, "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac, shoulder and arm muscles, and
 # in head and neck all but the nape, with the optic nerves, "heart wall" the myocardium of the left ventricle, "thin
 # heart wall" that of all other chambers, "mesenteric vessel" any artery or vein without a name. "skull" includes
@@ -117,8 +121,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "portal vein": ("portal vein",),
     "right adrenal": ("right adrenal",),
     "left adrenal": ("left adrenal",),
-    "vertebrae": ("vertebra",),
-    "spinal canal": ("spinal canal", "spinal cord"),
+    "vertebrae": ("vertebra", "vertebral body"),
+    "spinal canal": ("spinal canal", "spinal cord", "cauda equina"),
     "psoas": ("psoas",),
     "back muscle": ("back muscle",),
     "ribs": ("rib",),
@@ -170,5 +174,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "thyroid": ("thyroid",),
     "neck arteries": ("neck artery",),
     "neck veins": ("neck vein",),
+    "vertebral bodies": ("vertebral body",),
+    "intervertebral discs": ("intervertebral disc", "disc nucleus"),
 }
 """Classes an episode can ask for and the structures they are made of."""

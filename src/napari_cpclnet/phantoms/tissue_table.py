@@ -40,6 +40,7 @@ T1 = {
     "cerebrospinal fluid": 0.12, "spinal cord": 0.52, "eye": 0.12, "skull": 0.15, "teeth": 0.04, "sinus air": 0.0,
     "tongue": 0.45, "right parotid": 0.62, "left parotid": 0.62, "right submandibular": 0.45,
     "left submandibular": 0.45, "thyroid": 0.45, "neck artery": 0.1, "neck vein": 0.18,
+    "vertebral body": 0.55, "intervertebral disc": 0.32, "disc nucleus": 0.3, "cauda equina": 0.42,
 }  # fmt: skip
 
 FAT_INDEX = [STRUCTURES["subcutaneous fat"], STRUCTURES["visceral fat"]]
@@ -89,5 +90,7 @@ TIED = (
     ("left submandibular", "right submandibular"),
     ("sinus air", "air"),
     ("cerebrospinal fluid", "ventricle"),
+    ("vertebral body", "vertebra"),
+    ("cauda equina", "spinal cord"),
 )
 """Pairs of one tissue: the first takes the second's value, give or take a little."""

@@ -1,6 +1,7 @@
 """One part of the body per module, drawn on a canvas."""
 
 from napari_cpclnet.phantoms.anatomy import (
+    back,
     body,
     brain,
     chest,
@@ -8,6 +9,7 @@ from napari_cpclnet.phantoms.anatomy import (
     head,
     heart,
     limb,
+    lumbar,
     neck,
     pelvis,
     shoulder,
@@ -16,6 +18,7 @@ from napari_cpclnet.phantoms.anatomy import (
 )
 
 __all__ = [
+    "back",
     "body",
     "brain",
     "chest",
@@ -23,6 +26,7 @@ __all__ = [
     "head",
     "heart",
     "limb",
+    "lumbar",
     "neck",
     "pelvis",
     "shoulder",
