@@ -26,6 +26,8 @@ _FREQUENT = {
     "right parotid": 0.5,
     "left parotid": 0.5,
     "thyroid": 0.5,
+    "vertebral bodies": 0.5,
+    "intervertebral discs": 0.4,
 }
 _OTHERS = 0.2
 

@@ -232,7 +232,7 @@ def make_spine(rng: np.random.Generator, settings: PhantomSettings | None = None
     frame = anatomy.body.build_trunk(c, build, with_spine=False)
     anatomy.pelvis.pelvis(c, build, with_sacrum=False)
     c.carry(*upright)
-    anatomy.back.spine(c, spine)
+    anatomy.back.paint_spine(c, spine)
     c.carry(*bent)
     _organs(c, build, heart, frame)
     anatomy.pelvis.bladder(c, build)
@@ -247,7 +247,11 @@ def _narrow_view(rng: np.random.Generator, c: Canvas, middle: NDArray[np.float64
     """What a scan of the spine shows of a body: a box around the point `middle`."""
     tall, deep, wide = rng.uniform(220, 320), rng.uniform(140, 200), rng.uniform(60, 120)
     behind = middle[1] + rng.uniform(75, 105)
-    low = (middle[0] - tall * rng.uniform(0.45, 0.55), behind - deep, middle[2] - wide * rng.uniform(0.45, 0.55))
+    low = (
+        middle[0] - tall * rng.uniform(0.45, 0.55),
+        behind - deep,
+        middle[2] - wide * rng.uniform(0.45, 0.55),
+    )
     inside = [
         (axis > start) & (axis < start + size)
         for axis, start, size in zip(c.flat, low, (tall, deep, wide), strict=True)

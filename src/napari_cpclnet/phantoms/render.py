@@ -115,7 +115,7 @@ TISSUES: dict[str, Tissue] = {
     "thyroid": Tissue(165, 0.50, 1.6, 1.3),
     "neck artery": Tissue(170, 0.06, 1.6, 0.3),
     "neck vein": Tissue(165, 0.25, 1.6, 0.4),
-    "vertebral body": Tissue(175, 0.27, 1.7, 2.5),
+    "vertebral body": Tissue(188, 0.27, 1.7, 2.5),
     "intervertebral disc": Tissue(95, 0.14, 0.8, 0.8),
     "disc nucleus": Tissue(78, 0.60, 0.6, 0.8),
     "cauda equina": Tissue(36, 0.42, 1.4, 0.5),

@@ -88,13 +88,14 @@ _NAMES: tuple[str, ...] = (
     "disc nucleus",
     "cauda equina",
 )
-# One label may serve several structures that look alike on every scanner: "vertebra" includes the arches,
-# and the bodies where there is no "vertebral body", as in all but the spines, "cartilage" discs there, ligaments, costal cartilage and the wall of the airways, "rib" sternum and arm bones, "pelvic bone" sacrum and
-# femoral heads, "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac, shoulder and arm muscles, and
-# in head and neck all but the nape, with the optic nerves, "heart wall" the myocardium of the left ventricle, "thin
-# heart wall" that of all other chambers, "mesenteric vessel" any artery or vein without a name. "skull" includes
-# mandible and hyoid; "ventricle" is the fluid inside the brain, "cerebrospinal fluid" that around it, and "free fluid"
-# also what fills a sinus. Masses are in no phantom: an episode grows them where it likes.
+# One label may serve several structures that look alike on every scanner: "vertebra" includes the arches, and
+# everywhere but in spines the bodies, "cartilage" ligaments, costal cartilage, everywhere but in spines the discs,
+# and the wall of the airways, "rib" sternum and arm bones, "pelvic bone" sacrum and femoral heads, "wall muscle" the
+# diaphragm and the oblique, intercostal, gluteal, iliac, shoulder and arm muscles, and in head and neck all but the
+# nape, with the optic nerves, "heart wall" the myocardium of the left ventricle, "thin heart wall" that of all other
+# chambers, "mesenteric vessel" any artery or vein without a name. "skull" includes mandible and hyoid; "ventricle" is
+# the fluid inside the brain, "cerebrospinal fluid" that around it, and "free fluid" also what fills a sinus. Masses
+# are in no phantom: an episode grows them where it likes.
 
 STRUCTURES: dict[str, int] = {name: index for index, name in enumerate(_NAMES)}
 """Label value of every structure; the same for all phantoms, 0 is air."""

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from napari_cpclnet.phantoms.anatomy.lumbar import SOFT_BACK, Column, LumbarSpine, Vertebra, bodies, column, hard
+from napari_cpclnet.phantoms.anatomy.lumbar import (
+    SOFT_BACK,
+    Column,
+    LumbarSpine,
+    Vertebra,
+    bodies,
+    column,
+    hard,
+)
 from napari_cpclnet.phantoms.canvas import Canvas, Float, Mask, TubeField, ramp
 from napari_cpclnet.phantoms.structures import STRUCTURES
 
 _BOTH = (-1, 1)
 
 
-def spine(c: Canvas, spine: LumbarSpine) -> None:
+def paint_spine(c: Canvas, spine: LumbarSpine) -> None:
     """Paint the spine and the muscles behind it."""
     k = column(c, spine)
     if k is None:
@@ -29,7 +37,7 @@ def _put(c: Canvas, k: Column, mask: Mask, name: str, over: tuple[str, ...]) -> 
     c.labels[k.box][mask] = STRUCTURES[name]
 
 
-def _profile(t: Float, knots: ArrayLike, values: ArrayLike) -> Float:
+def _profile(t: Float, knots: list[float] | NDArray[np.float64], values: list[float]) -> Float:
     return np.interp(t, knots, values).astype(np.float32)
 
 
@@ -47,13 +55,13 @@ def flesh(c: Canvas, k: Column) -> None:
     c.depth[k.box][multifidus & c.is_any(k.box, *fat)] = 30.0
     _put(c, k, multifidus, "back muscle", fat)
     muscle = c.is_any(k.box, "back muscle") & (behind > 6.0)
-    edge = side - wide * 0.92 - 2.5 * c.noise(k.box, 30.0) + 0.1 * (behind - rise)
-    seam = (np.abs(edge) < rng.uniform(0.7, 1.8)) & (behind > 4.0)
+    edge = side - 0.5 * wide - 0.55 * (behind - 12.0) - 2.5 * c.noise(k.box, 22.0) - 1.5 * c.noise(k.box, 9.0)
+    seam = (np.abs(edge) < rng.uniform(0.5, 1.8) + 0.7 * c.noise(k.box, 18.0)) & (behind > 4.0)
     # fat replaces the muscles from below and from within
     wasted = rng.beta(1.3, 2.2)
     grain = c.noise(k.box, 9.0) + 0.8 * c.noise(k.box, 20.0)
-    limit = 2.9 - 3.0 * wasted * (0.25 + 0.75 * ramp(-k.t, -110.0, 20.0)) * (1.0 - 0.5 * ramp(side, 8.0, 55.0))
-    streak = (grain > limit) | (side < 2.0)
+    where = (0.25 + 0.75 * ramp(-k.t, -110.0, 20.0)) * (1.0 - 0.5 * ramp(side, 8.0, 55.0))
+    streak = (grain > 2.9 - 3.0 * wasted * where) | (side < 2.0)
     _put(c, k, muscle & (seam | streak), "visceral fat", ("back muscle",))
 
 
@@ -85,7 +93,9 @@ def _foramina(k: Column) -> Mask:
     return (np.abs(k.w) < 23.0) & (behind > -4.0) & (behind < 17.0)
 
 
-def _tube(c: Canvas, bone: Vertebra, points: list[tuple[float, float, float]], radii: ArrayLike, name: str) -> None:
+def _tube(
+    c: Canvas, bone: Vertebra, points: list[tuple[float, float, float]], radii: ArrayLike, name: str
+) -> None:
     way = np.array([bone.point(*point) for point in points])
     field = TubeField(c, way, np.broadcast_to(np.asarray(radii, float), (len(points),)))
     if field.box is not None:
@@ -102,7 +112,6 @@ def _roots(c: Canvas, bone: Vertebra, low: float) -> None:
 
 def _arch(c: Canvas, bone: Vertebra, low: float) -> None:
     rng = c.rng
-    lumbar = float(np.clip(low / 1.0, 0.0, 1.0))  # 0 in the chest
     size = bone.width / 46.0
     found = c.near(bone.point(-0.3 * bone.height, 0.5 * bone.depth + 22, 0), (42.0, 48.0, 60.0))
     if found is None:
@@ -119,25 +128,36 @@ def _arch(c: Canvas, bone: Vertebra, low: float) -> None:
     slant = behind - 21.0 + 0.5 * side  # roof over the canal
     lamina = (np.abs(slant) < 3.2) & (side < inner + 5.0)
     lamina &= (up < 0.12 * h - 0.25 * side + 2.0) & (up > -0.62 * h - 0.1 * side)
-    pars = (np.abs(side - inner - 2.5) < 4.5) & (np.abs(behind - 14.5) < 5.0) & (np.abs(up + 0.1 * h) < 0.42 * h)
+    pars = (
+        (np.abs(side - inner - 2.5) < 4.5) & (np.abs(behind - 14.5) < 5.0) & (np.abs(up + 0.1 * h) < 0.42 * h)
+    )
     reach = np.interp(low, [-3, 0, 3, 4, 5], [34, 28, 31, 28, 22]) * size * rng.uniform(0.9, 1.1)
     drop = np.interp(low, [-3, -1, 1, 5], [0.75, 0.45, 0.16, 0.22])
     out = behind - 20.0
     middle = up + 0.34 * h + drop * out
-    blade = np.interp(low, [-3, 0, 1, 4, 5], [5.5, 7.5, 9.5, 9.5, 7.0]) * size * (0.85 + 0.15 * ramp(out, 6.0, reach))
+    blade = np.interp(low, [-3, 0, 1, 4, 5], [5.5, 7.5, 9.5, 9.5, 7.0]) * size
+    blade = blade * (0.85 + 0.15 * ramp(out, 6.0, reach))
     spinous = (side < 2.6 + 1.6 * ramp(out, 0.6 * reach, reach)) & (np.abs(middle) < blade) & (out > -1.0)
     spinous &= (out / reach) ** 2 + (0.5 * middle / blade) ** 2 < 1
     hard(c, box, pedicle | lamina | pars | spinous, "vertebra")
     wall = 0.5 * bone.depth
     for x in _BOTH:
         a = x * size
-        above = [(0.15 * h, wall + 12, 17.5 * a), (0.55 * h, wall + 14, 19.0 * a), (0.78 * h, wall + 16.5, 18.5 * a)]
+        above = [
+            (0.15 * h, wall + 12, 17.5 * a),
+            (0.55 * h, wall + 14, 19.0 * a),
+            (0.78 * h, wall + 16.5, 18.5 * a),
+        ]
         _tube(c, bone, above, np.array((5.0, 5.0, 3.8)) * size, "vertebra")
         below = [(-0.3 * h, wall + 18, 13.0 * a), (-0.78 * h, wall + 20.5, 14.0 * a)]
         _tube(c, bone, below, np.array((5.0, 4.2)) * size, "vertebra")
         far = np.interp(low, [-3, 0, 1, 3, 4, 5], [27, 24, 37, 47, 44, 46]) * size * rng.uniform(0.93, 1.07)
-        if lumbar > 0.0:
-            across = [(0.12 * h, wall + 9, 19 * a), (0.16 * h, wall + 14, 0.6 * far * x), (0.2 * h, wall + 16, far * x)]
+        if low > 0:
+            across = [
+                (0.12 * h, wall + 9, 19 * a),
+                (0.16 * h, wall + 14, 0.6 * far * x),
+                (0.2 * h, wall + 16, far * x),
+            ]
             _tube(c, bone, across, np.array((5.5, 4.2, 3.4)) * (1.25 if low > 4 else 1.0), "vertebra")
         else:
             across = [(0.12 * h, wall + 10, 15 * a), (0.2 * h, wall + 20, far * x)]
@@ -179,7 +199,7 @@ def canal(c: Canvas, k: Column, spine: LumbarSpine) -> None:
     rng = c.rng
     t, w, behind = k.t, k.w, k.v - k.front
     scale = spine.scale
-    end = -rng.uniform(30.0, 62.0) * scale
+    end = -rng.uniform(36.0, 66.0) * scale
     knots = [-110.0, -70.0, -30.0, 0.0, 40.0, 170.0, 260.0]
     wide = _profile(t, knots, [4, 7, 11, 12.5, 12.0, 11.5, 9.5])
     room = (w / wide) ** 2 + ((behind - 8.7) / _profile(t, knots, [3, 4, 6, 8.6, 8.6, 8.4, 7.8])) ** 2 < 1
@@ -194,14 +214,15 @@ def canal(c: Canvas, k: Column, spine: LumbarSpine) -> None:
     taper = np.sqrt(np.clip((t - end) / 22.0, 0.0, 1.0))
     across = rng.uniform(0.92, 1.08) * tight * taper * _profile(t, knots, [5, 6, 7.5, 9, 9.6, 9.2, 8.0])
     deep = rng.uniform(0.92, 1.06) * tight * taper * _profile(t, knots, [3, 4, 5.5, 6.6, 7.2, 7.2, 6.6])
-    centre = _profile(t, knots, [8.5, 8.5, 9.0, 8.9, 8.3, 8.3, 8.3])
+    centre = _profile(t, knots, [8.5, 8.5, 8.9, 8.4, 7.6, 7.6, 7.6])
     q = (w / np.maximum(across, 0.3)) ** 2 + ((behind - centre) / np.maximum(deep, 0.3)) ** 2
     sac = (q < 1) & room & (t > end)
     hard(c, k.box, sac, "spinal canal")
     level = spine.vertebrae[4]  # the conus ends between T12 and L2/L3, mostly at L1/L2
     tip = spine.along(level.point(-0.5 * level.height, 0, 0)) + float(np.clip(rng.normal(3, 13), -28, 34))
     _cauda(c, k, sac, tip, end, across, deep, centre)
-    thick = np.sqrt(np.clip((t - tip) / 34.0, 0.0, 1.0)) * _profile(t - tip, [0, 30, 60, 100], [4.4, 4.9, 4.6, 4.2])
+    thick = _profile(t - tip, [0, 30, 60, 100], [4.4, 4.9, 4.6, 4.2])
+    thick = thick * np.sqrt(np.clip((t - tip) / 34.0, 0.0, 1.0))
     lie = centre + 1.4 * ramp(-(t - tip), -60.0, 0.0)
     cord = (w / np.maximum(thick, 0.1)) ** 2 + ((behind - lie) / np.maximum(0.82 * thick, 0.1)) ** 2 < 1
     hard(c, k.box, cord & sac & (t > tip), "spinal cord")
@@ -223,5 +244,6 @@ def _cauda(
         x = across * aside * (0.45 + 0.55 * below) * out
         y = centre + deep * (0.9 * down - 0.15) * np.sqrt(1 - aside**2) * (0.6 + 0.4 * below)
         y = y + 0.3 * np.sin(t / rng.uniform(9, 20) + rng.uniform(0, 6))
-        threads |= ((w - x) ** 2 + (behind - y) ** 2 < reach**2 * rng.uniform(1.0, 2.2)) & (t > leave) & (t < tip + 25)
+        near = (w - x) ** 2 + (behind - y) ** 2 < reach**2 * rng.uniform(1.0, 2.2)
+        threads |= near & (t > leave) & (t < tip + 25)
     hard(c, k.box, threads & sac, "cauda equina")

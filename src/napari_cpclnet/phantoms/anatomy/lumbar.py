@@ -6,7 +6,7 @@ is painted in the coordinates of the curve through all of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -109,7 +109,7 @@ def random_spine(rng: np.random.Generator, b: Build) -> LumbarSpine:
     """Draw a spine: its curves, its wear, and in a few its fractures."""
     scale = float(np.clip(0.5 * (b.ks - 1.0) + rng.normal(1.0, 0.045), 0.86, 1.14))
     slim = rng.normal(1.0, 0.04)
-    slope = np.clip(rng.normal(1.0, 0.22), 0.45, 1.45)
+    slope = np.clip(rng.normal(1.0, 0.2), 0.5, 1.4)
     worn = np.clip(rng.beta(1.2, 1.6), 0, 1)
     side = np.radians(rng.normal(0, 2.2) * (3.0 if rng.random() < 0.12 else 1.0))
     wave, start = rng.uniform(4.5, 8.0), rng.uniform(0, 2 * np.pi)
@@ -135,13 +135,22 @@ def random_spine(rng: np.random.Generator, b: Build) -> LumbarSpine:
         # the lowest discs wear first
         wear = float(np.clip(worn * np.interp(i, [0, 2, 6], [1.3, 0.9, 0.6]) + rng.normal(0, 0.2), 0, 1))
         slipped = rng.uniform(2.0, 6.5) if wear > 0.35 and i < 5 and rng.random() < 0.25 else 0.0
-        discs.append(Disc(wear, float(rng.uniform(0.0, 0.8) + 1.8 * wear), (slipped, float(rng.normal(0, 5)))))
+        discs.append(
+            Disc(wear, float(rng.uniform(0.0, 0.8) + 1.8 * wear), (slipped, float(rng.normal(0, 5))))
+        )
         gaps.append(_DISC[i] * scale * rng.normal(1.0, 0.06) * (1.0 - 0.5 * wear**2))
         bones.append(
             Vertebra(
-                name, np.zeros(3), axes(_LEAN[i], i), tall, _WIDTH[i] * scale * slim, _DEPTH[i] * scale * slim,
-                wedge, hollow, float(max(0.0, rng.normal(worn - 0.35, 0.3)) * 6.0),
-            )  # fmt: skip
+                name,
+                np.zeros(3),
+                axes(_LEAN[i], i),
+                tall,
+                _WIDTH[i] * scale * slim,
+                _DEPTH[i] * scale * slim,
+                wedge,
+                hollow,
+                float(max(0.0, rng.normal(worn - 0.35, 0.3)) * 6.0),
+            )
         )
     base = _frame(np.radians(slope * _SACRAL_LEAN[0]), 0.0, 0.0)
     placed: list[Vertebra] = []
@@ -149,7 +158,7 @@ def random_spine(rng: np.random.Generator, b: Build) -> LumbarSpine:
     for bone, gap, below in zip(bones, gaps, [base, *(bone.axes for bone in bones)], strict=False):
         between = below[0] + bone.axes[0]
         end = end + gap * between / np.linalg.norm(between)
-        placed.append(_moved(bone, end + 0.5 * bone.height * bone.axes[0]))
+        placed.append(replace(bone, centre=end + 0.5 * bone.height * bone.axes[0]))
         end = end + bone.height * bone.axes[0]
     sacral: list[Vertebra] = []
     end = np.zeros(3)
@@ -166,16 +175,10 @@ def random_spine(rng: np.random.Generator, b: Build) -> LumbarSpine:
     crest = np.array((rng.normal(4.0, 6.0), 0.0, 0.0)) - placed[1].centre
     crest[1] = spine_position(b, 20.0) - placed[1].centre[1]
     return LumbarSpine(
-        tuple(_moved(bone, bone.centre + crest) for bone in placed),
+        tuple(replace(bone, centre=bone.centre + crest) for bone in placed),
         tuple(discs),
-        tuple(_moved(bone, bone.centre + crest) for bone in sacral),
+        tuple(replace(bone, centre=bone.centre + crest) for bone in sacral),
         scale,
-    )
-
-
-def _moved(bone: Vertebra, centre: Points) -> Vertebra:
-    return Vertebra(
-        bone.name, centre, bone.axes, bone.height, bone.width, bone.depth, bone.wedge, bone.hollow, bone.spurs
     )
 
 
@@ -230,12 +233,12 @@ def column(c: Canvas, spine: LumbarSpine) -> Column | None:
     for _ in range(5):
         ahead = (s - at(t, 1)) * at(t, 4) + (p - at(t, 2)) * at(t, 5) + (l - at(t, 3)) * at(t, 6)
         t = t + 0.9 * ahead
-    ds, dp, dl = at(t, 4), at(t, 5), at(t, 6)
+    ds, dp = at(t, 4), at(t, 5)
     up, back, left = s - at(t, 1), p - at(t, 2), l - at(t, 3)
     level = np.sqrt(ds**2 + dp**2)
     bones = [*spine.sacrum[::-1], *spine.vertebrae]
     front = np.interp(t, [spine.along(k.centre) for k in bones], [0.5 * k.depth for k in bones])
-    return Column(box, t, (back * ds - up * dp) / level, left * level, front.astype(np.float32))
+    return Column(box, t, (back * ds - up * dp) / level, left / level, front.astype(np.float32))
 
 
 def outline(back: Float, left: Float, depth: AnyFloat | float, width: AnyFloat | float) -> Float:
@@ -267,7 +270,7 @@ def bodies(c: Canvas, spine: LumbarSpine) -> None:
         high = np.clip(np.where(up > 0, up / np.maximum(top, 3.0), -up / np.maximum(bottom, 3.0)), 0, 1.2)
         waist = 0.91 + 0.09 * high**2
         lips = bone.spurs * ramp(high, 0.55, 1.0) * (0.4 + ramp(-back, -2.0, 10.0)) * 2.0
-        q = outline(back, left, bone.depth * waist + lips, bone.width * waist + lips)
+        q = outline(back, left, bone.depth * (0.5 + 0.5 * waist) + lips, bone.width * waist + lips)
         hard(c, box, (q < 1.0) & (up < top) & (-up < bottom), "vertebral body")
 
 
