@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_measures_are_those_of_adults(drawn: list[LumbarSpine]) -> None:
     )
     assert 25 < np.median(high) < 29 and 42 < np.median(wide) < 49 and 31 < np.median(deep) < 36
     assert wide.mean(0)[0] > wide.mean(0)[2] > wide.mean(0)[4]  # larger further down
-    assert 35 < wide.min() and wide.max() < 62 and 25 < deep.min() and deep.max() < 44
+    assert wide.min() > 35 and wide.max() < 62 and deep.min() > 25 and deep.max() < 44
     lordosis = np.array([lean(spine.sacrum[0].axes) - lean(spine.vertebrae[4].axes) for spine in drawn])
     assert 45 < np.median(lordosis) < 65 and lordosis.min() > 15 and lordosis.max() < 95
 
@@ -120,7 +121,7 @@ def test_discs_lie_between_bodies(fine: list[Phantom]) -> None:
     for phantom in fine:
         disc = phantom.mask("intervertebral discs")
         bodies = whole_bodies(phantom)
-        for low, high in zip(bodies, bodies[1:], strict=False):
+        for low, high in pairwise(bodies):
             place = np.linspace(low.centre, high.centre, 60).round().astype(int)
             assert 1 <= disc[tuple(place.T)].sum() < 40  # some of the way, not most of it
         nucleus, rim = phantom.mask("disc nucleus"), phantom.mask("intervertebral disc")
@@ -131,7 +132,7 @@ def test_discs_lie_between_bodies(fine: list[Phantom]) -> None:
 
 
 def test_the_canal_lies_behind_the_bodies_and_holds_the_cord(fine: list[Phantom]) -> None:
-    soft = ("back muscle", "psoas", "vertebral body", "wall muscle", "air")
+    soft = ("back muscle", "psoas", "vertebral body", "wall muscle")
     for phantom in fine:
         canal, bone = phantom.mask("spinal canal"), phantom.mask("vertebral bodies")
         for z in np.flatnonzero(canal.any((1, 2)) & bone.any((1, 2))):
@@ -204,4 +205,4 @@ def test_bodies_look_like_their_arches_in_most_mr() -> None:
 
 def test_no_mass_begins_in_a_disc() -> None:
     block = torch.full((40, 50, 60), STRUCTURES["intervertebral disc"], dtype=torch.uint8)
-    assert random_mass(np.random.default_rng(0), block, (4.0, 3.0, 3.0)) is None
+    assert random_mass(np.random.default_rng(0), block) is None

@@ -135,10 +135,10 @@ def _arch(c: Canvas, bone: Vertebra, low: float) -> None:
     drop = np.interp(low, [-3, -1, 1, 5], [0.75, 0.45, 0.16, 0.22])
     out = behind - 20.0
     middle = up + 0.34 * h + drop * out
-    blade = np.interp(low, [-3, 0, 1, 4, 5], [5.5, 7.5, 9.5, 9.5, 7.0]) * size
-    blade = blade * (0.85 + 0.15 * ramp(out, 6.0, reach))
-    spinous = (side < 2.6 + 1.6 * ramp(out, 0.6 * reach, reach)) & (np.abs(middle) < blade) & (out > -1.0)
-    spinous &= (out / reach) ** 2 + (0.5 * middle / blade) ** 2 < 1
+    blade = float(np.interp(low, [-3, 0, 1, 4, 5], [5.5, 7.5, 9.5, 9.5, 7.0])) * size
+    edge = blade * (0.85 + 0.15 * ramp(out, 6.0, reach))
+    spinous = (side < 2.6 + 1.6 * ramp(out, 0.6 * reach, reach)) & (np.abs(middle) < edge) & (out > -1.0)
+    spinous &= (out / reach) ** 2 + (0.5 * middle / edge) ** 2 < 1
     hard(c, box, pedicle | lamina | pars | spinous, "vertebra")
     wall = 0.5 * bone.depth
     for x in _BOTH:

@@ -172,7 +172,7 @@ def random_spine(rng: np.random.Generator, b: Build) -> LumbarSpine:
         )
         end = end - tall * frame[0]
     # the iliac crest lies at the lower end of L4
-    crest = np.array((rng.normal(4.0, 6.0), 0.0, 0.0)) - placed[1].centre
+    crest = np.array((rng.normal(14.0, 6.0), 0.0, 0.0)) - placed[1].centre
     crest[1] = spine_position(b, 20.0) - placed[1].centre[1]
     return LumbarSpine(
         tuple(replace(bone, centre=bone.centre + crest) for bone in placed),
@@ -198,8 +198,10 @@ def follow(c: Canvas, b: Build, spine: LumbarSpine) -> tuple[Float, Float, Float
     foot = spine.sacrum[0].point(0.5 * spine.sacrum[0].height, 0, 0)[0]
     s = np.clip(line[:, 1], foot + 8.0, spine.vertebrae[-1].centre[0])
     behind = np.interp(s, line[:, 1], line[:, 2]) - spine_line(b, s)
-    # buttocks stand out behind the loin
-    behind += 12.0 * np.clip((foot + 8.0 - line[:, 1]) / 40.0, 0.0, 1.0)
+    # the sacrum and the buttocks stand out behind the loin, and the sacrum lies under the skin
+    crest = spine.sacrum[2].point(0.0, 0.5 * spine.sacrum[2].depth + 24.0, 0.0)
+    out = float(np.clip(crest[1] - behind[0] - b.depth + 8.0, 12.0, 60.0))
+    behind += out * np.clip((foot + 8.0 - line[:, 1]) / max(foot + 8.0 - crest[0], 50.0), 0.0, 1.0)
     aside = np.interp(s, line[:, 1], line[:, 3])
     near = 0.15 + 0.85 * ramp(c.p - spine_line(b, c.s), -110.0, -25.0)
     p = c.p - near * np.interp(c.s, line[:, 1], behind).astype(np.float32)
