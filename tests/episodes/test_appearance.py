@@ -188,7 +188,7 @@ def test_brain_and_bladder_are_hot_in_pet_and_fat_and_lung_are_cold() -> None:
     for cold in ("visceral fat", "lung", "wall muscle", "bowel gas"):
         assert hotter("liver", cold) > 0.85
     assert 0.3 < hotter("heart wall", "brain white matter") < 0.8  # from cold to very hot
-    assert 0.02 < hotter("vertebra", "liver") < 0.3
+    assert 0.02 < hotter("vertebra", "liver") < 0.4
 
 
 def test_tumours_in_pet_are_mostly_but_not_always_hotter_than_the_liver_and_their_cores_cold() -> None:
