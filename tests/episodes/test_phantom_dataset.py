@@ -31,7 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(stack, "make_phantom", tiny)
     monkeypatch.setattr(stack, "make_thorax", tiny)
-    for name in ("make_head", "make_heart", "make_legs", "make_brain"):
+    for name in ("make_head", "make_heart", "make_legs", "make_brain", "make_spine"):
         monkeypatch.setattr(
             stack, name, lambda rng, settings: replace(tiny(rng), level=np.full(6, np.nan, np.float32))
         )
@@ -62,13 +62,13 @@ def test_a_longer_stack_begins_with_the_shorter_one(quick: list[int], tmp_path: 
 
 
 @pytest.mark.usefixtures("quick")
-def test_of_twenty_phantoms_most_show_trunks_and_some_other_parts(tmp_path: Path) -> None:
+def test_of_the_first_twenty_phantoms_most_show_trunks_and_some_other_parts(tmp_path: Path) -> None:
     made = make_stack(len(stack._SHOWN) + 5, 5, tmp_path / "a")
     names = [stack.PARTS[part] for part in made.parts.tolist()]
     shown = Counter(names[:20])
     assert shown == {"trunk": 13, "thorax": 3, "heart": 1, "legs": 2, "head": 1}
     assert names[-5:] == names[:5] and set(names) == set(stack.PARTS)
-    unknown = [name in ("head", "heart", "legs", "brain") for name in names]
+    unknown = [name in ("head", "heart", "legs", "brain", "spine") for name in names]
     assert made.levels.isnan().all(1).tolist() == unknown
 
 

@@ -54,10 +54,15 @@ def test_targets_consist_of_known_structures_and_organs_do_not_share_any() -> No
     # lesions, chambers and parts of the brain are classes of their own, and parts of their organ
     inner = {"liver lesion", "consolidation", "heart scar", "left ventricle", "right ventricle", "left atrium",
              "right atrium", "myocardium", "cerebellum", "brainstem", "spinal cord", "thalamus", "caudate", "putamen",
-             "pallidum", "hippocampus", "amygdala"}  # fmt: skip
+             "pallidum", "hippocampus", "amygdala", "vertebral bodies"}  # fmt: skip
     organs = [name for target, names in TARGETS.items() if target not in inner for name in names]
     assert len(organs) == len(set(organs))
-    for target, organ in (("left ventricle", "heart"), ("myocardium", "heart"), ("consolidation", "lung")):
+    for target, organ in (
+        ("left ventricle", "heart"),
+        ("myocardium", "heart"),
+        ("consolidation", "lung"),
+        ("vertebral bodies", "vertebrae"),
+    ):
         assert set(TARGETS[target]) < set(TARGETS[organ])
 
 

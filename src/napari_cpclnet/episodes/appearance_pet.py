@@ -25,7 +25,7 @@ _POOL = (
 _GAS = ("air", "stomach gas", "bowel gas", "airway", "sinus air", "couch")
 _FAT = ("subcutaneous fat", "visceral fat")
 _MUSCLE = ("wall muscle", "psoas", "back muscle")
-_MARROW = ("vertebra", "pelvic bone", "shoulder bone", "rib", "skull")
+_MARROW = ("vertebra", "vertebral body", "pelvic bone", "shoulder bone", "rib", "skull")
 _GUT = (
     ("stomach wall", "stomach content"),
     ("small bowel wall", "small bowel content", "duodenum"),

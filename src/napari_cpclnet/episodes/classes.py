@@ -30,6 +30,8 @@ _FREQUENT = {
     "thalamus": 0.4,
     "caudate": 0.4,
     "putamen": 0.4,
+    "vertebral bodies": 0.5,
+    "intervertebral discs": 0.4,
 }
 _OTHERS = 0.2
 

@@ -41,6 +41,10 @@ _SPARED = (
     "skull",
     "teeth",
     "sinus air",
+    "vertebral body",
+    "intervertebral disc",
+    "disc nucleus",
+    "cauda equina",
 )
 """What a mass does not grow into."""
 

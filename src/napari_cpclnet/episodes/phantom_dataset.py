@@ -23,6 +23,7 @@ from napari_cpclnet.phantoms.phantom import (
     make_heart,
     make_legs,
     make_phantom,
+    make_spine,
     make_thorax,
 )
 from napari_cpclnet.phantoms.settings import PhantomSettings
@@ -38,7 +39,7 @@ class PhantomDataset:
     ----------
     labels : Tensor of uint8, shape (P, Z, Y, X)
     levels : Tensor, shape (P, Z)
-        nan where there is no level: in legs, heads and brains, and in a heart in short axis.
+        nan where there is no level: in legs, heads, brains and spines, and in a heart in short axis.
     parts : Tensor of int64, shape (P,)
         What each shows: a number of `PARTS`.
     spacing : tuple of float
@@ -51,13 +52,14 @@ class PhantomDataset:
     spacing: tuple[float, float, float]
 
 
-PARTS = ("trunk", "thorax", "heart", "legs", "head", "brain")
+PARTS = ("trunk", "thorax", "heart", "legs", "head", "brain", "spine")
 """Names of the parts of the body that phantoms show; a part's number is its place here."""
 
 _SHOWN = (
     "trunk", "trunk", "thorax", "trunk", "trunk", "trunk", "trunk", "heart", "trunk", "legs",
     "trunk", "thorax", "trunk", "trunk", "head", "trunk", "thorax", "trunk", "trunk", "legs",
     "trunk", "brain", "trunk",
+    "spine", "trunk", "spine", "trunk",
 )  # fmt: skip
 """What phantoms show one after another; then it begins again."""
 
@@ -76,6 +78,7 @@ def make_part(seed: int, index: int, settings: PhantomSettings | None = None) ->
         "legs": make_legs,
         "head": make_head,
         "brain": make_brain,
+        "spine": make_spine,
     }
     return makers[part_of(index)](np.random.default_rng((seed, index)), settings)
 

@@ -151,7 +151,8 @@ def _piece(rng: np.random.Generator, body: Body) -> DrawnClass | None:
         return None
     box = body.box(np.flatnonzero(_MEMBERS[row]), 0)
     mask = _MEMBERS[row][body.labels[box]]
-    if NAMES[row] == "vertebrae":  # arches touch
+    touching = NAMES[row] in ("vertebrae", "vertebral bodies")  # by arches, or across thin discs
+    if touching:
         mask = ndimage.binary_erosion(mask, iterations=2)
     pieces, count = ndimage.label(mask)
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
@@ -160,7 +161,7 @@ def _piece(rng: np.random.Generator, body: Body) -> DrawnClass | None:
     if not len(good):
         return None
     chosen = pieces == int(rng.choice(good))
-    if NAMES[row] == "vertebrae":
+    if touching:
         chosen = ndimage.binary_dilation(chosen, iterations=2) & _MEMBERS[row][body.labels[box]]
     whole = np.zeros(body.labels.shape, bool)
     whole[box] = chosen

@@ -31,6 +31,7 @@ __all__ = [
     "make_heart",
     "make_legs",
     "make_phantom",
+    "make_spine",
     "make_thorax",
 ]
 
@@ -47,7 +48,7 @@ class Phantom:
     spacing: tuple[float, float, float]
     level: NDArray[np.float32]
     """(Z,) height in the body of every slice: 0 at the iliac crest, 1 at the dome of the liver, linear outside; nan in
-    legs, in heads, in brains and in a heart in short axis."""
+    legs, in heads, in brains, in spines and in a heart in short axis."""
 
     def mask(self, target: str) -> NDArray[np.bool_]:
         """Voxels of a class of `TARGETS` or a single structure."""
@@ -261,3 +262,48 @@ def _scanned(rng: np.random.Generator) -> tuple[float, float]:
         return float(rng.uniform(-75, -20)), 200.0
     low = float(rng.uniform(-212, -165))
     return low, float(rng.uniform(0, 90)) if draw < 0.45 else 200.0
+
+
+def make_spine(rng: np.random.Generator, settings: PhantomSettings | None = None) -> Phantom:
+    """Draw the lumbar spine of a random adult with what lies around it, all of it or in a narrow field of view.
+
+    The result depends on the state of `rng` and the settings only.
+    """
+    settings = settings or PhantomSettings()
+    build = anatomy.body.random_build(rng)
+    heart = anatomy.heart.random_heart(rng, build)
+    spine = anatomy.lumbar.random_spine(rng, build)
+    aim = spine.vertebrae[2].centre + (rng.normal(5, 12), rng.normal(-12, 9), rng.normal(0, 7))
+    c = _canvas(rng, settings, aim)
+    upright = c.s, c.p, c.l
+    bent = anatomy.lumbar.follow(c, build, spine)
+    c.carry(*bent)
+    frame = anatomy.body.build_trunk(c, build, with_spine=False)
+    anatomy.pelvis.pelvis(c, build, with_sacrum=False)
+    c.carry(*upright)
+    anatomy.back.paint_spine(c, spine)
+    c.carry(*bent)
+    _organs(c, build, heart, frame)
+    anatomy.pelvis.bladder(c, build)
+    _gut(c, build, frame)
+    anatomy.pelvis.couch(c)
+    if rng.random() < 0.5:
+        c.labels[~_narrow_view(rng, c, spine.vertebrae[2].centre)] = STRUCTURES["air"]
+    return _phantom(c, settings, np.full(settings.shape[0], np.nan))
+
+
+def _narrow_view(rng: np.random.Generator, c: Canvas, middle: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """What a scan of the spine shows of a body: a box around the point `middle`."""
+    tall, deep, wide = rng.uniform(220, 320), rng.uniform(140, 200), rng.uniform(60, 120)
+    behind = middle[1] + rng.uniform(75, 105)
+    low = (
+        middle[0] - tall * rng.uniform(0.45, 0.55),
+        behind - deep,
+        middle[2] - wide * rng.uniform(0.45, 0.55),
+    )
+    inside = [
+        (axis > start) & (axis < start + size)
+        for axis, start, size in zip(c.flat, low, (tall, deep, wide), strict=True)
+    ]
+    view: NDArray[np.bool_] = inside[0][:, None, None] & inside[1][:, None] & inside[2]
+    return view

@@ -121,6 +121,10 @@ TISSUES: dict[str, Tissue] = {
     "pallidum": Tissue(40, 0.36, 7.5, 0.7),
     "hippocampus": Tissue(41, 0.54, 7.5, 0.8),
     "amygdala": Tissue(41, 0.53, 7.5, 0.7),
+    "vertebral body": Tissue(188, 0.27, 1.7, 2.5),
+    "intervertebral disc": Tissue(95, 0.14, 0.8, 0.8),
+    "disc nucleus": Tissue(78, 0.60, 0.6, 0.8),
+    "cauda equina": Tissue(36, 0.42, 1.4, 0.5),
 }
 
 _SPREAD = {"CT": 6.0, "MR": 0.025, "PT": 0.12}

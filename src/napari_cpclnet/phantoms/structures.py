@@ -89,15 +89,20 @@ _NAMES: tuple[str, ...] = (
     "pallidum",
     "hippocampus",
     "amygdala",
+    "vertebral body",
+    "intervertebral disc",
+    "disc nucleus",
+    "cauda equina",
 )
-# One label may serve several structures that look alike on every scanner: "vertebra" includes the arches,
-# "cartilage" discs, costal cartilage and the wall of the airways, "rib" sternum and arm bones, "pelvic bone" sacrum and
-# femoral heads, "wall muscle" the diaphragm and the oblique, intercostal, gluteal, iliac, shoulder and arm muscles, and
-# in head and neck all but the nape, with the optic nerves, "heart wall" the myocardium of the left ventricle, "thin
-# heart wall" that of all other chambers, "mesenteric vessel" any artery or vein without a name. "skull" includes
-# mandible and hyoid; "ventricle" is the fluid inside the brain, "cerebrospinal fluid" that around it, and "free fluid"
-# also what fills a sinus. "brain grey matter" includes the deep nuclei and hippocampi wherever a phantom is too coarse
-# to show them as structures of their own. Masses are in no phantom: an episode grows them where it likes.
+# One label may serve several structures that look alike on every scanner: "vertebra" includes the arches, and
+# everywhere but in spines the bodies, "cartilage" ligaments, costal cartilage, everywhere but in spines the discs,
+# and the wall of the airways, "rib" sternum and arm bones, "pelvic bone" sacrum and femoral heads, "wall muscle" the
+# diaphragm and the oblique, intercostal, gluteal, iliac, shoulder and arm muscles, and in head and neck all but the
+# nape, with the optic nerves, "heart wall" the myocardium of the left ventricle, "thin heart wall" that of all other
+# chambers, "mesenteric vessel" any artery or vein without a name. "skull" includes mandible and hyoid; "ventricle" is
+# the fluid inside the brain, "cerebrospinal fluid" that around it, and "free fluid" also what fills a sinus.
+# "brain grey matter" includes the deep nuclei and hippocampi wherever a phantom does not show them as structures of
+# their own. Masses are in no phantom: an episode grows them where it likes.
 
 STRUCTURES: dict[str, int] = {name: index for index, name in enumerate(_NAMES)}
 """Label value of every structure; the same for all phantoms, 0 is air."""
@@ -135,8 +140,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "portal vein": ("portal vein",),
     "right adrenal": ("right adrenal",),
     "left adrenal": ("left adrenal",),
-    "vertebrae": ("vertebra",),
-    "spinal canal": ("spinal canal", "spinal cord"),
+    "vertebrae": ("vertebra", "vertebral body"),
+    "spinal canal": ("spinal canal", "spinal cord", "cauda equina"),
     "psoas": ("psoas",),
     "back muscle": ("back muscle",),
     "ribs": ("rib",),
@@ -194,5 +199,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "pallidum": ("pallidum",),
     "hippocampus": ("hippocampus",),
     "amygdala": ("amygdala",),
+    "vertebral bodies": ("vertebral body",),
+    "intervertebral discs": ("intervertebral disc", "disc nucleus"),
 }
 """Classes an episode can ask for and the structures they are made of."""

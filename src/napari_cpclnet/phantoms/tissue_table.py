@@ -42,6 +42,7 @@ T1 = {
     "tongue": 0.45, "right parotid": 0.62, "left parotid": 0.62, "right submandibular": 0.45,
     "left submandibular": 0.45, "thyroid": 0.45, "neck artery": 0.1, "neck vein": 0.18,
     "thalamus": 0.53, "caudate": 0.46, "putamen": 0.48, "pallidum": 0.57, "hippocampus": 0.44, "amygdala": 0.45,
+    "vertebral body": 0.55, "intervertebral disc": 0.32, "disc nucleus": 0.3, "cauda equina": 0.42,
 }  # fmt: skip
 
 FAT_INDEX = [STRUCTURES["subcutaneous fat"], STRUCTURES["visceral fat"]]
@@ -94,5 +95,7 @@ TIED = (
     ("putamen", "caudate"),
     ("hippocampus", "brain grey matter"),
     ("amygdala", "hippocampus"),
+    ("vertebral body", "vertebra"),
+    ("cauda equina", "spinal cord"),
 )
 """Pairs of one tissue: the first takes the second's value, give or take a little."""

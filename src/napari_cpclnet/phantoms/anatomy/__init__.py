@@ -1,6 +1,7 @@
 """One part of the body per module, drawn on a canvas."""
 
 from napari_cpclnet.phantoms.anatomy import (
+    back,
     body,
     brain,
     chest,
@@ -10,6 +11,7 @@ from napari_cpclnet.phantoms.anatomy import (
     head,
     heart,
     limb,
+    lumbar,
     neck,
     pelvis,
     shoulder,
@@ -18,6 +20,7 @@ from napari_cpclnet.phantoms.anatomy import (
 )
 
 __all__ = [
+    "back",
     "body",
     "brain",
     "chest",
@@ -27,6 +30,7 @@ __all__ = [
     "head",
     "heart",
     "limb",
+    "lumbar",
     "neck",
     "pelvis",
     "shoulder",

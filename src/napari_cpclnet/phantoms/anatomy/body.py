@@ -70,10 +70,10 @@ def _profile(s: AnyFloat, knots: list[float], values: list[float]) -> Float:
     return np.interp(s, knots, values).astype(np.float32)
 
 
-def build_trunk(c: Canvas, b: Build, raised: bool | None = None) -> TrunkFields:
+def build_trunk(c: Canvas, b: Build, raised: bool | None = None, *, with_spine: bool = True) -> TrunkFields:
     """Paint skin, fat, wall and the fatty cavity; return the fields the organs need.
 
-    Arms are raised, hang down, or are left out.
+    Arms are raised, hang down, or are left out; the spine is left out where another one is painted.
     """
     rng = c.rng
     ks = b.ks
@@ -152,7 +152,8 @@ def build_trunk(c: Canvas, b: Build, raised: bool | None = None) -> TrunkFields:
         labels[gland] = STRUCTURES["breast gland"]
     _layers(c, b, core, inner, cavity, thoracic)
     _back_muscles(c, b, core)
-    _spine(c, b)
+    if with_spine:
+        _spine(c, b)
     dome = _diaphragm(c, b, cavity, angle)
     _ribs(c, b, cavity, angle)
     c.room = (cavity > 0) & (dome > 0)

@@ -9,8 +9,8 @@ from napari_cpclnet.phantoms.canvas import Canvas, TubeField
 from napari_cpclnet.phantoms.structures import STRUCTURES
 
 
-def pelvis(c: Canvas, b: Build) -> None:
-    """Iliac wings, sacrum, acetabulum and femoral heads."""
+def pelvis(c: Canvas, b: Build, *, with_sacrum: bool = True) -> None:
+    """Iliac wings, sacrum, acetabulum and femoral heads; the sacrum is left out where another one is painted."""
     rng = c.rng
     low = c.flat[0] < 25.0
     n = int(np.count_nonzero(low))
@@ -42,14 +42,14 @@ def pelvis(c: Canvas, b: Build) -> None:
     bone = (gap < thick) & (s < 8)
     width = np.interp(s, [-125, -100, -60, -20, 0], [8, 18, 40, 54, 40]).astype(np.float32) * kl
     shift = np.interp(s, [-125, -100, -60, -20, 0], [38, 50, 44, 18, 4]).astype(np.float32)
-    sacrum = (l / width) ** 2 + ((p - back - shift - 0.1 * l) / np.where(s > -70, 21.0, 13.0)) ** 2 < 1
-    sacrum &= s < -16
+    middle = (l / width) ** 2 + ((p - back - shift - 0.1 * l) / np.where(s > -70, 21.0, 13.0)) ** 2 < 1
+    middle &= (s < -16) & with_sacrum
     hips = (s + 118) ** 2 + (p - back + 22) ** 2 + (l - 92 * kl) ** 2 < 24.0**2
     joint = np.abs(np.sqrt((s + 118) ** 2 + (p - back + 22) ** 2 + (l - 92 * kl) ** 2) - 25.5) < 1.5
-    for mask, name in ((bone & ~joint, "pelvic bone"), (hips, "pelvic bone"), (sacrum, "pelvic bone")):
+    for mask, name in ((bone & ~joint, "pelvic bone"), (hips, "pelvic bone"), (middle, "pelvic bone")):
         view[mask] = STRUCTURES[name]
         depth[mask] = 1e3
-    canal = (l < 8) & (np.abs(p - back - shift - 6) < 5) & (s < -16) & (s > -80)
+    canal = (l < 8) & (np.abs(p - back - shift - 6) < 5) & (s < -16) & (s > -80) & with_sacrum
     view[canal] = STRUCTURES["spinal canal"]
     # muscle on both faces of the wing: iliacus inside, gluteals outside
     flesh = (gap < thick + 11) & (s < 2) & c.is_any(box, "visceral fat", "subcutaneous fat")
