@@ -115,6 +115,11 @@ TISSUES: dict[str, Tissue] = {
     "thyroid": Tissue(165, 0.50, 1.6, 1.3),
     "neck artery": Tissue(170, 0.06, 1.6, 0.3),
     "neck vein": Tissue(165, 0.25, 1.6, 0.4),
+    "prostate transition zone": Tissue(78, 0.42, 2.0, 3.5),
+    "prostate peripheral zone": Tissue(66, 0.72, 1.8, 1.5),
+    "seminal vesicle": Tissue(42, 0.85, 1.4, 2.0),
+    "uterus": Tissue(105, 0.46, 1.9, 1.4),
+    "endometrium": Tissue(72, 0.82, 2.2, 0.6),
 }
 
 _SPREAD = {"CT": 6.0, "MR": 0.025, "PT": 0.12}

@@ -83,6 +83,11 @@ _NAMES: tuple[str, ...] = (
     "thyroid",
     "neck artery",
     "neck vein",
+    "prostate transition zone",
+    "prostate peripheral zone",
+    "seminal vesicle",
+    "uterus",
+    "endometrium",
 )
 # One label may serve several structures that look alike on every scanner: "vertebra" includes the arches,
 # "cartilage" discs, costal cartilage and the wall of the airways, "rib" sternum and arm bones, "pelvic bone" sacrum and
@@ -90,7 +95,8 @@ _NAMES: tuple[str, ...] = (
 # in head and neck all but the nape, with the optic nerves, "heart wall" the myocardium of the left ventricle, "thin
 # heart wall" that of all other chambers, "mesenteric vessel" any artery or vein without a name. "skull" includes
 # mandible and hyoid; "ventricle" is the fluid inside the brain, "cerebrospinal fluid" that around it, and "free fluid"
-# also what fills a sinus. Masses are in no phantom: an episode grows them where it likes.
+# also what fills a sinus or a follicle. "pelvic organ" is what a pelvis has beside its other labels: wall of the
+# bladder, vagina, urethra, ovaries, penis and testes, and enlarged lymph nodes. Masses are in no phantom: an episode grows them where it likes.
 
 STRUCTURES: dict[str, int] = {name: index for index, name in enumerate(_NAMES)}
 """Label value of every structure; the same for all phantoms, 0 is air."""
@@ -98,6 +104,8 @@ STRUCTURES: dict[str, int] = {name: index for index, name in enumerate(_NAMES)}
 MERGES: dict[str, tuple[str, ...]] = {
     "liver": ("liver", "liver vessel", "liver lesion"),
     "brain": ("brain grey matter", "brain white matter", "cerebellum", "brainstem"),
+    "prostate": ("prostate transition zone", "prostate peripheral zone"),
+    "uterus": ("uterus", "endometrium"),
 }
 """Classes that are more than one structure, as a radiologist would paint them."""
 
@@ -170,5 +178,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "thyroid": ("thyroid",),
     "neck arteries": ("neck artery",),
     "neck veins": ("neck vein",),
+    "prostate": MERGES["prostate"],
+    "prostate transition zone": ("prostate transition zone",),
+    "prostate peripheral zone": ("prostate peripheral zone",),
+    "seminal vesicles": ("seminal vesicle",),
+    "uterus": MERGES["uterus"],
 }
 """Classes an episode can ask for and the structures they are made of."""

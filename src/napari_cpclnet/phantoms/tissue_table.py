@@ -19,6 +19,7 @@ NATIVE_HU = {
     "brain grey matter": 37, "brain white matter": 28, "cerebellum": 34, "brainstem": 30, "tongue": 55,
     "right parotid": -2, "left parotid": -2, "right submandibular": 38, "left submandibular": 38, "thyroid": 100,
     "neck artery": 42, "neck vein": 44,
+    "prostate transition zone": 42, "prostate peripheral zone": 38, "seminal vesicle": 26, "uterus": 46, "endometrium": 36,
 }  # fmt: skip
 """HU before contrast; the tissue table of `render` gives the portal venous phase."""
 
@@ -40,6 +41,8 @@ T1 = {
     "cerebrospinal fluid": 0.12, "spinal cord": 0.52, "eye": 0.12, "skull": 0.15, "teeth": 0.04, "sinus air": 0.0,
     "tongue": 0.45, "right parotid": 0.62, "left parotid": 0.62, "right submandibular": 0.45,
     "left submandibular": 0.45, "thyroid": 0.45, "neck artery": 0.1, "neck vein": 0.18,
+    "prostate transition zone": 0.36, "prostate peripheral zone": 0.36, "seminal vesicle": 0.3, "uterus": 0.37,
+    "endometrium": 0.33,
 }  # fmt: skip
 
 FAT_INDEX = [STRUCTURES["subcutaneous fat"], STRUCTURES["visceral fat"]]

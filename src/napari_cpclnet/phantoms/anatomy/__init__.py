@@ -7,12 +7,14 @@ from napari_cpclnet.phantoms.anatomy import (
     gut,
     head,
     heart,
+    hips,
     limb,
     neck,
     pelvis,
     shoulder,
     solid,
     throat,
+    true_pelvis,
 )
 
 __all__ = [
@@ -22,10 +24,12 @@ __all__ = [
     "gut",
     "head",
     "heart",
+    "hips",
     "limb",
     "neck",
     "pelvis",
     "shoulder",
     "solid",
     "throat",
+    "true_pelvis",
 ]
