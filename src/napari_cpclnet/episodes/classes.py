@@ -26,6 +26,10 @@ _FREQUENT = {
     "right parotid": 0.5,
     "left parotid": 0.5,
     "thyroid": 0.5,
+    "prostate": 1.0,
+    "prostate transition zone": 0.5,
+    "prostate peripheral zone": 0.5,
+    "uterus": 0.5,
 }
 _OTHERS = 0.2
 

@@ -21,6 +21,7 @@ from napari_cpclnet.phantoms.phantom import (
     make_head,
     make_heart,
     make_legs,
+    make_pelvis,
     make_phantom,
     make_thorax,
 )
@@ -50,12 +51,13 @@ class PhantomDataset:
     spacing: tuple[float, float, float]
 
 
-PARTS = ("trunk", "thorax", "heart", "legs", "head")
+PARTS = ("trunk", "thorax", "heart", "legs", "head", "pelvis")
 """Names of the parts of the body that phantoms show; a part's number is its place here."""
 
 _SHOWN = (
     "trunk", "trunk", "thorax", "trunk", "trunk", "trunk", "trunk", "heart", "trunk", "legs",
     "trunk", "thorax", "trunk", "trunk", "head", "trunk", "thorax", "trunk", "trunk", "legs",
+    "pelvis", "trunk", "pelvis", "trunk",
 )  # fmt: skip
 """What phantoms show one after another; then it begins again."""
 
@@ -73,6 +75,7 @@ def make_part(seed: int, index: int, settings: PhantomSettings | None = None) ->
         "heart": make_heart,
         "legs": make_legs,
         "head": make_head,
+        "pelvis": make_pelvis,
     }
     return makers[part_of(index)](np.random.default_rng((seed, index)), settings)
 

@@ -53,7 +53,7 @@ ENHANCING = {
     "left atrium blood": 4, "right ventricle blood": 7, "right atrium blood": 7, "pulmonary artery": 7,
     "lung vessel": 7, "thin heart wall": 6, "heart scar": 6, "consolidation": 6, "breast gland": 6,
     "neck artery": 4, "neck vein": 5, "thyroid": 6, "right parotid": 6, "left parotid": 6, "right submandibular": 6,
-    "left submandibular": 6,
+    "left submandibular": 6, "prostate transition zone": 6, "prostate peripheral zone": 6, "uterus": 6,
 }  # fmt: skip
 STRANDED = {
     "liver": 0.4,

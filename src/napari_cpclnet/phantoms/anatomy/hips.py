@@ -49,7 +49,9 @@ def column(c: Canvas, rows: Rows, both: bool = True) -> tuple[Box, Float] | None
     """Depth inside a stack of ellipses, one axial slice above another, and on both sides where `both`."""
     table = np.array(sorted(rows), float)
     low, high = table[0, 0], table[-1, 0]
-    near = np.flatnonzero((c.flat[0] > 0.9 * low - 14 - 0.1 * abs(low)) & (c.flat[0] < high + 14 + 0.1 * abs(high)))
+    near = np.flatnonzero(
+        (c.flat[0] > 0.9 * low - 14 - 0.1 * abs(low)) & (c.flat[0] < high + 14 + 0.1 * abs(high))
+    )
     if len(near) == 0:
         return None
     box = (slice(int(near[0]), int(near[-1]) + 1), *c.whole[1:])
@@ -64,6 +66,9 @@ def column(c: Canvas, rows: Rows, both: bool = True) -> tuple[Box, Float] | None
     u, v = p - across, l - along
     q = np.sqrt(((u * cosine + v * sine) / half_p) ** 2 + ((v * cosine - u * sine) / half_l) ** 2)
     depth = (1.0 - q) * np.minimum(half_p, half_l)
+    # both ends are round
+    short = np.maximum(1.0 - np.minimum(s - low, high - s) / 12.0, 0.0)
+    depth = depth - 9.0 * short**2
     depth[(s < low) | (s > high)] = -1e3
     return box, depth.astype(np.float32)
 
@@ -102,7 +107,9 @@ def _outline(c: Canvas, b: Build, woman: bool, front: float) -> Float:
     groin = -66.0
     half = np.interp(s, knots, [148, 152, 150, 142, max(b.width, 130), b.width]).astype(np.float32)
     ahead = np.interp(
-        s, knots, [groin + 8, groin, groin + 0.3 * (front - groin), groin + 0.75 * (front - groin), front, front]
+        s,
+        knots,
+        [groin + 8, groin, groin + 0.3 * (front - groin), groin + 0.75 * (front - groin), front, front],
     ).astype(np.float32)
     behind = np.interp(s, knots, [42, 58, 82, 92, 86, 78]).astype(np.float32)
     middle, depth = (ahead + behind) / 2, (behind - ahead) / 2
@@ -138,8 +145,8 @@ def _outline(c: Canvas, b: Build, woman: bool, front: float) -> Float:
     fat = fat + rng.uniform(5, 16) * mons
     c.labels[core > -fat - 2.8] = STRUCTURES["skin"]
     c.labels[core > -fat] = STRUCTURES["subcutaneous fat"]
-    fold = (l < 1.6) & (core < -2.0) & (c.labels > 0)  # where thighs and buttocks touch
-    c.labels[fold & ((s < -215) | ((s < -165) & (p > 64)))] = STRUCTURES["skin"]
+    fold = (l < 1.6) & (core < -2.0) & (c.labels > 0)  # where the thighs touch
+    c.labels[fold & (s < -215)] = STRUCTURES["skin"]
     c.labels[core > 0] = STRUCTURES["visceral fat"]
     return core
 
@@ -162,7 +169,11 @@ def _bones(c: Canvas, woman: bool) -> Float:
         ([(-150, -51, 10), (-162, -47, 11), (-177, -38, 14)], [8.5, 9, 7.5], 0.9),
         # lower ramus, to the ischium
         ([(-173, -40, 13), (-188, -20, 28 + flare), (-203, 6, 48 + flare)], [7.5, 6, 8], 1.0),
-        ([(-122, 22, 80), (-146, 32, 73), (-170, 32, 68), (-192, 28, 64), (-206, 20, 58 + flare)], [16, 14, 13, 16, 11], 1.0),
+        (
+            [(-122, 22, 80), (-146, 32, 73), (-170, 32, 68), (-192, 28, 64), (-206, 20, 58 + flare)],
+            [16, 14, 13, 16, 11],
+            1.0,
+        ),
         ([(-118, 30, 78), (-130, 42, 64), (-135, 47, 55)], [10, 6, 2], 1.0),  # spine of the ischium
     ]
     for points, radii, squash in parts:
@@ -250,7 +261,11 @@ def _wings(c: Canvas, wide: float) -> Float:
     u, v = l - l0 - t * dl + hump * dp / norm, p - p0 - t * dp - hump * dl / norm
     gap = np.sqrt(u**2 + v**2)
     outer = np.sign(v * dl - u * dp)
-    thick = at([17, 13, 8.5, 6.0, 5.5, 5, 3]) * (1 + 0.6 * (1 - t) ** 2 * (s > -75)) * (0.7 + 0.6 * np.abs(t - 0.5))
+    thick = (
+        at([17, 13, 8.5, 6.0, 5.5, 5, 3])
+        * (1 + 0.6 * (1 - t) ** 2 * (s > -75))
+        * (0.7 + 0.6 * np.abs(t - 0.5))
+    )
     hip = np.sqrt((s - HIP[0]) ** 2 + p**2 + (l - HIP[2] * wide) ** 2)
     bone = (gap < thick) & (s < 8) & (s > -132) & (hip > 25)
     joint = (gap >= thick) & (gap < thick + 2.0) & c.is_any(box, "pelvic bone") & (s < -24) & (s > -88)
@@ -317,7 +332,9 @@ def _lumen(c: Canvas, b: Build, core: Float, woman: bool) -> Float:
     lumen = np.full(c.shape, -1e3, np.float32)
     if made is not None:
         lumen[made[0]] = made[1]
-    behind = np.interp(c.s, [-158, -125, -90, -60, -30, 0, 60], [46, 58, 52, 34, 10, 2, -4]).astype(np.float32)
+    behind = np.interp(c.s, [-158, -125, -90, -60, -30, 0, 60], [46, 58, 52, 34, 10, 2, -4]).astype(
+        np.float32
+    )
     behind = behind + np.maximum(np.abs(c.l) - 25, 0) * 0.5
     return smooth_min(smooth_min(lumen, core - wall.astype(np.float32), 8.0), behind - c.p, 10.0)
 
@@ -349,8 +366,8 @@ _MUSCLES: tuple[tuple[str, Rows], ...] = (
     ("wall muscle", [(-202, 34, 74, 9, 12, 0), (-235, 46, 78, 17, 24, 0), (-280, 50, 82, 21, 32, 0), (-420, 46, 76, 24, 36, 0)]),
     # obturator muscles, gemelli and square muscle, piriform muscle
     ("wall muscle", [(-88, 16, 68, 18, 4, 0), (-115, 10, 61, 32, 8, 0), (-145, 4, 55, 36, 9, 0), (-175, 0, 50, 24, 8, 0), (-192, 2, 46, 12, 4, 0)]),
-    ("wall muscle", [(-152, -34, 44, 7, 16, 0), (-172, -14, 62, 12, 24, -30), (-190, 4, 72, 7, 16, -20)]),
-    ("wall muscle", [(-132, 34, 100, 8, 30, 20), (-155, 32, 106, 9, 30, 15), (-190, 28, 102, 8, 26, 5)]),
+    ("wall muscle", [(-152, -34, 44, 7, 16, 0), (-172, -14, 62, 14, 27, -30), (-190, 6, 84, 11, 26, -20), (-208, 16, 94, 5, 12, 0)]),
+    ("wall muscle", [(-132, 34, 100, 8, 30, 20), (-155, 32, 106, 9, 30, 15), (-190, 28, 102, 11, 28, 5), (-206, 26, 102, 7, 20, 5)]),
     ("wall muscle", [(-72, 46, 40, 8, 22, -30), (-92, 48, 62, 10, 34, 10), (-108, 42, 92, 9, 40, 25), (-118, 26, 128, 6, 20, 25)]),
     # the muscle that erects the spine
     ("back muscle", [(90, 56, 30, 24, 30, 0), (-10, 66, 30, 21, 27, 0), (-50, 78, 24, 12, 18, 0), (-90, 92, 12, 5, 9, 0)]),
@@ -378,7 +395,9 @@ def _muscles(c: Canvas, b: Build, core: Float, lumen: Float, wing: Float) -> Non
             offer(made[0], made[1] + bulk, name)
     # the flat muscles: the wall of the belly, and those on both faces of the iliac wing
     straight = np.interp(c.s, [-150, -120, -40, 60], [14, 26, 34, 38])
-    belly = np.where(np.abs(c.l) < straight, 0.8, 1.0) * (9.0 + 9.0 * np.exp(-(((np.abs(c.l) - 110) / 45) ** 2)))
+    belly = np.where(np.abs(c.l) < straight, 0.8, 1.0) * (
+        9.0 + 9.0 * np.exp(-(((np.abs(c.l) - 110) / 45) ** 2))
+    )
     belly = np.minimum(core, b.wall * belly - core)
     gap = np.where(np.abs(np.abs(c.l) - straight) < 2.0, -9.0, 0.0) - 9.0 * (np.abs(c.l) < 2.5)
     ahead = np.interp(c.s, [-150, -60, 0, 90], [-40, -40, 40, 55])
@@ -390,8 +409,10 @@ def _muscles(c: Canvas, b: Build, core: Float, lumen: Float, wing: Float) -> Non
     flesh = (best > 0) & (best - second > seam) & (core > 0.5) & (c.depth < 0.5 * HARD)
     c.labels[flesh] = which[flesh]
     c.depth[flesh] = HARD
-    loose = (best <= 0) & (core > 0) & (core < 30) & (lumen < -6) & (c.depth < 0.5 * HARD)
-    c.labels[loose & ((c.s < -185) | (c.p > 40) | (np.abs(c.l) > 100))] = STRUCTURES["subcutaneous fat"]
+    # what no muscle fills near the surface is of the fat below the skin
+    rear = np.interp(c.s, [-200, -158, -125, -90, -50, 0], [52, 60, 80, 76, 62, 60])
+    loose = (best <= 0) & (core > 0) & (lumen < -6) & (c.depth < 0.5 * HARD)
+    c.labels[loose & ((core < 12) | (c.p > rear) | (c.s < -200))] = STRUCTURES["subcutaneous fat"]
     if rng.random() < 0.25:  # wasted muscle is streaked with fat
         streaks = flesh & (c.noise(c.whole, 8.0) > rng.uniform(1.5, 2.2)) & (c.p > 10)
         c.labels[streaks] = STRUCTURES["visceral fat"]
@@ -405,8 +426,10 @@ def _pelvic_floor(c: Canvas) -> None:
         return
     s, p, l = c.s[box], c.p[box], np.abs(c.l[box])
     sag = rng.normal(0, 3)
-    inner = np.interp(s - sag, [-200, -185, -170, -155, -138, -128], [11, 13, 17, 25, 42, 56])
-    inner = inner + 0.12 * np.abs(p - 20) * (s > -172)
+    inner = np.interp(s - sag, [-200, -186, -172, -160, -148, -136, -128], [12, 15, 22, 29, 37, 48, 56])
+    # nearer to the middle at the pubis, and closed behind the rectum
+    bent = np.interp(p, [-40, -12, 18, 34, 44, 50], [0.6, 1.0, 1.0, 0.85, 0.5, 0.1])
+    inner = inner * (bent + (1 - bent) * ramp(s, -168.0, -140.0))
     slope = np.interp(s, [-190, -160, -135], [1.0, 0.8, 0.6])
     sheet = np.abs(l - inner) * slope < rng.uniform(1.6, 2.6)
     sheet &= (p > -38) & (p < np.interp(s, [-200, -175, -150, -130], [50, 46, 52, 60])) & (s > -198)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_cpclnet.phantoms.anatomy import gut
 from napari_cpclnet.phantoms.anatomy.body import Build, TrunkFields
-from napari_cpclnet.phantoms.anatomy.hips import HIP, Frame, column, mirrored, tube
-from napari_cpclnet.phantoms.canvas import EMPTY, HARD, Box, Canvas, Float, ramp, rotation
+from napari_cpclnet.phantoms.anatomy.hips import Frame, column, mirrored, tube
+from napari_cpclnet.phantoms.canvas import HARD, Box, Canvas, Float, ramp, rotation
 from napari_cpclnet.phantoms.structures import STRUCTURES
 
 Point = NDArray[np.float64]
@@ -41,7 +42,7 @@ def random_prostate(rng: np.random.Generator) -> Prostate:
     volume = float(np.clip(rng.lognormal(np.log(38), 0.45), 18, 105))
     peripheral = np.clip(rng.normal(15, 2.5) + 0.12 * (volume - 25), 10, 28)
     share = float(np.clip(1 - peripheral / volume, 0.2, 0.78))
-    shape = np.array([0.92, 0.78, 1.22]) * np.exp(rng.normal(0, 0.05, 3))
+    shape = np.array([0.92, 0.83, 1.17]) * np.exp(rng.normal(0, 0.05, 3))
     half = shape * (volume * 1000 / (4 / 3 * np.pi * shape.prod() * 0.9)) ** (1 / 3)
     apex = rng.normal(-184, 3)
     middle = np.array((apex + half[0], _WALL_OF_RECTUM - half[1] + rng.normal(0, 1.5), rng.normal(0, 2)))
@@ -59,16 +60,17 @@ def organs(c: Canvas, b: Build, f: Frame) -> Point:
     if f.woman:
         middle = np.array((-128.0, 8.0, 0.0)) + rng.normal(0, (4, 2, 4))
         _rectum(c, -150.0, _WALL_OF_RECTUM + 3.0)
+        volume = _bladder_volume(rng)
         _vagina(c, middle)
-        _uterus(c, middle)
-        _bladder(c, -161.0, -6.0)
+        _uterus(c, middle, volume)
+        _bladder(c, volume, -161.0, -6.0)
         _ovaries(c)
     else:
         middle = gland.middle
         _prostate(c, gland)
         _rectum(c, float(middle[0]), _WALL_OF_RECTUM + 1.0)
         _seminal_vesicles(c, gland)
-        _bladder(c, gland.base - 1.5, 13.0)
+        _bladder(c, _bladder_volume(rng), gland.base - 1.5, 13.0)
         _root_of_penis(c, gland)
     _lymph_nodes(c)
     _sigmoid(c, b, f)
@@ -98,19 +100,31 @@ def _prostate(c: Canvas, g: Prostate) -> None:
     lean = 0.16 * s  # the apex lies further in front
     back = np.where(p > lean, 1.12, 1.0)  # flatter behind, with a shallow groove
     q = np.sqrt(
-        np.abs(up) ** 2.3 + (np.abs(p - lean) * back / (d * narrow)) ** 2.2 + (np.abs(l) / (w * narrow)) ** 2.2
+        np.abs(up) ** 2.3
+        + (np.abs(p - lean) * back / (d * narrow)) ** 2.2
+        + (np.abs(l) / (w * narrow)) ** 2.2
     )
     groove = 1.5 * np.exp(-((l / 6) ** 2)) * (p > lean)
     depth = (1 - q) * d - groove + 0.8 * c.noise(box, 14.0)
-    whole = (depth > 0) & (c.depth[box] < 0.5 * HARD)
+    # the floor of the pelvis gives way and lies against its sides
+    free = (c.depth[box] < 0.5 * HARD) | (c.is_any(box, "wall muscle") & (np.abs(l) < 1.35 * w))
+    c.labels[box][free & (depth > -9) & (depth <= 0) & c.is_any(box, "wall muscle")] = STRUCTURES[
+        "visceral fat"
+    ]
+    beside = free & (depth > -4.5) & (depth < -1.5) & (up < 0.35) & (np.abs(l) > 0.75 * w * narrow)
+    _zone(c, box, beside, "wall muscle")
+    whole = (depth > 0) & free
     _zone(c, box, whole, "prostate peripheral zone")
     # the transition zone begins above the apex, and leaves a horseshoe behind and at the sides
     inside = rotation(rng, (0.0, 0.0, 0.0), 0.05)
-    u, v, t = (inside[k, 0] * (s - 0.16 * h) + inside[k, 1] * (p - lean + 0.2 * d) + inside[k, 2] * l for k in range(3))
+    u, v, t = (
+        inside[k, 0] * (s - 0.16 * h) + inside[k, 1] * (p - lean + 0.26 * d) + inside[k, 2] * l
+        for k in range(3)
+    )
     lobes = 1.0 + 0.1 * np.cos(2 * np.arctan2(np.abs(t), v))
     zone = np.sqrt((u / (0.98 * h)) ** 2 + (v / (0.98 * d)) ** 2 + (t / (1.05 * w * lobes)) ** 2)
     zone = zone + (0.03 + 0.08 * g.transition) * c.noise(box, 12.0)  # nodules
-    rind = rng.uniform(1.0, 2.0) + 3.0 * ramp(p - lean, -0.3 * d, 0.4 * d)
+    rind = rng.uniform(1.0, 2.0) + 4.5 * ramp(p - lean, -0.3 * d, 0.4 * d)
     score = np.where(whole & (depth > rind), zone, np.inf)
     wanted = int(g.transition * np.count_nonzero(whole))
     finite = np.sort(score[np.isfinite(score)])
@@ -133,7 +147,7 @@ def _seminal_vesicles(c: Canvas, g: Prostate) -> None:
         ]
     ):
         path = path + rng.normal(0, 1.5, (4, 3))
-        made = tube(c, path, np.array((3.0, 5.5, 7.0, 5.5)) * size * rng.uniform(0.85, 1.1), squash=1.25)
+        made = tube(c, path, np.array((3.5, 6.2, 7.8, 6.2)) * size * rng.uniform(0.85, 1.1), squash=1.25)
         if made.box is None:
             continue
         mask = made.local + 1.3 * c.noise(made.box, 7.0) > 0
@@ -141,12 +155,18 @@ def _seminal_vesicles(c: Canvas, g: Prostate) -> None:
         _zone(c, made.box, mask, "seminal vesicle")
 
 
-def _bladder(c: Canvas, neck: float, behind: float) -> None:
+def _bladder_volume(rng: np.random.Generator) -> float:
+    """Draw an empty to full bladder, ml."""
+    return float(np.clip(rng.lognormal(np.log(150), 0.75), 30, 550))
+
+
+def _bladder(c: Canvas, volume: float, neck: float, behind: float) -> None:
     """Empty and flat behind the pubis, or full and round up to the belly; fixed at its neck."""
     rng = c.rng
-    volume = float(np.clip(rng.lognormal(np.log(150), 0.75), 30, 550))
     full = float(ramp(np.array(volume), 60.0, 300.0))
-    shape = np.array((0.62 + 0.3 * full, 0.88 + 0.02 * full, 1.22 - 0.12 * full)) * np.exp(rng.normal(0, 0.06, 3))
+    shape = np.array((0.62 + 0.3 * full, 0.88 + 0.02 * full, 1.22 - 0.12 * full)) * np.exp(
+        rng.normal(0, 0.06, 3)
+    )
     half = shape * (volume * 1000 / (4 / 3 * np.pi * shape.prod())) ** (1 / 3)
     wide = half[2] / min(half[2], 58.0)
     half = np.array((half[0] * wide**0.5, half[1] * wide**0.5, half[2] / wide))
@@ -160,8 +180,13 @@ def _bladder(c: Canvas, neck: float, behind: float) -> None:
     if made is None:
         return
     box, depth = made
-    dent = 5.0 * (1 - full) * np.exp(-(((c.l[box]) / 30) ** 2)) * ramp(c.s[box] - middle[0], 0.0, float(half[0]))
+    dent = (
+        5.0 * (1 - full) * np.exp(-(((c.l[box]) / 30) ** 2)) * ramp(c.s[box] - middle[0], 0.0, float(half[0]))
+    )
     depth = depth - dent
+    # the uterus lies upon it
+    under = np.maximum.accumulate(ndimage.binary_dilation(c.is_any(box, "uterus"), iterations=1), axis=0)
+    depth[under] = -1e3
     c.paint(box, depth + 12.0 * (depth > 0), "bladder")
     if rng.random() < 0.6:
         thick = rng.uniform(2.0, 3.5) + 2.5 * (1 - full)
@@ -190,7 +215,9 @@ def _rectum(c: Canvas, touch: float, wall: float) -> None:
         float,
     )
     points = points[np.argsort(points[:, 0])]
-    radii = np.interp(points[:, 0], [-212, -196, -182, -160, -120, -75, -55], [8.5, 9.5, 10, size, 1.1 * size, 12, 12])
+    radii = np.interp(
+        points[:, 0], [-212, -196, -182, -160, -120, -75, -55], [8.5, 9.5, 10, size, 1.1 * size, 12, 12]
+    )
     _bowel(c, points, radii, hollow_from=-186.0, gas=rng.random() < 0.55)
 
 
@@ -202,7 +229,7 @@ def _bowel(c: Canvas, points: Point, radii: Point, hollow_from: float, gas: bool
         return
     s = c.s[made.box]
     depth = made.local + 1.0 * c.noise(made.box, 16.0)
-    free = c.depth[made.box] < 0.5 * HARD
+    free = (c.depth[made.box] < 0.5 * HARD) & ~c.is_any(made.box, "air", "skin")
     mask = (depth > 0) & free & (depth > c.depth[made.box])
     muscle = mask & (s < hollow_from - 3)
     c.labels[made.box][mask] = STRUCTURES["colon wall"]
@@ -241,7 +268,13 @@ def _sigmoid(c: Canvas, b: Build, f: Frame) -> None:
     _bowel(c, points, radii, hollow_from=-400.0, gas=rng.random() < 0.6)
     caecum = np.array([(-44, -26, -76), (-24, -22, -(out - 18)), (20, -6, -(out - 6)), (110, 6, -(out - 4))])
     caecum[:2] += rng.normal(0, 8, (2, 3))
-    _bowel(c, caecum, np.array((13, 25, 24, 23)) * rng.uniform(0.8, 1.1), hollow_from=-400.0, gas=rng.random() < 0.6)
+    _bowel(
+        c,
+        caecum,
+        np.array((13, 25, 24, 23)) * rng.uniform(0.8, 1.1),
+        hollow_from=-400.0,
+        gas=rng.random() < 0.6,
+    )
 
 
 def _vagina(c: Canvas, cervix: Point) -> None:
@@ -268,12 +301,17 @@ def _vagina(c: Canvas, cervix: Point) -> None:
         _zone(c, urethra.box, (urethra.local > 0) & free, "pelvic organ")
 
 
-def _uterus(c: Canvas, cervix: Point) -> None:
-    """Neck and body of the womb with its lining; bent forwards in most women, with fibroids in some."""
+def _uterus(c: Canvas, cervix: Point, bladder: float) -> None:
+    """Neck and body of the womb with its lining; bent forwards in most women, with fibroids in some.
+
+    A full bladder (ml) lifts it.
+    """
     rng = c.rng
     age = rng.uniform(20, 85)
-    size = float(np.clip(rng.normal(1.0 if age < 52 else 0.76, 0.1), 0.55, 1.3))
-    ahead = rng.normal(-55, 18) if rng.random() < 0.8 else rng.normal(45, 20)  # degrees from upright
+    size = float(np.clip(rng.normal(1.1 if age < 52 else 0.84, 0.1), 0.6, 1.4))
+    ahead = (
+        rng.normal(-68 + 0.13 * min(bladder, 350.0), 14) if rng.random() < 0.8 else rng.normal(45, 20)
+    )  # degrees from upright
     lean = np.deg2rad(np.clip(ahead, -85, 85))
     side = rng.normal(0, 0.12)
     way = np.array((np.cos(lean), np.sin(lean), side))
@@ -313,7 +351,6 @@ def _uterus(c: Canvas, cervix: Point) -> None:
 
 
 def _uterine(c: Canvas, box: Box, depth: Float) -> None:
-    """The womb lies upon the bladder and dents it."""
     free = (c.depth[box] < 0.5 * HARD) & c.room[box]
     mask = (depth > 0) & free
     _zone(c, box, mask, "uterus")
@@ -338,13 +375,14 @@ def _ovaries(c: Canvas) -> None:
 
 
 def _fluid_behind_the_uterus(c: Canvas) -> None:
-    box = c.box((-112, 26, 0), (26, 26, 46))
-    if box is None:
-        return
-    top = -118.0 + c.rng.uniform(0, 20)
-    wet = (c.s[box] < top + 3 * c.noise(box, 25.0)) & (c.s[box] > -138) & (np.abs(c.l[box]) < 38) & (c.p[box] > 12)
-    wet &= c.room[box] & (c.noise(box, 30.0) > -0.5)
-    c.relabel(box, wet & (c.depth[box] < 0), "visceral fat", "free fluid")
+    """A little fluid in the lowest pouch of the peritoneum, as many women have."""
+    rng = c.rng
+    pouch = c.ellipsoid(
+        (-122, 15, rng.normal(0, 5)), np.array((20, 11, 28)) * rng.uniform(0.6, 1.1), rough=3.0
+    )
+    if pouch is not None:
+        box, depth = pouch
+        c.relabel(box, (depth > 0) & c.room[box] & (c.depth[box] < 0), "visceral fat", "free fluid")
 
 
 def _root_of_penis(c: Canvas, g: Prostate) -> None:
@@ -371,13 +409,20 @@ def _root_of_penis(c: Canvas, g: Prostate) -> None:
     for path, radii in pieces:
         made = tube(c, path, radii)
         if made.box is not None:
-            mask = (made.local > 0) & ~c.is_any(made.box, "air", "pelvic bone", "cartilage", "prostate peripheral zone")
+            mask = (made.local > 0) & ~c.is_any(
+                made.box, "air", "pelvic bone", "cartilage", "prostate peripheral zone"
+            )
             mask &= ~c.is_any(made.box, "prostate transition zone", "colon wall")
             _zone(c, made.box, mask, "pelvic organ")
     for path in mirrored([(drop[0], drop[1], 20.0)]):
         testis = c.ellipsoid(path[0] + rng.normal(0, 3, 3), np.array((20, 13, 12)) * size)
         if testis is not None:
-            _zone(c, testis[0], (testis[1] > 0) & c.is_any(testis[0], "subcutaneous fat", "skin"), "pelvic organ")
+            _zone(
+                c,
+                testis[0],
+                (testis[1] > 0) & c.is_any(testis[0], "subcutaneous fat", "skin"),
+                "pelvic organ",
+            )
 
 
 def _vessels(c: Canvas) -> None:
@@ -414,7 +459,9 @@ def _vessels(c: Canvas) -> None:
     sway = rng.normal(0, 4)
     lay(np.array([(110, -14, 6 + sway), (60, -14, 6 + sway), (fork, -10, 3)]), [8.5, 8.5, 8.0], "aorta")
     lay(np.array([(110, -8, -20), (50, -8, -18), (fork - 8, 0, -10)]), [10.5, 10.5, 9.5], "vena cava")
-    for _ in range(int(rng.integers(3, 8))):  # small vessels in the fat around the rectum and beside the bladder
+    for _ in range(
+        int(rng.integers(3, 8))
+    ):  # small vessels in the fat around the rectum and beside the bladder
         begin = np.array((rng.uniform(-90, -60), rng.uniform(25, 45), rng.normal(0, 12)))
         end = np.array((rng.uniform(-150, -115), rng.uniform(15, 55), rng.normal(0, 28)))
         made = tube(c, [begin, (begin + end) / 2 + rng.normal(0, 6, 3), end], [1.6, 1.6, 1.2])
