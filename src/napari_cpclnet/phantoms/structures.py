@@ -96,7 +96,8 @@ _NAMES: tuple[str, ...] = (
 # heart wall" that of all other chambers, "mesenteric vessel" any artery or vein without a name. "skull" includes
 # mandible and hyoid; "ventricle" is the fluid inside the brain, "cerebrospinal fluid" that around it, and "free fluid"
 # also what fills a sinus or a follicle. "pelvic organ" is what a pelvis has beside its other labels: wall of the
-# bladder, vagina, urethra, ovaries, penis and testes, and enlarged lymph nodes. Masses are in no phantom: an episode grows them where it likes.
+# bladder, vagina, urethra, ovaries, penis and testes, and enlarged lymph nodes. Masses are in no phantom: an episode
+# grows them where it likes.
 
 STRUCTURES: dict[str, int] = {name: index for index, name in enumerate(_NAMES)}
 """Label value of every structure; the same for all phantoms, 0 is air."""

@@ -19,7 +19,8 @@ NATIVE_HU = {
     "brain grey matter": 37, "brain white matter": 28, "cerebellum": 34, "brainstem": 30, "tongue": 55,
     "right parotid": -2, "left parotid": -2, "right submandibular": 38, "left submandibular": 38, "thyroid": 100,
     "neck artery": 42, "neck vein": 44,
-    "prostate transition zone": 42, "prostate peripheral zone": 38, "seminal vesicle": 26, "uterus": 46, "endometrium": 36,
+    "prostate transition zone": 42, "prostate peripheral zone": 38, "seminal vesicle": 26, "uterus": 46,
+    "endometrium": 36,
 }  # fmt: skip
 """HU before contrast; the tissue table of `render` gives the portal venous phase."""
 
