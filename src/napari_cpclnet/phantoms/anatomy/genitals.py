@@ -223,36 +223,36 @@ def root_of_penis(c: Canvas, g: Prostate) -> None:
     rng = c.rng
     apex = float(g.middle[0] - g.half[0])
     start = (apex + 3, float(g.middle[1]) - 0.16 * float(g.half[0]), 0)
+    shaft = np.array([(-196, -40, 0), (-192, -62, 0), (-206, -84, 3), (-238, -90, 6)], float)
+    thick = np.array((12.0, 13.0, 13.0, 12.0))
     pieces = [
-        (np.array([start, (-195, 2, 0)]), [6.0, 6.0]),
-        (np.array([(-203, 16, 0), (-205, 4, 0), (-204, -14, 0), (-200, -36, 0)], float), [9, 12, 9, 8]),
-        (np.array([(-196, -40, 0), (-192, -62, 0), (-206, -84, 3), (-238, -90, 6)], float), [12, 13, 13, 12]),
-        *((path, [5.0, 7.5, 8.0]) for path in mirrored([(-206, 8, 40), (-200, -14, 26), (-196, -38, 8)])),
+        (np.array([start, (-195, 2, 0)]), np.array((6.0, 6.0))),
+        (np.array([(-203, 16, 0), (-205, 4, 0), (-204, -14, 0), (-200, -36, 0)]), np.array((9, 12, 9, 8))),
+        (shaft, thick),
+        *(
+            (path, np.array((5.0, 7.5, 8.0)))
+            for path in mirrored([(-206, 8, 40), (-200, -14, 26), (-196, -38, 8)])
+        ),
     ]
     size = rng.uniform(0.85, 1.15)
     drop = np.array((rng.normal(-236, 5), rng.normal(-62, 5), 0.0))
-    sac = c.ellipsoid(drop, np.array((36, 27, 40)) * size)
-    stalk = tube(c, pieces[2][0], np.array(pieces[2][1]) + 4.0)
-    for box, depth in (sac, (stalk.box, stalk.local)) if sac is not None else ():
-        if box is not None:
-            view = c.labels[box]
-            bare = (view == STRUCTURES["air"]) & (depth > 0)
+    stalk = tube(c, shaft, thick + 4.0)
+    hulls = [c.ellipsoid(drop, np.array((36, 27, 40)) * size)]
+    hulls.append(None if stalk.box is None else (stalk.box, stalk.local))
+    for hull in hulls:
+        if hull is not None:
+            view = c.labels[hull[0]]
+            bare = (view == STRUCTURES["air"]) & (hull[1] > 0)
             view[bare] = STRUCTURES["skin"]
-            view[bare & (depth > 2.5)] = STRUCTURES["subcutaneous fat"]
+            view[bare & (hull[1] > 2.5)] = STRUCTURES["subcutaneous fat"]
     for path, radii in pieces:
         made = tube(c, path, radii)
         if made.box is not None:
-            mask = (made.local > 0) & ~c.is_any(
-                made.box, "air", "pelvic bone", "cartilage", "prostate peripheral zone"
-            )
-            mask &= ~c.is_any(made.box, "prostate transition zone", "colon wall")
+            mask = (made.local > 0) & ~c.is_any(made.box, "air", "pelvic bone", "cartilage", "colon wall")
+            mask &= ~c.is_any(made.box, "prostate transition zone", "prostate peripheral zone")
             hard(c, made.box, mask, "pelvic organ")
-    for path in mirrored([(drop[0], drop[1], 20.0)]):
-        testis = c.ellipsoid(path[0] + rng.normal(0, 3, 3), np.array((20, 13, 12)) * size)
+    for side in (-20, 20):
+        testis = c.ellipsoid(drop + (0, 0, side) + rng.normal(0, 3, 3), np.array((20, 13, 12)) * size)
         if testis is not None:
-            hard(
-                c,
-                testis[0],
-                (testis[1] > 0) & c.is_any(testis[0], "subcutaneous fat", "skin"),
-                "pelvic organ",
-            )
+            box, depth = testis
+            hard(c, box, (depth > 0) & c.is_any(box, "subcutaneous fat", "skin"), "pelvic organ")

@@ -72,10 +72,10 @@ def bones(c: Canvas, woman: bool) -> Float:
     """Hip bones, sacrum and femora; returns the distance of the iliac wing, positive outside of it."""
     rng = c.rng
     wide = rng.normal(1.03 if woman else 0.98, 0.02)
-    for side in mirrored(HIP * (1, 1, wide)):
-        _socket(c, side)
+    for middle in mirrored(HIP * (1, 1, wide)):
+        _socket(c, middle)
     flare = 6.0 if woman else 0.0  # a woman's pubic arch is wider
-    parts = [
+    parts: list[tuple[list[tuple[float, float, float]], list[float], float]] = [
         # upper ramus and body of the pubis
         ([(-128, -14, 82), (-136, -32, 60), (-146, -46, 34), (-153, -50, 14)], [14, 9, 7.5, 9], 1.0),
         ([(-150, -51, 10), (-162, -47, 11), (-177, -38, 14)], [8.5, 9, 7.5], 0.9),
@@ -94,12 +94,12 @@ def bones(c: Canvas, woman: bool) -> Float:
             if made.box is not None:
                 depth = made.local + 0.6 * c.noise(made.box, 10.0)
                 hard(c, made.box, depth > 0, "pelvic bone")
-    made = c.box((-164, -46, 0), (16, 11, 4))
-    if made is not None:
-        up = c.s[made] + 163
-        oval = (up / 17) ** 2 + ((c.p[made] + 46 + 0.45 * up) / 9.5) ** 2 < 1
-        disc = oval & (np.abs(c.l[made]) < rng.uniform(1.5, 3.5))
-        hard(c, made, disc, "cartilage")
+    box = c.box((-164, -46, 0), (16, 11, 4))
+    if box is not None:
+        up = c.s[box] + 163
+        oval = (up / 17) ** 2 + ((c.p[box] + 46 + 0.45 * up) / 9.5) ** 2 < 1
+        disc = oval & (np.abs(c.l[box]) < rng.uniform(1.5, 3.5))
+        hard(c, box, disc, "cartilage")
     _sacrum(c, wide)
     wing = _wings(c, wide)
     for side in (-1, 1):
@@ -194,7 +194,7 @@ def _femur(c: Canvas, side: int, wide: float) -> None:
     head = HIP * (1, 1, side * wide)
     out = 90.0 * wide - 90.0
 
-    def path(points: list[tuple[float, float, float]]) -> np.ndarray:
+    def path(points: Sequence[tuple[float, float, float]]) -> np.ndarray:
         return np.array([(s, p, side * (l + out)) for s, p, l in points], float)
 
     ball = c.ellipsoid(head, (23.0, 23.0, 23.0))

@@ -82,7 +82,7 @@ def _bladder(c: Canvas, volume: float, neck: float, behind: float) -> None:
     dent = (
         5.0 * (1 - full) * np.exp(-(((c.l[box]) / 30) ** 2)) * ramp(c.s[box] - middle[0], 0.0, float(half[0]))
     )
-    depth = depth - dent
+    depth = (depth - dent).astype(np.float32)
     # the uterus lies upon it
     under = np.maximum.accumulate(ndimage.binary_dilation(c.is_any(box, "uterus"), iterations=1), axis=0)
     depth[under] = -1e3
