@@ -132,7 +132,7 @@ def test_women_are_in_order(pelves: list[Phantom]) -> None:
     assert len(found) >= 3
     for pelvis in found:
         uterus, bladder = centre(pelvis, "uterus"), centre(pelvis, "bladder")
-        assert uterus[0] > bladder[0] and uterus[1] > bladder[1]
+        assert uterus[0] > bladder[0] and uterus[1] > bladder[1] - 4  # it may lie upon it
         inside = ndi.binary_dilation(pelvis.mask("endometrium")) & ~pelvis.mask("endometrium")
         assert pelvis.mask("uterus")[inside].mean() > 0.8
 

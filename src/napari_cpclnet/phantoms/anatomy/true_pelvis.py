@@ -69,6 +69,8 @@ def _bladder(c: Canvas, volume: float, neck: float, behind: float) -> None:
     half = shape * (volume * 1000 / (4 / 3 * np.pi * shape.prod())) ** (1 / 3)
     wide = half[2] / min(half[2], 58.0)
     half = np.array((half[0] * wide**0.5, half[1] * wide**0.5, half[2] / wide))
+    deep = half[1] / min(half[1], 0.58 * (behind + 72.0))  # between the rectum or uterus and the belly
+    half = half * np.array((deep**0.7, 1 / deep, deep**0.3))
     # the back wall stays before the rectum, what is more goes forwards and upwards
     front = -40.0 - 20.0 * full
     p = min(behind - 0.88 * float(half[1]), front + 0.75 * float(half[1]))
