@@ -178,9 +178,7 @@ def test_uptake_in_pet_lies_in_range_and_is_the_seeds() -> None:
 
 
 def test_brain_and_bladder_are_hot_in_pet_and_fat_and_lung_are_cold() -> None:
-    values = uptakes(
-        1200
-    )  # of which 28% have such marrow: many, so that the share hardly depends on the draws
+    values = uptakes(2000)  # some shares lie near their limits
 
     def hotter(one: str, other: str) -> float:
         return float(np.mean(values[:, STRUCTURES[one]] >= values[:, STRUCTURES[other]]))

@@ -31,6 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(stack, "make_phantom", tiny)
     monkeypatch.setattr(stack, "make_thorax", tiny)
+    monkeypatch.setattr(stack, "make_pelvis", tiny)
     for name in ("make_head", "make_heart", "make_legs", "make_brain", "make_spine"):
         monkeypatch.setattr(
             stack, name, lambda rng, settings: replace(tiny(rng), level=np.full(6, np.nan, np.float32))

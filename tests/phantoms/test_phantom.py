@@ -51,10 +51,11 @@ def test_targets_consist_of_known_structures_and_organs_do_not_share_any() -> No
     used = [name for names in TARGETS.values() for name in names]
     assert set(used) <= set(STRUCTURES)
     assert set(MERGES["liver"]) == {"liver", "liver vessel", "liver lesion"}
-    # lesions, chambers and parts of the brain are classes of their own, and parts of their organ
+    # lesions, chambers, zones and parts of the brain are classes of their own, and parts of their organ
     inner = {"liver lesion", "consolidation", "heart scar", "left ventricle", "right ventricle", "left atrium",
              "right atrium", "myocardium", "cerebellum", "brainstem", "spinal cord", "thalamus", "caudate", "putamen",
-             "pallidum", "hippocampus", "amygdala", "vertebral bodies"}  # fmt: skip
+             "pallidum", "hippocampus", "amygdala", "vertebral bodies", "prostate transition zone",
+             "prostate peripheral zone"}  # fmt: skip
     organs = [name for target, names in TARGETS.items() if target not in inner for name in names]
     assert len(organs) == len(set(organs))
     for target, organ in (

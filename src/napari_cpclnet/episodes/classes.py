@@ -32,6 +32,10 @@ _FREQUENT = {
     "putamen": 0.4,
     "vertebral bodies": 0.5,
     "intervertebral discs": 0.4,
+    "prostate": 1.0,
+    "prostate transition zone": 0.5,
+    "prostate peripheral zone": 0.5,
+    "uterus": 0.5,
 }
 _OTHERS = 0.2
 

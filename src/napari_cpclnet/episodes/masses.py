@@ -23,6 +23,7 @@ _HOSTS = (
     "left kidney cortex", "psoas", "back muscle", "lung", "pelvic organ",
     "breast gland",
     "brain grey matter", "brain white matter", "cerebellum", "tongue", "right parotid", "left parotid", "thyroid",
+    "prostate transition zone", "prostate peripheral zone", "uterus",
 )  # fmt: skip
 """Where a mass may begin."""
 

@@ -22,6 +22,7 @@ from napari_cpclnet.phantoms.phantom import (
     make_head,
     make_heart,
     make_legs,
+    make_pelvis,
     make_phantom,
     make_spine,
     make_thorax,
@@ -52,7 +53,7 @@ class PhantomDataset:
     spacing: tuple[float, float, float]
 
 
-PARTS = ("trunk", "thorax", "heart", "legs", "head", "brain", "spine")
+PARTS = ("trunk", "thorax", "heart", "legs", "head", "brain", "spine", "pelvis")
 """Names of the parts of the body that phantoms show; a part's number is its place here."""
 
 _SHOWN = (
@@ -60,6 +61,7 @@ _SHOWN = (
     "trunk", "thorax", "trunk", "trunk", "head", "trunk", "thorax", "trunk", "trunk", "legs",
     "trunk", "brain", "trunk",
     "spine", "trunk", "spine", "trunk",
+    "pelvis", "trunk", "pelvis", "trunk",
 )  # fmt: skip
 """What phantoms show one after another; then it begins again."""
 
@@ -79,6 +81,7 @@ def make_part(seed: int, index: int, settings: PhantomSettings | None = None) ->
         "head": make_head,
         "brain": make_brain,
         "spine": make_spine,
+        "pelvis": make_pelvis,
     }
     return makers[part_of(index)](np.random.default_rng((seed, index)), settings)
 

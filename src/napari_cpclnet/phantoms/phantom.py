@@ -30,6 +30,7 @@ __all__ = [
     "make_head",
     "make_heart",
     "make_legs",
+    "make_pelvis",
     "make_phantom",
     "make_spine",
     "make_thorax",
@@ -253,6 +254,28 @@ def _head(c: Canvas, *, fine: bool) -> None:
     anatomy.throat.airway(c)
     anatomy.head.ears(c)
     anatomy.neck.outside(c, neck)
+
+
+def make_pelvis(rng: np.random.Generator, settings: PhantomSettings | None = None) -> Phantom:
+    """Draw the pelvis of a random man or woman, from the iliac crests to the thighs, or a narrow view of its organs.
+
+    The result depends on the state of `rng` and the settings only.
+    """
+    settings = settings or PhantomSettings()
+    build = anatomy.body.random_build(rng)
+    woman = bool(rng.random() < 0.5)
+    c = _canvas(rng, settings, np.array((-140.0, 0.0, 0.0)) + rng.normal(0, 10, 3))
+    stature = np.float32(np.clip(0.75 + 0.25 * build.ks + rng.normal(0, 0.025), 0.9, 1.1))
+    c.carry(c.s / stature, c.p / stature, c.l / stature)
+    frame = anatomy.hips.build_hips(c, build, woman)
+    middle = anatomy.true_pelvis.organs(c, build, frame)
+    view = anatomy.true_pelvis.scanned(rng, stature * middle)
+    if np.abs(view[1:]).max() > 500:  # nothing of the couch is in a narrow view
+        anatomy.pelvis.couch(c)
+    for axis, (low, high) in enumerate(view):
+        outside = (c.flat[axis] < low) | (c.flat[axis] > high)
+        np.moveaxis(c.labels, axis, 0)[outside] = STRUCTURES["air"]
+    return _phantom(c, settings, c.flat[0] / build.dome)
 
 
 def _scanned(rng: np.random.Generator) -> tuple[float, float]:

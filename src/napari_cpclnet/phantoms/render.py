@@ -125,6 +125,11 @@ TISSUES: dict[str, Tissue] = {
     "intervertebral disc": Tissue(95, 0.14, 0.8, 0.8),
     "disc nucleus": Tissue(78, 0.60, 0.6, 0.8),
     "cauda equina": Tissue(36, 0.42, 1.4, 0.5),
+    "prostate transition zone": Tissue(78, 0.42, 2.0, 3.5),
+    "prostate peripheral zone": Tissue(66, 0.72, 1.8, 1.5),
+    "seminal vesicle": Tissue(42, 0.85, 1.4, 2.0),
+    "uterus": Tissue(105, 0.46, 1.9, 1.4),
+    "endometrium": Tissue(72, 0.82, 2.2, 0.6),
 }
 
 _SPREAD = {"CT": 6.0, "MR": 0.025, "PT": 0.12}

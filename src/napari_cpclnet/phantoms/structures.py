@@ -93,6 +93,11 @@ _NAMES: tuple[str, ...] = (
     "intervertebral disc",
     "disc nucleus",
     "cauda equina",
+    "prostate transition zone",
+    "prostate peripheral zone",
+    "seminal vesicle",
+    "uterus",
+    "endometrium",
 )
 # One label may serve several structures that look alike on every scanner: "vertebra" includes the arches, and
 # everywhere but in spines the bodies, "cartilage" ligaments, costal cartilage, everywhere but in spines the discs,
@@ -100,9 +105,10 @@ _NAMES: tuple[str, ...] = (
 # diaphragm and the oblique, intercostal, gluteal, iliac, shoulder and arm muscles, and in head and neck all but the
 # nape, with the optic nerves, "heart wall" the myocardium of the left ventricle, "thin heart wall" that of all other
 # chambers, "mesenteric vessel" any artery or vein without a name. "skull" includes mandible and hyoid; "ventricle" is
-# the fluid inside the brain, "cerebrospinal fluid" that around it, and "free fluid" also what fills a sinus.
-# "brain grey matter" includes the deep nuclei and hippocampi wherever a phantom does not show them as structures of
-# their own. Masses are in no phantom: an episode grows them where it likes.
+# the fluid inside the brain, "cerebrospinal fluid" that around it, and "free fluid" also what fills a sinus or a
+# follicle. "pelvic organ" is what a pelvis has beside its other labels: wall of the bladder, vagina, urethra, ovaries,
+# penis and testes, and enlarged lymph nodes. "brain grey matter" includes the deep nuclei and hippocampi in heads.
+# Masses are in no phantom: an episode grows them where it likes.
 
 STRUCTURES: dict[str, int] = {name: index for index, name in enumerate(_NAMES)}
 """Label value of every structure; the same for all phantoms, 0 is air."""
@@ -121,6 +127,8 @@ MERGES: dict[str, tuple[str, ...]] = {
         "hippocampus",
         "amygdala",
     ),
+    "prostate": ("prostate transition zone", "prostate peripheral zone"),
+    "uterus": ("uterus", "endometrium"),
 }
 """Classes that are more than one structure, as a radiologist would paint them."""
 
@@ -201,5 +209,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "amygdala": ("amygdala",),
     "vertebral bodies": ("vertebral body",),
     "intervertebral discs": ("intervertebral disc", "disc nucleus"),
+    "prostate": MERGES["prostate"],
+    "prostate transition zone": ("prostate transition zone",),
+    "prostate peripheral zone": ("prostate peripheral zone",),
+    "seminal vesicles": ("seminal vesicle",),
+    "uterus": MERGES["uterus"],
 }
 """Classes an episode can ask for and the structures they are made of."""

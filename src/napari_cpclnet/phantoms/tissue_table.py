@@ -20,6 +20,8 @@ NATIVE_HU = {
     "right parotid": -2, "left parotid": -2, "right submandibular": 38, "left submandibular": 38, "thyroid": 100,
     "neck artery": 42, "neck vein": 44,
     "thalamus": 35, "caudate": 38, "putamen": 38, "pallidum": 36, "hippocampus": 36, "amygdala": 36,
+    "prostate transition zone": 42, "prostate peripheral zone": 38, "seminal vesicle": 26, "uterus": 46,
+    "endometrium": 36,
 }  # fmt: skip
 """HU before contrast; the tissue table of `render` gives the portal venous phase."""
 
@@ -43,6 +45,8 @@ T1 = {
     "left submandibular": 0.45, "thyroid": 0.45, "neck artery": 0.1, "neck vein": 0.18,
     "thalamus": 0.53, "caudate": 0.46, "putamen": 0.48, "pallidum": 0.57, "hippocampus": 0.44, "amygdala": 0.45,
     "vertebral body": 0.55, "intervertebral disc": 0.32, "disc nucleus": 0.3, "cauda equina": 0.42,
+    "prostate transition zone": 0.36, "prostate peripheral zone": 0.36, "seminal vesicle": 0.3, "uterus": 0.37,
+    "endometrium": 0.33,
 }  # fmt: skip
 
 FAT_INDEX = [STRUCTURES["subcutaneous fat"], STRUCTURES["visceral fat"]]
@@ -53,7 +57,7 @@ ENHANCING = {
     "left atrium blood": 4, "right ventricle blood": 7, "right atrium blood": 7, "pulmonary artery": 7,
     "lung vessel": 7, "thin heart wall": 6, "heart scar": 6, "consolidation": 6, "breast gland": 6,
     "neck artery": 4, "neck vein": 5, "thyroid": 6, "right parotid": 6, "left parotid": 6, "right submandibular": 6,
-    "left submandibular": 6,
+    "left submandibular": 6, "prostate transition zone": 6, "prostate peripheral zone": 6, "uterus": 6,
 }  # fmt: skip
 STRANDED = {
     "liver": 0.4,

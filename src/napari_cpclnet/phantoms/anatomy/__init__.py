@@ -10,6 +10,7 @@ from napari_cpclnet.phantoms.anatomy import (
     gut,
     head,
     heart,
+    hips,
     limb,
     lumbar,
     neck,
@@ -17,6 +18,7 @@ from napari_cpclnet.phantoms.anatomy import (
     shoulder,
     solid,
     throat,
+    true_pelvis,
 )
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "gut",
     "head",
     "heart",
+    "hips",
     "limb",
     "lumbar",
     "neck",
@@ -36,4 +39,5 @@ __all__ = [
     "shoulder",
     "solid",
     "throat",
+    "true_pelvis",
 ]
