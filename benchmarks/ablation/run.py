@@ -1,4 +1,4 @@
-"""What each part of the network is worth: trained on for a little without it, judged on the same real scans.
+"""What each part of the network is worth: trained on for a little with and without it, judged on real scans.
 
     python benchmarks/ablation/run.py --out runs                             # trains what is missing, writes README.md
     python benchmarks/ablation/run.py --out runs --seeds 2 --readme two.md   # a seed in a process of its own
@@ -37,7 +37,7 @@ from napari_cpclnet.training import EpochReport, TrainingSettings, train  # noqa
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
-    "without CMDA": {"network": {"alignment": False}},
+    "with CMDA": {"network": {"alignment": True}},
     "without CRPD (masked means only)": {
         "network": {"foreground_descriptors": 1, "ring_descriptors": 1, "background_descriptors": 1}
     },

@@ -42,7 +42,6 @@ from napari_cpclnet.imaging import (
     write_volume,
 )
 from napari_cpclnet.model import load_weights
-from napari_cpclnet.model.cmda import CMDA
 from napari_cpclnet.model.cpclnet import CPCLNet
 from napari_cpclnet.model.decoder import Decoder
 from napari_cpclnet.model.ramp import RAMP
@@ -151,7 +150,6 @@ def watched() -> Stopwatch:
     watch.time(CPCLNet, "encode", "encode")
     watch.time(CPCLNet, "describe", "describe the support (CRPD)")
     watch.time(CPCLNet, "segment", "match, appearance")
-    watch.time(CMDA, "forward", "CMDA")
     watch.time(RAMP, "forward", "RAMP")
     watch.time(Decoder, "forward", "decode")
     watch.time(ModelGrid, "to_native", "restore")

@@ -13,7 +13,6 @@ NETWORK = (
     "encode",
     "describe the support (CRPD)",
     "match, appearance",
-    "CMDA",
     "RAMP",
     "decode",
     "prior decoder",

@@ -166,7 +166,8 @@ def test_every_parameter_takes_part(make_network: MakeNetwork) -> None:
 
 
 @torch.no_grad()
-def test_slices_without_the_class_change_the_background_only(network: CPCLNet) -> None:
+def test_slices_without_the_class_change_the_background_only(make_network: MakeNetwork) -> None:
+    network = make_network(alignment=True)
     features, painted = network.encode(images(3, seed=1)), masks(1, 3)
     painted[:, 2] = 0
     before = network.describe([features.select([0, 1])], [painted[:, :2]])
@@ -179,6 +180,7 @@ def test_slices_without_the_class_change_the_background_only(network: CPCLNet) -
         after.prototypes.vectors[:, roles == 3], before.prototypes.vectors[:, roles == 3], atol=1e-3
     )
     torch.testing.assert_close(after.levels, before.levels)
+    assert after.statistics is not None and before.statistics is not None
     torch.testing.assert_close(after.statistics.inside, before.statistics.inside)
 
 
@@ -198,12 +200,13 @@ def test_levels_span_the_slices_that_show_the_class(network: CPCLNet) -> None:
 
 
 @torch.no_grad()
-def test_without_alignment_the_query_stays_as_it_is(make_network: MakeNetwork) -> None:
-    network = make_network(alignment=False)
-    answer = network(images(2), images(2, seed=1), masks(2, 2))
-    assert answer.align == 0 and answer.logits.isfinite().all()
-    with_alignment = make_network()(images(2), images(2, seed=1), masks(2, 2))
-    assert (answer.logits - with_alignment.logits).abs().max() > 1e-3
+def test_the_query_is_aligned_only_by_a_network_that_has_cmda(make_network: MakeNetwork) -> None:
+    with_cmda, without = make_network(alignment=True), make_network()
+    without.load_state_dict({k: v for k, v in with_cmda.state_dict().items() if not k.startswith("cmda.")})
+    answers = [network(images(2), images(2, seed=1), masks(2, 2)) for network in (with_cmda, without)]
+    assert answers[0].align > 0 and answers[1].align == 0
+    assert all(answer.logits.isfinite().all() for answer in answers)
+    assert (answers[0].logits - answers[1].logits).abs().max() > 1e-3
 
 
 @torch.no_grad()

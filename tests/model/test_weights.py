@@ -23,6 +23,7 @@ from napari_cpclnet.model import (
     weights_hash,
 )
 
+MakeNetwork = Callable[..., CPCLNet]
 FACTS = {"preprocessing": {"mm_per_pixel": 3.0}, "seed": 4, "sources": ["phantoms"]}
 
 
@@ -223,3 +224,19 @@ def test_a_full_disk_gives_an_output_error_and_keeps_the_old_file(network: CPCLN
         signal.signal(signal.SIGXFSZ, old_handler)
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir()] == ["net.safetensors"]
+
+
+@torch.no_grad()
+def test_weights_with_cmda_keep_it_and_unused_ones_are_left_out(
+    make_network: MakeNetwork, tmp_path: Path
+) -> None:
+    with_cmda, path = make_network(alignment=True), tmp_path / "net.safetensors"
+    save_weights(with_cmda, path, FACTS)
+    found = load_weights(path)
+    assert found.cmda is not None and found.settings.alignment
+    # as they were written when every network held a CMDA, used or not
+    with_cmda.settings = with_cmda.settings.model_copy(update={"alignment": False})
+    save_weights(with_cmda, path, FACTS)
+    found = load_weights(path)
+    assert found.cmda is None and not any(name.startswith("cmda.") for name in found.state_dict())
+    assert load_weights().cmda is None  # those of the package

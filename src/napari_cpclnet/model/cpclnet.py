@@ -29,7 +29,8 @@ class Descriptors:
     Attributes
     ----------
     prototypes : Prototypes
-    statistics : LatentStatistics
+    statistics : LatentStatistics or None
+        For CMDA; None in a network without it.
     levels : Tensor, shape (..., classes, 2)
         Lowest and highest level in the body of the support slices that show the class; nan where unknown.
     present : Tensor of bool, shape (..., classes)
@@ -39,7 +40,7 @@ class Descriptors:
     """
 
     prototypes: Prototypes
-    statistics: LatentStatistics
+    statistics: LatentStatistics | None
     levels: Tensor
     present: Tensor
     appearance: AppearanceModel
@@ -48,6 +49,8 @@ class Descriptors:
         """The same support set with another description of one class: that of `other`, a set of that class alone."""
 
         def put(whole: Any, one: Any) -> Any:
+            if whole is None:
+                return None
             if isinstance(whole, Tensor):
                 whole = whole.clone()
                 whole[place] = one[0]
@@ -69,6 +72,8 @@ class Descriptors:
         """One support set per query, in the order of the queries."""
 
         def join(items: Sequence[Any]) -> Any:
+            if items[0] is None:
+                return None
             if isinstance(items[0], Tensor):
                 return torch.stack(list(items))
             kind = type(items[0])
@@ -87,7 +92,7 @@ class Output:
     logits : Tensor, shape (B, classes, 2, H, W)
         Background and foreground.
     align : Tensor, scalar
-        CMDA's distance of support and query, a term of the training loss.
+        CMDA's distance of support and query, a term of the training loss; 0 without CMDA.
     """
 
     logits: Tensor
@@ -117,7 +122,7 @@ class CPCLNet(nn.Module):
         super().__init__()
         self.settings = s = settings or CPCLNetSettings()
         self.pfe = PFE(s)
-        self.cmda = CMDA(s.channels, s.latent_channels)
+        self.cmda = CMDA(s.channels, s.latent_channels) if s.alignment else None
         self.ramp = RAMP(s.channels, s.blocks, s.heads)
         self.decoder = Decoder(s.channels, s.skip_channels, s.heads)
         self.metadata: dict[str, Any] = {}
@@ -154,12 +159,14 @@ class CPCLNet(nn.Module):
         cells = [mask_fractions(m) for m in masks]
         sure = None if known is None else [mask_fractions(k) for k in known]
         prototypes = describe([f.grid for f in features], cells, self.settings, sure)
-        tokens = torch.cat([rearrange(f.grid, "k c h w -> (k h w) c") for f in features])
-        statistics = self.cmda.statistics(
-            tokens,
-            torch.cat([rearrange(c, "m k h w -> m (k h w)") for c in cells], 1),
-            None if sure is None else torch.cat([rearrange(s, "m k h w -> m (k h w)") for s in sure], 1),
-        )
+        statistics = None
+        if self.cmda is not None:
+            tokens = torch.cat([rearrange(f.grid, "k c h w -> (k h w) c") for f in features])
+            statistics = self.cmda.statistics(
+                tokens,
+                torch.cat([rearrange(c, "m k h w -> m (k h w)") for c in cells], 1),
+                None if sure is None else torch.cat([rearrange(s, "m k h w -> m (k h w)") for s in sure], 1),
+            )
         shows = torch.cat([c.amax((2, 3)) > 0 for c in cells], 1)  # (classes, K)
         level = torch.cat([f.level for f in features]).detach().expand_as(shows)
         placed = shows & level.isfinite()
@@ -189,7 +196,7 @@ class CPCLNet(nn.Module):
             return x.expand(b, *x.shape[1:]).flatten(0, 1)
 
         prototypes = support.prototypes
-        if self.settings.alignment:
+        if self.cmda is not None and support.statistics is not None:
             aligned, align = self.cmda(query.grid, support.statistics)
         else:
             aligned = query.grid[:, None].expand(-1, classes, -1, -1, -1)

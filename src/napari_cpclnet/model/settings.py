@@ -84,7 +84,10 @@ class CPCLNetSettings(BaseModel):
         default=2, ge=0, le=12, description="RWKV blocks of RAMP; 0 leaves the plain affinity."
     )
     heads: int = Field(default=4, ge=1, le=16, description="Affinity heads of RAMP.")
-    alignment: bool = Field(default=True, description="Whether CMDA aligns the query with the support.")
+    alignment: bool = Field(
+        default=False,
+        description="Whether CMDA aligns the query with the support, as in the published system; it gives no accuracy.",
+    )
 
 
 class PriorDecoderSettings(BaseModel):

@@ -190,6 +190,8 @@ def _built(make: Callable[[], Network], path: Path, metadata: dict[str, Any]) ->
             state = {name: file.get_tensor(name).float() for name in file.keys()}
         if isinstance(model, PriorDecoder):
             _drop_old_channels(state)
+        elif not model.settings.alignment:  # files of before hold a CMDA that nothing used
+            state = {name: values for name, values in state.items() if not name.startswith("cmda.")}
         model.load_state_dict(state)
         PreprocessingSettings.model_validate(metadata.get("preprocessing") or {})
     except (ValidationError, RuntimeError, SafetensorError, OSError) as error:
