@@ -82,7 +82,12 @@ def test_means_of_structures_are_taken_over_all_pairings(
     page = head + "".join(f"| {row} |\n" for row in ours + others)
     cells = ["liver | 0.950", "**abdomen, CT** | **0.900**", "**sarcoma, MR** | **0.930**"]
     inside = "|  | CPCLNet, 5 |\n| --- | --- |\n" + "".join(f"| {row} |\n" for row in cells)
-    for name, text in (("README.md", page), ("wide.md", page), ("same_scan.md", inside)):
+    for name, text in (
+        ("README.md", page),
+        ("wide.md", page),
+        ("sarcoma.md", page),
+        ("same_scan.md", inside),
+    ):
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(structures, "ACCURACY", tmp_path)
     assert dict(structures.other_patients()) == {

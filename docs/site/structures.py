@@ -51,7 +51,7 @@ def verdict(dice: list[float]) -> str:
 def other_patients() -> Iterator[tuple[str, tuple[float | None, float | None]]]:
     """Structure with its mean Dice in scans of the same and of another modality; means over all pairings."""
     found: dict[str, tuple[list[float], list[float]]] = {}
-    for file in ("README.md", "wide.md"):
+    for file in ("README.md", "wide.md", "sarcoma.md"):
         for row in rows(ACCURACY / file):
             if row.get("method") != OURS:
                 continue

@@ -21,7 +21,7 @@ CPU = SegmentationSettings(device="cpu", self_support=False, align=False, postpr
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return CPCLNet(CPCLNetSettings(channels=16, skip_channels=8, latent_channels=8, blocks=1))
+    return CPCLNet(CPCLNetSettings(channels=16, skip_channels=8, latent_channels=8, blocks=1, alignment=True))
 
 
 def scribbles(labels: np.ndarray, index: int) -> np.ndarray:

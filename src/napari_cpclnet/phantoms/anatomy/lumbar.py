@@ -11,7 +11,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_cpclnet.phantoms.anatomy.body import Build, spine_line, spine_position
 from napari_cpclnet.phantoms.canvas import AnyFloat, Box, Canvas, Float, Mask, curve, ramp
@@ -87,6 +86,8 @@ class LumbarSpine:
     @cached_property
     def line(self) -> Points:
         """Rows of the line, bottom first: mm along it from the upper end of the sacrum, its point, its direction."""
+        from scipy import ndimage  # a command that starts should not wait for it
+
         nodes = [bone.point(-0.5 * bone.height, 0, 0) for bone in self.sacrum[::-1]]
         nodes.append(self.sacrum[0].point(0.5 * self.sacrum[0].height, 0, 0))
         for bone in self.vertebrae:

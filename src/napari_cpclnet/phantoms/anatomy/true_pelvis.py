@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_cpclnet.phantoms.anatomy import genitals, gut
 from napari_cpclnet.phantoms.anatomy.body import Build, TrunkFields
@@ -61,6 +60,8 @@ def _bladder_volume(rng: np.random.Generator) -> float:
 
 def _bladder(c: Canvas, volume: float, neck: float, behind: float) -> None:
     """Empty and flat behind the pubis, or full and round up to the belly; fixed at its neck."""
+    from scipy import ndimage  # a command that starts should not wait for it
+
     rng = c.rng
     full = float(ramp(np.array(volume), 60.0, 300.0))
     shape = np.array((0.62 + 0.3 * full, 0.88 + 0.02 * full, 1.22 - 0.12 * full)) * np.exp(
