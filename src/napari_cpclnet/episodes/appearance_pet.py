@@ -10,15 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cpclnet.phantoms.render import TISSUES
-from napari_cpclnet.phantoms.structures import STRUCTURES
+from napari_cpclnet.phantoms.structures import MERGES, STRUCTURES
 from napari_cpclnet.phantoms.tissue_table import BLOOD
 
 _SUV = np.array([TISSUES[s].suv if s in TISSUES else 0.0 for s in STRUCTURES])
 
-_BRAIN = (
-    "brain grey matter", "brain white matter", "cerebellum", "brainstem", "thalamus", "caudate", "putamen", "pallidum",
-    "hippocampus", "amygdala",
-)  # fmt: skip
+_BRAIN = MERGES["brain"]
 _POOL = (
     *BLOOD, "right ventricle blood", "left atrium blood", "right atrium blood", "neck artery", "neck vein",
 )  # fmt: skip
